@@ -1,0 +1,40 @@
+# One target a job; `make install` makes .venv once and again only when the project's requirements change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test test-all bench docs figures clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: install
+	@rm -rf runs/demo runs/demo.partial
+	$(BIN)/leastwork run prinz --out runs/demo
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/pytest -q
+
+test-all: install
+	$(BIN)/pytest -q -m 'slow or not slow'
+
+bench: install
+	$(BIN)/python benchmarks/all.py
+
+figures: install
+	$(BIN)/python benchmarks/figures.py
+
+docs: install
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet --site-dir site
+
+clean:
+	rm -rf $(VENV) site runs .pytest_cache .ruff_cache

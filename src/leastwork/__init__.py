@@ -1,0 +1,101 @@
+"""Guide pre-trained diffusion and flow models with the least thermodynamic work.
+
+Names are imported when they are first used, so that the command line starts without torch.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leastwork.ensemble import Ensemble
+    from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning, NonFiniteError, NoPathWeightsError
+    from leastwork.estimate import Estimate
+    from leastwork.experiment import Experiment
+    from leastwork.geometry.euclidean import ZeroCentre
+    from leastwork.guidance.files import load_guidance, save_guidance
+    from leastwork.guide import guide_observables
+    from leastwork.maxent import fit_lambdas
+    from leastwork.models.bundled import load_model, save_model
+    from leastwork.models.diffusion import DiffusionModel
+    from leastwork.models.velocity import StandardNormal, VelocityModel
+    from leastwork.observables import Observable
+    from leastwork.sampling import sample
+    from leastwork.schedules import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
+    from leastwork.storage import open_ensemble
+    from leastwork.flow_map import transport
+    from leastwork.work import certify
+
+__version__ = version("leastwork")
+
+_HOME = {
+    "CosineSchedule": "leastwork.schedules",
+    "DiffusionModel": "leastwork.models.diffusion",
+    "Ensemble": "leastwork.ensemble",
+    "Estimate": "leastwork.estimate",
+    "Experiment": "leastwork.experiment",
+    "InfeasibleError": "leastwork.errors",
+    "LeastworkError": "leastwork.errors",
+    "LeastworkWarning": "leastwork.errors",
+    "LinearSchedule": "leastwork.schedules",
+    "NoPathWeightsError": "leastwork.errors",
+    "NonFiniteError": "leastwork.errors",
+    "Observable": "leastwork.observables",
+    "StandardNormal": "leastwork.models.velocity",
+    "VESchedule": "leastwork.schedules",
+    "VPSchedule": "leastwork.schedules",
+    "VelocityModel": "leastwork.models.velocity",
+    "ZeroCentre": "leastwork.geometry.euclidean",
+    "certify": "leastwork.work",
+    "fit_lambdas": "leastwork.maxent",
+    "guide_observables": "leastwork.guide",
+    "load_guidance": "leastwork.guidance.files",
+    "load_model": "leastwork.models.bundled",
+    "open_ensemble": "leastwork.storage",
+    "sample": "leastwork.sampling",
+    "save_guidance": "leastwork.guidance.files",
+    "save_model": "leastwork.models.bundled",
+    "transport": "leastwork.flow_map",
+}
+
+__all__ = [
+    "CosineSchedule",
+    "DiffusionModel",
+    "Ensemble",
+    "Estimate",
+    "Experiment",
+    "InfeasibleError",
+    "LeastworkError",
+    "LeastworkWarning",
+    "LinearSchedule",
+    "NoPathWeightsError",
+    "NonFiniteError",
+    "Observable",
+    "StandardNormal",
+    "VESchedule",
+    "VPSchedule",
+    "VelocityModel",
+    "ZeroCentre",
+    "certify",
+    "fit_lambdas",
+    "guide_observables",
+    "load_guidance",
+    "load_model",
+    "open_ensemble",
+    "sample",
+    "save_guidance",
+    "save_model",
+    "transport",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'leastwork' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

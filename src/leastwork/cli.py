@@ -1,0 +1,164 @@
+"""The command line: ``leastwork run``, ``leastwork list``, ``leastwork report``.
+
+Results go to stdout and everything else to stderr. The exit code is 0, 2 for what the user can mend (one sentence,
+no traceback) or 130 after Ctrl-C. Heavy imports wait until a command needs them.
+"""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from leastwork.workflow.config import RunConfig
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from leastwork.workflow.metrics import versions
+
+        typer.echo(f"leastwork {versions()['leastwork']}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Guide pre-trained diffusion and flow models with the least thermodynamic work."""
+
+
+@app.command("run")
+def run_command(
+    source: Annotated[str, typer.Argument(metavar="NAME|FILE.yaml", help="A bundled run, or a run file.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; by default runs/NAME-seedSEED.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: sampling.steps=200.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
+) -> None:
+    """Guide a model by data, and report what it cost."""
+    with _kindly() as where:
+        from leastwork.progress import bar, no_progress
+        from leastwork.workflow.config import load_config
+        from leastwork.workflow.run import default_folder, run
+
+        config = load_config(source, settings or [])
+        where.append(out or default_folder(config))
+        shown = bar if sys.stderr.isatty() and not quiet else no_progress
+        report = run(config, where[0], resume, shown)
+        if not quiet:
+            _summary(config, report)
+        typer.echo(report)
+
+
+@app.command("list")
+def list_command() -> None:
+    """Name the bundled models and runs."""
+    with _kindly():
+        from leastwork.models.bundled import bundled_models, load_model
+        from leastwork.workflow.config import bundled_runs, load_config
+
+        for name in bundled_models():
+            model = load_model(name)
+            typer.echo(f"model  {name:<12}  {type(model).__name__}, event shape {model.event_shape}")
+        for name in bundled_runs():
+            typer.echo(f"run    {name:<12}  {load_config(name).description}")
+
+
+@app.command("report")
+def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run.")]) -> None:
+    """Make a run's report again."""
+    with _kindly():
+        from leastwork.workflow.report import write_report
+
+        typer.echo(write_report(folder))
+
+
+@contextmanager
+def _kindly() -> Iterator[list[Path]]:
+    """Say in one sentence what went wrong; the caller appends the folder that a run can be resumed from."""
+    from leastwork.errors import LeastworkError, LeastworkWarning
+
+    where: list[Path] = []
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if issubclass(category, LeastworkWarning):
+            typer.echo(f"warning: {message}", err=True)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", LeastworkWarning)
+            warnings.showwarning = show
+            yield where
+    except KeyboardInterrupt:
+        later = f": continue with --resume --out {where[0]}" if where and where[0].exists() else ""
+        typer.echo(f"interrupted{later}", err=True)
+        raise typer.Exit(130) from None
+    except LeastworkError as error:
+        for sentence in str(error).splitlines():
+            typer.echo(f"error: {sentence}", err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        typer.echo(f"error: {what}: check the path, its permissions and the space left", err=True)
+        raise typer.Exit(2) from None
+
+
+def _summary(config: "RunConfig", report: Path) -> None:
+    """Two small tables on stdout: the observables and the certificate."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from leastwork.workflow.numerals import fraction, plus_minus
+
+    metrics = json.loads(report.with_name("metrics.json").read_text(encoding="utf-8"))
+    after = ("reweighted", "reweighted_stderr") if config.method == "reweight" else ("guided", "stderr")
+    table = Table("observable", "datum", "model", after[0], box=None, pad_edge=False, header_style="bold")
+    for row in metrics["observables"]:
+        bounds = [f"{sign} {row[key]:g}" for key, sign in (("lower", "≥"), ("upper", "≤")) if row[key] is not None]
+        datum = plus_minus(row["target"], row["error"]) if row["target"] is not None else " ".join(bounds)
+        unit = f" {row['unit']}" if row["unit"] else ""
+        name = f"{row['name']}{unit and f' ({unit.strip()})'}{' [held out]' if row['held_out'] else ''}"
+        cells = (datum, plus_minus(row["model"], row["model_stderr"]), plus_minus(*(row[key] for key in after)))
+        table.add_row(*(_plain(cell) for cell in (name, *cells)))
+    console = Console(highlight=False)
+    console.print(table)
+    certificate = metrics["certificate"]
+    if certificate is not None:
+        cost = Table(box=None, pad_edge=False, show_header=False)
+        for key in ("work", "bound", "dissipation"):
+            cost.add_row(key, f"{plus_minus(**certificate[key])} kT")
+        for key in ("efficiency", "ess"):
+            cost.add_row(key, fraction(**certificate[key]))
+        cost.add_row("on target", "yes" if certificate["on_target"]["value"] else "no")
+        console.print(cost)
+
+
+def _plain(text: str) -> Any:
+    """Text that is shown as it is, whatever brackets it holds."""
+    from rich.text import Text
+
+    return Text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What a state is: a tensor (B, *event), or a tuple of such tensors.
+
+Every kernel of the library goes through these few functions, so that a product of spaces (positions and
+rotations) has the same life as a vector.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+__all__ = ["EventShape", "State", "all_finite", "batch_size", "cat", "event_numel", "inner", "leaves", "smap", "take"]
+
+State: TypeAlias = Tensor | tuple[Tensor, ...]
+EventShape: TypeAlias = tuple[int, ...] | tuple[tuple[int, ...], ...]
+
+
+def smap(fn: Callable[..., Any], *states: Any) -> Any:
+    """Apply ``fn`` leaf by leaf to states of one structure.
+
+    >>> smap(torch.add, (torch.ones(2), torch.zeros(1)), (torch.ones(2), torch.ones(1)))
+    (tensor([2., 2.]), tensor([1.]))
+    """
+    if isinstance(states[0], tuple):
+        return tuple(fn(*parts) for parts in zip(*states, strict=True))
+    return fn(*states)
+
+
+def leaves(state: State) -> tuple[Tensor, ...]:
+    """The tensors of a state."""
+    return state if isinstance(state, tuple) else (state,)
+
+
+def batch_size(state: State) -> int:
+    """Number of samples B of a state (B, *event)."""
+    return leaves(state)[0].shape[0]
+
+
+def inner(a: State, b: State) -> Tensor:
+    """Euclidean inner product per sample, summed over the event and over leaves: (B,)."""
+    total = None
+    for u, v in zip(leaves(a), leaves(b), strict=True):
+        part = torch.einsum("bi,bi->b", u.reshape(len(u), -1), v.reshape(len(v), -1))
+        total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
+def all_finite(state: State) -> Tensor:
+    """Which samples are finite: bool (B,)."""
+    finite = None
+    for leaf in leaves(state):
+        part = torch.isfinite(leaf).reshape(len(leaf), -1).all(dim=1)
+        finite = part if finite is None else finite & part
+    assert finite is not None
+    return finite
+
+
+def take(state: State, index: Any) -> State:
+    """Samples ``state[index]``."""
+    return smap(lambda leaf: leaf[index], state)
+
+
+def cat(states: list[State]) -> State:
+    """Join batches along the sample axis."""
+    if isinstance(states[0], tuple):
+        return tuple(torch.cat(parts) for parts in zip(*states, strict=True))
+    return torch.cat([leaf for state in states for leaf in leaves(state)])
+
+
+def shapes(event_shape: EventShape) -> tuple[tuple[int, ...], ...]:
+    """The event shape of every leaf."""
+    if event_shape and isinstance(event_shape[0], tuple):
+        return event_shape  # type: ignore[return-value]
+    return (event_shape,)  # type: ignore[return-value]
+
+
+def event_numel(event_shape: EventShape) -> int:
+    """Number of coordinates of one sample.
+
+    >>> event_numel((10, 3)), event_numel(((10, 3), (10, 3, 3)))
+    (30, 120)
+    """
+    return sum(int(torch.Size(shape).numel()) for shape in shapes(event_shape))

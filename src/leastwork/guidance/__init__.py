@@ -1,0 +1,1 @@
+"""Extra scores h(x, t, denoised) that steer a model."""

@@ -1,0 +1,1 @@
+"""Pre-trained models: diffusion, flow matching and continuous normalizing flows."""

@@ -1,0 +1,128 @@
+"""A pre-trained diffusion or flow-matching model: D(x, t) = E[x_0 | x_t = x] from any of five predictions.
+
+The model lives in *network units* z: x = shift + scale · z are the *data units* of the user (nanometres, say).
+Noise, score, guidance and work are computed in network units, where the schedule applies; observables are
+evaluated, and samples returned, in data units. Work and weights do not depend on the choice of units.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from leastwork.errors import LeastworkError
+from leastwork.geometry.euclidean import Subspace
+from leastwork.geometry.state import EventShape, State, event_numel, leaves, smap
+from leastwork.models.predictions import Moments, Prediction, from_data, to_data
+from leastwork.models.units import check_units, to_data_units, to_network_units
+from leastwork.schedules import Schedule
+
+__all__ = ["DiffusionModel"]
+
+
+@dataclass(frozen=True)
+class DiffusionModel:
+    """A Gaussian-path model given by a network and its schedule.
+
+    Args:
+        net: called as ``net(x, t, **context)``; x: network units, (B, *event); t: scalar tensor in [0, 1] with
+            t = 0 the data; returns the prediction, same structure as x.
+        schedule: α and σ.
+        predicts: what the network returns: "score", "noise", "data", "velocity" (α̇D + σ̇ε) or "v" (αε − σD).
+        event_shape: shape of one sample, or a tuple of shapes for a state of several tensors.
+        subspace: linear subspace on which the model lives, such as ``ZeroCentre()``.
+        shift, scale: data units = shift + scale · network units; numbers, or tensors that broadcast to an event.
+        context: keyword arguments for a conditional network, the same for every sample.
+
+    Raises:
+        LeastworkError: an unknown prediction, a scale that is not positive.
+
+    >>> import leastwork as lw
+    >>> standard = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
+    >>> standard.denoise(torch.ones(1, 1), 1e-3).round(decimals=3)
+    tensor([[1.]])
+    """
+
+    net: Callable[..., Any]
+    schedule: Schedule
+    predicts: Prediction
+    event_shape: EventShape
+    subspace: Subspace | None = None
+    shift: float | Tensor = 0.0
+    scale: float | Tensor = 1.0
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.predicts not in get_args(Prediction):
+            known = ", ".join(repr(kind) for kind in get_args(Prediction))
+            raise LeastworkError(f"predicts={self.predicts!r} is not a prediction: choose one of {known}")
+        if not isinstance(self.schedule, Schedule):
+            raise LeastworkError(f"schedule={self.schedule!r} lacks alpha, sigma, … : pass e.g. VPSchedule(0.1, 20.0)")
+        if self.predicts in ("score", "noise") and Moments.at(self.schedule, self.schedule.t_max).alpha == 0:
+            name = type(self.schedule).__name__
+            raise LeastworkError(
+                f"predicts={self.predicts!r} says nothing of the data at t_max, where alpha = 0: "
+                f"end the schedule before, {name}(t_max=0.999)"
+            )
+        check_units(self.event_shape, self.scale)
+
+    @property
+    def dimension(self) -> int:
+        """Degrees of freedom of one sample."""
+        if self.subspace is not None:
+            return self.subspace.dimension(self.event_shape)
+        return event_numel(self.event_shape)
+
+    def project(self, x: State) -> State:
+        """Projection onto the model's subspace."""
+        return x if self.subspace is None else self.subspace.project(x)
+
+    def to_data_units(self, z: State) -> State:
+        """x = shift + scale · z."""
+        return to_data_units(z, self.shift, self.scale)
+
+    def to_network_units(self, x: State) -> State:
+        """z = (x − shift)/scale."""
+        return to_network_units(x, self.shift, self.scale)
+
+    def predict(self, x: State, t: float) -> State:
+        """The network's own prediction at network-unit x, projected onto the subspace."""
+        first = leaves(x)[0]
+        time = torch.tensor(t, dtype=first.dtype, device=first.device)
+        return self.project(self.net(x, time, **self.context))
+
+    def denoise(self, x: State, t: float) -> State:
+        """D(x, t) = E[x_0 | x_t = x], network units, (B, *event)."""
+        return to_data(self.predicts, self.predict(x, t), x, Moments.at(self.schedule, t))
+
+    def as_prediction(self, kind: Prediction, x: State, t: float) -> State:
+        """The model at (x, t) in the form ``kind``, whatever its network predicts."""
+        moments = Moments.at(self.schedule, t)
+        prediction = self.predict(x, t)
+        if kind == self.predicts:
+            return prediction
+        return from_data(kind, to_data(self.predicts, prediction, x, moments), x, moments)
+
+    def score(self, x: State, t: float) -> State:
+        """s(x, t) = ∇ ln p_t(x) = (αD − x)/σ², network units, (B, *event)."""
+        return self.as_prediction("score", x, t)
+
+    def velocity(self, x: State, t: float) -> State:
+        """u(x, t) = α̇D + σ̇ε, the probability-flow ODE's dx/dt, network units, (B, *event)."""
+        return self.as_prediction("velocity", x, t)
+
+    def add_noise(self, x0: State, noise: State, t: float) -> State:
+        """x_t = α x_0 + σ ε, network units."""
+        m = Moments.at(self.schedule, t)
+        return smap(lambda a, b: m.alpha * a + m.sigma * b, x0, noise)
+
+    @property
+    def prior_scale(self) -> float:
+        """Standard deviation of the prior at t_max."""
+        return Moments.at(self.schedule, self.schedule.t_max).sigma
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Parameters of the network, none if it is a plain function."""
+        return list(self.net.parameters()) if isinstance(self.net, nn.Module) else []

@@ -1,0 +1,69 @@
+"""A small network for vectors: y = MLP(x, t), where time enters as a bias of the first layer.
+
+    y = W_L φ(… φ(W_1 x + b_1 + U τ(t)) …) + b_L      τ(t) = (sin ω_k t, cos ω_k t)      φ = SiLU
+
+with ω_k geometric from 1 to 1000 (the sinusoids of Vaswani et al., NeurIPS 2017). In generation all samples share
+one time, so that U τ(t) is computed once a step, whatever the batch.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, silu
+
+from leastwork.errors import LeastworkError
+
+__all__ = ["Perceptron"]
+
+_FASTEST = 1000.0  # resolves times a thousandth apart, the usual t_min
+
+
+class Perceptron(nn.Module):
+    """A perceptron for states (B, dimension).
+
+    Args:
+        dimension: coordinates of a sample.
+        width: units of each hidden layer.
+        depth: hidden layers.
+        time_features: frequencies ω_k of the time embedding.
+
+    Raises:
+        LeastworkError: a size below one.
+
+    >>> net = Perceptron(2, width=8, depth=2)
+    >>> net(torch.zeros(5, 2), torch.tensor(0.5)).shape
+    torch.Size([5, 2])
+    >>> Perceptron(**net.config).config == net.config
+    True
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, dimension: int, width: int = 128, depth: int = 3, time_features: int = 16) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {
+            "dimension": dimension,
+            "width": width,
+            "depth": depth,
+            "time_features": time_features,
+        }
+        for name, size in self.config.items():
+            if size < 1:
+                raise LeastworkError(f"Perceptron needs {name} >= 1, not {size}")
+        octaves = torch.linspace(0.0, math.log(_FASTEST), time_features)
+        self.register_buffer("frequencies", octaves.exp(), persistent=False)
+        self.time = nn.Linear(2 * time_features, width, bias=False)
+        self.first = nn.Linear(dimension, width)
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
+        self.last = nn.Linear(width, dimension)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Prediction at x: (B, dimension); t: scalar, or (B,) for a time per sample as in training."""
+        angle = t[..., None] * self.frequencies
+        bias = self.first.bias + self.time(torch.cat([angle.sin(), angle.cos()], dim=-1))
+        y = silu(linear(x, self.first.weight, bias) if t.ndim == 0 else linear(x, self.first.weight) + bias)
+        for layer in self.hidden:
+            y = silu(layer(y))
+        return self.last(y)

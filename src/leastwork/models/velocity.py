@@ -1,0 +1,103 @@
+"""A continuous normalizing flow: dx/dt = u(x, t), with x(1) from a prior (Chen et al., NeurIPS 2018).
+
+Nothing but the velocity is known, so there is no score and no SDE: guidance is an added velocity, its cost the
+kinetic action.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from leastwork.errors import LeastworkError
+from leastwork.geometry.state import EventShape, State, event_numel, inner, leaves, smap
+from leastwork.models.units import check_units, to_data_units, to_network_units
+
+__all__ = ["Prior", "StandardNormal", "VelocityModel"]
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """The density at t = 1, as a push-forward of standard normal noise."""
+
+    def from_noise(self, noise: State) -> State: ...
+    def log_prob(self, x: State) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class StandardNormal:
+    """N(0, scale²) in every coordinate.
+
+    >>> StandardNormal().log_prob(torch.zeros(1, 2)).item() + torch.log(torch.tensor(2 * torch.pi)).item()
+    0.0
+    """
+
+    scale: float = 1.0
+
+    def from_noise(self, noise: State) -> State:
+        return smap(lambda leaf: self.scale * leaf, noise)
+
+    def log_prob(self, x: State) -> Tensor:
+        d = sum(leaf[0].numel() for leaf in leaves(x))
+        normalisation = torch.tensor(2 * torch.pi * self.scale**2, dtype=torch.float64).log().item()
+        return -0.5 * inner(x, x) / self.scale**2 - 0.5 * d * normalisation
+
+
+@dataclass(frozen=True)
+class VelocityModel:
+    """A general CNF given by its velocity network; it knows only the ODE.
+
+    Args:
+        net: called as ``net(x, t, **context)``, returns dx/dt; x: (B, *event); t: scalar tensor, t = 0 the data.
+        event_shape: shape of one sample.
+        prior: density at t = 1.
+        data_at_one: the network's own time runs from noise at 0 to data at 1; it is flipped here:
+            u(x, t) = −net(x, 1 − t).
+        shift, scale: data units = shift + scale · network units.
+        context: keyword arguments for a conditional network, the same for every sample.
+
+    >>> flow = VelocityModel(lambda x, t: x, event_shape=(2,))
+    >>> flow.velocity(torch.ones(1, 2), 0.5)
+    tensor([[1., 1.]])
+    """
+
+    net: Callable[..., Any]
+    event_shape: EventShape
+    prior: Prior = field(default_factory=StandardNormal)
+    data_at_one: bool = False
+    shift: float | Tensor = 0.0
+    scale: float | Tensor = 1.0
+    context: Mapping[str, Any] = field(default_factory=dict)
+    t_min: float = 0.0
+    t_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prior, Prior):
+            raise LeastworkError(f"prior={self.prior!r} lacks from_noise or log_prob: pass e.g. StandardNormal()")
+        check_units(self.event_shape, self.scale)
+
+    @property
+    def dimension(self) -> int:
+        """Degrees of freedom of one sample."""
+        return event_numel(self.event_shape)
+
+    def velocity(self, x: State, t: float) -> State:
+        """u(x, t) = dx/dt in network units, (B, *event)."""
+        first = leaves(x)[0]
+        time = torch.tensor(1 - t if self.data_at_one else t, dtype=first.dtype, device=first.device)
+        u = self.net(x, time, **self.context)
+        return smap(torch.neg, u) if self.data_at_one else u
+
+    def to_data_units(self, z: State) -> State:
+        """x = shift + scale · z."""
+        return to_data_units(z, self.shift, self.scale)
+
+    def to_network_units(self, x: State) -> State:
+        """z = (x − shift)/scale."""
+        return to_network_units(x, self.shift, self.scale)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Parameters of the network, none if it is a plain function."""
+        return list(self.net.parameters()) if isinstance(self.net, nn.Module) else []

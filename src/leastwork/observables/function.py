@@ -1,0 +1,215 @@
+"""An observable O: state (B, *event) -> (B, K), K differentiable functions of a state in data units.
+
+Guidance needs ∇ₓ O(x), so indicators are smoothed: 1[a < x < b] becomes σ((x − a)/w) σ((b − x)/w), with σ the
+logistic function and w the width of an edge.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import ConfigError, LeastworkError, NonFiniteError
+from leastwork.geometry.state import State, batch_size, leaves, take
+
+__all__ = ["Observable", "component", "evaluate", "smooth_interval", "stack"]
+
+_count_samples = batch_size  # `batch_size` is an argument of evaluate
+
+
+@dataclass(frozen=True)
+class Observable:
+    """K functions of a state, with their names and units.
+
+    Args:
+        fn: differentiable; state (B, *event) in data units -> (B,) or (B, K), floating point.
+        names: one per column; a single string will do for one column.
+        unit: of all columns, or a tuple with one per column.
+
+    >>> radius = Observable(lambda x: x.square().sum(dim=1).sqrt(), names="r", unit="nm")
+    >>> radius(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5.],
+            [1.]])
+    """
+
+    fn: Callable[[Any], Tensor]  # of a tensor or of a tuple of tensors, as the model has it
+    names: tuple[str, ...] = ("O",)
+    unit: str | tuple[str, ...] = ""
+
+    def __post_init__(self) -> None:
+        names = (self.names,) if isinstance(self.names, str) else tuple(self.names)
+        if not callable(self.fn):
+            raise ConfigError(f"fn must be a function of a state, not {type(self.fn).__name__}")
+        if not names:
+            raise ConfigError("an observable has no names: give one name per column of fn")
+        for name in names:
+            if not isinstance(name, str) or not name.strip():
+                raise ConfigError(f"{name!r} cannot name an observable: give a string that is not empty")
+            if names.count(name) > 1:
+                raise ConfigError(f"the name {name!r} stands for {names.count(name)} columns: give each its own")
+        unit = self.unit if isinstance(self.unit, str) else tuple(self.unit)
+        if isinstance(unit, tuple) and len(unit) != len(names):
+            raise ConfigError(
+                f"{_plural(len(unit), 'unit')} for {_plural(len(names), 'name')}: give one for all or one each"
+            )
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "unit", unit)
+
+    @property
+    def count(self) -> int:
+        """Number of columns K."""
+        return len(self.names)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The unit of every column."""
+        return (self.unit,) * self.count if isinstance(self.unit, str) else self.unit
+
+    def __call__(self, x: State) -> Tensor:
+        """The observables of every sample, (B, K); differentiable in x."""
+        values = self.fn(x)
+        size = _count_samples(x)
+        if not isinstance(values, Tensor):
+            raise LeastworkError(
+                f"fn of {self.names} returns a {type(values).__name__}: return a tensor, (B,) or (B, K)"
+            )
+        if values.ndim not in (1, 2) or values.shape[0] != size:
+            raise LeastworkError(
+                f"fn of {self.names} returns shape {tuple(values.shape)} for {_plural(size, 'sample')}: "
+                f"return ({size},) or ({size}, {self.count}), one row per sample"
+            )
+        if not values.is_floating_point():
+            raise LeastworkError(
+                f"fn of {self.names} returns {values.dtype}, which has no gradient: return floating point "
+                "(smooth_interval is a differentiable indicator)"
+            )
+        values = values[:, None] if values.ndim == 1 else values
+        if values.shape[1] != self.count:
+            columns, names = _plural(values.shape[1], "column"), _plural(self.count, "name")
+            raise LeastworkError(f"fn returns {columns} for {names}: give one name per column")
+        return values
+
+
+@torch.no_grad()
+def evaluate(observable: Observable, x: State, batch_size: int = 4096) -> Tensor:
+    """The observables of many samples, float64 (n, K), batch by batch and without gradients.
+
+    Args:
+        observable: K functions of a state.
+        x: state, (n, *event), in data units.
+        batch_size: samples evaluated at once.
+
+    >>> evaluate(component(1), torch.tensor([[0.0, 1.0], [2.0, 3.0]])).tolist()
+    [[1.0], [3.0]]
+    """
+    if batch_size < 1:
+        raise LeastworkError(f"batch_size must be at least 1, not {batch_size}")
+    n = _count_samples(x)
+    if n == 0:
+        raise LeastworkError(f"no samples to evaluate {observable.names} on: give at least one")
+    starts = range(0, n, batch_size)
+    values = torch.cat([observable(take(x, slice(i, i + batch_size))).to(torch.float64) for i in starts])
+    finite = values.isfinite()
+    if not finite.all():
+        column = int((~finite).any(dim=0).nonzero()[0])
+        bad = (~finite[:, column]).nonzero()[:, 0]
+        raise NonFiniteError(
+            f"observable {observable.names[column]!r} is NaN or infinite for {len(bad)} of {_plural(n, 'sample')}, "
+            f"the first at index {int(bad[0])}: look at that sample, or at fn there"
+        )
+    return values
+
+
+def stack(*observables: Observable) -> Observable:
+    """The columns of several observables side by side.
+
+    >>> both = stack(component(0, "x", unit="nm"), component(1, "y"))
+    >>> both.names, both.units
+    (('x', 'y'), ('nm', ''))
+    """
+    names = tuple(name for observable in observables for name in observable.names)
+    units = tuple(unit for observable in observables for unit in observable.units)
+    return Observable(_Stack(observables), names, units)
+
+
+def component(index: int, name: str | None = None, unit: str = "") -> Observable:
+    """One coordinate of the flattened event.
+
+    >>> component(2)(torch.arange(8.0).reshape(2, 2, 2)).tolist()
+    [[2.0], [6.0]]
+    """
+    return Observable(_Component(index), (f"x[{index}]" if name is None else name,), unit)
+
+
+def smooth_interval(
+    lower: float | None, upper: float | None, width: float, index: int = 0, name: str | None = None
+) -> Observable:
+    """A differentiable indicator of lower < x < upper for one coordinate; its mean is a population.
+
+    Args:
+        lower: left edge in data units, or None for no edge.
+        upper: right edge in data units, or None for no edge.
+        width: w of an edge, over which the indicator goes from 0.27 to 0.73, in data units.
+        index: of the coordinate.
+        name: of the observable; says what it is when left out.
+
+    >>> right = smooth_interval(0.0, None, width=0.01)
+    >>> right(torch.tensor([[-1.0], [0.0], [1.0]])).tolist()
+    [[0.0], [0.5], [1.0]]
+    """
+    if lower is None and upper is None:
+        raise ConfigError("the interval has no edge: give lower, upper or both")
+    if lower is not None and upper is not None and not lower < upper:
+        raise ConfigError(f"the interval is empty: lower = {lower} must be below upper = {upper}")
+    if not width > 0:
+        raise ConfigError(f"the width of an edge must be positive, not {width}")
+    if name is None:
+        left, right = "" if lower is None else f"{lower:g} < ", "" if upper is None else f" < {upper:g}"
+        name = f"{left}x[{index}]{right}"
+    return Observable(_Interval(lower, upper, width, index), (name,))
+
+
+# Functions of a state are small values rather than closures: they compare, print and pickle.
+
+
+@dataclass(frozen=True)
+class _Stack:
+    observables: tuple[Observable, ...]
+
+    def __call__(self, x: State) -> Tensor:
+        return torch.cat([observable(x) for observable in self.observables], dim=1)
+
+
+@dataclass(frozen=True)
+class _Component:
+    index: int
+
+    def __call__(self, x: State) -> Tensor:
+        flat = torch.cat([leaf.reshape(len(leaf), -1) for leaf in leaves(x)], dim=1)
+        size = flat.shape[1]
+        if not -size <= self.index < size:
+            raise LeastworkError(f"the event has {_plural(size, 'coordinate')}, so index {self.index} does not exist")
+        return flat[:, self.index]
+
+
+@dataclass(frozen=True)
+class _Interval:
+    lower: float | None
+    upper: float | None
+    width: float
+    index: int
+
+    def __call__(self, x: State) -> Tensor:
+        value = _Component(self.index)(x)
+        inside = torch.ones_like(value)
+        if self.lower is not None:
+            inside = inside * torch.sigmoid((value - self.lower) / self.width)
+        if self.upper is not None:
+            inside = inside * torch.sigmoid((self.upper - value) / self.width)
+        return inside
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

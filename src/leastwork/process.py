@@ -1,0 +1,143 @@
+"""The guided generation process, dx = (A x + B y + E h) dt + G dW̄, run from t_max down to t_min.
+
+For a diffusion model y = D(x, t) is the denoiser and, with noise level κ,
+
+    dx = [f x − ½(1+κ²) g² (s + h)] dt + κ g dW̄,      s = (αD − x)/σ²
+
+(Song et al., ICLR 2021; κ = 1 is the reverse SDE, κ = 0 the probability-flow ODE), so that
+
+    A = f + ½(1+κ²) g²/σ²    B = −½(1+κ²) g² α/σ²    E = −½(1+κ²) g²    G = κ g.
+
+For a velocity model y = u(x, t), and A = 0, B = 1, E = −1, G = 0: guidance is a velocity added along generation.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError
+from leastwork.geometry.state import State, smap
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.velocity import VelocityModel
+from leastwork.schedules import diffusion_squared, drift
+
+__all__ = ["Coefficients", "Model", "Process", "time_grid"]
+
+Model: TypeAlias = DiffusionModel | VelocityModel
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """A, B, E, G at the times of a grid, float64, (S+1,)."""
+
+    A: Tensor
+    B: Tensor
+    E: Tensor
+    G: Tensor
+
+
+@dataclass(frozen=True)
+class Process:
+    """The generation process of a model at noise level κ (0 for the ODE).
+
+    Raises:
+        LeastworkError: κ < 0, or κ > 0 for a velocity model, which has no SDE.
+    """
+
+    model: Model
+    kappa: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.kappa < float("inf"):
+            raise LeastworkError(f"kappa={self.kappa} must be a finite number >= 0 (1: reverse SDE, 0: ODE)")
+        if self.kappa > 0 and isinstance(self.model, VelocityModel):
+            raise LeastworkError("a VelocityModel has no score and so no SDE: use process='ode'")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """[t_min, t_max] on which the model may be used."""
+        if isinstance(self.model, VelocityModel):
+            return self.model.t_min, self.model.t_max
+        return self.model.schedule.t_min, self.model.schedule.t_max
+
+    def coefficients(self, t: Tensor) -> Coefficients:
+        """Drift and diffusion at times t, float64 (S+1,); infinite where the schedule is singular."""
+        if isinstance(self.model, VelocityModel):
+            one = torch.ones_like(t)
+            return Coefficients(A=0 * one, B=one, E=-one, G=0 * one)
+        schedule = self.model.schedule
+        sigma_squared = schedule.sigma(t) ** 2
+        g_squared = diffusion_squared(schedule, t)
+        half = 0.5 * (1 + self.kappa**2) * g_squared
+        return Coefficients(
+            A=drift(schedule, t) + half / sigma_squared,
+            B=-half * schedule.alpha(t) / sigma_squared,
+            E=-half,
+            G=self.kappa * g_squared.sqrt(),
+        )
+
+    def evaluate(self, x: State, t: float) -> State:
+        """y(x, t): the denoiser D, or the velocity u."""
+        if isinstance(self.model, VelocityModel):
+            return self.model.velocity(x, t)
+        return self.model.denoise(x, t)
+
+    def endpoint(self, x: State, y: State, t: float) -> State:
+        """What the model expects at t = 0, from y(x, t): D itself, or the straight line x − t u."""
+        if isinstance(self.model, VelocityModel):
+            return smap(lambda a, b: a - t * b, x, y)
+        return y
+
+    def prior(self, noise: State) -> State:
+        """States at t_max from standard normal noise."""
+        if isinstance(self.model, VelocityModel):
+            return self.model.prior.from_noise(noise)
+        scale = self.model.prior_scale
+        return smap(lambda leaf: scale * leaf, noise)
+
+
+def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -> Tensor:
+    """Times from t_max down to t_min, float64, (steps + 1,).
+
+    Args:
+        process: gives the interval and the schedule.
+        steps: number of steps S.
+        spacing: "uniform" in t, "log-snr" (uniform in the log-SNR; where α(t_max) = 0 the first step leaves
+            t_max for the first finite value, e^{-9} in α²/σ²), or the times themselves, decreasing.
+
+    Raises:
+        LeastworkError: no steps, an unknown spacing, or times that do not decrease within [t_min, t_max].
+
+    >>> import leastwork as lw
+    >>> process = Process(lw.VelocityModel(lambda x, t: x, event_shape=(1,)), kappa=0.0)
+    >>> time_grid(process, 4).tolist()
+    [1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+    low, high = process.interval
+    if isinstance(spacing, Tensor):
+        times = spacing.to(torch.float64).cpu()
+        inside = times.ndim == 1 and len(times) >= 2 and float(times[0]) <= high and float(times[-1]) >= low
+        if not inside or not bool((times.diff() < 0).all()):
+            raise LeastworkError(f"t_grid must hold at least two times that decrease within [{low}, {high}]")
+        return times
+    if steps < 1:
+        raise LeastworkError(f"steps={steps}: at least one step is needed")
+    if spacing == "uniform":
+        return torch.linspace(high, low, steps + 1, dtype=torch.float64)
+    if spacing == "log-snr":
+        if isinstance(process.model, VelocityModel):
+            raise LeastworkError("a VelocityModel has no log-SNR: use t_grid='uniform' or pass the times")
+        schedule = process.model.schedule
+        ends = schedule.log_snr(torch.tensor([high, low], dtype=torch.float64))
+        if torch.isinf(ends[0]):
+            if steps == 1:
+                return torch.tensor([high, low], dtype=torch.float64)
+            inner = torch.linspace(-9.0, float(ends[1]), steps, dtype=torch.float64)
+            times = torch.cat([torch.tensor([high], dtype=torch.float64), schedule.time_of(inner)])
+        else:
+            times = schedule.time_of(torch.linspace(float(ends[0]), float(ends[1]), steps + 1, dtype=torch.float64))
+        times[0], times[-1] = high, low  # the inverse of log-SNR rounds
+        return times
+    raise LeastworkError(f"t_grid={spacing!r} is not a grid: choose 'uniform', 'log-snr' or pass the times")

@@ -1,0 +1,82 @@
+"""Random numbers keyed by (seed, purpose, block of samples), one stream a block, one draw a step.
+
+Samples come in fixed blocks of ``BLOCK``; block j owns one stream, from which the prior and then the noise of every
+step are drawn in order, always for the whole block. So sample i sees the same noise at step k whatever the batch
+size, and a batch can be drawn again alone. Torch's CPU generator is seeded by the low 32 bits of its key only, so
+these are a bijection of the block number: two blocks of a run never share a stream.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leastwork.geometry.state import EventShape, State, shapes
+
+__all__ = ["BLOCK", "BlockNoise", "derive_seed", "generator"]
+
+BLOCK = 1024
+_MASK = 0xFFFFFFFF
+
+
+def derive_seed(seed: int, purpose: str) -> int:
+    """A seed for one purpose of a run, unrelated to those of other purposes.
+
+    >>> derive_seed(0, "fit") != derive_seed(0, "certificate")
+    True
+    """
+    digest = hashlib.blake2b(f"{seed}:{purpose}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1  # 63 bits: torch takes signed seeds
+
+
+def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator for one purpose of a run; the global one is never touched."""
+    return torch.Generator(device=device).manual_seed(derive_seed(seed, purpose))
+
+
+def _block_key(base: int, block: int) -> int:
+    low = (base + block * 0x9E3779B1) & _MASK  # odd multiplier: a bijection of the block number
+    low ^= low >> 16
+    low = (low * 0x85EBCA6B) & _MASK
+    low ^= low >> 13
+    return (base & ~_MASK) | low
+
+
+@dataclass(frozen=True)
+class BlockNoise:
+    """The noise of samples ``start`` to ``stop`` of a run.
+
+    Args:
+        seed: of the run.
+        start, stop: range of sample indices.
+        event_shape: shape of one sample, or of every leaf of one.
+        dtype, device: of the noise.
+    """
+
+    seed: int
+    start: int
+    stop: int
+    event_shape: EventShape
+    dtype: torch.dtype = torch.float32
+    device: torch.device | str = "cpu"
+
+    def __post_init__(self) -> None:
+        base = derive_seed(self.seed, "noise")
+        blocks = range(self.start // BLOCK, -(-self.stop // BLOCK))
+        streams = [torch.Generator(device=self.device).manual_seed(_block_key(base, j)) for j in blocks]
+        object.__setattr__(self, "_streams", streams)
+
+    def draw(self) -> State:
+        """The next standard normal noise of every sample, (stop − start, *event)."""
+        drawn = tuple(self._draw(shape) for shape in shapes(self.event_shape))
+        is_tuple = bool(self.event_shape) and isinstance(self.event_shape[0], tuple)
+        return drawn if is_tuple else drawn[0]
+
+    def _draw(self, shape: tuple[int, ...]) -> Tensor:
+        streams: list[torch.Generator] = self._streams  # type: ignore[attr-defined]
+        noise = torch.empty((len(streams) * BLOCK, *shape), dtype=self.dtype, device=self.device)
+        for j, stream in enumerate(streams):
+            noise[j * BLOCK : (j + 1) * BLOCK].normal_(generator=stream)
+        first = self.start - self.start // BLOCK * BLOCK
+        return noise[first : first + self.stop - self.start]

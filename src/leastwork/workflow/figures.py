@@ -1,0 +1,221 @@
+"""The figures of a report, each a function from arrays to an SVG image that stands in the page itself.
+
+Colours are those of Okabe and Ito, told apart with any colour vision; each has its own line and marker besides.
+"""
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+__all__ = ["Samples", "densities", "histograms", "ledger", "observables"]
+
+Array = NDArray[np.float64]
+
+_BLUE, _ORANGE, _GREEN, _GREY, _BLACK = "#0072B2", "#D55E00", "#009E73", "#8a8a8a", "#222222"
+_STYLE: Mapping[str, dict[str, Any]] = {
+    "model": {"color": _ORANGE, "linestyle": (0, (4, 1.5)), "linewidth": 1.3},
+    "reweighted": {"color": _GREEN, "linestyle": (0, (1, 1)), "linewidth": 1.7},
+    "guided": {"color": _BLUE, "linestyle": "-", "linewidth": 1.5},
+}
+_MARKER = {"model": "o", "reweighted": "D", "guided": "s"}
+_BINS = 80
+_LEAST_COUNT = 5  # in a bin, for a free energy
+_RC: dict[Any, Any] = {
+    "svg.hashsalt": "leastwork",
+    "font.size": 8.5,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": _BLACK,
+    "axes.labelcolor": _BLACK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "xtick.color": _BLACK,
+    "ytick.color": _BLACK,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Numbers with weights: one curve of a figure. values: (n,); weights: (n,) that sum to one, or None."""
+
+    label: str
+    values: Array
+    weights: Array | None = None
+
+    def histogram(self, edges: Array) -> Array:
+        """Density per bin, (len(edges) − 1,); what lies outside counts in the normalisation."""
+        weights = np.full(len(self.values), 1 / len(self.values)) if self.weights is None else self.weights
+        return np.histogram(self.values, edges, weights=weights)[0] / np.diff(edges)
+
+
+def densities(curves: Sequence[Samples], truth: Callable[[Array], Array] | None, label: str) -> str:
+    """Densities of samples on a line, and −ln of them.
+
+    Args:
+        curves: the samples.
+        truth: the exact density, if known.
+        label: of the axis.
+    """
+    edges = _edges(curves, _BINS)
+    centres = (edges[1:] + edges[:-1]) / 2
+    heights = [curve.histogram(edges) for curve in curves]
+
+    def draw(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2)
+        fine = np.linspace(edges[0], edges[-1], 600)
+        zero = max(float(height.max()) for height in heights)
+        if truth is not None:
+            exact = truth(fine)
+            zero = float(exact.max())
+            left.fill_between(fine, exact, color="#d9d9d9", linewidth=0, label="truth")
+            right.plot(fine, -np.log(np.maximum(exact, 1e-300) / zero), color="#c4c4c4", linewidth=4.5, zorder=0)
+        for curve, height in zip(curves, heights, strict=True):
+            left.plot(centres, height, label=curve.label, **_STYLE[curve.label])
+            energy = np.full_like(height, np.nan)
+            enough = np.histogram(curve.values, edges)[0] >= _LEAST_COUNT
+            np.log(height / zero, out=energy, where=enough & (height > 0))
+            right.plot(centres, -energy, **_STYLE[curve.label])
+        left.set_ylim(bottom=0)
+        right.set_ylim(-0.3, 7)
+        left.set_ylabel("probability density")
+        right.set_ylabel("free energy  −ln p  ($k_\\mathrm{B}T$)")
+        for axes in (left, right):
+            axes.set_xlim(edges[0], edges[-1])
+            axes.set_xlabel(label, parse_math=False)
+        _legend(figure, left)
+
+    return _image(draw, 7.2, 2.9)
+
+
+def histograms(panels: Sequence[tuple[str, Sequence[Samples], float]]) -> str:
+    """A histogram of each observable: its label, the samples, and where a line marks the datum."""
+    columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
+    rows = -(-len(panels) // columns)
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(rows, columns, squeeze=False).flat
+        for axes, (label, curves, datum) in zip(grid, panels, strict=False):
+            edges = _edges(curves, _BINS // 2)
+            for curve in curves:
+                axes.stairs(curve.histogram(edges), edges, label=curve.label, **_STYLE[curve.label])
+            axes.axvline(datum, color=_BLACK, linewidth=0.8, label="datum")
+            axes.set_xlabel(label, parse_math=False)
+            axes.set_ylim(bottom=0)
+            axes.set_yticks([])
+        for axes in figure.axes[len(panels) :]:
+            axes.set_visible(False)
+        _legend(figure, figure.axes[0])
+
+    return _image(draw, 7.2, 0.5 + 1.9 * rows)
+
+
+def observables(rows: Sequence[Mapping[str, Any]], tolerance: float) -> str:
+    """Averages before and after, as distances from the datum in standard deviations of the observable.
+
+    Args:
+        rows: per datum its ``label`` and ``error``, the ``optimum`` that it is judged by or None, and for each kind of
+            samples ``kind: (distance, stderr)``.
+        tolerance: half-width of the band around the optimum that counts as on target.
+    """
+    offset = {"model": -0.2, "reweighted": 0.0, "guided": 0.2}
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.axvline(0, color=_BLACK, linewidth=0.8, zorder=1)
+        for y, row in enumerate(rows):
+            if row["optimum"] is not None:
+                axes.barh(y, 2 * tolerance, 0.84, left=row["optimum"] - tolerance, color="#e6e6e6", zorder=0)
+            axes.plot(
+                [-row["error"], row["error"]], [y, y], color="#b0b0b0", linewidth=9, solid_capstyle="butt", zorder=1
+            )
+            for kind, shift in offset.items():
+                if row.get(kind) is None:
+                    continue
+                distance, stderr = row[kind]
+                label = kind if not any(line.get_label() == kind for line in axes.containers) else None
+                axes.errorbar(
+                    distance, y + shift, xerr=stderr, label=label, color=_STYLE[kind]["color"], fmt=_MARKER[kind],
+                    markersize=4.5, elinewidth=1.1, capsize=2, markerfacecolor="white" if kind == "model" else None,
+                )  # fmt: skip
+        axes.set_yticks(range(len(rows)), [row["label"] for row in rows], parse_math=False)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("distance from the datum  (standard deviations of the observable under the model)")
+        _legend(figure, axes)
+
+    return _image(draw, 7.2, 1.15 + 0.42 * len(rows))
+
+
+def ledger(
+    bound: tuple[float, float], dissipation: float, caption: str, times: Array, work: Array, stderr: Array
+) -> str:
+    """Work against its bound, and where along the path it was spent.
+
+    Args:
+        bound: unavoidable work and its standard error, k_B T.
+        dissipation: wasted work, k_B T.
+        caption: written above the bar.
+        times: (S+1,), decreasing.
+        work, stderr: mean work of each step and its error, (S,), k_B T.
+    """
+
+    def draw(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2)
+        first = max(bound[0], 0.0)
+        left.barh(0, first, color=_BLUE, height=0.5, label="unavoidable (bound)")
+        left.barh(0, dissipation, left=first, color=_ORANGE, height=0.5, hatch="////", edgecolor="white", linewidth=0,
+                  label="dissipated")  # fmt: skip
+        left.errorbar(bound[0], 0, xerr=bound[1], color=_BLACK, capsize=4, elinewidth=1, fmt="none")
+        left.set_ylim(-0.6, 0.75)
+        left.text(0, 0.36, caption)
+        left.set_yticks([])
+        left.spines["left"].set_visible(False)
+        left.set_xlabel("work $W$  ($k_\\mathrm{B}T$)")
+        left.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.28), ncols=2, columnspacing=1.2, handlelength=1.4)
+        length = -np.diff(times)
+        right.stairs((work / length)[::-1], times[::-1], baseline=None, color=_BLUE, linewidth=1.4)
+        low, high = (np.maximum(work + sign * 1.96 * stderr, 0) / length for sign in (-1, 1))
+        right.fill_between(times, *(np.append(edge, edge[-1]) for edge in (low, high)), step="post", color=_BLUE,
+                           alpha=0.2, linewidth=0)  # fmt: skip
+        right.set_xlim(times[0], times[-1])
+        right.set_ylim(bottom=0)
+        right.set_xlabel("time $t$  (noise → data)")
+        right.set_ylabel("work per unit of $t$  ($k_\\mathrm{B}T$)")
+
+    return _image(draw, 7.2, 2.5)
+
+
+def _edges(curves: Sequence[Samples], bins: int) -> Array:
+    """Common bins that hold all but a thousandth at each end."""
+    ends = np.array([np.quantile(curve.values, (0.001, 0.999)) for curve in curves])
+    low, high = ends[:, 0].min(), ends[:, 1].max()
+    margin = 0.05 * (high - low) or 0.5
+    return np.linspace(low - margin, high + margin, bins + 1)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.6, handlelength=2.2)
+
+
+def _image(draw: Callable[[Figure], None], width: float, height: float) -> str:
+    """A data URI; the same figure gives the same bytes."""
+    with matplotlib.rc_context(_RC):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,134 @@
+"""What a run knows before it draws: λ and the target, the guidance, and the model's own samples.
+
+It is written before the first guided sample, so that an interrupted run goes on with the very same guidance.
+"""
+
+import json
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from leastwork.errors import ConfigError
+from leastwork.fit.search import gaussian_process_search
+from leastwork.guidance.base import Guidance
+from leastwork.guidance.files import load_guidance, save_guidance
+from leastwork.guide import guide_observables
+from leastwork.maxent import MaxEnt
+from leastwork.observables import Observable, evaluate
+from leastwork.progress import Progress, no_progress
+from leastwork.random import derive_seed
+from leastwork.storage import write_text
+from leastwork.workflow.config import RunConfig
+from leastwork.workflow.inputs import Inputs
+
+__all__ = ["Fitted", "fit", "load_fitted", "save_fitted"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The outcome of a fit.
+
+    Args:
+        maxent: λ, target and spread.
+        guidance: h, or None for reweighting.
+        observed: observables of the model's samples, float64 (n, K).
+        x: the model's samples themselves where they are numbers, (n,), else None.
+        network_evaluations, seconds: what it took.
+    """
+
+    maxent: MaxEnt
+    guidance: Guidance | None
+    observed: Tensor
+    x: Tensor | None
+    network_evaluations: int
+    seconds: float
+
+    def log_tilt(self, observed: Tensor) -> Tensor:
+        """r of samples whose observables are ``observed``, (n, K) -> (n,)."""
+        return (self.maxent.reference - observed) @ self.maxent.lambdas
+
+
+def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> Fitted:
+    """Fit λ and the guidance as the run says."""
+    chosen = config.fit
+    search = None
+    if chosen.search == "gaussian-process":
+        search = gaussian_process_search(chosen.calls, seed=derive_seed(config.seed, "search"))
+    found = guide_observables(
+        inputs.model,
+        inputs.data,
+        config.method,
+        seed=config.seed,
+        samples=chosen.samples,
+        fit_samples=chosen.fit_samples,
+        gamma=chosen.gamma,
+        jacobian=chosen.jacobian,
+        search=search,
+        progress=progress,
+        **inputs.choices,
+    )
+    own = found.model_samples
+    return Fitted(
+        found.maxent,
+        found.guidance,
+        evaluate(inputs.data.observable, own.x),
+        as_numbers(own.x),
+        found.network_evaluations,
+        found.seconds,
+    )
+
+
+def as_numbers(x: Any) -> Tensor | None:
+    """Samples of one coordinate as (n,), None for any other."""
+    return x.reshape(-1) if isinstance(x, Tensor) and x[0].numel() == 1 else None
+
+
+def save_fitted(fitted: Fitted, folder: Path) -> None:
+    """Write into ``guidance/`` and ``fit/``; ``fit/fit.json`` comes last and marks the whole."""
+    if fitted.guidance is not None:
+        save_guidance(fitted.guidance, folder / "guidance")
+    parts = {field.name: getattr(fitted.maxent, field.name) for field in fields(MaxEnt)}
+    tensors = {name: part.contiguous() for name, part in parts.items() if isinstance(part, Tensor)}
+    tensors["observed"] = fitted.observed
+    if fitted.x is not None:
+        tensors["x"] = fitted.x
+    plain = {name: part for name, part in parts.items() if not isinstance(part, Tensor)}
+    path = folder / "fit" / "fit.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    save_file(tensors, path.with_suffix(".tmp"))
+    os.replace(path.with_suffix(".tmp"), path)
+    described = {
+        "maxent": plain,
+        "guided": fitted.guidance is not None,
+        "network_evaluations": fitted.network_evaluations,
+        "seconds": fitted.seconds,
+    }
+    write_text(folder / "fit" / "fit.json", json.dumps(described, indent=1) + "\n")
+
+
+def load_fitted(folder: Path, observable: Observable | None = None) -> Fitted | None:
+    """Read it back; None where there is none yet. Without the observable the guidance is left out.
+
+    Raises:
+        ConfigError: the files are damaged.
+    """
+    mark = folder / "fit" / "fit.json"
+    if not mark.exists():
+        return None
+    try:
+        described = json.loads(mark.read_text(encoding="utf-8"))
+        tensors: dict[str, Any] = load_file(mark.with_name("fit.safetensors"))
+        observed, x = tensors.pop("observed"), tensors.pop("x", None)
+        plain = described["maxent"]
+        maxent = MaxEnt(**{**plain, "names": tuple(plain["names"])}, **tensors)
+        guided = described["guided"] and observable is not None
+        evaluations, seconds = described["network_evaluations"], described["seconds"]
+    except (ValueError, KeyError, TypeError, SafetensorError, OSError) as error:
+        raise ConfigError(f"{mark.parent} is damaged ({error}): delete it to fit anew") from error
+    guidance = load_guidance(folder / "guidance", observable) if guided else None
+    return Fitted(maxent, guidance, observed, x, evaluations, seconds)

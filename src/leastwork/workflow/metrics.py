@@ -1,0 +1,117 @@
+"""The numbers of a run as they stand in ``metrics.json``: each with its standard error, null where there is none."""
+
+import math
+import platform
+from importlib import metadata
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leastwork.ensemble import Ensemble
+from leastwork.estimate import Estimate
+from leastwork.experiment import Experiment
+from leastwork.work import ON_TARGET, Certificate, certify
+from leastwork.workflow.fitted import Fitted
+
+__all__ = ["certificate_metrics", "certify_run", "number", "observable_metrics", "reweighted_averages", "versions"]
+
+
+def number(value: Any) -> float | None:
+    """A finite float, or None."""
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def versions() -> dict[str, str]:
+    """Of what determines a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in ("leastwork", "torch", "numpy", "scipy"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # a source tree that was never installed
+            found[package] = "unknown"
+    return found
+
+
+def observable_metrics(data: Experiment, fitted: Fitted, guided: Tensor | None) -> list[dict[str, Any]]:
+    """One entry a datum: before, reweighted and after.
+
+    Args:
+        data: the experiment.
+        fitted: λ and the model's samples.
+        guided: observables of guided samples, (n, K), or None where nothing was guided.
+    """
+    maxent = fitted.maxent
+    model = Estimate.from_samples(fitted.observed)
+    reweighted = reweighted_averages(data, fitted)
+    nothing = torch.full((len(data.names),), math.nan)
+    after = Estimate(nothing, nothing) if guided is None else Estimate.from_samples(guided)
+    columns = {
+        "target": data.values,
+        "error": data.covariance.diagonal().sqrt(),
+        "lower": data.lower,
+        "upper": data.upper,
+        "optimum": maxent.target,
+        "model": model.value,
+        "model_stderr": model.stderr,
+        "reweighted": reweighted.value,
+        "reweighted_stderr": reweighted.stderr,
+        "guided": after.value,
+        "stderr": after.stderr,
+        "sigma": maxent.model_std,
+        "lambda": maxent.lambdas,
+        "lambda_stderr": maxent.stderr,
+    }
+    return [
+        {
+            "name": name,
+            "unit": data.units[k],
+            "held_out": bool(data.held_out[k]),
+            **{key: number(column[k]) for key, column in columns.items()},
+        }
+        for k, name in enumerate(data.names)
+    ]
+
+
+def reweighted_averages(data: Experiment, fitted: Fitted) -> Estimate:
+    """Averages of the model's samples under the target, (K,), with errors that know λ was fitted to the same samples.
+
+    λ holds the fitted averages f at their data, so that of an observable only what does not follow them is uncertain:
+    ψ = w (O − ⟨O⟩ − (f − ⟨f⟩)(C_ff + Σ_ff)⁻¹ C_fO), with C the covariance under the target.
+    """
+    observed, lambdas = fitted.observed, fitted.maxent.lambdas
+    w = torch.softmax(fitted.log_tilt(observed), dim=0)
+    mean = w @ observed
+    centred = observed - mean
+    active = lambdas.nonzero()[:, 0]
+    f = centred[:, active]
+    covariance = f.T @ (w[:, None] * f) + data.covariance[active][:, active]
+    follows = torch.linalg.lstsq(covariance, f.T @ (w[:, None] * centred), driver="gelsd").solution
+    return Estimate.from_influence(mean, len(w) * w[:, None] * (centred - f @ follows))
+
+
+def certify_run(ensemble: Ensemble, observed: Tensor, fitted: Fitted, data: Experiment) -> Certificate | None:
+    """The certificate of fresh samples whose observables are ``observed``, (n, K); None without path weights."""
+    ledger, maxent = ensemble.ledger, fitted.maxent
+    if ledger.work is None or ledger.log_weight is None:
+        return None
+    tilt = fitted.log_tilt(observed)
+    return certify(ledger.work, ledger.log_weight, tilt, observed, maxent.target, maxent.model_std, data.fitted)
+
+
+def certificate_metrics(certificate: Certificate, data: Experiment) -> dict[str, Any]:
+    """A certificate; it is on target if every datum that was fitted is."""
+    miss = certificate.miss
+    assert miss is not None
+    scalars = {key: getattr(certificate, key) for key in ("work", "bound", "dissipation", "efficiency", "ess", "log_z")}
+    return {
+        **{key: {"value": number(one.value), "stderr": number(one.stderr)} for key, one in scalars.items()},
+        "miss": [
+            {"name": name, "value": number(miss.value[k]), "stderr": number(miss.stderr[k])}
+            for k, name in enumerate(data.names)
+        ],
+        "on_target": {"value": certificate.on_target, "tolerance": ON_TARGET},
+        "biased_high": certificate.biased_high,
+        "samples": certificate.samples,
+    }

@@ -1,0 +1,171 @@
+"""What a report says in sentences: the outcome, what to beware of, and a paragraph for a methods section."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from leastwork.workflow.config import RunConfig
+from leastwork.workflow.numerals import count, fraction, plain, plus_minus
+
+__all__ = ["methods", "outcome", "warnings"]
+
+LEAST_ESS = 0.01
+Metrics = Mapping[str, Any]
+
+
+def outcome(config: RunConfig, metrics: Metrics) -> str:
+    """One sentence: what was asked, what came, what it cost."""
+    fitted = [row for row in metrics["observables"] if not row["held_out"]]
+    after = "reweighted" if config.method == "reweight" else "guided"
+    if len(fitted) == 1:
+        moved = _moved(fitted[0], after)
+    else:
+        moved = f"{len(fitted)} averages, among them {_moved(fitted[0], after)}"
+    verb = "Reweighting" if config.method == "reweight" else "Guiding"
+    sentence = f"{verb} {config.name} moved {moved}"
+    certificate = metrics["certificate"]
+    if certificate is None:
+        ess = metrics["quality"]["reweighting_ess"]
+        if config.method == "reweight":
+            return f"{sentence}; the weights leave {fraction(ess)} of the samples effective."
+        return f"{sentence}; the process it was drawn by has no path weights, hence no certificate."
+    work, bound, efficiency = (certificate[key] for key in ("work", "bound", "efficiency"))
+    cost = f"for {_pm(work)} k_BT of work"
+    if efficiency["value"] is None:
+        return f"{sentence} {cost}; nothing had to be done."
+    return f"{sentence} {cost}, of which {_pm(bound)} k_BT were unavoidable: an efficiency of {_percent(efficiency)}."
+
+
+def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str) -> list[str]:
+    """What to beware of, one sentence each with its remedy."""
+    found = []
+    certificate, reweighting = metrics["certificate"], metrics["quality"]["reweighting_ess"]
+    if reweighting < LEAST_ESS:
+        found.append(
+            f"Only {fraction(reweighting)} of the model's samples are effective under the target, so λ is uncertain: "
+            "take more fit.samples, or data nearer to the model."
+        )
+    if config.method == "reweight":
+        return found
+    if certificate is None:
+        return [*found, f"There is no certificate: {why_no_weights}."]
+    if certificate["ess"]["value"] < LEAST_ESS:
+        found.append(
+            f"The effective sample size is {_percent(certificate['ess'])} (below 1 %), so averages under the target "
+            "rest on few samples: use another method, more steps or a larger fit.gamma."
+        )
+    if certificate["biased_high"]:
+        effective = certificate["samples"] * certificate["ess"]["value"]
+        found.append(
+            f"Only {plain(effective, 3)} effective samples stand behind the certificate (fewer than 1,000), so its "
+            "efficiency is biased high: draw more samples."
+        )
+    if not certificate["on_target"]["value"]:
+        fitted = {row["name"] for row in metrics["observables"] if not row["held_out"]}
+        worst = max((m for m in certificate["miss"] if m["name"] in fitted), key=lambda m: abs(m["value"] or 0.0))
+        found.append(
+            f"The guided samples miss the target: {worst['name']} is off by {_pm(worst)} standard deviations of the "
+            f"observable (tolerance {plain(certificate['on_target']['tolerance'])}): lower fit.gamma, take more "
+            "sampling.steps, or use the reweighted averages."
+        )
+    return found
+
+
+def methods(config: RunConfig, metrics: Metrics, schedule: Mapping[str, Any]) -> str:
+    """A paragraph to start a methods section from."""
+    text = [_drawing(config, metrics), _entropy(config, metrics)]
+    if config.method == "scheduled":
+        text.append(_schedule(config, schedule))
+    text.append(_result(config, metrics))
+    return " ".join(text)
+
+
+def _drawing(config: RunConfig, metrics: Metrics) -> str:
+    chosen = config.sampling
+    process = "probability-flow ODE" if chosen.process == "ode" else f"reverse SDE (κ = {plain(chosen.kappa or 1.0)})"
+    solvers = {"euler": "Euler", "heun": "Heun", "exponential": "exponential", "multistep": "second-order multistep"}
+    grid = {"uniform": "uniform in t", "log-snr": "uniform in the logarithmic signal-to-noise ratio"}
+    times = grid.get(chosen.t_grid, "") if isinstance(chosen.t_grid, str) else "given explicitly"
+    steps = chosen.steps if isinstance(chosen.t_grid, str) else len(chosen.t_grid) - 1
+    used = metrics["versions"]
+    return (
+        f"Samples were drawn from the pre-trained model “{Path(config.model).name}” by "
+        f"the {process} with {count(steps)} {solvers[chosen.solver]} steps on a grid {times} "
+        f"(leastwork {used['leastwork']}, PyTorch {used['torch']}, seed {metrics['seed']})."
+    )
+
+
+def _entropy(config: RunConfig, metrics: Metrics) -> str:
+    known = metrics["quality"]
+    fitted = [row for row in metrics["observables"] if not row["held_out"]]
+    held_out = len(metrics["observables"]) - len(fitted)
+    aside = f"; {_plural(held_out, 'datum was', 'data were')} held out for validation" if held_out else ""
+    return (
+        f"Lagrange multipliers λ for {_plural(len(fitted), 'datum', 'data')} were found by the maximum-entropy "
+        f"principle from {count(config.fit.samples)} model samples, which fixed the target distribution "
+        f"p·exp(−λ·O)/Z at a Kullback–Leibler divergence of {plain(known['reweighting_kl'])} k_BT from the model "
+        f"(effective sample fraction of the reweighting {fraction(known['reweighting_ess'])}){aside}."
+    )
+
+
+def _schedule(config: RunConfig, schedule: Mapping[str, Any]) -> str:
+    parameters = ""
+    if all(isinstance(schedule.get(key), int | float) for key in ("strength", "decay")):
+        parameters = f" with a = {plain(schedule['strength'])} and b = {plain(schedule['decay'])}"
+    derivative = "∇O(D(x, t)) taken through the network" if config.fit.jacobian else "∇O at the denoised estimate D"
+    return (
+        f"The score was shifted by h = −a·exp(−bt)·Σ λ ∇O(D), {derivative} (Kolloff et al., "
+        f"arXiv:2505.13375){parameters}, fitted to the squared mismatch plus γ = {plain(config.fit.gamma)} times the "
+        "work on samples that were not used again."
+    )
+
+
+def _result(config: RunConfig, metrics: Metrics) -> str:
+    after = "reweighted" if config.method == "reweight" else "guided"
+    fitted = [row for row in metrics["observables"] if not row["held_out"]]
+    error = "reweighted_stderr" if after == "reweighted" else "stderr"
+    found = "; ".join(f"{_named(row)} {plus_minus(row[after], row[error])}{_unit(row)}" for row in fitted[:8])
+    drawn = config.fit.samples if after == "reweighted" else config.sampling.n
+    text = f"The averages over {count(drawn)} {after} samples are {found}."
+    certificate = metrics["certificate"]
+    if certificate is not None:
+        text += (
+            f" On {count(certificate['samples'])} fresh samples the excess work KL(guided paths ‖ model paths) is "
+            f"{_pm(certificate['work'])} k_BT, of which {_pm(certificate['dissipation'])} k_BT is dissipation "
+            f"(efficiency {_percent(certificate['efficiency'])}), and the effective sample fraction under the target "
+            f"is {_percent(certificate['ess'])}."
+        )
+    return text + " Errors are one standard error."
+
+
+def _moved(row: Mapping[str, Any], after: str) -> str:
+    error = row["reweighted_stderr"] if after == "reweighted" else row["stderr"]
+    ends = f"{plus_minus(row['model'], row['model_stderr'])} to {plus_minus(row[after], error)}{_unit(row)}"
+    return f"the mean of {row['name']} from {ends} ({_datum(row)})"
+
+
+def _datum(row: Mapping[str, Any]) -> str:
+    if row["target"] is not None:
+        return f"target {plus_minus(row['target'], row['error'])}"
+    bounds = [f"{sign} {plain(row[key])}" for key, sign in (("lower", "≥"), ("upper", "≤")) if row[key] is not None]
+    return " and ".join(bounds)
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return f"⟨{row['name']}⟩ ="
+
+
+def _unit(row: Mapping[str, Any]) -> str:
+    return f" {row['unit']}" if row["unit"] else ""
+
+
+def _pm(one: Mapping[str, Any]) -> str:
+    return plus_minus(one["value"], one["stderr"])
+
+
+def _percent(one: Mapping[str, Any]) -> str:
+    return fraction(one["value"], one["stderr"])
+
+
+def _plural(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"

@@ -1,0 +1,117 @@
+"""The command line: results on stdout, one sentence on stderr, and the promised exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import leastwork as lw
+from leastwork.cli import app
+from leastwork.models.networks import Perceptron
+
+SMALL = "fit: {samples: 300, fit_samples: 64}\nsampling: {n: 64, steps: 3}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    torch.manual_seed(0)
+    model = lw.DiffusionModel(Perceptron(1, width=8, depth=1), lw.VPSchedule(), predicts="noise", event_shape=(1,))
+    lw.save_model(model, tmp_path / "net")
+    text = "model: net\nobservables: [{kind: component, name: '[x]'}]\ndata: [{name: '[x]', value: 0.1, error: 0}]\n"
+    (tmp_path / "mine.yaml").write_text(text + SMALL)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "mine.yaml"
+
+
+def call(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_run_prints_a_summary_and_the_report_last(file: Path) -> None:
+    code, out, err = call("run", str(file))
+    assert code == 0
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[-1] == "runs/mine-seed0/report.html"
+    assert lines[1].startswith("[x] ")
+    assert any(line.startswith("efficiency") for line in lines)
+
+
+def test_quiet_prints_the_path_only_and_set_overrides(file: Path) -> None:
+    code, out, _ = call("run", str(file), "--quiet", "--out", "there", "--set", "seed=5", "--set", "method=reweight")
+    assert (code, out) == (0, "there/report.html\n")
+    assert json.loads(Path("there/metrics.json").read_text())["seed"] == 5
+
+
+def test_report_makes_the_page_again(file: Path) -> None:
+    call("run", str(file), "--quiet", "--set", "method=reweight")
+    page = Path("runs/mine-seed0/report.html")
+    before = page.read_bytes()
+    page.unlink()
+    assert call("report", "runs/mine-seed0") == (0, "runs/mine-seed0/report.html\n", "")
+    assert page.read_bytes() == before
+
+
+def test_list_names_models_and_runs() -> None:
+    code, out, _ = call("list")
+    assert code == 0
+    assert any(line.split()[:2] == ["model", "prinz"] for line in out.splitlines())
+    assert any(line.split()[:2] == ["run", "prinz"] for line in out.splitlines())
+
+
+def test_version() -> None:
+    assert call("--version")[1].startswith("leastwork ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "prins"], "error: no run 'prins': did you mean 'prinz'?"),
+        (["run", "mine.yaml", "--set", "sampling.stepz=3"], "unknown key 'stepz' in 'sampling': did you mean 'steps'?"),
+        (["run", "mine.yaml", "--set", "data.0.value=999"], "no weighting of them gives its value 999"),
+        (["run", "mine.yaml", "--out", "mine.yaml/x"], "cannot be written (Not a directory)"),
+        (["run", "net"], "error: no run 'net'"),
+        (["report", "nowhere"], "error: nowhere holds no finished run"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_sentence(arguments: list[str], message: str, file: Path) -> None:
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_each_of_several_errors_has_a_line(file: Path) -> None:
+    _, _, err = call("run", str(file), "--set", "a=1", "--set", "b=2")
+    assert [line.split(": ")[0] for line in err.splitlines()] == ["error", "error"]
+
+
+def test_a_folder_in_use_is_not_overwritten(file: Path) -> None:
+    assert call("run", str(file), "--quiet")[0] == 0
+    code, _, err = call("run", str(file), "--quiet")
+    assert code == 2
+    assert "continue it with --resume" in err
+    assert call("run", str(file), "--quiet", "--resume")[0] == 0
+
+
+def test_ctrl_c_says_how_to_go_on(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments, **choices):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("leastwork.workflow.run.sample", interrupt)
+        code, _, err = call("run", str(file))
+    assert code == 130
+    assert err == "interrupted: continue with --resume --out runs/mine-seed0\n"
+    assert call("run", str(file), "--resume", "--quiet")[0] == 0
+
+
+def test_warnings_of_the_library_reach_stderr(file: Path) -> None:
+    code, _, err = call("run", str(file), "--quiet", "--set", "method=reweight", "--set", "data.0.value=103")
+    assert code == 0
+    assert err.startswith("warning: ")

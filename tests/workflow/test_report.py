@@ -1,0 +1,172 @@
+"""Reports: made from the folder alone, whatever the run was, and safe to open."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+import leastwork as lw
+from leastwork.errors import ConfigError
+from leastwork.models.networks import Perceptron
+from leastwork.workflow.config import load_config
+from leastwork.workflow.metrics import reweighted_averages
+from leastwork.workflow.prose import warnings
+from leastwork.workflow.report import write_report
+from leastwork.workflow.run import run
+
+SMALL = ["fit.samples=400", "fit.fit_samples=64", "sampling.n=64", "sampling.steps=4"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on a line whose truth is known."""
+    out = tmp_path_factory.mktemp("prinz") / "out"
+    run(load_config("prinz", SMALL), out)
+    return out
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Path:
+    """A run file in two dimensions."""
+    torch.manual_seed(0)
+    model = lw.DiffusionModel(Perceptron(2, width=8, depth=1), lw.VPSchedule(), predicts="noise", event_shape=(2,))
+    lw.save_model(model, tmp_path / "net")
+    text = "model: net\nobservables: [{kind: component, name: x, unit: nm}]\ndata: [{name: x, value: 0.1, error: 0}]\n"
+    (tmp_path / "plane.yaml").write_text(text)
+    return tmp_path / "plane.yaml"
+
+
+def test_a_finished_run_resumed_makes_its_report_again(plane: Path, tmp_path: Path) -> None:
+    config = load_config(plane, [*SMALL, "method=reweight"])
+    report = run(config, tmp_path / "out")
+    before, metrics = report.read_bytes(), (tmp_path / "out" / "metrics.json").stat().st_mtime_ns
+    report.unlink()
+    assert run(config, tmp_path / "out", resume=True).read_bytes() == before
+    assert (tmp_path / "out" / "metrics.json").stat().st_mtime_ns == metrics
+
+
+class _Tags(HTMLParser):
+    void = ("meta", "img", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.seen.append(tag)
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+
+def text_of(report: Path) -> str:
+    """The page without its images, every tag closed, no script and nothing from elsewhere."""
+    page = report.read_text(encoding="utf-8")
+    tags = _Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert "script" not in tags.seen
+    bare = re.sub(r'src="data:image/svg\+xml;base64,[^"]*"', "", page)
+    assert not re.search(r"(src|href)=|url\(|https?://", bare)
+    return bare
+
+
+def test_a_report_shows_the_run(folder: Path) -> None:
+    text = text_of(folder / "report.html")
+    assert "Distance from the truth" in text
+    for words in ("Figure 1.", "Figure 3.", "Table 4.", "held out", "For a methods section", "efficiency"):
+        assert words in text
+    assert (folder / "report.html").read_text().count("data:image/svg+xml") == 3
+
+
+def test_a_report_is_made_from_the_folder_alone_and_always_the_same(folder: Path, tmp_path: Path) -> None:
+    before = (folder / "report.html").read_bytes()
+    moved = tmp_path / "moved"
+    folder.rename(moved)
+    try:
+        (moved / "report.html").unlink()
+        assert write_report(moved).read_bytes() == before
+    finally:
+        moved.rename(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "$x$ & $", "\\frac{", "abc " * 50 + "d", "Ångström–λ", "[bold]"]
+)
+def test_names_are_shown_as_they_are(name: str, plane: Path, tmp_path: Path) -> None:
+    quoted = json.dumps(name)
+    file = tmp_path / "named.yaml"
+    text = plane.read_text().replace("name: x", f"name: {quoted}")
+    file.write_text(text + f"name: {json.dumps('run of <b>')}\ndescription: {quoted}\n")
+    page = text_of(run(load_config(file, [*SMALL, "method=reweight"]), tmp_path / "out"))
+    assert "<b>" not in page.split("<caption>")[0].split("</style>")[1].split("<h2>")[0]
+    assert name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in page
+
+
+@pytest.mark.parametrize(
+    ("overrides", "present", "absent"),
+    [
+        (["method=reweight"], "effective samples (reweighting)", "Table 2."),
+        (["sampling.process=ode"], "kinetic action", "Table 2."),
+        (["data.0={name: x, upper: -0.2}"], "≤ −0.2", "Distance from the truth"),
+        (["sampling.t_grid=[1.0, 0.5, 0.1, 0.01]"], "4 times given", "uniform"),
+    ],
+)
+def test_every_kind_of_run_has_a_report(
+    overrides: list[str], present: str, absent: str, plane: Path, tmp_path: Path
+) -> None:
+    page = text_of(run(load_config(plane, [*SMALL, *overrides]), tmp_path / "out"))
+    assert present in page
+    assert absent not in page
+
+
+def test_a_folder_without_a_finished_run_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such folder"):
+        write_report(tmp_path / "none")
+    (tmp_path / "config.yaml").write_text((folder / "config.yaml").read_text())
+    with pytest.raises(ConfigError, match=r"metrics\.json is missing: finish it with leastwork run … --resume"):
+        write_report(tmp_path)
+
+
+def test_warnings_say_what_to_do(folder: Path) -> None:
+    config = load_config("prinz")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    certificate = metrics["certificate"]
+    certificate |= {"biased_high": False, "on_target": {"value": True, "tolerance": 0.05}}
+    certificate["ess"]["value"] = metrics["quality"]["reweighting_ess"] = 0.5
+    assert warnings(config, metrics, "") == []
+    certificate["ess"]["value"] = 0.005
+    certificate |= {"biased_high": True, "on_target": {"value": False, "tolerance": 0.05}}
+    metrics["quality"]["reweighting_ess"] = 0.001
+    found = warnings(config, metrics, "")
+    assert len(found) == 4
+    for sentence, remedy in zip(
+        found, ("fit.samples", "fit.gamma", "draw more samples", "sampling.steps"), strict=True
+    ):
+        assert remedy in sentence
+    assert len(warnings(config, {**metrics, "certificate": None}, "no weights here")) == 2
+
+
+def test_errors_of_reweighted_averages_know_that_lambda_was_fitted() -> None:
+    """Against the spread over independent repeats: x is pinned, x² partly follows it."""
+    from leastwork.workflow.fitted import Fitted
+
+    random = torch.Generator().manual_seed(0)
+    both = lw.Observable(lambda x: torch.stack([x[:, 0], x[:, 0] ** 2 + x[:, 0]], dim=1), names=("a", "b"))
+    data = lw.Experiment(both, values=[0.5, 0.0], errors=0.0, held_out=[False, True])
+    found = []
+    for _ in range(200):
+        observed = both(torch.randn(500, 1, generator=random, dtype=torch.float64))
+        fitted = Fitted(lw.fit_lambdas(observed, data), None, observed, None, 0, 0.0)
+        found.append(reweighted_averages(data, fitted))
+    means, errors = (torch.stack([getattr(one, key) for one in found]) for key in ("value", "stderr"))
+    assert means[:, 0].std() < 1e-9
+    assert errors[:, 0].max() < 1e-9
+    ratio = float(errors[:, 1].mean() / means[:, 1].std())
+    assert abs(ratio - 1) < 5 / (2 * 200) ** 0.5  # z = 5 of a standard deviation over 200 repeats
