@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning, NonFiniteError, NoPathWeightsError
     from leastwork.estimate import Estimate
     from leastwork.experiment import Experiment
+    from leastwork.flow_map import transport
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
     from leastwork.guide import guide_observables
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from leastwork.sampling import sample
     from leastwork.schedules import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
     from leastwork.storage import open_ensemble
-    from leastwork.flow_map import transport
     from leastwork.work import certify
 
 __version__ = version("leastwork")

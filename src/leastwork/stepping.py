@@ -5,7 +5,7 @@ The last denoising step, x_0 = D(x, t_min), is unguided and costs nothing.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -186,14 +186,12 @@ def integrate(
     process, steps = sampler.process, sampler.steps
     model = process.model
 
-    def draw() -> State:
-        z = noise.draw()
-        return model.project(z) if isinstance(model, DiffusionModel) else z
-
-    carry, total = Carry(process.prior(draw())), Cost()
+    project = model.project if isinstance(model, DiffusionModel) else lambda x: x
+    carry, total = Carry(process.prior(project(noise.draw()))), Cost()
     moments = torch.zeros(2, len(steps), dtype=torch.float64, device=noise.device)
     for i, row in enumerate(table(steps)):
-        carry, cost = advance(sampler, row, carry, draw() if process.kappa > 0 else None)
+        carry, cost = advance(sampler, row, carry, project(noise.draw()) if process.kappa > 0 else None)
+        carry = replace(carry, x=project(carry.x))  # rounding would carry it off a subspace
         total = total + cost
         if cost.work is not None:
             kl = cost.work.detach()
@@ -204,7 +202,7 @@ def integrate(
             on_step(StepInfo(noise.start, i + 1, len(steps), row[1], carry.x, total.work))
     x = carry.x
     if isinstance(model, DiffusionModel):
-        x = process.evaluate(x, float(steps.times[-1]))
+        x = project(process.evaluate(x, float(steps.times[-1])))
         if check_steps:
             _check_finite(Carry(x), noise.start, "the last denoising step")
     zero = torch.zeros(noise.stop - noise.start, dtype=torch.float64, device=noise.device)

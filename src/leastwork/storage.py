@@ -187,14 +187,20 @@ class StoredEnsemble:
 
 
 def _open(path: Path) -> zarr.Group:
+    message = f"{path} is not an ensemble written by leastwork: pass the folder ensemble.zarr"
     try:
-        return zarr.open_group(str(path), mode="r", zarr_format=2)
-    except (FileNotFoundError, KeyError, ValueError) as error:
-        raise ConfigError(f"{path} is not an ensemble written by leastwork: pass the folder ensemble.zarr") from error
+        group = zarr.open_group(str(path), mode="r", zarr_format=2)
+    except (FileNotFoundError, NotADirectoryError, KeyError, ValueError) as error:
+        raise ConfigError(message) from error
+    if "network_evaluations" not in group.attrs:  # written last
+        raise ConfigError(message)
+    return group
 
 
 def _leaf_names(group: zarr.Group) -> list[str]:
-    return ["x"] if "x" in group else sorted(name for name in group.array_keys() if name[0] == "x")
+    if "x" in group:
+        return ["x"]
+    return sorted((name for name in group.array_keys() if name[0] == "x"), key=lambda name: int(name[1:]))
 
 
 def _tensor(array: Any, where: slice = slice(None)) -> Tensor:

@@ -1,0 +1,143 @@
+"""Orders of the solvers, as slopes of log error on problems solved in closed form."""
+
+import math
+
+import pytest
+import torch
+
+import leastwork as lw
+from leastwork.process import Process, time_grid
+from leastwork.random import BlockNoise
+from leastwork.sampling import make_sampler
+from leastwork.solvers import as_solver
+from leastwork.stepping import Carry, advance, table
+from leastwork.systems.gaussian import Gaussian
+
+SCHEDULE = lw.VPSchedule(0.1, 20.0, t_min=1e-2)
+GAUSSIAN = Gaussian(0.7, 0.5, 1)
+LADDER = (40, 80, 160, 320)
+
+
+def slope(errors: list[float]) -> float:
+    x = torch.tensor([math.log(1 / n) for n in LADDER], dtype=torch.float64)
+    y = torch.tensor(errors, dtype=torch.float64).log()
+    x, y = x - x.mean(), y - y.mean()
+    return float((x * y).sum() / (x * x).sum())
+
+
+def end_of_ode(model, solver: str, steps: int, x: torch.Tensor) -> torch.Tensor:
+    sampler = make_sampler(model, None, "ode", solver, steps)
+    carry = Carry(x)
+    for row in table(sampler.steps):
+        carry, _ = advance(sampler, row, carry, None)
+    return carry.x
+
+
+@pytest.mark.parametrize(
+    ("solver", "low", "high"),
+    [("euler", 0.8, 1.2), ("exponential", 0.8, 1.3), ("heun", 1.8, 2.4), ("multistep", 1.8, 2.6)],
+)
+def test_ode_order(solver: str, low: float, high: float) -> None:
+    model = GAUSSIAN.model(SCHEDULE)
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    ends = torch.tensor([1.0, 1e-2], dtype=torch.float64)
+    alpha = SCHEDULE.alpha(ends)
+    std = (alpha**2 * 0.5**2 + SCHEDULE.sigma(ends) ** 2).sqrt()
+    exact = alpha[1] * 0.7 + std[1] / std[0] * (x - alpha[0] * 0.7)  # the flow keeps quantiles
+    errors = [float((end_of_ode(model, solver, n, x) - exact).abs().max()) for n in LADDER]
+    assert low <= slope(errors) <= high
+
+
+@pytest.mark.parametrize(("solver", "low"), [("euler", 0.9), ("heun", 1.8), ("multistep", 1.8)])
+def test_order_for_a_velocity_model(solver: str, low: float) -> None:
+    flow = lw.VelocityModel(lambda x, t: torch.cos(3 * t) * x, (1,))
+    x = torch.ones(1, 1, dtype=torch.float64)
+    exact = math.exp(-math.sin(3.0) / 3)
+    errors = [abs(float(end_of_ode(flow, solver, n, x)) - exact) for n in LADDER]
+    assert low <= slope(errors) <= low + 0.35
+
+
+def moments_of_sde(solver: str, steps: int) -> tuple[float, float]:
+    """Mean and variance at t_min of the discretised SDE, exact: D is affine in x, D = p + q x."""
+    process = Process(GAUSSIAN.model(SCHEDULE), 1.0)
+    s = as_solver(solver).steps(process, time_grid(process, steps))
+    mean, before = 0.0, torch.zeros(2, dtype=torch.float64)
+    covariance = torch.diag(torch.tensor([float(SCHEDULE.sigma(s.times[0])) ** 2, 0.0], dtype=torch.float64))
+    state = torch.tensor([mean, 0.0], dtype=torch.float64)  # (x, y of the step before)
+    for i in range(steps):
+        alpha, sigma = float(SCHEDULE.alpha(s.times[i])), float(SCHEDULE.sigma(s.times[i]))
+        q = alpha * 0.25 / (alpha**2 * 0.25 + sigma**2)
+        p = 0.7 * (1 - q * alpha)
+        move = torch.tensor([[s.a[i] + s.b[i] * q, s.b_previous[i]], [q, 0.0]], dtype=torch.float64)
+        state = move @ state + torch.tensor([s.b[i] * p, p], dtype=torch.float64)
+        covariance = move @ covariance @ move.T
+        covariance[0, 0] += s.c[i] ** 2
+    assert before.sum() == 0
+    return float(state[0]), float(covariance[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("solver", "low", "high"), [("euler", 0.8, 1.3), ("exponential", 0.8, 1.2), ("multistep", 1.5, 2.6)]
+)
+def test_weak_order_of_the_sde(solver: str, low: float, high: float) -> None:
+    # the exact process forgets its start by a factor α(1)σ… ≈ 10⁻⁵ only: compare with a fine ladder's limit
+    fine = moments_of_sde("multistep", 20_000)
+    errors = [abs(moments_of_sde(solver, n)[1] - fine[1]) for n in LADDER]
+    assert low <= slope(errors) <= high
+    alpha, sigma = (float(v(torch.tensor(1e-2, dtype=torch.float64))) for v in (SCHEDULE.alpha, SCHEDULE.sigma))
+    assert abs(fine[0] - alpha * 0.7) < 1e-3
+    assert abs(fine[1] - (alpha**2 * 0.25 + sigma**2)) < 1e-3
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun", "exponential", "multistep"])
+@pytest.mark.parametrize("schedule", [lw.LinearSchedule(), lw.CosineSchedule()], ids=["linear", "cosine"])
+@pytest.mark.parametrize("process", ["sde", "ode"])
+def test_singular_start(solver: str, schedule, process: str) -> None:
+    """Where α(t_max) = 0 the first step is exponential: finite, and the right distribution (z = 5 on the mean)."""
+    model = GAUSSIAN.model(schedule)
+    ens = lw.sample(model, 20_000, process=process, solver=solver, steps=400, seed=7)
+    mean = ens.mean(lambda x: x[:, 0])
+    assert abs(mean.value - 0.7) < 5 * mean.stderr + 0.005
+    assert abs(float(ens.x.std()) - 0.5) < 5 * 0.5 / math.sqrt(40_000) + 0.015  # first-order solvers keep a bias
+
+
+def test_time_grids() -> None:
+    process = Process(GAUSSIAN.model(lw.LinearSchedule()), 1.0)
+    grid = time_grid(process, 10, "log-snr")
+    assert len(grid) == 11
+    assert (grid[0], grid[-1]) == (1.0, 1e-3)
+    widths = lw.LinearSchedule().log_snr(grid)[1:].diff()
+    torch.testing.assert_close(widths, widths[:1].expand_as(widths), rtol=1e-6, atol=0)
+    own = torch.tensor([1.0, 0.5, 0.1], dtype=torch.float64)
+    assert torch.equal(time_grid(process, 99, own), own)
+    for bad in (torch.tensor([0.1, 0.5]), torch.tensor([1.0, 0.0]), torch.tensor([0.5])):
+        with pytest.raises(lw.LeastworkError, match="t_grid"):
+            time_grid(process, 2, bad)
+    with pytest.raises(lw.LeastworkError, match="log-snr"):
+        time_grid(process, 10, "quadratic")
+    with pytest.raises(lw.LeastworkError, match="steps=0"):
+        time_grid(process, 0)
+    with pytest.raises(lw.LeastworkError, match="'multistep'"):
+        as_solver("rk4")
+
+
+def test_forward_and_backward() -> None:
+    """The probability-flow ODE encodes data as noise and returns them within 10⁻³ at 100 steps."""
+    random = torch.Generator().manual_seed(3)
+    for schedule in (lw.VPSchedule(), lw.CosineSchedule(), lw.LinearSchedule()):
+        model = GAUSSIAN.model(schedule)
+        x = 0.7 + 0.5 * torch.randn(1000, 1, generator=random, dtype=torch.float64)
+        for grid in ("uniform", "log-snr"):
+            noise = lw.transport(model, x, steps=100, t_grid=grid)
+            assert abs(float(noise.std()) - 1) < 0.15
+            back = lw.transport(model, noise, forward=False, steps=100, t_grid=grid)
+            assert float((back - x).abs().max()) < 1e-3
+    with pytest.raises(lw.LeastworkError, match="event shape"):
+        lw.transport(model, torch.zeros(4, 2))
+
+
+def test_noise_streams_do_not_depend_on_the_batch() -> None:
+    whole = BlockNoise(5, 0, 3000, (2,))
+    part = BlockNoise(5, 1500, 2100, (2,))
+    for _ in range(3):
+        assert torch.equal(whole.draw()[1500:2100], part.draw())
