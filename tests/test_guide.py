@@ -65,3 +65,84 @@ def test_a_distant_target_warns() -> None:
     far = lw.Experiment(OBSERVABLE, values=[1.45, 2.0], held_out=[False, True])
     with pytest.warns(lw.LeastworkWarning, match="trusted"):
         lw.guide_observables(MODEL, far, "reweight", **SMALL)
+
+
+SHORT = {"steps": 20, "samples": 2000, "fit_samples": 500, "certificate_samples": 1000, "t_grid": "log-snr"}
+
+
+def test_held_out_data_do_not_enter() -> None:
+    """Neither λ, nor the schedule, nor ``on_target`` knows the value of a datum that is held out."""
+    runs = []
+    for held in (0.25, 7.0):
+        data = lw.Experiment(OBSERVABLE, values=[0.4, held], held_out=[False, True])
+        runs.append(lw.guide_observables(MODEL, data, "scheduled", **SHORT))
+    first, second = runs
+    assert torch.equal(first.lambdas.value, second.lambdas.value)
+    assert first.guidance.strength == second.guidance.strength
+    assert first.guidance.decay == second.guidance.decay
+    assert first.certificate.on_target == second.certificate.on_target
+    # its place in the target is what the target distribution gives it
+    assert torch.equal(first.maxent.target, second.maxent.target)
+    assert torch.equal(first.certificate.miss.value, second.certificate.miss.value)
+
+
+def test_a_seed_repeats_a_run_and_another_does_not() -> None:
+    first, second, other = (lw.guide_observables(MODEL, DATA, "scheduled", seed=s, **SHORT) for s in (0, 0, 1))
+    assert torch.equal(first.lambdas.value, second.lambdas.value)
+    assert (first.guidance.strength, first.guidance.decay) == (second.guidance.strength, second.guidance.decay)
+    assert first.certificate.dissipation == second.certificate.dissipation
+    assert not torch.equal(first.lambdas.value, other.lambdas.value)
+
+
+def test_the_certificate_is_of_fresh_samples() -> None:
+    """None of the model's own, none of the fit's, and the split W = bound + dissipation holds on them."""
+    run = lw.guide_observables(MODEL, DATA, "reweight", seed=0, **SHORT)
+    fresh, own = run.certificate_ensemble, run.model_samples
+    assert len(fresh) == 1000
+    assert not torch.isin(fresh.x, own.x).any()
+    scheduled = lw.guide_observables(MODEL, DATA, "scheduled", seed=0, **SHORT)
+    c = scheduled.certificate
+    assert abs(c.work.value - c.bound.value - c.dissipation.value) < 1e-12
+    assert scheduled.certify(scheduled.certificate_ensemble).work == c.work
+    assert c.miss.value.shape == c.miss.stderr.shape == (2,)
+    assert 0 < c.ess.value <= 1
+    with pytest.raises(lw.NoPathWeightsError, match="no target"):
+        scheduled.certify(lw.sample(MODEL, 10, steps=5))
+
+
+def test_an_exact_target_costs_at_least_its_divergence() -> None:
+    """The mean of N(0.5, 0.3²) moved by 0.1 costs KL = (0.1/0.3)²/2 nats; the bound meets it at z = 5.
+
+    λ's sampling error, 1.4 % at 5000 samples, moves the bound by twice that; another 2 % are left to the steps.
+    """
+    choices = {**SHORT, "samples": 5000, "certificate_samples": 5000, "steps": 60}
+    run = lw.guide_observables(MODEL, DATA, "scheduled", seed=2, **choices)
+    kl = 0.5 * (0.1 / 0.3) ** 2
+    bound = run.certificate.bound
+    assert abs(bound.value - kl) < 5 * math.hypot(bound.stderr, 0.035 * kl) + 0.02 * kl
+    assert run.certificate.work.value > bound.value
+
+
+def test_a_flow_is_guided_by_the_ode_only() -> None:
+    flow = lw.VelocityModel(lambda x, t: 0.3 * x, (1,))
+    data = lw.Experiment(lw.Observable(lambda x: x), values=[0.3])
+    with pytest.raises(lw.LeastworkError, match="process='ode'"):
+        lw.guide_observables(flow, data)
+    choices = {key: value for key, value in SHORT.items() if key != "t_grid"}
+    run = lw.guide_observables(flow, data, process="ode", **choices)
+    mean = run.sample(2000, seed=5).mean(lambda x: x[:, 0])
+    # λ was fitted to 2000 samples, too; the guidance is to within 0.1 σ of the target
+    assert abs(mean.value - 0.3) < 5 * mean.stderr + 0.1 * math.exp(-0.3)
+
+
+def test_columns_and_names_must_agree() -> None:
+    one_name = lw.Observable(lambda x: torch.cat([x, x**2], dim=1), names=("x",))
+    with pytest.raises(lw.LeastworkError, match="2 columns for 1 name"):
+        lw.guide_observables(MODEL, lw.Experiment(one_name, values=[0.4]), **SHORT)
+    with pytest.raises(lw.LeastworkError):
+        lw.Experiment(one_name, values=[0.4, 0.3])
+
+
+def test_what_no_weighting_reaches_is_infeasible() -> None:
+    with pytest.raises(lw.InfeasibleError, match="'x'"):
+        lw.guide_observables(MODEL, lw.Experiment(OBSERVABLE, values=[99.0, 0.1]), **SHORT)

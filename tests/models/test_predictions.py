@@ -90,3 +90,72 @@ def test_kind_errors(change, words) -> None:
     good = {"net": lambda x, t: x, "schedule": lw.VPSchedule(), "predicts": "data", "event_shape": (1,)}
     with pytest.raises(lw.LeastworkError, match=words):
         lw.DiffusionModel(**{**good, **change})
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("t", [0.01, 0.5, 0.99])
+def test_denoiser_score_and_velocity_of_a_gaussian(kind: str, schedule, t: float) -> None:
+    """N(0.7, 0.5²) in closed form, whatever its network predicts and on every schedule."""
+    m = Moments.at(schedule, t)
+    variance = m.alpha**2 * 0.25 + m.sigma**2
+
+    def net(x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        n = Moments.at(schedule, float(time))
+        exact = 0.7 + n.alpha * 0.25 / (n.alpha**2 * 0.25 + n.sigma**2) * (x - n.alpha * 0.7)
+        return from_data(kind, exact, x, n)
+
+    ends = type(schedule)(t_max=0.999)  # where α is not zero
+    model = lw.DiffusionModel(net, ends, kind, (3,))
+    random = torch.Generator().manual_seed(4)
+    x = m.alpha * 0.7 + variance**0.5 * torch.randn(16, 3, generator=random, dtype=torch.float64)
+    score = -(x - m.alpha * 0.7) / variance
+    slope = (m.alpha * m.alpha_dot * 0.25 + m.sigma * m.sigma_dot) / variance  # of the std, d ln s/dt
+    close = {"rtol": 1e-9, "atol": 1e-9}
+    torch.testing.assert_close(model.score(x, t), score, **close)
+    torch.testing.assert_close(model.denoise(x, t), (x + m.sigma**2 * score) / m.alpha, **close)
+    torch.testing.assert_close(model.velocity(x, t), m.alpha_dot * 0.7 + slope * (x - m.alpha * 0.7), **close)
+    for other in KINDS:
+        again = to_data(other, model.as_prediction(other, x, t), x, m)
+        torch.testing.assert_close(again, model.denoise(x, t), **close)
+
+
+def test_a_networks_own_prediction_is_not_converted() -> None:
+    model = lw.DiffusionModel(lambda x, t: t * x, lw.VPSchedule(), "v", (2,))
+    x = torch.ones(1, 2)
+    assert torch.equal(model.as_prediction("v", x, 0.3), torch.tensor(0.3) * x)
+
+
+def test_noise_is_added_by_the_schedule() -> None:
+    model = lw.DiffusionModel(lambda x, t: x, lw.CosineSchedule(), "data", ((1,), (2,)))
+    m = Moments.at(model.schedule, 0.4)
+    one, two = model.add_noise((torch.ones(1, 1), torch.ones(1, 2)), (torch.ones(1, 1), 2 * torch.ones(1, 2)), 0.4)
+    torch.testing.assert_close(one, torch.full((1, 1), m.alpha + m.sigma))
+    torch.testing.assert_close(two, torch.full((1, 2), m.alpha + 2 * m.sigma))
+    assert model.prior_scale == 1
+    assert model.dimension == 3
+
+
+def test_projection_is_orthogonal_and_idempotent() -> None:
+    zero_centre = lw.ZeroCentre()
+    x, y = (torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(k), dtype=torch.float64) for k in (5, 6))
+    once = zero_centre.project(x)
+    torch.testing.assert_close(zero_centre.project(once), once)
+    torch.testing.assert_close((once * y).sum(), (x * zero_centre.project(y)).sum())
+    assert float(once.mean(dim=1).abs().max()) < 1e-15
+    first, second = zero_centre.project((x, y))
+    assert torch.equal(first, once)
+    assert torch.equal(second, zero_centre.project(y))
+    assert zero_centre.dimension(((5, 3), (4, 3))) == 21
+
+
+def test_shift_and_scale_of_every_coordinate() -> None:
+    shift, scale = torch.tensor([1.0, -2.0]), torch.tensor([0.1, 10.0])
+    model = lw.DiffusionModel(lambda x, t: x, lw.VPSchedule(), "data", (2,), shift=shift, scale=scale)
+    z = torch.randn(3, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    x = model.to_data_units(z)
+    assert x.dtype == torch.float64
+    torch.testing.assert_close(x, shift.double() + scale.double() * z)
+    torch.testing.assert_close(model.to_network_units(x), z)
+    with pytest.raises(lw.LeastworkError, match="positive"):
+        lw.DiffusionModel(lambda x, t: x, lw.VPSchedule(), "data", (2,), scale=torch.tensor([1.0, -1.0]))

@@ -1,15 +1,18 @@
 """Orders of the solvers, as slopes of log error on problems solved in closed form."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
 
 import leastwork as lw
+from leastwork.models.predictions import Moments, from_data
 from leastwork.process import Process, time_grid
 from leastwork.random import BlockNoise
 from leastwork.sampling import make_sampler
 from leastwork.solvers import as_solver
+from leastwork.solvers.exponential import Exponential
 from leastwork.stepping import Carry, advance, table
 from leastwork.systems.gaussian import Gaussian
 
@@ -57,6 +60,7 @@ def test_order_for_a_velocity_model(solver: str, low: float) -> None:
     assert low <= slope(errors) <= low + 0.35
 
 
+@cache
 def moments_of_sde(solver: str, steps: int) -> tuple[float, float]:
     """Mean and variance at t_min of the discretised SDE, exact: D is affine in x, D = p + q x."""
     process = Process(GAUSSIAN.model(SCHEDULE), 1.0)
@@ -141,3 +145,75 @@ def test_noise_streams_do_not_depend_on_the_batch() -> None:
     part = BlockNoise(5, 1500, 2100, (2,))
     for _ in range(3):
         assert torch.equal(whole.draw()[1500:2100], part.draw())
+
+
+@pytest.mark.parametrize("predicts", ["velocity", "v"])
+@pytest.mark.parametrize("solver", ["euler", "multistep"])
+def test_singular_start_of_other_predictions(predicts: str, solver: str) -> None:
+    """A flow-matching network is asked at t = 1, where D = E[x_0] although α = 0 (z = 5 on the mean)."""
+    schedule = lw.LinearSchedule()
+
+    def net(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        m = Moments.at(schedule, float(t))
+        slope, offset = GAUSSIAN.denoiser(m)
+        return from_data(predicts, slope * x + offset, x, m)
+
+    model = lw.DiffusionModel(net, schedule, predicts, (1,))
+    x = torch.ones(1, 1, dtype=torch.float64)
+    assert abs(float(model.denoise(x, 1.0)) - 0.7) < 1e-12
+    for process in ("sde", "ode"):
+        ens = lw.sample(model, 20_000, process=process, solver=solver, steps=200, t_grid="log-snr", seed=9)
+        same = lw.sample(
+            GAUSSIAN.model(schedule), 20_000, process=process, solver=solver, steps=200, t_grid="log-snr", seed=9
+        )
+        torch.testing.assert_close(ens.x, same.x, rtol=1e-3, atol=1e-4)
+        mean = ens.mean(lambda x: x[:, 0])
+        assert abs(mean.value - 0.7) < 5 * mean.stderr + 0.005
+        assert abs(float(ens.x.std()) - 0.5) < 5 * 0.5 / math.sqrt(40_000) + 0.01
+
+
+@pytest.mark.parametrize("kappa", [0.5, 1.0, 2.0])
+def test_the_exponential_kernel_is_the_conditional_law(kappa: float) -> None:
+    """Where D is constant (the data are one point) the first-order kernel is exact in a single step."""
+    point = lw.DiffusionModel(lambda x, t: torch.full_like(x, 0.7), SCHEDULE, "data", (1,))
+    for steps in (1, 7):
+        s = make_sampler(point, None, "sde", "exponential", steps, kappa=kappa).steps
+        alpha, sigma = SCHEDULE.alpha(s.times), SCHEDULE.sigma(s.times)
+        mean, variance = alpha[0] * 0.7, sigma[0] ** 2
+        for i in range(steps):
+            mean, variance = s.a[i] * mean + s.b[i] * 0.7, s.a[i] ** 2 * variance + s.c[i] ** 2
+        torch.testing.assert_close(mean, alpha[-1] * 0.7, rtol=1e-10, atol=0)
+        torch.testing.assert_close(variance, sigma[-1] ** 2, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.5, 1.0])
+def test_guidance_is_a_shift_of_the_score(kappa: float) -> None:
+    """In every solver h weighs as the score does: s → s + h moves D by σ²h/α, so that e = b σ²/α."""
+    process = Process(GAUSSIAN.model(SCHEDULE), kappa)
+    times = time_grid(process, 50)
+    lever = (SCHEDULE.sigma(times) ** 2 / SCHEDULE.alpha(times))[:-1]
+    for solver in ("euler", "heun", "exponential", "multistep"):
+        s = as_solver(solver).steps(process, times)
+        torch.testing.assert_close(s.e, s.b * lever, rtol=1e-10, atol=0)
+        torch.testing.assert_close(s.e_previous[1:], s.b_previous[1:] * lever[:-1], rtol=1e-10, atol=0)
+        assert s.has_density == (kappa > 0 and solver != "heun")
+        assert len(s) == 50
+        torch.testing.assert_close(s.dt.sum(), times[0] - times[-1])
+
+
+def test_exponential_solvers_keep_the_mean_and_multistep_the_variance() -> None:
+    """The prior N(0, σ²) and the process agree up to α(1)² = 4·10⁻⁵ of the data, and κ = 1 forgets that."""
+    alpha, sigma = (float(v(torch.tensor(1e-2, dtype=torch.float64))) for v in (SCHEDULE.alpha, SCHEDULE.sigma))
+    for steps in LADDER[2:]:
+        found = {solver: moments_of_sde(solver, steps) for solver in ("euler", "exponential", "multistep")}
+        error = {solver: abs(variance - alpha**2 * 0.25 - sigma**2) for solver, (_, variance) in found.items()}
+        assert error["multistep"] < 0.25 * error["exponential"]
+        assert abs(found["euler"][0] - alpha * 0.7) > 1e-3
+        for solver in ("exponential", "multistep"):
+            assert abs(found[solver][0] - alpha * 0.7) < 1e-5
+
+
+def test_an_unknown_order_is_refused() -> None:
+    with pytest.raises(lw.LeastworkError, match="order=3"):
+        Exponential(order=3)
+    assert as_solver(Exponential(order=1)) == Exponential(order=1)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import zarr
 from safetensors.torch import save_file
 from torch import Tensor
@@ -29,6 +30,9 @@ from leastwork.workflow.quality import quality, truth
 from leastwork.workflow.report import write_report
 
 __all__ = ["default_folder", "run"]
+
+SMALL_NETWORK = 50_000
+"""Weights of a network that runs no faster on two threads."""
 
 PLOTTED = 50_000
 """Samples kept for figures, at most."""
@@ -59,6 +63,7 @@ def run(
     """
     folder = default_folder(config) if out is None else Path(out)
     inputs = build_inputs(config)
+    _choose_threads(inputs)
     _open(folder, config, resume)
     if not (folder / "metrics.json").exists():
         fitted = _fit(folder, config, inputs, progress)
@@ -68,6 +73,16 @@ def run(
         except (LeastworkError, OSError) as error:
             raise LeastworkError(f"{error}; what is finished is in {folder}, --resume continues there") from error
     return write_report(folder)
+
+
+def _choose_threads(inputs: Inputs) -> None:
+    """One thread for a small network, whose operations are too short to share; the user's own choice goes first.
+
+    A run owns its process, the library does not: ``leastwork.sample`` leaves torch's threads as they are.
+    """
+    size = sum(p.numel() for p in inputs.model.parameters())
+    if "OMP_NUM_THREADS" not in os.environ and size < SMALL_NETWORK:
+        torch.set_num_threads(1)
 
 
 def _open(folder: Path, config: RunConfig, resume: bool) -> None:
