@@ -85,6 +85,8 @@ def test_streaming_and_resuming_are_bit_identical(tmp_path) -> None:
     with pytest.raises(lw.LeastworkError, match="interrupted run"):
         lw.sample(NORMAL, 2500, scheduled(), **choices)
     with pytest.raises(lw.LeastworkError, match="other settings"):
+        lw.sample(NORMAL, 2500, scheduled(0.6), resume=True, **choices)  # another guidance
+    with pytest.raises(lw.LeastworkError, match="other settings"):
         lw.sample(NORMAL, 2500, scheduled(), resume=True, **{**choices, "steps": 11})
     seen = []
     stored = lw.sample(NORMAL, 2500, scheduled(), resume=True, callback=lambda i: seen.append(i.start), **choices)
@@ -169,6 +171,8 @@ def test_guidances_compose() -> None:
     one, two = scheduled(0.5), scheduled(0.25)
     together = lw.sample(NORMAL, 200, one + 2.0 * two, steps=10)
     torch.testing.assert_close(together.x, lw.sample(NORMAL, 200, scheduled(1.0), steps=10).x)
+    halved = lw.sample(NORMAL, 200, 0.5 * (one + 2.0 * two), steps=10)
+    torch.testing.assert_close(halved.x, lw.sample(NORMAL, 200, scheduled(0.5), steps=10).x)
 
 
 def test_scheduled_guidance_is_its_formula() -> None:
@@ -508,9 +512,12 @@ def test_work_of_a_centred_model_counts_its_own_dimensions() -> None:
     assert float(still.work.max()) < 1e-9
     tilt = QuadraticTilt(quadratic=0.5)
     doob = Gaussian(0.0, 1.0, 12).doob(tilt, SCHEDULE)
-    # the subspace must remove the 5
-    pull = Explicit(lambda x, t, denoised: doob(x.reshape(-1, 12) + 5.0, t, denoised).reshape(x.shape))
-    ens = lw.sample(CENTRED, 10_000, pull, steps=50, seed=3)
+
+    def pull(x, t, denoised):
+        assert float(x.mean(dim=1).abs().max()) < 1e-6  # from the prior on
+        return doob(x.reshape(-1, 12) + 5.0, t, denoised).reshape(x.shape)  # the subspace must remove the 5
+
+    ens = lw.sample(CENTRED, 10_000, Explicit(pull), steps=50, seed=3)
     exact = exact_chain(Gaussian(0.0, 1.0, 9), SCHEDULE, make_sampler(CENTRED, steps=50).steps, tilt)
     work = lw.Estimate.from_samples(ens.work)
     assert abs(work.value - exact.work) < 5 * work.stderr

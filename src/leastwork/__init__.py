@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leastwork.ensemble import Ensemble
-    from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning, NonFiniteError, NoPathWeightsError
+    from leastwork.errors import (
+        ConfigError,
+        InfeasibleError,
+        LeastworkError,
+        LeastworkWarning,
+        NonFiniteError,
+        NoPathWeightsError,
+    )
     from leastwork.estimate import Estimate
     from leastwork.experiment import Experiment
     from leastwork.flow_map import transport
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = version("leastwork")
 
 _HOME = {
+    "ConfigError": "leastwork.errors",
     "CosineSchedule": "leastwork.schedules",
     "DiffusionModel": "leastwork.models.diffusion",
     "Ensemble": "leastwork.ensemble",
@@ -59,6 +67,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ConfigError",
     "CosineSchedule",
     "DiffusionModel",
     "Ensemble",

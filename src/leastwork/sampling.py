@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from leastwork.ensemble import Ensemble, Ledger
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.estimate import Estimate
-from leastwork.geometry.state import all_finite, cat
+from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.process import Model, Process, time_grid
 from leastwork.progress import Progress, no_progress
 from leastwork.random import BlockNoise
 from leastwork.solvers import SolverLike, as_solver
-from leastwork.stepping import BatchResult, Sampler, StepInfo, integrate
+from leastwork.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate, table
 from leastwork.storage import EnsembleStore, StoredEnsemble
 
 __all__ = ["ProcessName", "make_sampler", "sample"]
@@ -169,8 +169,20 @@ def _fingerprint(run: Run) -> dict[str, object]:
         "kappa": s.process.kappa,
         "times": s.steps.times.tolist(),
         "coefficients": float(sum(v.sum() for v in (s.steps.a, s.steps.b, s.steps.e, s.steps.c))),
-        "guided": s.guidance is not None,
+        "probe": _probe(run),
     }
+
+
+@torch.no_grad()
+def _probe(run: Run) -> list[str]:
+    """One step from a few states: another network or another guidance takes another one."""
+    sampler = run.sampler
+    shape = sampler.process.model.event_shape
+    x = sampler.process.prior(BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw())
+    middle = table(sampler.steps)[len(sampler.steps) // 2]
+    with evaluating(sampler.process.model):
+        carry, _ = advance(sampler, middle, Carry(x), x if sampler.process.kappa > 0 else None)
+    return [f"{leaf.double().abs().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Its gradient goes through the sampler: with m_k = E_Q[O_k] held, ∇J is the gra
 (2/K) Σ_k (m_k − target_k)/σ_k² · ⟨O_k⟩ + γ ⟨work⟩, which adds up over pieces, so that memory holds one piece's graph.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -80,7 +81,10 @@ class Objective:
         deviation = ((observed - self.target) / self.spread)[:, self.fitted]
         mean = deviation.mean(dim=0)
         influence = 2 * (deviation @ mean) / len(self.fitted) + self.gamma * cost
-        return Estimate.from_influence(float(mean.square().mean() + self.gamma * cost.mean()), influence)
+        J = float(mean.square().mean() + self.gamma * cost.mean())
+        if not math.isfinite(J):
+            return Estimate(math.inf, math.nan)
+        return Estimate.from_influence(J, influence)
 
     def _draw(self, guidance: Guidance, n: int, seed: int) -> tuple[Tensor, Tensor]:
         observed: list[Tensor] = []

@@ -25,8 +25,18 @@ class Guidance(Protocol):
         ...
 
 
+class Composable:
+    """Gives a guidance ``+`` and a factor in front of it: ``observable + 0.5 * path``."""
+
+    def __add__(self: Guidance, other: Guidance) -> "Sum":
+        return Sum((self, other))
+
+    def __rmul__(self: Guidance, factor: float) -> "Scaled":
+        return Scaled(self, factor)
+
+
 @dataclass(frozen=True)
-class Sum:
+class Sum(Composable):
     """h = Σ h_j, all evaluated at the same (x, t)."""
 
     terms: tuple[Guidance, ...]
@@ -40,16 +50,6 @@ class Sum:
 
     def __add__(self, other: Guidance) -> "Sum":
         return Sum((*self.terms, other))
-
-
-class Composable:
-    """Gives a guidance ``+`` and a factor in front of it: ``observable + 0.5 * path``."""
-
-    def __add__(self: Guidance, other: Guidance) -> Sum:
-        return Sum((self, other))
-
-    def __rmul__(self: Guidance, factor: float) -> "Scaled":
-        return Scaled(self, factor)
 
 
 @dataclass(frozen=True)
