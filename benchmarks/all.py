@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-BENCHMARKS = ("maxent", "gaussian_ladder", "solvers", "sampling_speed", "scheduled_fit")
+BENCHMARKS = ("maxent", "gaussian_ladder", "solvers", "multistep", "sampling_speed", "scheduled_fit")
 
 
 def main() -> int:

@@ -1,0 +1,50 @@
+"""Do 20 to 30 multistep evaluations match 200 Euler steps? W₁ on the bundled Prinz model, mean of four seeds.
+
+Each process is compared with its own law (100,000 samples at many multistep steps: SDE and ODE of a learned score
+differ). The sampling error is the distance of fifths of the reference from the rest of it.
+
+python benchmarks/multistep.py
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import leastwork as lw
+
+SAMPLES, REFERENCE, SEEDS = 20_000, 100_000, 4
+MULTISTEP: dict[str, Any] = {"solver": "multistep", "t_grid": "log-snr"}
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """W₁ between two samples on a line, by 4,000 quantiles."""
+    levels = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
+    return float((torch.quantile(a, levels) - torch.quantile(b, levels)).abs().mean())
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    model = lw.load_model("prinz")
+
+    def draw(n: int, seed: int, **choices: Any) -> Tensor:
+        return lw.sample(model, n, seed=seed, batch_size=16_384, **choices).x[:, 0].double()
+
+    laws = {
+        "sde": draw(REFERENCE, 900, steps=100, **MULTISTEP),
+        "ode": draw(REFERENCE, 950, process="ode", steps=60, **MULTISTEP),
+    }
+    for process, law in laws.items():
+        parts = law.split(SAMPLES)
+        rest = [torch.cat([*parts[:i], *parts[i + 1 :]]) for i in range(len(parts))]
+        levels = torch.tensor([distance(part, other) for part, other in zip(parts, rest, strict=True)])
+        print(f"{process}: sampling error {levels.mean():.4f}, worst of {len(parts)} {levels.max():.4f}")
+        rows: list[tuple[str, dict[str, Any]]] = [("200 Euler steps", {"steps": 200})] if process == "sde" else []
+        rows += [(f"{n} multistep", {"steps": n, **MULTISTEP}) for n in (20, 25, 30)]
+        for name, choices in rows:
+            found = torch.tensor([distance(draw(SAMPLES, s, process=process, **choices), law) for s in range(SEEDS)])
+            print(f"  {name:<16} W1 {found.mean():.4f} ± {found.std() / SEEDS**0.5:.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
