@@ -1,0 +1,181 @@
+"""On-policy polish: from paths of the guided chain, least squares on ln w, with the averages as a constraint.
+
+    minimise Var_Q(ln w + J·δ) + ridge |δ|²   subject to   Cov_Q(O, J·δ) = E_Q[O] − target
+
+δ is a change of the head of V, in which h is linear, and J = ∂ ln w/∂δ = −Σ (z/c)·∂(shift)/∂δ along each path. Near
+the optimum the dissipation is ½ Var ln w, so that this is the Gauss–Newton step of the log-variance loss (Nüsken &
+Richter, Partial Differ. Equ. Appl. 2, 48, 2021). It belongs to the discretised chain and to the model as it is,
+neither r nor the network is differentiated, and at the optimum its noise vanishes. Since −J is also ∂ ln Q/∂δ, the
+response of a guided average is −Cov_Q(O, J): averages are met by the samples as they are, not only by their weights.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.geometry.state import State, all_finite, cat
+from leastwork.guidance.learned import LearnedGuidance, flatten
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.value_network import ValueNetwork
+from leastwork.random import BLOCK, BlockNoise
+from leastwork.sampling import evaluating
+from leastwork.stepping import Carry, Cost, Sampler, advance, table
+from leastwork.work import kish_ess
+
+__all__ = ["Polish", "Response", "draw_response", "polish"]
+
+_HELD_OUT = 0.2
+_RIDGES = torch.logspace(-8, 0, 25, dtype=torch.float64)  # times the largest eigenvalue
+
+
+@dataclass(frozen=True)
+class Response:
+    """Guided samples and how their path weights answer to the head of V.
+
+    Args:
+        x: data units, (n, *event).
+        log_weight: ln dP/dQ, float64 (n,).
+        work: Σ KL of the steps, float64 (n,).
+        jacobian: J, (n, 9 · width).
+        evaluations: of the base network.
+    """
+
+    x: State
+    log_weight: Tensor
+    work: Tensor
+    jacobian: Tensor
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Polish:
+    """One step: Var ln w on held-out paths before and as predicted after, and the means' misses before it in σ_O."""
+
+    network: ValueNetwork
+    variance_before: float
+    variance_after: float
+    ridge: float
+    ess: float
+    miss: Tensor
+
+
+@torch.no_grad()
+def draw_response(sampler: Sampler, n: int, seed: int) -> Response:
+    """Draw n guided paths with their response.
+
+    Args:
+        sampler: a chain with transition densities, guided by a LearnedGuidance with a ValueNetwork.
+        n: number of paths.
+        seed: of their noise.
+
+    Raises:
+        LeastworkError: a sampler without densities, or another guidance.
+        NonFiniteError: a path left the finite numbers.
+    """
+    guidance, model = sampler.guidance, sampler.process.model
+    if not isinstance(guidance, LearnedGuidance) or not isinstance(guidance.network, ValueNetwork):
+        raise LeastworkError("polishing needs a LearnedGuidance with a ValueNetwork, whose head it changes")
+    if not isinstance(model, DiffusionModel) or not sampler.steps.has_density:
+        raise LeastworkError("polishing needs path weights: use process='sde' with solver 'euler' or 'exponential'")
+    like = next(guidance.network.parameters())
+    pieces: list[tuple[State, Tensor, Tensor, Tensor]] = []
+    with evaluating(model):
+        for start in range(0, n, BLOCK):
+            noise = BlockNoise(seed, start, min(start + BLOCK, n), model.event_shape, like.dtype, like.device)
+            pieces.append(_piece(sampler, guidance.network, model, noise))
+    x, log_weight, work, jacobian = zip(*pieces, strict=True)
+    joined = Response(
+        cat(list(x)), torch.cat(log_weight), torch.cat(work), torch.cat(jacobian), n * sampler.evaluations
+    )
+    bad = (~(all_finite(joined.x) & joined.log_weight.isfinite() & joined.jacobian.isfinite().all(dim=1))).nonzero()
+    if len(bad):
+        raise NonFiniteError(
+            f"{len(bad)} of {n} guided paths are not finite, the first is {int(bad[0])}: use more steps"
+        )
+    return joined
+
+
+def _piece(
+    sampler: Sampler, network: ValueNetwork, model: DiffusionModel, noise: BlockNoise
+) -> tuple[State, Tensor, Tensor, Tensor]:
+    schedule, steps = model.schedule, sampler.steps
+    alpha, sigma = schedule.alpha(steps.times[:-1]), schedule.sigma(steps.times[:-1])
+    times = network.head_times(alpha, sigma)
+    carry, total = Carry(sampler.process.prior(model.project(noise.draw()))), Cost()
+    jacobian = torch.zeros(noise.stop - noise.start, times.shape[1], network.head.out_features).to(times)
+    before: tuple[Tensor, Tensor] | None = None  # state and pull of the step before, whose h a multistep solver recalls
+
+    def add(i: int, x: Tensor, pull: Tensor) -> None:
+        a, s = alpha[i].to(x), sigma[i].to(x)
+        jacobian.add_(times[i][:, None] * network.head_response(x, a, s, pull)[:, None, :])
+
+    for i, row in enumerate(table(steps)):
+        z = model.project(noise.draw())
+        e, e_previous, c = row[5], row[6], row[7]
+        x, kick = flatten(carry.x), flatten(z) / c
+        if before is not None:
+            add(i - 1, before[0], before[1] - e_previous * kick)
+        carry, cost = advance(sampler, row, carry, z)
+        total = total + cost
+        before = (x, -e * kick)
+    assert before is not None
+    add(len(steps) - 1, *before)
+    x = sampler.process.evaluate(carry.x, float(steps.times[-1]))
+    zero = torch.zeros(len(jacobian), dtype=torch.float64, device=jacobian.device)
+    log_weight, work = (zero if v is None else v for v in (total.log_weight, total.work))
+    return model.to_data_units(x), log_weight, work, jacobian.flatten(1)
+
+
+@torch.no_grad()
+def polish(
+    network: ValueNetwork, response: Response, log_tilt: Tensor, observed: Tensor, target: Tensor, spread: Tensor
+) -> Polish:
+    """One Gauss–Newton step of the head, its ridge chosen on held-out paths.
+
+    Args:
+        network: V of the paths.
+        response: the paths, drawn with that V.
+        log_tilt: r of every sample, (n,).
+        observed: the observables whose averages are to be met, (n, K).
+        target: their averages under the target, (K,).
+        spread: σ_O, (K,); zero leaves an observable out.
+
+    Returns:
+        the network with the new head, which the paths have not seen.
+    """
+    log_w = (response.log_weight + log_tilt).to(torch.float64)
+    jacobian = response.jacobian.to(torch.float64)
+    n, size = jacobian.shape
+    held = round(_HELD_OUT * n)
+    fitted, judged = slice(held, n), slice(0, held)
+    values, vectors, pull = _normal_equations(jacobian[fitted], log_w[fitted])
+    before = float(log_w[judged].var())
+    best, ridge = before, float("inf")
+    for factor in _RIDGES.tolist():
+        step = -vectors @ (vectors.T @ pull / (values + factor * values[-1]))
+        after = float((log_w[judged] + jacobian[judged] @ step).var())
+        if after < best:
+            best, ridge = after, factor
+    moved = spread > 0
+    share = (observed[:, moved].to(torch.float64) - target[moved]) / spread[moved]
+    ess = kish_ess(log_w).value
+    miss = share.mean(dim=0)
+    if ess > 0.5:  # at the target the weighted averages are known, so that only w − 1 is noise
+        miss = miss - torch.softmax(log_w, dim=0) @ share
+    values, vectors, pull = _normal_equations(jacobian, log_w)
+    inverse = 1 / (values + min(ridge, 1.0) * values[-1])
+    free = -vectors @ (inverse * (vectors.T @ pull)) if ridge <= 1 else torch.zeros(size, dtype=torch.float64)
+    answer = (share - share.mean(dim=0)).T @ (jacobian - jacobian.mean(dim=0)) / n
+    lever = vectors @ (inverse[:, None] * (vectors.T @ answer.T))
+    step = free + lever @ torch.linalg.lstsq(answer @ lever, miss - answer @ free, driver="gelsd").solution
+    change = step.to(response.jacobian).reshape(-1, network.head.out_features)
+    return Polish(network.with_head(change), before, best, ridge, ess, miss)
+
+
+def _normal_equations(jacobian: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues (≥ 0) and eigenvectors of Cov(J), and Cov(J, ln w)."""
+    centred = jacobian - jacobian.mean(dim=0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+    return values.clamp(min=0), vectors, centred.T @ (log_w - log_w.mean()) / len(centred)

@@ -1,0 +1,130 @@
+"""The response of guided paths to the head of V, and the polish step that uses it."""
+
+import pytest
+import torch
+
+from leastwork.errors import LeastworkError
+from leastwork.fit.on_policy import Response, draw_response, polish
+from leastwork.fit.value import fit_value
+from leastwork.guidance.learned import LearnedGuidance
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.value_network import ValueNetwork
+from leastwork.random import BlockNoise
+from leastwork.sampling import make_sampler, sample
+from leastwork.schedules import VPSchedule
+from leastwork.stepping import Sampler, integrate
+from leastwork.systems.mixtures import GaussianMixture, MixtureDoob, two_states
+from leastwork.work import certify
+
+Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison
+
+
+@pytest.fixture(scope="module")
+def mixture() -> GaussianMixture:
+    return two_states(1, (0.5, 0.5), separation=2.0, std=0.3)
+
+
+@pytest.fixture(scope="module")
+def model(mixture: GaussianMixture) -> DiffusionModel:
+    return mixture.model(VPSchedule())
+
+
+@pytest.fixture(scope="module")
+def doob(mixture: GaussianMixture) -> MixtureDoob:
+    return mixture.doob(mixture.reweighted([0.2, 0.8]), VPSchedule())
+
+
+@pytest.fixture(scope="module")
+def network(mixture: GaussianMixture, doob: MixtureDoob) -> ValueNetwork:
+    """Learned badly, in little time."""
+    x0 = mixture.sample(4000, torch.Generator().manual_seed(0))
+    start = ValueNetwork(1, width=24, depth=2).standardise(x0.mean(0), x0.std(0))
+    fitted = fit_value(start, VPSchedule(), x0.float(), doob.log_tilt(x0), iterations=150).network
+    assert isinstance(fitted, ValueNetwork)
+    return fitted
+
+
+def sampler(model: DiffusionModel, network: ValueNetwork, solver: str = "euler", steps: int = 30) -> Sampler:
+    return make_sampler(model, LearnedGuidance(network, model.schedule), solver=solver, steps=steps)
+
+
+@pytest.mark.parametrize("solver", ["euler", "exponential", "multistep"])
+def test_paths_and_weights_are_those_of_sampling(model: DiffusionModel, network: ValueNetwork, solver: str) -> None:
+    chain = sampler(model, network, solver)
+    response = draw_response(chain, 1500, seed=3)
+    ensemble = sample(model, 1500, chain.guidance, solver=solver, steps=30, seed=3)
+    torch.testing.assert_close(response.x, ensemble.x)
+    torch.testing.assert_close(response.log_weight, ensemble.log_weight, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(response.work, ensemble.work, rtol=1e-4, atol=1e-5)
+    assert response.evaluations == ensemble.network_evaluations
+
+
+@pytest.mark.parametrize("solver", ["euler", "exponential", "multistep"])
+def test_jacobian_is_the_derivative_of_the_weight_at_fixed_path(
+    model: DiffusionModel, network: ValueNetwork, solver: str
+) -> None:
+    """At a fixed path ∂ ln P/Q = −Σ z·∂shift/c, so its mean over Q is zero: Q stays normalised."""
+    response = draw_response(sampler(model, network, solver), 20_000, seed=5)
+    mean, spread = response.jacobian.double().mean(dim=0), response.jacobian.double().std(dim=0)
+    live = spread > 1e-6 * spread.max()
+    assert float((mean[live] / spread[live] * 20_000**0.5).abs().max()) < Z
+
+
+def test_jacobian_predicts_how_averages_respond(model: DiffusionModel, network: ValueNetwork) -> None:
+    """−Cov(O, J·δ) against the difference on common random numbers, pathwise, within Z standard errors."""
+    n = 20_000
+    response = draw_response(sampler(model, network), n, seed=6)
+    change = 0.03 * torch.randn(9, 24, generator=torch.Generator().manual_seed(1))
+    ends = []
+    for sign in (1.0, -1.0):
+        noise = BlockNoise(6, 0, n, model.event_shape)
+        with torch.no_grad():
+            ends.append(torch.tanh(5 * integrate(sampler(model, network.with_head(sign * change)), noise).x[:, 0]))
+    difference = 0.5 * (ends[0] - ends[1]).double()
+    o = torch.tanh(5 * response.x[:, 0]).double()
+    along = response.jacobian.double() @ change.flatten().double()
+    predicted = -(o - o.mean()) * (along - along.mean())
+    stderr = (predicted - difference).std() / n**0.5
+    assert float((predicted - difference).mean().abs()) < Z * float(stderr)
+    assert float(difference.mean().abs()) > 2 * float(stderr)  # there is something to compare
+
+
+def test_polish_saves_work_and_meets_the_mean(
+    mixture: GaussianMixture, model: DiffusionModel, doob: MixtureDoob, network: ValueNetwork
+) -> None:
+    chain = sampler(model, network, steps=50)
+    response = draw_response(chain, 6000, seed=7)
+    right = mixture.populations(response.x)[:, 1:].double()
+    target, spread = torch.tensor([0.8], dtype=torch.float64), right.std(dim=0)
+    done = polish(network, response, doob.log_tilt(response.x), right, target, spread)
+    assert done.variance_after < done.variance_before
+
+    def judge(v: ValueNetwork):
+        ens = sample(model, 20_000, LearnedGuidance(v, model.schedule), steps=50, seed=8)
+        observed = mixture.populations(ens.x)[:, 1:]
+        return certify(ens.work, ens.log_weight, doob.log_tilt(ens.x), observed, target, spread)
+
+    before, after = judge(network), judge(done.network)
+    gain = before.dissipation.value - after.dissipation.value
+    assert gain > Z * (before.dissipation.stderr**2 + after.dissipation.stderr**2) ** 0.5
+    # at 50 steps the chain's own target has a mean a little off 0.8
+    assert float(after.miss.value.abs()) < 0.03 + Z * float(after.miss.stderr)
+
+
+def test_observables_without_spread_ask_nothing(model: DiffusionModel, network: ValueNetwork) -> None:
+    random = torch.Generator().manual_seed(0)
+    n = 500
+    flat = torch.zeros(n, dtype=torch.float64)
+    jacobian = torch.randn(n, 9 * 24, generator=random)
+    response = Response(torch.zeros(n, 1), flat, flat, jacobian, 0)
+    tilt = torch.randn(n, generator=random, dtype=torch.float64)
+    one = polish(network, response, tilt, torch.ones(n, 1), torch.ones(1), torch.zeros(1))
+    assert len(one.miss) == 0
+
+
+def test_what_cannot_be_polished_is_refused(model: DiffusionModel, doob: MixtureDoob, network: ValueNetwork) -> None:
+    with pytest.raises(LeastworkError, match="LearnedGuidance"):
+        draw_response(make_sampler(model, doob, steps=5), 8, seed=0)
+    ode = make_sampler(model, LearnedGuidance(network, model.schedule), process="ode", steps=5)
+    with pytest.raises(LeastworkError, match="path weights"):
+        draw_response(ode, 8, seed=0)

@@ -1,0 +1,99 @@
+"""V learned from noised samples against the exact Doob transform of mixtures."""
+
+import math
+
+import pytest
+import torch
+
+from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.fit.value import LearningError, fit_value
+from leastwork.guidance.learned import LearnedGuidance
+from leastwork.models.value_network import ValueNetwork
+from leastwork.schedules import VPSchedule
+from leastwork.systems.mixtures import GaussianMixture, two_states
+
+SCHEDULE = VPSchedule()
+
+
+def problem(n: int, seed: int = 0) -> tuple[GaussianMixture, GaussianMixture, torch.Tensor, torch.Tensor]:
+    p = two_states(1, (0.5, 0.5), separation=2.0, std=0.3)
+    q = p.reweighted([0.2, 0.8])
+    x0 = p.sample(n, torch.Generator().manual_seed(seed))
+    return p, q, x0.float(), p.log_ratio(q, x0)
+
+
+def error(guidance: LearnedGuidance, p: GaussianMixture, q: GaussianMixture) -> float:
+    """∫½g²E_q|h − h*|² dt over the same with h*, in steps of the log-SNR."""
+    exact, random = p.doob(q, SCHEDULE), torch.Generator().manual_seed(9)
+    wasted = spent = 0.0
+    for log_snr in torch.linspace(-8, 8, 33, dtype=torch.float64):
+        t = float(SCHEDULE.time_of(log_snr))
+        alpha, sigma = (float(f(torch.tensor(t, dtype=torch.float64))) for f in (SCHEDULE.alpha, SCHEDULE.sigma))
+        x = q.noised(alpha, sigma).sample(4000, random).float()
+        with torch.no_grad():
+            h, best = guidance(x, t, x), exact(x, t, x)
+        wasted += sigma**2 * float((h - best).square().mean())
+        spent += sigma**2 * float(best.square().mean())
+    return wasted / spent
+
+
+def test_learned_guidance_is_near_the_exact_one() -> None:
+    p, q, x0, r = problem(10_000)
+    fit = fit_value(ValueNetwork(1).standardise(x0.mean(0), x0.std(0)), SCHEDULE, x0, r, iterations=500)
+    assert error(LearnedGuidance(fit.network, SCHEDULE), p, q) < 0.08
+    assert min(check.validation for check in fit.history) < 1
+    assert all(math.isfinite(check.training) for check in fit.history)
+
+
+def test_a_constant_in_the_tilt_changes_nothing_and_nothing_overflows() -> None:
+    _, _, x0, r = problem(2000)
+    network = ValueNetwork(1, width=16)
+    one = fit_value(network, SCHEDULE, x0, r, iterations=40)
+    two = fit_value(network, SCHEDULE, x0, r + 1000, iterations=40)
+    for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_same_seed_same_network_and_the_global_generator_is_left_alone() -> None:
+    _, _, x0, r = problem(2000)
+    state = torch.random.get_rng_state()
+    one, two = (fit_value(ValueNetwork(1, width=16), SCHEDULE, x0, r, iterations=30, seed=4) for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_network_given_is_not_changed() -> None:
+    _, _, x0, r = problem(2000)
+    network = ValueNetwork(1, width=16)
+    fit_value(network, SCHEDULE, x0, r, iterations=30)
+    assert float(network.head.weight.detach().abs().max()) == 0
+
+
+def test_noise_is_not_learned_and_the_history_is_kept() -> None:
+    _, _, x0, _ = problem(2000)
+    noise = torch.randn(2000, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    with pytest.raises(LearningError, match="does not beat h = 0 on held-out samples") as caught:
+        fit_value(ValueNetwork(1), SCHEDULE, x0, noise, iterations=100, learning_rate=0.1)
+    assert len(caught.value.history) > 0
+
+
+def test_tilts_that_are_not_finite_are_counted() -> None:
+    _, _, x0, r = problem(2000)
+    r[7], r[9] = math.nan, math.inf
+    with pytest.raises(NonFiniteError, match=r"2 of 2000 samples, the first at index 7"):
+        fit_value(ValueNetwork(1), SCHEDULE, x0, r, iterations=10)
+    with pytest.raises(LeastworkError, match=r"shape \(5,\) for 2000"):
+        fit_value(ValueNetwork(1), SCHEDULE, x0, r[:5], iterations=10)
+
+
+def test_samples_of_a_guided_model_learn_what_is_missing() -> None:
+    """From q′ = 0.35/0.65 with its exact-enough V₀ learned first, to q = 0.2/0.8."""
+    p, q, x0, _ = problem(10_000)
+    halfway = p.reweighted([0.35, 0.65])
+    start = ValueNetwork(1).standardise(x0.mean(0), x0.std(0))
+    first = fit_value(start, SCHEDULE, x0, p.log_ratio(halfway, x0), iterations=400).network
+    x1 = halfway.sample(10_000, torch.Generator().manual_seed(3))
+    fit = fit_value(first, SCHEDULE, x1.float(), halfway.log_ratio(q, x1), reference=first, iterations=400)
+    before, after = (error(LearnedGuidance(network, SCHEDULE), p, q) for network in (first, fit.network))
+    assert after < 0.1 < before
