@@ -5,10 +5,7 @@ python benchmarks/figures.py
 
 from pathlib import Path
 
-import matplotlib
 import torch
-
-matplotlib.use("Agg")
 from matplotlib.figure import Figure
 
 import leastwork as lw

@@ -12,15 +12,10 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
+from solvers import distance
 
 SAMPLES, REFERENCE, SEEDS = 20_000, 100_000, 4
 MULTISTEP: dict[str, Any] = {"solver": "multistep", "t_grid": "log-snr"}
-
-
-def distance(a: Tensor, b: Tensor) -> float:
-    """W₁ between two samples on a line, by 4,000 quantiles."""
-    levels = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
-    return float((torch.quantile(a, levels) - torch.quantile(b, levels)).abs().mean())
 
 
 def main() -> None:

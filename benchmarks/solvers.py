@@ -1,14 +1,14 @@
 """How many network evaluations each solver needs: `python benchmarks/solvers.py`.
 
 Wasserstein-1 distance (mean difference of sorted samples) on the bundled Prinz model between 20,000 samples of every
-solver, process and grid, at 10 to 200 evaluations, and a reference of 200,000 samples at 1,000 Euler steps of the
-reverse SDE. The last denoising, one evaluation that all share, is not counted. Sampling alone gives ten subsets of
-20,000 of the reference a distance from the other 180,000: a setting matches if it is no farther than the farthest of
-them, or than 200 uniform Euler steps. Saves docs/images/solvers.png.
+solver, process and grid, at 10 to 200 evaluations, and 200,000 samples of the process's own law: 1,000 Euler steps of
+the SDE, 200 of Heun's for the ODE (a learned score gives the two different laws). The last denoising, one evaluation
+that all share, is not counted. Sampling alone gives ten subsets of 20,000 of the reference a distance from the other
+180,000: a setting matches if it is no farther than the farthest of them. One seed each; multistep.py takes several.
+Saves docs/images/solvers.png.
 """
 
 import math
-import time
 from pathlib import Path
 
 import torch
@@ -48,15 +48,13 @@ def draw_samples(n: int, solver: str, process: str, grid: str, steps: int, seed:
     return drawn.x[:, 0]
 
 
-def reference() -> Tensor:
-    """The reference, drawn afresh, since the bundled model may have been trained again."""
-    begin = time.perf_counter()
-    x = draw_samples(REFERENCE, "euler", "sde", "uniform", 1000, seed=1)
-    print(f"reference drawn in {time.perf_counter() - begin:.0f} s", flush=True)
-    return x
+def reference(process: str) -> Tensor:
+    """The process's own law, drawn afresh, since the bundled model may have been trained again."""
+    choices = ("euler", "sde", "uniform", 1000) if process == "sde" else ("heun", "ode", "log-snr", 200)
+    return draw_samples(REFERENCE, *choices, seed=1)
 
 
-def draw(table: dict[tuple[str, str, str], list[float]], level: float) -> None:
+def draw(table: dict[tuple[str, str, str], list[float]], level: dict[str, float]) -> None:
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     for axes, process in zip(figure.subplots(1, 2, sharey=True), ("sde", "ode"), strict=True):
         for (solver, kind, grid), row in table.items():
@@ -64,49 +62,46 @@ def draw(table: dict[tuple[str, str, str], list[float]], level: float) -> None:
                 colour, marker = SOLVERS[solver]
                 style = {"linestyle": "-" if grid == "log-snr" else ":", "marker": marker, "markersize": 4}
                 axes.plot(EVALUATIONS, row, color=colour, label=f"{solver}, {grid}", linewidth=1.2, **style)
-        axes.axhline(level, color="#222222", linewidth=0.8, linestyle="--")
-        axes.set(xscale="log", yscale="log", xlabel="network evaluations", title=process.upper(), ylim=(3e-3, 1))
+        axes.axhline(level[process], color="#222222", linewidth=0.8, linestyle="--")
+        axes.set(xscale="log", yscale="log", xlabel="network evaluations", title=process.upper(), ylim=(2e-3, 0.4))
         axes.set_xticks(EVALUATIONS, [str(e) for e in EVALUATIONS])
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("Wasserstein-1 distance")
-    figure.axes[0].annotate("sampling error", (10, level), textcoords="offset points", xytext=(0, -10), fontsize=8)
+    figure.axes[0].annotate(
+        "sampling error", (10, level["sde"]), textcoords="offset points", xytext=(0, -10), fontsize=8
+    )
     figure.axes[1].legend(frameon=False, fontsize=7.5, ncols=2)
     IMAGE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGE, dpi=130)
 
 
 def main() -> None:
-    truth = reference()
-    subsets = truth.split(SAMPLES)
-    levels = [distance(part, torch.cat([*subsets[:i], *subsets[i + 1 :]])) for i, part in enumerate(subsets)]
-    pairs = [distance(subsets[i], subsets[i + 1]) for i in range(0, len(subsets), 2)]
-    level = max(levels)
-    print(f"sampling error: subset to the rest {sum(levels) / len(levels):.4f}, at most {level:.4f};", end=" ")
-    print(f"two subsets {sum(pairs) / len(pairs):.4f}, at most {max(pairs):.4f}")
-    print(f"{'solver':<12}{'process':<8}{'grid':<9}" + "".join(f"{e:>8}" for e in EVALUATIONS))
+    torch.set_num_threads(1)
     table: dict[tuple[str, str, str], list[float]] = {}
+    level: dict[str, float] = {}
+    print(f"{'solver':<12}{'process':<8}{'grid':<9}" + "".join(f"{e:>8}" for e in EVALUATIONS))
     for process in ("sde", "ode"):
+        law = reference(process)
+        subsets = law.split(SAMPLES)
+        errors = [distance(part, torch.cat([*subsets[:i], *subsets[i + 1 :]])) for i, part in enumerate(subsets)]
+        level[process] = max(errors)
         for grid in ("log-snr", "uniform"):
             for solver in SOLVERS:
                 per_step = 2 if solver == "heun" else 1
                 row = [
-                    distance(draw_samples(SAMPLES, solver, process, grid, e // per_step, seed=2), truth)
+                    distance(draw_samples(SAMPLES, solver, process, grid, e // per_step, seed=2), law)
                     for e in EVALUATIONS
                 ]
                 table[solver, process, grid] = row
                 print(f"{solver:<12}{process:<8}{grid:<9}" + "".join(f"{w:>8.4f}" for w in row), flush=True)
-    euler = table["euler", "sde", "uniform"][-1]
-    print(f"200 uniform Euler steps of the SDE: {euler:.4f}")
-    for name, bound in (("200 Euler steps", max(euler, level)), ("sampling error", level)):
-        order = []
-        for key, row in table.items():
-            enough = [e for e, w in zip(EVALUATIONS, row, strict=True) if w <= bound]
-            if enough:
-                order.append((enough[0], key))
-        order.sort()
-        listed = "; ".join(f"{e} {' '.join(key)}" for e, key in order)
-        print(f"within {name} (W₁ ≤ {bound:.4f}), evaluations: {listed or 'none'}")
+        print(f"{process} sampling error: {sum(errors) / len(errors):.4f}, at most {level[process]:.4f}", flush=True)
+        matching = sorted(
+            (next(e for e, w in zip(EVALUATIONS, row, strict=True) if w <= level[process]), solver, grid)
+            for (solver, kind, grid), row in table.items()
+            if kind == process and min(row) <= level[process]
+        )
+        print("  evaluations to it: " + "; ".join(f"{e} {solver} {grid}" for e, solver, grid in matching), flush=True)
     draw(table, level)
 
 

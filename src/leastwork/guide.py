@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, get_args
 
-from torch import Tensor
-
 from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.estimate import Estimate
@@ -25,12 +23,10 @@ from leastwork.observables import evaluate
 from leastwork.process import Model
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
-from leastwork.sampling import sample
+from leastwork.sampling import LAW, sample
 from leastwork.work import Certificate, certify
 
 __all__ = ["Method", "ObservableRun", "guide_observables"]
-
-_DRAWING = ("process", "solver", "steps", "t_grid", "kappa")  # what decides the law of the samples
 
 Method: TypeAlias = Literal["scheduled", "reweight"]
 
@@ -85,7 +81,8 @@ class ObservableRun:
         if seed == self.seed:
             raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
         ensemble = sample(self.model, n, self.guidance, **{**self.choices, **choices, "seed": seed, "out": None})
-        return replace(ensemble, log_tilt=evaluate_tilt(self.log_tilt, ensemble))
+        observed = evaluate(self.data.observable, ensemble.x)
+        return replace(ensemble, log_tilt=self.maxent.log_tilt_of(observed))
 
     @cached_property
     def certificate_ensemble(self) -> Ensemble:
@@ -116,12 +113,6 @@ class ObservableRun:
             self.maxent.model_std,
             self.data.fitted,
         )
-
-
-def evaluate_tilt(tilt: LogTilt, ensemble: Ensemble) -> Tensor:
-    """r of every sample, float64 (n,)."""
-    observed = evaluate(tilt.observable, ensemble.x)
-    return (tilt.reference.to(observed) - observed) @ tilt.lambdas.to(observed)
 
 
 def guide_observables(
@@ -164,14 +155,15 @@ def guide_observables(
     if method not in get_args(Method):
         raise LeastworkError(f"method={method!r} is not a method: choose one of {get_args(Method)}")
     own = sample(model, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
-    maxent = fit_lambdas(evaluate(data.observable, own.x), data)
-    own = replace(own, log_tilt=evaluate_tilt(maxent.log_tilt(data.observable), own))
+    observed = evaluate(data.observable, own.x)
+    maxent = fit_lambdas(observed, data)
+    own = replace(own, log_tilt=maxent.log_tilt_of(observed))
     guidance, fit = None, None
     if method == "scheduled":
         guess = ScheduledGuidance(
             data.observable, maxent.lambdas, 1.0, 1.0, jacobian, shift=model.shift, scale=model.scale
         )
-        drawing: dict[str, Any] = {k: v for k, v in choices.items() if k in _DRAWING}
+        drawing: dict[str, Any] = {k: v for k, v in choices.items() if k in LAW}
         objective = Objective(model, data.observable, maxent.target, maxent.model_std, data.fitted, gamma, **drawing)
         fit = fit_schedule(objective, guess, n=fit_samples, seed=seed, search=search, progress=progress)
         guidance = fit.guidance

@@ -36,6 +36,10 @@ _BLOCK = 2**17  # numbers that stay in the cache
 _LEAST_ESS = 0.01
 
 
+def _log_tilt(observed: Tensor, lambdas: Tensor, reference: Tensor) -> Tensor:
+    return (reference.to(observed) - observed) @ lambdas.to(observed)
+
+
 @dataclass(frozen=True)
 class LogTilt:
     """r(x) = −λ·(O(x) − reference), the log-density of the tilted distribution over the model's, up to ln Z.
@@ -56,8 +60,7 @@ class LogTilt:
 
     def __call__(self, x: State) -> Tensor:
         """r of every sample, (B,); differentiable in x."""
-        values = self.observable(x)
-        return (self.reference.to(values) - values) @ self.lambdas.to(values)
+        return _log_tilt(self.observable(x), self.lambdas, self.reference)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,10 @@ class MaxEnt:
     ess: float
     iterations: int
     converged: bool
+
+    def log_tilt_of(self, observed: Tensor) -> Tensor:
+        """r of samples whose observables are known, (n, K) -> (n,)."""
+        return _log_tilt(observed, self.lambdas, self.reference)
 
     def log_tilt(self, observable: Observable) -> LogTilt:
         """r(x) as a function of the state; the observable is that of the experiment."""

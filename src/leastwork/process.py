@@ -95,7 +95,11 @@ class Process:
         if isinstance(self.model, VelocityModel):
             return self.model.prior.from_noise(noise)
         scale = self.model.prior_scale
-        return smap(lambda leaf: scale * leaf, noise)
+        return smap(lambda leaf: scale * leaf, self.project(noise))
+
+    def project(self, x: State) -> State:
+        """Onto the model's subspace, if it lives on one."""
+        return self.model.project(x) if isinstance(self.model, DiffusionModel) else x
 
 
 def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -> Tensor:

@@ -26,7 +26,10 @@ from leastwork.solvers import SolverLike, as_solver
 from leastwork.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate, table
 from leastwork.storage import EnsembleStore, StoredEnsemble
 
-__all__ = ["ProcessName", "make_sampler", "sample"]
+__all__ = ["LAW", "ProcessName", "make_sampler", "placement", "sample"]
+
+LAW = ("process", "solver", "steps", "t_grid", "kappa")
+"""The choices of :func:`sample` that decide the law of the samples, and that :func:`make_sampler` takes."""
 
 ProcessName: TypeAlias = Literal["sde", "ode"]
 
@@ -144,14 +147,19 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     return store.finish(n * sampler.evaluations, time.perf_counter() - begin)
 
 
+def placement(model: Model) -> tuple[torch.device, torch.dtype]:
+    """Where and in what precision the network's parameters are; without any, CPU and float32."""
+    parameters = model.parameters()
+    return (parameters[0].device, parameters[0].dtype) if parameters else (torch.device("cpu"), torch.float32)
+
+
 def _place(sampler: Sampler, n: int, seed: int, batch_size: int, device, dtype) -> Run:
     if n < 1 or batch_size < 1:
         raise LeastworkError(f"n={n}, batch_size={batch_size}: both must be at least 1")
     model = sampler.process.model
-    parameters = model.parameters()
-    device = torch.device(device or (parameters[0].device if parameters else "cpu"))
-    dtype = dtype or (parameters[0].dtype if parameters else torch.float32)
-    if any(p.device != device or p.dtype != dtype for p in parameters):
+    own_device, own_dtype = placement(model)
+    device, dtype = torch.device(device or own_device), dtype or own_dtype
+    if any(p.device != device or p.dtype != dtype for p in model.parameters()):
         assert isinstance(model.net, nn.Module)
         model = replace(model, net=deepcopy(model.net).to(device=device, dtype=dtype))  # the user's stays where it is
         sampler = replace(sampler, process=replace(sampler.process, model=model))

@@ -5,7 +5,7 @@ The last denoising step, x_0 = D(x, t_min), is unguided and costs nothing.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -118,9 +118,7 @@ def _evaluate(sampler: Sampler, x: State, t: float) -> tuple[State, State | None
         h = guidance(tracked, t, end)
         if not ambient:
             y, h = smap(torch.detach, y), smap(torch.detach, h)
-    if isinstance(process.model, DiffusionModel):
-        h = process.model.project(h)
-    return y, h
+    return y, process.project(h)
 
 
 def advance(sampler: Sampler, row: list[float], carry: Carry, noise: State | None) -> tuple[Carry, Cost]:
@@ -142,6 +140,7 @@ def advance(sampler: Sampler, row: list[float], carry: Carry, noise: State | Non
         y_after, h_after = _evaluate(sampler, x, t_next)
         after = None if h_after is None else smap(lambda leaf: -2 * p_h * leaf, h_after)
         x = _combine((0.5, carry.x), (0.5 - p_x, x), (0.5 * c, noise), (-p_y, y_after), (0.5, after))
+    x = sampler.process.project(x)  # rounding would carry it off a subspace
     return Carry(x, y, h), _cost(sampler, shift, after, noise, t - t_next, c)
 
 
@@ -186,12 +185,10 @@ def integrate(
     process, steps = sampler.process, sampler.steps
     model = process.model
 
-    project = model.project if isinstance(model, DiffusionModel) else lambda x: x
-    carry, total = Carry(process.prior(project(noise.draw()))), Cost()
+    carry, total = Carry(process.prior(noise.draw())), Cost()
     moments = torch.zeros(2, len(steps), dtype=torch.float64, device=noise.device)
     for i, row in enumerate(table(steps)):
-        carry, cost = advance(sampler, row, carry, project(noise.draw()) if process.kappa > 0 else None)
-        carry = replace(carry, x=project(carry.x))  # rounding would carry it off a subspace
+        carry, cost = advance(sampler, row, carry, process.project(noise.draw()) if process.kappa > 0 else None)
         total = total + cost
         if cost.work is not None:
             kl = cost.work.detach()
@@ -202,7 +199,7 @@ def integrate(
             on_step(StepInfo(noise.start, i + 1, len(steps), row[1], carry.x, total.work))
     x = carry.x
     if isinstance(model, DiffusionModel):
-        x = project(process.evaluate(x, float(steps.times[-1])))
+        x = process.evaluate(x, float(steps.times[-1]))
         if check_steps:
             _check_finite(Carry(x), noise.start, "the last denoising step")
     zero = torch.zeros(noise.stop - noise.start, dtype=torch.float64, device=noise.device)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import leastwork as lw
 from leastwork.errors import LeastworkError
 from leastwork.fit.on_policy import Response, draw_response, polish
 from leastwork.fit.value import fit_value
@@ -128,3 +129,14 @@ def test_what_cannot_be_polished_is_refused(model: DiffusionModel, doob: Mixture
     ode = make_sampler(model, LearnedGuidance(network, model.schedule), process="ode", steps=5)
     with pytest.raises(LeastworkError, match="path weights"):
         draw_response(ode, 8, seed=0)
+
+
+def test_polished_paths_stay_on_the_subspace() -> None:
+    """The polish runs a loop of its own: its samples are centred as those of leastwork.sample are."""
+    model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), "score", (4, 3), lw.ZeroCentre())
+    guidance = LearnedGuidance(ValueNetwork(12, width=8, depth=1), model.schedule)
+    response = draw_response(make_sampler(model, guidance, steps=40), 500, seed=1)
+    assert float(response.x.mean(dim=1).abs().max()) < 1e-6
+    drawn = lw.sample(model, 500, guidance, steps=40, seed=1)
+    torch.testing.assert_close(response.x, drawn.x)
+    torch.testing.assert_close(response.log_weight, drawn.log_weight)

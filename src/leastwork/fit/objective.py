@@ -16,7 +16,7 @@ from leastwork.guidance.base import Guidance
 from leastwork.observables import Observable
 from leastwork.process import Model
 from leastwork.random import BLOCK, BlockNoise
-from leastwork.sampling import ProcessName, evaluating, make_sampler
+from leastwork.sampling import ProcessName, evaluating, make_sampler, placement
 from leastwork.solvers import SolverLike
 from leastwork.stepping import BatchResult, Sampler, integrate
 
@@ -101,9 +101,7 @@ class Objective:
         self, guidance: Guidance, n: int, seed: int, size: int, use: Callable[[BatchResult, Tensor], None]
     ) -> None:
         sampler = self.sampler(guidance)
-        parameters = self.model.parameters()
-        dtype = parameters[0].dtype if parameters else torch.float32
-        device = parameters[0].device if parameters else "cpu"
+        device, dtype = placement(self.model)
         with evaluating(self.model):
             for start in range(0, n, size):
                 noise = BlockNoise(seed, start, min(start + size, n), self.model.event_shape, dtype, device)

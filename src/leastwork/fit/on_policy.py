@@ -103,7 +103,7 @@ def _piece(
     schedule, steps = model.schedule, sampler.steps
     alpha, sigma = schedule.alpha(steps.times[:-1]), schedule.sigma(steps.times[:-1])
     times = network.head_times(alpha, sigma)
-    carry, total = Carry(sampler.process.prior(model.project(noise.draw()))), Cost()
+    carry, total = Carry(sampler.process.prior(noise.draw())), Cost()
     jacobian = torch.zeros(noise.stop - noise.start, times.shape[1], network.head.out_features).to(times)
     before: tuple[Tensor, Tensor] | None = None  # state and pull of the step before, whose h a multistep solver recalls
 

@@ -24,7 +24,7 @@ from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning
 from leastwork.experiment import Experiment
 from leastwork.fit.on_policy import Polish, Response, draw_response, polish
 from leastwork.fit.value import Check, LearningError, fit_value
-from leastwork.geometry.state import State, cat
+from leastwork.geometry.state import State, cat, event_numel
 from leastwork.guidance.learned import LearnedGuidance, flatten
 from leastwork.maxent import MaxEnt, fit_lambdas
 from leastwork.models.diffusion import DiffusionModel
@@ -33,13 +33,12 @@ from leastwork.observables import evaluate
 from leastwork.process import Model
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed, generator
-from leastwork.sampling import make_sampler, sample
+from leastwork.sampling import LAW, make_sampler, sample
 from leastwork.stepping import Sampler
 from leastwork.work import kish_ess
 
 __all__ = ["LeastWorkFit", "Stage", "learn_guidance"]
 
-_LAW = ("process", "solver", "steps", "t_grid", "kappa")
 _ENOUGH = 0.5  # ESS that a stage keeps
 _LAST = 0.3  # ESS with which it may go all the way
 _NOTHING = 1e-7  # nats: the data agree with the model
@@ -122,7 +121,7 @@ def learn_guidance(
 
 def _fitting(model: DiffusionModel, choices: Mapping[str, Any]) -> dict[str, Any]:
     """Choices with path weights at κ = 1, the user's own where they have them."""
-    law = {name: value for name, value in choices.items() if name in _LAW}
+    law = {name: value for name, value in choices.items() if name in LAW}
     plain = law.get("process", "sde") == "sde" and law.get("kappa") in (None, 1, 1.0)
     if plain and make_sampler(model, None, **law).steps.has_density:
         return dict(choices)
@@ -145,7 +144,7 @@ class _Task:
     ) -> None:
         self.model, self.data, self.seed, self.rounds = model, data, seed, rounds
         self.iterations, self.progress, self.choices = iterations, progress, choices
-        self.law = {name: value for name, value in choices.items() if name in _LAW}
+        self.law = {name: value for name, value in choices.items() if name in LAW}
         per_sample = make_sampler(model, None, **self.law).evaluations
         self.samples = min(max(int(0.4 * budget / per_sample), 8192), 20_000)
         self.paths = min(max(int(0.6 * budget / per_sample / max(rounds, 1)), 4096), 10_000)
@@ -187,7 +186,7 @@ class _Task:
                 )
             assert drawn is not None
             here, reached, network = drawn, fraction, guidance.network
-            keep = kish_ess(here.log_weight + _tilt(maxent, here.observed)).value
+            keep = kish_ess(here.log_weight + maxent.log_tilt_of(here.observed)).value
         self.check_memory(guidance)
         return LeastWorkFit(guidance, maxent, tuple(history), self.evaluations, time.perf_counter() - begin)
 
@@ -207,7 +206,7 @@ class _Task:
         x0 = self.flat(here.x)
         network = ValueNetwork(x0.shape[1], seed=derive_seed(self.seed, "network")).to(x0)
         network.standardise(x0.mean(dim=0), x0.std(dim=0))
-        w = len(x0) * torch.softmax(_tilt(maxent, here.observed), dim=0)
+        w = len(x0) * torch.softmax(maxent.log_tilt_of(here.observed), dim=0)
         direction = ((w - 1).to(x0) @ ((x0 - network.mean) / network.std)) / len(x0)
         if float(direction.norm()) > 0:
             network.look_along(direction, generator(self.seed, "direction"))
@@ -220,7 +219,7 @@ class _Task:
             network,
             self.model.schedule,
             self.flat(here.x),
-            here.log_weight + _tilt(maxent, here.observed),
+            here.log_weight + maxent.log_tilt_of(here.observed),
             reference=network if stage else None,
             learning_rate=1e-3 if stage else 3e-3,  # it starts from what it knows
             iterations=self.iterations,
@@ -265,7 +264,7 @@ class _Task:
         network = guidance.network
         assert isinstance(network, ValueNetwork)
         binding = torch.where(maxent.lambdas != 0, maxent.model_std, 0.0)  # a bound that does not bind asks nothing
-        return polish(network, response, _tilt(maxent, drawn.observed), drawn.observed, maxent.target, binding)
+        return polish(network, response, maxent.log_tilt_of(drawn.observed), drawn.observed, maxent.target, binding)
 
     def sampler(self, guidance: LearnedGuidance) -> Sampler:
         return make_sampler(self.model, guidance, **self.law)
@@ -277,10 +276,9 @@ class _Task:
     @torch.no_grad()
     def check_memory(self, guidance: LearnedGuidance) -> None:
         """Warn where V at t_max still depends on x, so that no guidance can start from the prior without waste."""
-        d = self.model.dimension if isinstance(guidance.network, nn.Module) else 0
         like = next(guidance.network.parameters())
         schedule = self.model.schedule
-        shape = (4096, getattr(guidance.network, "config", {}).get("dimension", d))
+        shape = (4096, event_numel(self.model.event_shape))
         noise = torch.randn(shape, generator=generator(self.seed, "memory")).to(like)
         t = torch.tensor(schedule.t_max, dtype=torch.float64)
         alpha, sigma = schedule.alpha(t).to(like), schedule.sigma(t).to(like)
@@ -292,11 +290,6 @@ class _Task:
                 LeastworkWarning,
                 stacklevel=4,
             )
-
-
-def _tilt(maxent: MaxEnt, observed: Tensor) -> Tensor:
-    """r = −λ·(O − reference), (n,)."""
-    return (maxent.reference - observed) @ maxent.lambdas
 
 
 def _part_way(data: Experiment, start: Tensor, fraction: float) -> Experiment:
@@ -313,7 +306,7 @@ def _solve(here: _Drawn, data: Experiment) -> tuple[MaxEnt, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LeastworkWarning)
         maxent = fit_lambdas(here.observed, data, here.log_weight)
-    return maxent, kish_ess(here.log_weight + _tilt(maxent, here.observed)).value
+    return maxent, kish_ess(here.log_weight + maxent.log_tilt_of(here.observed)).value
 
 
 def _farness(here: _Drawn, data: Experiment) -> float:
@@ -357,7 +350,7 @@ def _pooled(pool: list[_Drawn], data: Experiment, maxent: MaxEnt) -> MaxEnt:
     """λ on samples of several guidances, each with a share in proportion to its effective number."""
     parts = []
     for drawn in pool:
-        effective = len(drawn.observed) * kish_ess(drawn.log_weight + _tilt(maxent, drawn.observed)).value
+        effective = len(drawn.observed) * kish_ess(drawn.log_weight + maxent.log_tilt_of(drawn.observed)).value
         parts.append(torch.log_softmax(drawn.log_weight, dim=0) + math.log(effective))
     joined = torch.cat([drawn.observed for drawn in pool])
     return fit_lambdas(joined, data, torch.cat(parts))

@@ -89,13 +89,15 @@ class DiffusionModel:
 
     def predict(self, x: State, t: float) -> State:
         """The network's own prediction at network-unit x, projected onto the subspace."""
+        return self.project(self._call(x, t))
+
+    def _call(self, x: State, t: float) -> State:
         first = leaves(x)[0]
-        time = torch.tensor(t, dtype=first.dtype, device=first.device)
-        return self.project(self.net(x, time, **self.context))
+        return self.net(x, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
 
     def denoise(self, x: State, t: float) -> State:
         """D(x, t) = E[x_0 | x_t = x], network units, (B, *event)."""
-        return to_data(self.predicts, self.predict(x, t), x, Moments.at(self.schedule, t))
+        return self.project(to_data(self.predicts, self._call(x, t), x, Moments.at(self.schedule, t)))
 
     def as_prediction(self, kind: Prediction, x: State, t: float) -> State:
         """The model at (x, t) in the form ``kind``, whatever its network predicts."""

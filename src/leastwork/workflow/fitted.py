@@ -48,10 +48,6 @@ class Fitted:
     network_evaluations: int
     seconds: float
 
-    def log_tilt(self, observed: Tensor) -> Tensor:
-        """r of samples whose observables are ``observed``, (n, K) -> (n,)."""
-        return (self.maxent.reference - observed) @ self.maxent.lambdas
-
 
 def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> Fitted:
     """Fit λ and the guidance as the run says."""

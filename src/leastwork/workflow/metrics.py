@@ -81,7 +81,7 @@ def reweighted_averages(data: Experiment, fitted: Fitted) -> Estimate:
     ψ = w (O − ⟨O⟩ − (f − ⟨f⟩)(C_ff + Σ_ff)⁻¹ C_fO), with C the covariance under the target.
     """
     observed, lambdas = fitted.observed, fitted.maxent.lambdas
-    w = torch.softmax(fitted.log_tilt(observed), dim=0)
+    w = torch.softmax(fitted.maxent.log_tilt_of(observed), dim=0)
     mean = w @ observed
     centred = observed - mean
     active = lambdas.nonzero()[:, 0]
@@ -96,7 +96,7 @@ def certify_run(ensemble: Ensemble, observed: Tensor, fitted: Fitted, data: Expe
     ledger, maxent = ensemble.ledger, fitted.maxent
     if ledger.work is None or ledger.log_weight is None:
         return None
-    tilt = fitted.log_tilt(observed)
+    tilt = fitted.maxent.log_tilt_of(observed)
     return certify(ledger.work, ledger.log_weight, tilt, observed, maxent.target, maxent.model_std, data.fitted)
 
 

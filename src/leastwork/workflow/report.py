@@ -111,7 +111,7 @@ def _on_a_line(run: Finished) -> bool:
 
 
 def _curves(run: Finished, guided: bool, model: torch.Tensor, after: torch.Tensor) -> list[Samples]:
-    weights = torch.softmax(run.fitted.log_tilt(run.fitted.observed), dim=0)
+    weights = torch.softmax(run.fitted.maxent.log_tilt_of(run.fitted.observed), dim=0)
     before, last = (values.to(torch.float64).numpy() for values in (model, after))
     curves = [Samples("model", before), Samples("reweighted", before, weights.numpy())]
     return [*curves, Samples("guided", last)] if guided else curves

@@ -142,7 +142,7 @@ def _draw(folder: Path, config: RunConfig, inputs: Inputs, fitted: Fitted, progr
             **inputs.choices,
         )
     drawn = open_ensemble(out)
-    tilt = fitted.log_tilt(evaluate(inputs.data.observable, drawn.x))
+    tilt = fitted.maxent.log_tilt_of(evaluate(inputs.data.observable, drawn.x))
     _add_log_tilt(out, tilt)
     return replace(drawn, log_tilt=tilt)
 
@@ -176,7 +176,9 @@ def _measure(
     density = truth(config.system)
     known: dict[str, Any] = {}
     if density is not None and fitted.x is not None and x is not None:
-        known = quality(density, fitted.x, fitted.log_tilt(fitted.observed), x if guided else None, config.seed)
+        known = quality(
+            density, fitted.x, fitted.maxent.log_tilt_of(fitted.observed), x if guided else None, config.seed
+        )
     metrics = {
         "seed": config.seed,
         "versions": versions(),
