@@ -1,7 +1,7 @@
 """Do 20 to 30 multistep evaluations match 200 Euler steps? W₁ on the bundled Prinz model, mean of four seeds.
 
-Each process is compared with its own law (100,000 samples at many multistep steps: SDE and ODE of a learned score
-differ). The sampling error is the distance of fifths of the reference from the rest of it.
+Each process is compared with 100,000 of its own samples at many multistep steps. The sampling error is the distance of
+fifths of the reference from the rest of it.
 
 python benchmarks/multistep.py
 """
