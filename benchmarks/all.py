@@ -8,7 +8,18 @@ import sys
 import time
 from pathlib import Path
 
-BENCHMARKS = ("maxent", "gaussian_ladder", "solvers", "multistep", "sampling_speed", "scheduled_fit")
+BENCHMARKS = (
+    "maxent",
+    "gaussian_ladder",
+    "solvers",
+    "multistep",
+    "sampling_speed",
+    "scheduled_fit",
+    "least_work",
+    "scaling",
+    "cnf",
+    "comparison",
+)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import leastwork as lw
 from leastwork.cli import app
 from leastwork.models.networks import Perceptron
 
-SMALL = "fit: {samples: 300, fit_samples: 64}\nsampling: {n: 64, steps: 3}\n"
+SMALL = "method: scheduled\nfit: {samples: 300, fit_samples: 64}\nsampling: {n: 64, steps: 3}\n"
 
 
 @pytest.fixture
@@ -54,6 +54,21 @@ def test_report_makes_the_page_again(file: Path) -> None:
     page.unlink()
     assert call("report", "runs/mine-seed0") == (0, "runs/mine-seed0/report.html\n", "")
     assert page.read_bytes() == before
+
+
+def test_compare_writes_a_table_a_figure_and_goes_on(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leastwork.workflow.compare.COMPARED", ("reweight", "smc", "scheduled"))
+    code, out, err = call("compare", str(file), "--out", "c")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "c/comparison.md"
+    rows = json.loads(Path("c/comparison.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == ["reweight", "smc", "scheduled"]
+    assert Path("c/comparison.md").read_text().count("\n") == 5
+    assert Path("c/comparison.png").read_bytes()[:4] == b"\x89PNG"
+    Path("c/comparison.json").write_text(json.dumps({"rows": rows[:2]}))
+    assert call("compare", str(file), "--out", "c", "--resume", "--quiet") == (0, "c/comparison.md\n", "")
+    again = json.loads(Path("c/comparison.json").read_text())["rows"]
+    assert again[2]["work"] == rows[2]["work"]
 
 
 def test_list_names_models_and_runs() -> None:

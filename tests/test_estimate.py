@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from leastwork.errors import LeastworkError
 from leastwork.estimate import Estimate
 
 
@@ -98,3 +99,21 @@ def test_share_of_repeats_within_a_standard_error(kind: str) -> None:
             found, exact = Estimate.from_influence(w.mean().log(), w / w.mean()), 0.5 * m**2
         inside += abs(found.value - exact) < found.stderr
     assert abs(inside / repeats - 0.6827) < 5 * math.sqrt(0.6827 * 0.3173 / repeats) + 0.01
+
+
+def test_groups_count_as_one_sample_each() -> None:
+    """Samples that come in copies are as good as one of each; a single group has no error to tell."""
+    x = torch.randn(50, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    log_weight = 0.3 * x[:, 0]
+    copies, copied_weight = x.repeat_interleave(4, dim=0), log_weight.repeat_interleave(4)
+    for single, grouped in (
+        (Estimate.from_samples(x), Estimate.from_samples(copies, group=4)),
+        (Estimate.from_log_weights(x, log_weight), Estimate.from_log_weights(copies, copied_weight, group=4)),
+    ):
+        torch.testing.assert_close(grouped.value, single.value)
+        torch.testing.assert_close(grouped.stderr, single.stderr)
+    alone = Estimate.from_samples(x[:, 0], group=50)
+    assert math.isfinite(alone.value)
+    assert math.isnan(alone.stderr)
+    with pytest.raises(LeastworkError, match="50 samples do not divide into groups of 7"):
+        Estimate.from_samples(x, group=7)

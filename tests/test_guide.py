@@ -1,6 +1,7 @@
 """guide_observables on a Gaussian, where λ is known."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,6 +35,29 @@ def test_scheduled() -> None:
         run.sample(10, seed=3)
 
 
+def test_least_work_spends_little_more_than_it_must(tmp_path: Path) -> None:
+    run = lw.guide_observables(MODEL, DATA, seed=3, budget=1_000_000, **SMALL)
+    assert run.method == "least-work"
+    assert run.lambdas.value[1] == 0  # held out
+    c = run.certificate
+    assert c.efficiency.value > 0.9
+    assert c.on_target
+    kl = 0.5 * (0.1 / 0.3) ** 2
+    of_lambda = 2 * kl * float(run.lambdas.stderr[0] / run.lambdas.value[0].abs())
+    assert abs(c.bound.value - kl) < 5 * math.hypot(c.bound.stderr, of_lambda) + 0.03 * kl  # z = 5, and the steps' bias
+    lw.save_guidance(run.guidance, tmp_path / "g")
+    again = lw.sample(MODEL, 500, lw.load_guidance(tmp_path / "g"), seed=7, steps=50)
+    assert torch.equal(again.x, lw.sample(MODEL, 500, run.guidance, seed=7, steps=50).x)
+
+
+def test_loss_is_the_gradient_of_the_tilt_at_the_denoised_estimate() -> None:
+    run = lw.guide_observables(MODEL, DATA, "loss", **SMALL)
+    x = torch.randn(5, 1, requires_grad=True)
+    end = MODEL.denoise(x, 0.4)
+    (expected,) = torch.autograd.grad(run.log_tilt(end).sum(), x)
+    torch.testing.assert_close(run.guidance(x, 0.4, MODEL.denoise(x, 0.4)), expected)
+
+
 def test_reweight() -> None:
     run = lw.guide_observables(MODEL, DATA, "reweight", **SMALL)
     assert run.guidance is None
@@ -46,7 +70,7 @@ def test_reweight() -> None:
 
 
 def test_the_ode_has_no_certificate() -> None:
-    run = lw.guide_observables(MODEL, DATA, process="ode", **{**SMALL, "fit_samples": 500})
+    run = lw.guide_observables(MODEL, DATA, "scheduled", process="ode", **{**SMALL, "fit_samples": 500})
     assert run.sample(100, seed=9).action.shape == (100,)
     with pytest.raises(lw.NoPathWeightsError):
         run.certificate  # noqa: B018
@@ -56,7 +80,7 @@ def test_kind_errors() -> None:
     with pytest.raises(lw.LeastworkError, match="method='schedule'"):
         lw.guide_observables(MODEL, DATA, "schedule")
     with pytest.raises(lw.LeastworkError, match="x"):
-        lw.guide_observables(MODEL, lw.Experiment(OBSERVABLE, values=[99.0, 0.1]), **SMALL)
+        lw.guide_observables(MODEL, lw.Experiment(OBSERVABLE, values=[99.0, 0.1]), "scheduled", **SMALL)
     with pytest.raises(lw.LeastworkError):
         lw.Experiment(OBSERVABLE, values=[0.1])
 
@@ -127,9 +151,9 @@ def test_a_flow_is_guided_by_the_ode_only() -> None:
     flow = lw.VelocityModel(lambda x, t: 0.3 * x, (1,))
     data = lw.Experiment(lw.Observable(lambda x: x), values=[0.3])
     with pytest.raises(lw.LeastworkError, match="process='ode'"):
-        lw.guide_observables(flow, data)
+        lw.guide_observables(flow, data, "scheduled")
     choices = {key: value for key, value in SHORT.items() if key != "t_grid"}
-    run = lw.guide_observables(flow, data, process="ode", **choices)
+    run = lw.guide_observables(flow, data, "scheduled", process="ode", **choices)
     mean = run.sample(2000, seed=5).mean(lambda x: x[:, 0])
     # λ was fitted to 2000 samples, too; the guidance is to within 0.1 σ of the target
     assert abs(mean.value - 0.3) < 5 * mean.stderr + 0.1 * math.exp(-0.3)
@@ -138,11 +162,11 @@ def test_a_flow_is_guided_by_the_ode_only() -> None:
 def test_columns_and_names_must_agree() -> None:
     one_name = lw.Observable(lambda x: torch.cat([x, x**2], dim=1), names=("x",))
     with pytest.raises(lw.LeastworkError, match="2 columns for 1 name"):
-        lw.guide_observables(MODEL, lw.Experiment(one_name, values=[0.4]), **SHORT)
+        lw.guide_observables(MODEL, lw.Experiment(one_name, values=[0.4]), "reweight", **SHORT)
     with pytest.raises(lw.LeastworkError):
         lw.Experiment(one_name, values=[0.4, 0.3])
 
 
 def test_what_no_weighting_reaches_is_infeasible() -> None:
     with pytest.raises(lw.InfeasibleError, match="'x'"):
-        lw.guide_observables(MODEL, lw.Experiment(OBSERVABLE, values=[99.0, 0.1]), **SHORT)
+        lw.guide_observables(MODEL, lw.Experiment(OBSERVABLE, values=[99.0, 0.1]), "reweight", **SHORT)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from leastwork.observables import Observable
     from leastwork.sampling import sample
     from leastwork.schedules import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
+    from leastwork.smc import steer
     from leastwork.storage import open_ensemble
     from leastwork.work import certify
 
@@ -63,6 +64,7 @@ _HOME = {
     "sample": "leastwork.sampling",
     "save_guidance": "leastwork.guidance.files",
     "save_model": "leastwork.models.bundled",
+    "steer": "leastwork.smc",
     "transport": "leastwork.flow_map",
 }
 
@@ -94,6 +96,7 @@ __all__ = [
     "sample",
     "save_guidance",
     "save_model",
+    "steer",
     "transport",
 ]
 

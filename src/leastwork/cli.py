@@ -1,4 +1,4 @@
-"""The command line: ``leastwork run``, ``leastwork list``, ``leastwork report``.
+"""The command line: ``leastwork run``, ``compare``, ``list`` and ``report``.
 
 Results go to stdout and everything else to stderr. The exit code is 0, 2 for what the user can mend (one sentence,
 no traceback) or 130 after Ctrl-C. Heavy imports wait until a command needs them.
@@ -66,6 +66,35 @@ def run_command(
         if not quiet:
             _summary(config, report)
         typer.echo(report)
+
+
+@app.command("compare")
+def compare_command(
+    source: Annotated[str, typer.Argument(metavar="NAME|FILE.yaml", help="A bundled run, or a run file.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; by default runs/NAME-seedSEED-compared.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the methods that are finished.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: sampling.steps=200.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the table's path at the end.")] = False,
+) -> None:
+    """Meet the data of a run by every method, and compare what it costs."""
+    with _kindly() as where:
+        from leastwork.progress import bar, no_progress
+        from leastwork.workflow.compare import cells, compare_run
+        from leastwork.workflow.config import load_config
+        from leastwork.workflow.run import default_folder
+
+        config = load_config(source, settings or [])
+        folder = out or default_folder(config).with_name(f"{default_folder(config).name}-compared")
+        where.append(folder)
+        shown = bar if sys.stderr.isatty() and not quiet else no_progress
+        rows = compare_run(config, folder, resume, shown)
+        if not quiet:
+            _comparison([cells(row) for row in rows])
+        typer.echo(folder / "comparison.md")
 
 
 @app.command("list")
@@ -151,6 +180,20 @@ def _summary(config: "RunConfig", report: Path) -> None:
             cost.add_row(key, fraction(**certificate[key]))
         cost.add_row("on target", "yes" if certificate["on_target"]["value"] else "no")
         console.print(cost)
+
+
+def _comparison(rows: list[list[str]]) -> None:
+    """The table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    head = ("method", "target error/σ", "held out/σ", "KL to truth", "work/kT", "efficiency", "ESS", "evaluations", "s")
+    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*map(_plain, row))
+    console = Console(highlight=False)
+    console.width = max(console.width, 160)  # a line a method, also where it is piped
+    console.print(table)
 
 
 def _plain(text: str) -> Any:

@@ -4,6 +4,7 @@ Guided samples come from Q. Under the model P they carry the weight dP/dQ, under
 w = dP/dQ · e^r:      ⟨φ⟩_P = Σ φ dP/dQ / Σ dP/dQ        ⟨φ⟩_target = Σ φ w / Σ w.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
@@ -26,7 +27,8 @@ class Ledger:
     """What the paths of n samples cost.
 
     Either ``work`` and ``log_weight`` (n,), nats, or ``action`` (n,) for the ODE; ``step_work`` is the mean of the
-    steps' KL and its standard error, (S,), at ``times`` (S+1,).
+    steps' KL and its standard error, (S,), at ``times`` (S+1,). ``group`` samples in a row depend on each other, where
+    they compete for survival: standard errors then come from the groups, which do not.
     """
 
     times: Tensor
@@ -35,6 +37,7 @@ class Ledger:
     action: Tensor | None = None
     step_work: Estimate | None = None
     why_no_weights: str = ""
+    group: int = 1
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,23 @@ class Ensemble:
     @property
     def ess(self) -> Estimate:
         """Kish's effective fraction of dP/dQ, in (0, 1]."""
-        return kish_ess(self.log_weight)
+        return kish_ess(self.log_weight, self.ledger.group)
+
+    @property
+    def log_z(self) -> Estimate:
+        """ln Z = ln⟨dP/dQ · e^r⟩ of the target p·e^r/Z, nats; the mean is unbiased, so that its ln is a little low.
+
+        Raises:
+            NoPathWeightsError: the paths have no weights (ODE, Heun).
+            LeastworkError: no target is known.
+        """
+        log_w = log_weight_under("target", self).to(torch.float64)
+        relative = torch.softmax(log_w, dim=0) * len(log_w)
+        value = torch.logsumexp(log_w, dim=0) - math.log(len(log_w))
+        return Estimate.from_influence(value, relative, self.ledger.group)
 
     def mean(self, fn: Callable[[State], Tensor], under: Distribution = "guided", batch_size: int = 65536) -> Estimate:
-        """The mean of ``fn`` with its standard error.
+        """The mean of ``fn`` with its standard error, NaN where all samples are one group of dependent ones.
 
         Args:
             fn: data-unit state (B, *event) -> (B,) or (B, K).
@@ -102,8 +118,8 @@ class Ensemble:
             parts = [fn(_slice(self.x, i, i + batch_size)) for i in range(0, n, batch_size)]
         values = torch.cat(parts)
         if under == "guided":
-            return Estimate.from_samples(values)
-        return Estimate.from_log_weights(values, log_weight_under(under, self))
+            return Estimate.from_samples(values, self.ledger.group)
+        return Estimate.from_log_weights(values, log_weight_under(under, self), self.ledger.group)
 
     def _weighted(self, values: Tensor | None) -> Tensor:
         if values is None:

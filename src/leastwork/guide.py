@@ -8,27 +8,43 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args
+
+from torch import nn
 
 from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.estimate import Estimate
 from leastwork.experiment import Experiment
+from leastwork.fit.action import ActionFit, learn_control
+from leastwork.fit.adjoint_matching import match_adjoint
 from leastwork.fit.objective import Objective
-from leastwork.fit.scheduled import ScheduleFit, Search, fit_schedule
+from leastwork.fit.scheduled import Search, fit_schedule
+from leastwork.fit.staged import LeastWorkFit, learn_guidance
 from leastwork.guidance.base import Guidance
+from leastwork.guidance.control import ControlNetwork
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.maxent import LogTilt, MaxEnt, fit_lambdas
+from leastwork.models.velocity import VelocityModel
 from leastwork.observables import evaluate
 from leastwork.process import Model
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
-from leastwork.sampling import LAW, sample
+from leastwork.sampling import LAW, make_sampler, moved, sample
 from leastwork.work import Certificate, certify
 
 __all__ = ["Method", "ObservableRun", "guide_observables"]
 
-Method: TypeAlias = Literal["scheduled", "reweight"]
+Method: TypeAlias = Literal["least-work", "scheduled", "loss", "adjoint-matching", "reweight"]
+
+
+class Fit(Protocol):
+    """How a guidance was found, and what that took."""
+
+    @property
+    def network_evaluations(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,7 @@ class ObservableRun:
     choices: Mapping[str, Any]
     seed: int
     model_samples: Ensemble
-    fit: ScheduleFit | None = None
+    fit: Fit | None = None
     certificate_samples: int = 10_000
     network_evaluations: int = 0
     seconds: float = 0.0
@@ -118,12 +134,14 @@ class ObservableRun:
 def guide_observables(
     model: Model,
     data: Experiment,
-    method: Method = "scheduled",
+    method: Method = "least-work",
     *,
     seed: int = 0,
-    samples: int = 20_000,
-    fit_samples: int = 10_000,
+    samples: int | None = None,
     certificate_samples: int = 10_000,
+    network: nn.Module | None = None,
+    budget: int = 5_000_000,
+    fit_samples: int = 10_000,
     gamma: float = 1e-3,
     jacobian: bool = False,
     search: Search | None = None,
@@ -135,37 +153,56 @@ def guide_observables(
     Args:
         model: a DiffusionModel or VelocityModel.
         data: observables with measured values, errors or bounds.
-        method: "scheduled", the published form h = −η(t) Σ λ_k ∇O_k(D), its schedule fitted to mismatch + γ·work;
-            "reweight", no guidance, weights only.
+        method: "least-work", h = ∇V learned from the model's own samples, in stages where the data are far, and
+            polished on its own paths; "scheduled", the published form h = −η(t) Σ λ_k ∇O_k(D), its schedule fitted to
+            mismatch + γ·work; "loss", h = −Σ λ_k ∇ₓO_k(D(x, t)), the gradient of the tilt at the denoised estimate;
+            "adjoint-matching", h = ∇V learned on its own paths alone; "reweight", no guidance, weights only. A
+            VelocityModel has no score: there "least-work" is the added velocity of least kinetic action.
         seed: of everything random.
-        samples: of the model, for λ.
-        fit_samples: for each evaluation of the schedule's objective.
+        samples: of the model, for λ; by default 20,000, or what 40 % of the budget pays for if that is less.
         certificate_samples: fresh guided samples for the certificate.
-        gamma: price of a nat of work, in squared standard deviations of the observables.
-        jacobian: differentiate the scheduled form through the network.
-        search: a derivative-free search of the schedule instead of gradients.
+        network: for "least-work", V(x, α, σ) of flat states in network units; by default a ``ValueNetwork``.
+        budget: for "least-work", network evaluations to fit with where one stage is enough.
+        fit_samples: for "scheduled", in each evaluation of the schedule's objective.
+        gamma: for "scheduled", price of a nat of work, in squared standard deviations of the observables.
+        jacobian: for "scheduled", differentiate through the network.
+        search: for "scheduled", a derivative-free search instead of gradients.
         progress: ``leastwork.progress.bar`` shows one.
         choices: process, solver, steps, t_grid, kappa, batch_size, device, dtype as in :func:`leastwork.sample`.
 
     Raises:
-        InfeasibleError: no reweighting of the samples reaches the values; says which datum and what range.
+        InfeasibleError: no reweighting reaches the values; says which datum and what range.
+        LearningError: V was not learned; its ``history`` tells how it went.
         LeastworkError: an argument that cannot be used.
     """
     begin = time.perf_counter()
     if method not in get_args(Method):
         raise LeastworkError(f"method={method!r} is not a method: choose one of {get_args(Method)}")
+    model = moved(model, choices.get("device"), choices.get("dtype"))
+    law: dict[str, Any] = {name: value for name, value in choices.items() if name in LAW}
+    if samples is None:
+        paid = int(0.4 * budget / make_sampler(model, None, **law).evaluations)
+        samples = min(max(paid, 8192), 20_000)
     own = sample(model, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
     observed = evaluate(data.observable, own.x)
-    maxent = fit_lambdas(observed, data)
-    own = replace(own, log_tilt=maxent.log_tilt_of(observed))
-    guidance, fit = None, None
-    if method == "scheduled":
-        guess = ScheduledGuidance(
-            data.observable, maxent.lambdas, 1.0, 1.0, jacobian, shift=model.shift, scale=model.scale
-        )
-        drawing: dict[str, Any] = {k: v for k, v in choices.items() if k in LAW}
-        objective = Objective(model, data.observable, maxent.target, maxent.model_std, data.fitted, gamma, **drawing)
-        fit = fit_schedule(objective, guess, n=fit_samples, seed=seed, search=search, progress=progress)
+    guidance: Guidance | None = None
+    fit: Fit | None = None
+    evaluations = own.network_evaluations
+    if method == "least-work":
+        found = _least_work(model, data, own, seed, network, budget, progress, choices)
+        maxent, guidance, fit, evaluations = found.maxent, found.guidance, found, 0  # own samples are counted in it
+    else:
+        maxent = fit_lambdas(observed, data)
+    if method in ("scheduled", "loss"):
+        units = {"shift": model.shift, "scale": model.scale}
+        through = jacobian or method == "loss"
+        guidance = ScheduledGuidance(data.observable, maxent.lambdas, 1.0, 0.0, through, **units)
+        if method == "scheduled":
+            objective = Objective(model, data.observable, maxent.target, maxent.model_std, data.fitted, gamma, **law)
+            fit = fit_schedule(objective, guidance, n=fit_samples, seed=seed, search=search, progress=progress)
+            guidance = fit.guidance
+    elif method == "adjoint-matching":
+        fit = match_adjoint(model, maxent.log_tilt(data.observable), seed=seed, progress=progress, **law)  # pyright: ignore[reportArgumentType]  (checked there)
         guidance = fit.guidance
     return ObservableRun(
         model,
@@ -175,10 +212,28 @@ def guide_observables(
         guidance,
         choices,
         seed,
-        own,
+        replace(own, log_tilt=maxent.log_tilt_of(observed)),
         fit,
         certificate_samples,
-        own.network_evaluations + (fit.network_evaluations if fit else 0),
+        evaluations + (fit.network_evaluations if fit else 0),
         time.perf_counter() - begin,
         progress,
     )
+
+
+def _least_work(
+    model: Model,
+    data: Experiment,
+    own: Ensemble,
+    seed: int,
+    network: nn.Module | None,
+    budget: int,
+    progress: Progress,
+    choices: Mapping[str, Any],
+) -> LeastWorkFit | ActionFit:
+    """Values where there is a score, the control of least action where there is none."""
+    if isinstance(model, VelocityModel):
+        if network is not None and not isinstance(network, ControlNetwork):
+            raise LeastworkError("the control of a VelocityModel is a ControlNetwork: leave out network=, or pass one")
+        return learn_control(model, data, seed=seed, own=own, network=network, progress=progress, **choices)
+    return learn_guidance(model, data, seed=seed, own=own, network=network, budget=budget, progress=progress, **choices)

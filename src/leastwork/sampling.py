@@ -26,7 +26,7 @@ from leastwork.solvers import SolverLike, as_solver
 from leastwork.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate, table
 from leastwork.storage import EnsembleStore, StoredEnsemble
 
-__all__ = ["LAW", "ProcessName", "make_sampler", "placement", "sample"]
+__all__ = ["LAW", "ProcessName", "make_sampler", "moved", "placement", "sample"]
 
 LAW = ("process", "solver", "steps", "t_grid", "kappa")
 """The choices of :func:`sample` that decide the law of the samples, and that :func:`make_sampler` takes."""
@@ -156,14 +156,22 @@ def placement(model: Model) -> tuple[torch.device, torch.dtype]:
 def _place(sampler: Sampler, n: int, seed: int, batch_size: int, device, dtype) -> Run:
     if n < 1 or batch_size < 1:
         raise LeastworkError(f"n={n}, batch_size={batch_size}: both must be at least 1")
-    model = sampler.process.model
-    own_device, own_dtype = placement(model)
+    own_device, own_dtype = placement(sampler.process.model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
-    if any(p.device != device or p.dtype != dtype for p in model.parameters()):
-        assert isinstance(model.net, nn.Module)
-        model = replace(model, net=deepcopy(model.net).to(device=device, dtype=dtype))  # the user's stays where it is
+    model = moved(sampler.process.model, device, dtype)
+    if model is not sampler.process.model:
         sampler = replace(sampler, process=replace(sampler.process, model=model))
     return Run(sampler, n, seed, batch_size, device, dtype)
+
+
+def moved(model: Model, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Model:
+    """The model on another device or in another precision, as a copy if need be: the user's stays where it is."""
+    own_device, own_dtype = placement(model)
+    device, dtype = torch.device(device or own_device), dtype or own_dtype
+    if all(p.device == device and p.dtype == dtype for p in model.parameters()):
+        return model
+    assert isinstance(model.net, nn.Module)
+    return replace(model, net=deepcopy(model.net).to(device=device, dtype=dtype))
 
 
 def _fingerprint(run: Run) -> dict[str, object]:

@@ -9,16 +9,27 @@ exponential kernel, which stays finite.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from leastwork.errors import LeastworkError
+from leastwork.errors import ConfigError, LeastworkError
 
-__all__ = ["CosineSchedule", "LinearSchedule", "Schedule", "VESchedule", "VPSchedule", "diffusion_squared", "drift"]
+__all__ = [
+    "CosineSchedule",
+    "LinearSchedule",
+    "Schedule",
+    "VESchedule",
+    "VPSchedule",
+    "describe_schedule",
+    "diffusion_squared",
+    "drift",
+    "schedule_from",
+]
 
 
 @runtime_checkable
@@ -218,3 +229,28 @@ class LinearSchedule:
 
     def time_of(self, log_snr: Tensor) -> Tensor:
         return torch.sigmoid(-0.5 * log_snr)
+
+
+_BY_NAME = {kind.__name__: kind for kind in (CosineSchedule, LinearSchedule, VESchedule, VPSchedule)}
+
+
+def describe_schedule(schedule: Schedule) -> dict[str, Any]:
+    """A schedule of this module as plain values, for a file.
+
+    >>> describe_schedule(VPSchedule(0.1, 20.0))["name"]
+    'VPSchedule'
+    """
+    for name, kind in _BY_NAME.items():
+        if type(schedule) is kind:
+            return {"name": name, **asdict(schedule)}
+    raise ConfigError(f"schedule {schedule!r} has no file form: use one of {', '.join(_BY_NAME)}")
+
+
+def schedule_from(described: Mapping[str, Any]) -> Schedule:
+    """The schedule that :func:`describe_schedule` described.
+
+    Raises:
+        KeyError, TypeError: not such a description; readers of files say which file.
+    """
+    parts = dict(described)
+    return _BY_NAME[parts.pop("name")](**parts)

@@ -19,7 +19,7 @@ from leastwork.random import BlockNoise
 from leastwork.solvers.steps import Steps
 from leastwork.work import kinetic_action, step_cost
 
-__all__ = ["BatchResult", "Carry", "Cost", "Sampler", "StepInfo", "advance", "integrate"]
+__all__ = ["BatchResult", "Carry", "Cost", "Sampler", "StepInfo", "advance", "evaluate", "integrate", "move", "table"]
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,11 @@ def _combine(*terms: tuple[float, State | None]) -> State:
     return total
 
 
-def _evaluate(sampler: Sampler, x: State, t: float) -> tuple[State, State | None]:
-    """The model y(x, t) and the guidance h(x, t); a graph from x to y is built only if the guidance asks for it."""
+def evaluate(sampler: Sampler, x: State, t: float) -> tuple[State, State | None]:
+    """The model y(x, t) and the guidance h(x, t), None without one, both (B, *event).
+
+    A graph from x to y is built only if the guidance asks for it.
+    """
     process, guidance = sampler.process, sampler.guidance
     if guidance is None:
         return process.evaluate(x, t), None
@@ -130,14 +133,20 @@ def advance(sampler: Sampler, row: list[float], carry: Carry, noise: State | Non
         carry: state before the step.
         noise: z, or None for the ODE.
     """
+    return move(sampler, row, carry, *evaluate(sampler, carry.x, row[0]), noise)
+
+
+def move(
+    sampler: Sampler, row: list[float], carry: Carry, y: State, h: State | None, noise: State | None
+) -> tuple[Carry, Cost]:
+    """The part of :func:`advance` that follows :func:`evaluate`: y and h are its values at ``carry.x``."""
     t, t_next, a, b, b_previous, e, e_previous, c, *corrector = row
-    y, h = _evaluate(sampler, carry.x, t)
     shift = None if h is None or (e == 0 and e_previous == 0) else _combine((e, h), (e_previous, carry.h))
     x = _combine((a, carry.x), (b, y), (b_previous, carry.y), (c, noise), (1.0, shift))
     after: State | None = None
     if corrector and math.isfinite(corrector[0]):
         p_x, p_y, p_h = corrector
-        y_after, h_after = _evaluate(sampler, x, t_next)
+        y_after, h_after = evaluate(sampler, x, t_next)
         after = None if h_after is None else smap(lambda leaf: -2 * p_h * leaf, h_after)
         x = _combine((0.5, carry.x), (0.5 - p_x, x), (0.5 * c, noise), (-p_y, y_after), (0.5, after))
     x = sampler.process.project(x)  # rounding would carry it off a subspace

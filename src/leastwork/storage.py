@@ -137,7 +137,12 @@ def _close(path: Path, ledger: Ledger, moments: np.ndarray, n: int, evaluations:
         array = group.create_array(name, data=np.asarray(data), overwrite=True)
         array.attrs["_ARRAY_DIMENSIONS"] = [dimension]
     group.attrs.update(
-        {"network_evaluations": evaluations, "seconds": seconds, "why_no_weights": ledger.why_no_weights}
+        {
+            "network_evaluations": evaluations,
+            "seconds": seconds,
+            "why_no_weights": ledger.why_no_weights,
+            "group": ledger.group,
+        }
     )
 
 
@@ -231,6 +236,7 @@ def open_ensemble(path: str | Path) -> Ensemble:
         action=values["action"],
         step_work=step_work,
         why_no_weights=str(attrs["why_no_weights"]),
+        group=int(attrs.get("group", 1)),
     )
     return Ensemble(
         _state(group), ledger, values["log_tilt"], int(attrs["network_evaluations"]), float(attrs["seconds"])

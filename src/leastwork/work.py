@@ -50,8 +50,12 @@ def kinetic_action(shift: State, dt: float) -> Tensor:
     return inner(shift, shift).to(torch.float64) / (2 * dt)
 
 
-def kish_ess(log_weight: Tensor) -> Estimate:
+def kish_ess(log_weight: Tensor, group: int = 1) -> Estimate:
     """Kish's effective fraction ⟨w⟩²/⟨w²⟩ in (0, 1], with its standard error.
+
+    Args:
+        log_weight: ln w, (n,) up to a constant.
+        group: size of the groups of samples that depend on each other, which the error counts as one each.
 
     >>> kish_ess(torch.zeros(10)).value
     1.0
@@ -59,7 +63,7 @@ def kish_ess(log_weight: Tensor) -> Estimate:
     w = torch.exp(log_weight.to(torch.float64) - log_weight.max())
     first, second = w.mean(), w.square().mean()
     ess = first**2 / second
-    return Estimate.from_influence(ess, ess * (2 * w / first - w.square() / second))
+    return Estimate.from_influence(ess, ess * (2 * w / first - w.square() / second), group)
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,21 @@ def test_observables_without_spread_ask_nothing(model: DiffusionModel, network: 
     assert len(one.miss) == 0
 
 
+def test_misses_that_are_noise_cost_little(network: ValueNetwork) -> None:
+    """Many observables that hardly answer to the head: met exactly, their noise alone would multiply Var ln w."""
+    random = torch.Generator().manual_seed(0)
+    n, count = 3000, 50
+    jacobian = torch.randn(n, 9 * 24, generator=random)
+    log_w = 0.3 * torch.randn(n, generator=random, dtype=torch.float64)
+    observed = torch.randn(n, count, generator=random, dtype=torch.float64)
+    response = Response(torch.zeros(n, 1), log_w, torch.zeros_like(log_w), jacobian, 0)
+    zero, one = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
+    done = polish(network, response, torch.zeros_like(log_w), observed, zero, one)
+    old, new = network.head, done.network.head
+    change = torch.cat([(new.weight - old.weight).T, (new.bias - old.bias)[None]]).flatten()
+    assert float((log_w + jacobian.double() @ change.detach().double()).var()) < 1.1 * float(log_w.var())
+
+
 def test_what_cannot_be_polished_is_refused(model: DiffusionModel, doob: MixtureDoob, network: ValueNetwork) -> None:
     with pytest.raises(LeastworkError, match="LearnedGuidance"):
         draw_response(make_sampler(model, doob, steps=5), 8, seed=0)

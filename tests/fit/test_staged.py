@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import leastwork as lw
-from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning
+from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning, NonFiniteError
 from leastwork.experiment import Experiment
-from leastwork.fit.staged import LeastWorkFit, _part_way, learn_guidance
+from leastwork.fit.approach import part_way
+from leastwork.fit.staged import LeastWorkFit, learn_guidance
+from leastwork.fit.value import LearningError
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.velocity import VelocityModel
 from leastwork.observables import Observable, evaluate
@@ -66,6 +68,17 @@ def test_data_that_the_model_meets_need_no_guidance() -> None:
     assert float(guided.work.abs().max()) == 0
 
 
+def test_averages_that_the_model_has_anyway_need_no_guidance() -> None:
+    """The sampling error of the model's own averages is no reason to guide it."""
+    _, model, data = problem(1, 0.5, 0.5)
+    own = sample(model, 8192, steps=100, seed=3)
+    near = replace(data, values=evaluate(data.observable, own.x).mean(dim=0) + 0.005)  # 0.9 standard errors off
+    fit = learn_guidance(model, near, own=own, budget=1, steps=100)
+    assert fit.history == ()
+    assert fit.maxent.target.tolist() == near.values.tolist()
+    assert float(sample(model, 32, fit.guidance, steps=10).work.abs().max()) == 0
+
+
 def test_own_samples_are_used_and_counted_once() -> None:
     _, model, data = problem(1, 0.5, 0.7)
     own = sample(model, 3000, steps=10, seed=17)
@@ -77,7 +90,7 @@ def test_own_samples_are_used_and_counted_once() -> None:
 def test_part_way_moves_values_and_binding_bounds_only() -> None:
     three = Observable(lambda x: x, names=("a", "b", "c"))
     data = Experiment(three, values=[1.0, None, None], lower=[None, 2.0, None], upper=[None, None, 9.0])
-    half = _part_way(data, torch.tensor([0.0, 0.0, 5.0], dtype=torch.float64), 0.5)
+    half = part_way(data, torch.tensor([0.0, 0.0, 5.0], dtype=torch.float64), 0.5)
     assert half.values[0] == 0.5
     assert half.lower[1] == 1.0
     assert half.upper[2] == 9.0
@@ -113,11 +126,41 @@ def test_memory_at_the_noisy_end_is_warned_of() -> None:
 
 
 def test_what_cannot_be_done_is_refused() -> None:
-    _, model, data = problem(1, 0.5, 0.8)
+    _, _, data = problem(1, 0.5, 0.8)
     with pytest.raises(LeastworkError, match="VelocityModel"):
         learn_guidance(VelocityModel(lambda x, t: x, event_shape=(1,)), data)
-    with pytest.raises(InfeasibleError, match="reach"):
+
+
+def test_data_out_of_reach_are_told_how_near_the_model_comes() -> None:
+    _, model, data = problem(1, 0.5, 0.8)
+    with pytest.raises(InfeasibleError, match=r"reach \[\S+, 1\] in 'right', so no weighting .* its value 1\.5"):
         learn_guidance(model, replace(data, values=[1.5]), budget=1, iterations=10, steps=10)
+
+
+def test_observables_that_are_not_finite_are_counted() -> None:
+    _, model, _ = problem(1, 0.5, 0.5)
+    broken = Observable(lambda x: torch.where(x[:, 0] > 0, x[:, 0], torch.nan), names="broken")
+    own = sample(model, 3000, steps=10, seed=5)
+    bad = (~(own.x[:, 0] > 0)).nonzero()[:, 0]
+    message = f"'broken' is NaN or infinite for {len(bad)} of 3000 samples, the first at index {int(bad[0])}"
+    with pytest.raises(NonFiniteError, match=message):
+        learn_guidance(model, Experiment(broken, values=[1.0]), own=own, steps=10)
+
+
+def test_an_observable_that_is_noise_is_refused_with_its_history() -> None:
+    _, model, _ = problem(1, 0.5, 0.5)
+    noise = Observable(lambda x: torch.sin(1e6 * x[:, 0]), names="noise")
+    with pytest.raises(LearningError, match="does not beat h = 0") as caught:
+        learn_guidance(model, Experiment(noise, values=[0.3]), budget=1, iterations=60, steps=10)
+    assert len(caught.value.history) > 0
+
+
+def test_few_effective_samples_on_the_way_are_no_cause_for_warnings() -> None:
+    _, model, data = problem(1, 0.02, 0.6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LeastworkWarning)
+        fit = learn_guidance(model, data, budget=1, iterations=200, steps=25)
+    assert len(fit.history) > 1
 
 
 @pytest.mark.slow
@@ -138,9 +181,7 @@ def test_near_the_ceiling_of_the_grid(dim: int, before: float, after: float) -> 
 @pytest.mark.parametrize("dim", [1, 30])
 def test_a_rare_state_is_reached_in_stages(dim: int) -> None:
     _, model, data = problem(dim, 0.001, 0.5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LeastworkWarning)  # λ on few effective samples on the way
-        fit = learn_guidance(model, data, steps=200)
+    fit = learn_guidance(model, data, steps=200)
     certificate = judge(model, data, fit, 20_000, 200)
     ens = sample(model, 20_000, fit.guidance, steps=200, seed=77)
     assert len(fit.history) > 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.fit.value import LearningError, fit_value
+from leastwork.fit.value import LearningError, ValueFit, fit_value
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.value_network import ValueNetwork
 from leastwork.schedules import VPSchedule
@@ -70,12 +70,50 @@ def test_the_network_given_is_not_changed() -> None:
     assert float(network.head.weight.detach().abs().max()) == 0
 
 
+def quick_fit(x0: torch.Tensor, r: torch.Tensor, seed: int) -> ValueFit:
+    return fit_value(ValueNetwork(1, width=16), SCHEDULE, x0, r, iterations=60, learning_rate=0.01, seed=seed)
+
+
 def test_noise_is_not_learned_and_the_history_is_kept() -> None:
     _, _, x0, _ = problem(2000)
     noise = torch.randn(2000, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     with pytest.raises(LearningError, match="does not beat h = 0 on held-out samples") as caught:
-        fit_value(ValueNetwork(1), SCHEDULE, x0, noise, iterations=100, learning_rate=0.1)
-    assert len(caught.value.history) > 0
+        quick_fit(x0, noise, seed=0)
+    history = caught.value.history
+    assert [check.iteration for check in history] == list(range(3, 61, 3))[: len(history)]
+    assert all(check.evidence < 4 for check in history)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [0.3, 1.0])
+def test_noise_is_refused_nineteen_times_of_twenty(size: float) -> None:
+    _, _, x0, _ = problem(2000)
+    refused = 0
+    for seed in range(20):
+        noise = torch.randn(2000, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        try:
+            quick_fit(x0, size * noise, seed)
+        except LearningError:
+            refused += 1
+    assert refused >= 19
+
+
+@pytest.mark.parametrize("weight", [0.51, 0.57])
+def test_weak_tilts_are_learned(weight: float) -> None:
+    """Of 0.0002 and 0.01 nats: the noise of the loss shrinks with the tilt."""
+    p, _, x0, _ = problem(2000)
+    fit = quick_fit(x0, p.log_ratio(p.reweighted([1 - weight, weight]), x0.double()), seed=0)
+    assert fit.history[-1].validation < 1
+    assert fit.history[-1].evidence > 10
+
+
+def test_a_few_heavy_samples_that_sit_together_are_evidence_enough() -> None:
+    """Seven of 7000, one of them held out: the mean of the loss could not tell this from noise."""
+    x0 = torch.randn(7000, 1, generator=torch.Generator().manual_seed(2))
+    x0[:7] = 6.0 + 0.1 * x0[:7]
+    r = torch.where(x0[:, 0] > 5, 6.0, 0.0).double()
+    fit = fit_value(ValueNetwork(1).standardise(x0.mean(0), x0.std(0)), SCHEDULE, x0, r, iterations=200)
+    assert fit.history[-1].evidence > 10
 
 
 def test_tilts_that_are_not_finite_are_counted() -> None:

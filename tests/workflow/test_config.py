@@ -22,7 +22,7 @@ def load(tmp_path: Path, text: str, *overrides: str) -> RunConfig:
 
 def test_a_minimal_run_takes_its_name_from_the_file(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL)
-    assert (config.name, config.method, config.sampling.steps) == ("mine", "scheduled", 100)
+    assert (config.name, config.method, config.sampling.steps) == ("mine", "least-work", 100)
 
 
 @pytest.mark.parametrize("name", bundled_runs())
@@ -51,7 +51,7 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
         ("observables.0.indx=1", "unknown key 'indx' in entry 1 of 'observables': did you mean 'index'?"),
         ("observables.0.kind=componant", "entry 1 of 'observables' is of kind 'componant': did you mean 'component'?"),
         ("observables.0={name: x}", "entry 1 of 'observables' needs a kind: known are component, smooth_interval"),
-        ("method=least", "'method' is 'least': give a method, one of 'scheduled'"),
+        ("method=least", "'method' is 'least': give a method, one of 'least-work', 'scheduled'"),
         ("sampling.steps=0", "'steps' in 'sampling' is 0: give the number of steps, at least 1"),
         ("sampling.steps=many", "'steps' in 'sampling' is 'many': give the number of steps"),
         ("sampling.t_grid=cosine", "'t_grid' in 'sampling' is 'cosine': give 'uniform', 'log-snr', or a list"),

@@ -17,7 +17,7 @@ from leastwork.workflow.prose import warnings
 from leastwork.workflow.report import write_report
 from leastwork.workflow.run import run
 
-SMALL = ["fit.samples=400", "fit.fit_samples=64", "sampling.n=64", "sampling.steps=4"]
+SMALL = ["method=scheduled", "fit.samples=400", "fit.fit_samples=64", "sampling.n=64", "sampling.steps=4"]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_a_folder_without_a_finished_run_is_refused(folder: Path, tmp_path: Path
 
 
 def test_warnings_say_what_to_do(folder: Path) -> None:
-    config = load_config("prinz")
+    config = load_config("prinz", ["method=scheduled"])
     metrics = json.loads((folder / "metrics.json").read_text())
     certificate = metrics["certificate"]
     certificate |= {"biased_high": False, "on_target": {"value": True, "tolerance": 0.05}}
@@ -150,7 +150,22 @@ def test_warnings_say_what_to_do(folder: Path) -> None:
         found, ("fit.samples", "fit.gamma", "draw more samples", "sampling.steps"), strict=True
     ):
         assert remedy in sentence
+    learned = warnings(load_config("prinz"), metrics, "")  # λ was found on the way, and there is no γ
+    assert len(learned) == 3
+    assert "fit.budget" in learned[0]
     assert len(warnings(config, {**metrics, "certificate": None}, "no weights here")) == 2
+
+
+@pytest.mark.slow
+def test_a_learned_run_reports_its_stages_and_the_ceiling(tmp_path: Path) -> None:
+    small = ["fit.samples=4000", "fit.budget=1000000", "sampling.n=4000", "sampling.steps=50"]
+    page = text_of(run(load_config("prinz", small), tmp_path / "out"))
+    assert "Least work guidance" in page
+    assert "Stages of the fit" in page
+    assert "of the exact guidance of least work" in page
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    exact, found = metrics["quality"]["efficiency_of_exact"], metrics["certificate"]["efficiency"]
+    assert 0.5 < found["value"] < exact["value"] + 5 * (exact["stderr"] + found["stderr"])
 
 
 def test_errors_of_reweighted_averages_know_that_lambda_was_fitted() -> None:

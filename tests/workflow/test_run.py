@@ -29,6 +29,7 @@ observables:
 data:
   - {name: x, value: 0.1, error: 0.01}
   - {name: y, upper: 3.0, held_out: true}
+method: scheduled
 fit: {samples: 300, fit_samples: 64}
 sampling: {n: 96, steps: 4, batch_size: 16}
 """

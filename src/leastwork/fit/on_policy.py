@@ -1,12 +1,14 @@
-"""On-policy polish: from paths of the guided chain, least squares on ln w, with the averages as a constraint.
+"""On-policy polish: from paths of the guided chain, least squares on ln w and on the averages that are to be met.
 
-    minimise Var_Q(ln w + J·δ) + ridge |δ|²   subject to   Cov_Q(O, J·δ) = E_Q[O] − target
+    minimise Var_Q(ln w + J·δ) + ridge |δ|² + (n/5K) Σ_k (E_Q[O_k] − target_k − Cov_Q(O_k, J·δ))²/σ_k²
 
 δ is a change of the head of V, in which h is linear, and J = ∂ ln w/∂δ = −Σ (z/c)·∂(shift)/∂δ along each path. Near
 the optimum the dissipation is ½ Var ln w, so that this is the Gauss–Newton step of the log-variance loss (Nüsken &
 Richter, Partial Differ. Equ. Appl. 2, 48, 2021). It belongs to the discretised chain and to the model as it is,
 neither r nor the network is differentiated, and at the optimum its noise vanishes. Since −J is also ∂ ln Q/∂δ, the
 response of a guided average is −Cov_Q(O, J): averages are met by the samples as they are, not only by their weights.
+They are met as far as they are known: K misses, each uncertain by √(Var ln w/n), would raise Var ln w without limit if
+they were met exactly where J hardly moves them; so weighted, their noise adds a twentieth to it at most.
 """
 
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from leastwork.work import kish_ess
 __all__ = ["Polish", "Response", "draw_response", "polish"]
 
 _HELD_OUT = 0.2
+_GIVE = 5.0  # times K/n: what a miss of one σ_O may cost in Var ln w, inverted
 _RIDGES = torch.logspace(-8, 0, 25, dtype=torch.float64)  # times the largest eigenvalue
 
 
@@ -169,7 +172,8 @@ def polish(
     free = -vectors @ (inverse * (vectors.T @ pull)) if ridge <= 1 else torch.zeros(size, dtype=torch.float64)
     answer = (share - share.mean(dim=0)).T @ (jacobian - jacobian.mean(dim=0)) / n
     lever = vectors @ (inverse[:, None] * (vectors.T @ answer.T))
-    step = free + lever @ torch.linalg.lstsq(answer @ lever, miss - answer @ free, driver="gelsd").solution
+    reply = answer @ lever + _GIVE * len(answer) / n * torch.eye(len(answer), dtype=torch.float64)
+    step = free + lever @ torch.linalg.solve(reply, miss - answer @ free)
     change = step.to(response.jacobian).reshape(-1, network.head.out_features)
     return Polish(network.with_head(change), before, best, ridge, ess, miss)
 

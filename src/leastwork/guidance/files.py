@@ -16,9 +16,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from leastwork.errors import ConfigError
+from leastwork.geometry.euclidean import ZeroCentre
+from leastwork.geometry.state import State
 from leastwork.guidance.base import Guidance, Scaled, Sum
+from leastwork.guidance.control import ControlGuidance, control_from, control_parts
+from leastwork.guidance.kernel_density import KernelDensity
+from leastwork.guidance.kernels import AlignedKernel, EuclideanKernel, Kernel
+from leastwork.guidance.learned import LearnedGuidance
+from leastwork.guidance.path import LossGuidance, Sigmoid, TransportedGuidance
 from leastwork.guidance.scheduled import ScheduledGuidance
+from leastwork.models.value_network import ValueNetwork
 from leastwork.observables import Observable
+from leastwork.schedules import describe_schedule, schedule_from
 
 __all__ = ["load_guidance", "register", "save_guidance"]
 
@@ -46,7 +55,7 @@ def register(
     Args:
         kind: its name in the file.
         of: its class.
-        take_apart: guidance -> parts by name: JSON values, tensors, guidances, and lists of these.
+        take_apart: guidance -> parts by name: JSON values, tensors, guidances, and lists and mappings of these.
         put_together: (parts, find) -> guidance, where ``find(names)`` is the observable that the user gives back.
     """
     _FORMS[kind] = _Form(of, take_apart, put_together)
@@ -106,6 +115,8 @@ def _pack(value: Any, at: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors[at] = value.detach().cpu().contiguous().clone()
         return {"tensor": at}
+    if isinstance(value, Mapping):
+        return {"map": {name: _pack(item, f"{at}.{name}", tensors) for name, item in value.items()}}
     if isinstance(value, list | tuple):
         return [_pack(item, f"{at}.{i}", tensors) for i, item in enumerate(value)]
     if value is None or isinstance(value, bool | int | float | str):
@@ -125,6 +136,8 @@ def _unpack(value: Any, tensors: Mapping[str, Tensor], find: Find) -> Any:
         return value
     if "tensor" in value:
         return tensors[value["tensor"]]
+    if "map" in value:
+        return {name: _unpack(item, tensors, find) for name, item in value["map"].items()}
     kind = value["kind"]
     if kind not in _FORMS:
         raise ConfigError(f"guidance of kind {kind!r} is not known here, only {', '.join(_FORMS)}: update leastwork")
@@ -155,6 +168,87 @@ def _scheduled(parts: Parts, find: Find) -> Guidance:
     return ScheduledGuidance(find(rest.pop("names")), **rest)
 
 
+def _learned_parts(guidance: LearnedGuidance) -> Parts:
+    network = guidance.network
+    if type(network) is not ValueNetwork:
+        raise ConfigError(
+            f"a guidance learned with your own network, {type(network).__name__}, has no file form: "
+            "save its state_dict, and load it into LearnedGuidance(network, model.schedule)"
+        )
+    return {
+        "network": network.config,
+        "weights": network.state_dict(),
+        "schedule": describe_schedule(guidance.schedule),
+    }
+
+
+def _learned(parts: Parts, find: Find) -> Guidance:
+    network = ValueNetwork(**parts["network"])
+    weights = parts["weights"]
+    network.to(next(iter(weights.values())).dtype)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise KeyError(str(error).splitlines()[-1].strip()) from error
+    network.requires_grad_(False)
+    return LearnedGuidance(network, schedule_from(parts["schedule"]))
+
+
+def _kernel_parts(kernel: Kernel) -> Parts:
+    if isinstance(kernel, AlignedKernel):
+        return {"distance": "aligned"}
+    if not isinstance(kernel, EuclideanKernel):
+        raise ConfigError(
+            f"a guidance with a {type(kernel).__name__} has no file form, as functions have none: fit it again in the "
+            "program that uses it, or use a EuclideanKernel or AlignedKernel"
+        )
+    if kernel.subspace is not None and not isinstance(kernel.subspace, ZeroCentre):
+        raise ConfigError(f"a kernel on {kernel.subspace!r} has no file form: only one on ZeroCentre() has")
+    return {"distance": "euclidean", "zero_centre": kernel.subspace is not None}
+
+
+def _kernel(parts: Parts) -> Kernel:
+    if parts["distance"] == "aligned":
+        return AlignedKernel()
+    return EuclideanKernel(ZeroCentre() if parts["zero_centre"] else None)
+
+
+def _state(stored: Tensor | list[Tensor]) -> State:
+    return tuple(stored) if isinstance(stored, list) else stored
+
+
+def _transported_parts(guidance: TransportedGuidance) -> Parts:
+    return {
+        "kernel": _kernel_parts(guidance.kernel),
+        "times": guidance.times,
+        "guides": guidance.guides,
+        "strength": vars(guidance.strength),
+        "bandwidth": vars(guidance.bandwidth),
+    }
+
+
+def _transported(parts: Parts, find: Find) -> Guidance:
+    strength, bandwidth = Sigmoid(**parts["strength"]), Sigmoid(**parts["bandwidth"])
+    kernel, guides = _kernel(parts["kernel"]), _state(parts["guides"])
+    return TransportedGuidance(kernel, tuple(parts["times"]), guides, strength, bandwidth)
+
+
+def _loss_parts(guidance: LossGuidance) -> Parts:
+    k = guidance.density
+    density = {"kernel": _kernel_parts(k.kernel), "points": k.points, "bandwidth": k.bandwidth}
+    return {"density": density, **{name: getattr(guidance, name) for name in ("strength", "decay", "shift", "scale")}}
+
+
+def _loss(parts: Parts, find: Find) -> Guidance:
+    rest = dict(parts)
+    k = rest.pop("density")
+    return LossGuidance(KernelDensity(_kernel(k["kernel"]), _state(k["points"]), k["bandwidth"]), **rest)
+
+
+register("learned", LearnedGuidance, _learned_parts, _learned)
 register("scheduled", ScheduledGuidance, _scheduled_parts, _scheduled)
 register("scaled", Scaled, vars, lambda parts, find: Scaled(**parts))
 register("sum", Sum, vars, lambda parts, find: Sum(tuple(parts["terms"])))
+register("control", ControlGuidance, control_parts, lambda parts, find: control_from(parts))
+register("transported", TransportedGuidance, _transported_parts, _transported)
+register("path loss", LossGuidance, _loss_parts, _loss)

@@ -4,7 +4,6 @@ import difflib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from leastwork import schedules
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.networks import Perceptron
 from leastwork.models.velocity import StandardNormal, VelocityModel
+from leastwork.schedules import describe_schedule, schedule_from
 
 __all__ = ["bundled_models", "load_model", "save_model"]
 
 _FOLDER = Path(__file__).parent / "bundled_weights"
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {"Perceptron": Perceptron}
-_SCHEDULES = {name: getattr(schedules, name) for name in schedules.__all__ if name.endswith("Schedule")}
-del _SCHEDULES["Schedule"]
 
 
 def bundled_models() -> list[str]:
@@ -61,12 +58,10 @@ def save_model(model: DiffusionModel | VelocityModel, folder: str | Path) -> Non
     if isinstance(model, DiffusionModel):
         if model.subspace is not None and not isinstance(model.subspace, ZeroCentre):
             raise ConfigError(f"subspace {model.subspace!r} has no file form: only ZeroCentre() has")
-        if type(model.schedule).__name__ not in _SCHEDULES:
-            raise ConfigError(f"schedule {model.schedule!r} has no file form: use one of {', '.join(_SCHEDULES)}")
         described |= {
             "kind": "diffusion",
             "predicts": model.predicts,
-            "schedule": {"name": type(model.schedule).__name__, **asdict(model.schedule)},  # type: ignore[call-overload]
+            "schedule": describe_schedule(model.schedule),
             "zero_centre": model.subspace is not None,
         }
     else:
@@ -114,8 +109,7 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
             return VelocityModel(
                 net, event_shape, prior, data_at_one=described["data_at_one"], shift=shift, scale=scale
             )
-        parts = dict(described["schedule"])
-        schedule = _SCHEDULES[parts.pop("name")](**parts)
+        schedule = schedule_from(described["schedule"])
         subspace = ZeroCentre() if described["zero_centre"] else None
         return DiffusionModel(
             net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale

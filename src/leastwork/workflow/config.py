@@ -88,7 +88,12 @@ DataConfig = Annotated[
 class FitConfig(_Strict):
     """How λ and the guidance are found."""
 
-    samples: int = Field(default=20_000, ge=2, description="the number of model samples for λ, at least 2")
+    samples: int | None = Field(
+        default=None, ge=2, description="the number of model samples for λ, at least 2, or left out for what is needed"
+    )
+    budget: int = Field(
+        default=5_000_000, ge=1, description="the number of network evaluations for least-work to fit with, at least 1"
+    )
     fit_samples: int = Field(default=10_000, ge=2, description="the number of samples in one evaluation, at least 2")
     gamma: FiniteFloat = Field(default=1e-3, ge=0, description="the price of a nat of work, 0 or more")
     jacobian: bool = Field(default=False, description="true to differentiate through the network, or false")
@@ -123,7 +128,7 @@ class RunConfig(_Strict):
     system: Literal["prinz"] | None = Field(default=None, description="a bundled system whose truth is known")
     observables: tuple[ObservableConfig, ...] = Field(min_length=1, description="a list of at least one observable")
     data: DataConfig = Field(description="a list of data, or csv: FILE")
-    method: Method = Field(default="scheduled", description="a method")
+    method: Method = Field(default="least-work", description="a method")
     fit: FitConfig = Field(default=FitConfig(), description="settings, as keys and values")
     sampling: SamplingConfig = Field(default=SamplingConfig(), description="settings, as keys and values")
     seed: int = Field(default=0, ge=0, lt=2**63, description="a whole number, 0 or more")

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-__all__ = ["Samples", "densities", "histograms", "ledger", "observables"]
+__all__ = ["RC", "Samples", "densities", "histograms", "ledger", "observables"]
 
 Array = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ _STYLE: Mapping[str, dict[str, Any]] = {
 _MARKER = {"model": "o", "reweighted": "D", "guided": "s"}
 _BINS = 80
 _LEAST_COUNT = 5  # in a bin, for a free energy
-_RC: dict[Any, Any] = {
+RC: dict[Any, Any] = {
     "svg.hashsalt": "leastwork",
     "font.size": 8.5,
     "axes.linewidth": 0.7,
@@ -213,7 +213,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 def _image(draw: Callable[[Figure], None], width: float, height: float) -> str:
     """A data URI; the same figure gives the same bytes."""
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(RC):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         buffer = io.BytesIO()

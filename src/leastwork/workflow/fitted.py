@@ -5,6 +5,7 @@ It is written before the first guided sample, so that an interrupted run goes on
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.fit.search import gaussian_process_search
+from leastwork.fit.staged import LeastWorkFit, Stage
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.files import load_guidance, save_guidance
 from leastwork.guide import guide_observables
@@ -39,6 +41,7 @@ class Fitted:
         observed: observables of the model's samples, float64 (n, K).
         x: the model's samples themselves where they are numbers, (n,), else None.
         network_evaluations, seconds: what it took.
+        stages: how a least-work guidance was learned, one entry a stage, plain values.
     """
 
     maxent: MaxEnt
@@ -47,6 +50,7 @@ class Fitted:
     x: Tensor | None
     network_evaluations: int
     seconds: float
+    stages: tuple[Mapping[str, Any], ...] = ()
 
 
 def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> Fitted:
@@ -61,6 +65,7 @@ def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> 
         config.method,
         seed=config.seed,
         samples=chosen.samples,
+        budget=chosen.budget,
         fit_samples=chosen.fit_samples,
         gamma=chosen.gamma,
         jacobian=chosen.jacobian,
@@ -76,7 +81,19 @@ def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> 
         as_numbers(own.x),
         found.network_evaluations,
         found.seconds,
+        tuple(map(_stage, found.fit.history)) if isinstance(found.fit, LeastWorkFit) else (),
     )
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    return {
+        "fraction": stage.fraction,
+        "ess": stage.ess,
+        "iterations": [check.iteration for check in stage.checks],
+        "validation": [check.validation for check in stage.checks],
+        "variance_before": [polish.variance_before for polish in stage.polishes],
+        "variance_after": [polish.variance_after for polish in stage.polishes],
+    }
 
 
 def as_numbers(x: Any) -> Tensor | None:
@@ -103,6 +120,7 @@ def save_fitted(fitted: Fitted, folder: Path) -> None:
         "guided": fitted.guidance is not None,
         "network_evaluations": fitted.network_evaluations,
         "seconds": fitted.seconds,
+        "stages": fitted.stages,
     }
     write_text(folder / "fit" / "fit.json", json.dumps(described, indent=1) + "\n")
 
@@ -123,8 +141,8 @@ def load_fitted(folder: Path, observable: Observable | None = None) -> Fitted | 
         plain = described["maxent"]
         maxent = MaxEnt(**{**plain, "names": tuple(plain["names"])}, **tensors)
         guided = described["guided"] and observable is not None
-        evaluations, seconds = described["network_evaluations"], described["seconds"]
+        rest = (described["network_evaluations"], described["seconds"], tuple(described["stages"]))
     except (ValueError, KeyError, TypeError, SafetensorError, OSError) as error:
         raise ConfigError(f"{mark.parent} is damaged ({error}): delete it to fit anew") from error
     guidance = load_guidance(folder / "guidance", observable) if guided else None
-    return Fitted(maxent, guidance, observed, x, evaluations, seconds)
+    return Fitted(maxent, guidance, observed, x, *rest)

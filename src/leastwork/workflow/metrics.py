@@ -14,13 +14,26 @@ from leastwork.experiment import Experiment
 from leastwork.work import ON_TARGET, Certificate, certify
 from leastwork.workflow.fitted import Fitted
 
-__all__ = ["certificate_metrics", "certify_run", "number", "observable_metrics", "reweighted_averages", "versions"]
+__all__ = [
+    "certificate_metrics",
+    "certify_run",
+    "number",
+    "observable_metrics",
+    "reweighted_averages",
+    "versions",
+    "with_stderr",
+]
 
 
 def number(value: Any) -> float | None:
     """A finite float, or None."""
     value = float(value)
     return value if math.isfinite(value) else None
+
+
+def with_stderr(one: Estimate) -> dict[str, float | None]:
+    """A value and its standard error."""
+    return {"value": number(one.value), "stderr": number(one.stderr)}
 
 
 def versions() -> dict[str, str]:
@@ -78,12 +91,15 @@ def reweighted_averages(data: Experiment, fitted: Fitted) -> Estimate:
     """Averages of the model's samples under the target, (K,), with errors that know λ was fitted to the same samples.
 
     λ holds the fitted averages f at their data, so that of an observable only what does not follow them is uncertain:
-    ψ = w (O − ⟨O⟩ − (f − ⟨f⟩)(C_ff + Σ_ff)⁻¹ C_fO), with C the covariance under the target.
+    ψ = w (O − ⟨O⟩ − (f − ⟨f⟩)(C_ff + Σ_ff)⁻¹ C_fO), with C the covariance under the target. A λ that was fitted to
+    guided samples too holds nothing of these: ψ = w (O − ⟨O⟩).
     """
     observed, lambdas = fitted.observed, fitted.maxent.lambdas
     w = torch.softmax(fitted.maxent.log_tilt_of(observed), dim=0)
     mean = w @ observed
     centred = observed - mean
+    if fitted.stages:
+        return Estimate.from_influence(mean, len(w) * w[:, None] * centred)
     active = lambdas.nonzero()[:, 0]
     f = centred[:, active]
     covariance = f.T @ (w[:, None] * f) + data.covariance[active][:, active]
@@ -106,7 +122,7 @@ def certificate_metrics(certificate: Certificate, data: Experiment) -> dict[str,
     assert miss is not None
     scalars = {key: getattr(certificate, key) for key in ("work", "bound", "dissipation", "efficiency", "ess", "log_z")}
     return {
-        **{key: {"value": number(one.value), "stderr": number(one.stderr)} for key, one in scalars.items()},
+        **{key: with_stderr(one) for key, one in scalars.items()},
         "miss": [
             {"name": name, "value": number(miss.value[k]), "stderr": number(miss.stderr[k])}
             for k, name in enumerate(data.names)

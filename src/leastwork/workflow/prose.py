@@ -1,6 +1,6 @@
 """What a report says in sentences: the outcome, what to beware of, and a paragraph for a methods section."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,11 @@ __all__ = ["methods", "outcome", "warnings"]
 
 LEAST_ESS = 0.01
 Metrics = Mapping[str, Any]
+_REMEDY = {  # for a guidance that is poor
+    "least-work": "take a larger fit.budget, or more sampling.steps",
+    "scheduled": "use method: least-work, another fit.gamma or more sampling.steps",
+}
+_INSTEAD = "use method: least-work"
 
 
 def outcome(config: RunConfig, metrics: Metrics) -> str:
@@ -40,10 +45,10 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str) -> list[s
     """What to beware of, one sentence each with its remedy."""
     found = []
     certificate, reweighting = metrics["certificate"], metrics["quality"]["reweighting_ess"]
-    if reweighting < LEAST_ESS:
+    if reweighting < LEAST_ESS and config.method != "least-work":  # which finds λ on its way to the target
         found.append(
             f"Only {fraction(reweighting)} of the model's samples are effective under the target, so λ is uncertain: "
-            "take more fit.samples, or data nearer to the model."
+            "use method: least-work, more fit.samples, or data nearer to the model."
         )
     if config.method == "reweight":
         return found
@@ -52,7 +57,7 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str) -> list[s
     if certificate["ess"]["value"] < LEAST_ESS:
         found.append(
             f"The effective sample size is {_percent(certificate['ess'])} (below 1 %), so averages under the target "
-            "rest on few samples: use another method, more steps or a larger fit.gamma."
+            f"rest on few samples: {_REMEDY.get(config.method, _INSTEAD)}."
         )
     if certificate["biased_high"]:
         effective = certificate["samples"] * certificate["ess"]["value"]
@@ -65,17 +70,29 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str) -> list[s
         worst = max((m for m in certificate["miss"] if m["name"] in fitted), key=lambda m: abs(m["value"] or 0.0))
         found.append(
             f"The guided samples miss the target: {worst['name']} is off by {_pm(worst)} standard deviations of the "
-            f"observable (tolerance {plain(certificate['on_target']['tolerance'])}): lower fit.gamma, take more "
-            "sampling.steps, or use the reweighted averages."
+            f"observable (tolerance {plain(certificate['on_target']['tolerance'])}): "
+            f"{_REMEDY.get(config.method, _INSTEAD)}."
         )
     return found
 
 
-def methods(config: RunConfig, metrics: Metrics, schedule: Mapping[str, Any]) -> str:
+def methods(
+    config: RunConfig, metrics: Metrics, schedule: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]
+) -> str:
     """A paragraph to start a methods section from."""
     text = [_drawing(config, metrics), _entropy(config, metrics)]
     if config.method == "scheduled":
         text.append(_schedule(config, schedule))
+    elif config.method == "loss":
+        text.append(
+            "The score was shifted by h = −Σ λ ∇ₓO(D(x, t)), the gradient of the tilt at the denoised estimate."
+        )
+    elif config.method == "adjoint-matching":
+        text.append(
+            "The score was shifted by h = ∇V, V learned on guided paths by adjoint matching (arXiv:2409.08861)."
+        )
+    elif stages:
+        text.append(_learned(stages))
     text.append(_result(config, metrics))
     return " ".join(text)
 
@@ -99,12 +116,24 @@ def _entropy(config: RunConfig, metrics: Metrics) -> str:
     known = metrics["quality"]
     fitted = [row for row in metrics["observables"] if not row["held_out"]]
     held_out = len(metrics["observables"]) - len(fitted)
+    source = f"{count(known['model_samples'])} model samples"
+    if config.method == "least-work":
+        source += " and weighted guided paths"
     aside = f"; {_plural(held_out, 'datum was', 'data were')} held out for validation" if held_out else ""
     return (
         f"Lagrange multipliers λ for {_plural(len(fitted), 'datum', 'data')} were found by the maximum-entropy "
-        f"principle from {count(config.fit.samples)} model samples, which fixed the target distribution "
+        f"principle from {source}, which fixed the target distribution "
         f"p·exp(−λ·O)/Z at a Kullback–Leibler divergence of {plain(known['reweighting_kl'])} k_BT from the model "
         f"(effective sample fraction of the reweighting {fraction(known['reweighting_ess'])}){aside}."
+    )
+
+
+def _learned(stages: Sequence[Mapping[str, Any]]) -> str:
+    way = "in one stage" if len(stages) == 1 else f"in {len(stages)} stages, chosen by effective sample size"
+    return (
+        "The score was shifted by h = ∇V, where V(x, t) = ln E[exp(−λ·O) | x_t = x] was learned from the model's own "
+        f"samples {way}, and polished on guided paths by least squares on their log-weights, with the averages as a "
+        "constraint."
     )
 
 
@@ -125,7 +154,7 @@ def _result(config: RunConfig, metrics: Metrics) -> str:
     fitted = [row for row in metrics["observables"] if not row["held_out"]]
     error = "reweighted_stderr" if after == "reweighted" else "stderr"
     found = "; ".join(f"{_named(row)} {plus_minus(row[after], row[error])}{_unit(row)}" for row in fitted[:8])
-    drawn = config.fit.samples if after == "reweighted" else config.sampling.n
+    drawn = metrics["quality"]["model_samples"] if after == "reweighted" else config.sampling.n
     text = f"The averages over {count(drawn)} {after} samples are {found}."
     certificate = metrics["certificate"]
     if certificate is not None:

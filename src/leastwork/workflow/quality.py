@@ -2,17 +2,27 @@
 
 The same number of samples is taken of the model, reweighted and guided, since a histogram's own noise adds about
 (bins − 1)/2n. Standard errors are bootstrapped.
+
+Where the model's density is known, so is the guidance of least work: at a finite number of steps it, too, dissipates.
+Its efficiency with the run's own steps is the ceiling for any learned one to be compared with.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from leastwork.random import generator
-from leastwork.systems.prinz import LineDensity, kl_histogram, prinz
+from leastwork.guidance.base import Guidance
+from leastwork.maxent import LogTilt
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.process import Model
+from leastwork.random import derive_seed, generator
+from leastwork.sampling import sample
+from leastwork.systems.prinz import LineDensity, LineDoob, kl_histogram, prinz, prinz_biased
+from leastwork.work import Certificate, certify
 
-__all__ = ["quality", "truth"]
+__all__ = ["ceiling", "quality", "truth"]
 
 BINS = 100
 _RESAMPLES = 50
@@ -21,6 +31,29 @@ _RESAMPLES = 50
 def truth(system: str | None) -> LineDensity | None:
     """The exact density of a bundled system."""
     return prinz() if system == "prinz" else None
+
+
+def ceiling(
+    name: str, model: Model, log_tilt: LogTilt, n: int, seed: int, choices: Mapping[str, Any]
+) -> Certificate | None:
+    """The certificate of the exact h of a bundled model's density, for the same model, target and steps, or None.
+
+    Args:
+        name: of the model; none but "prinz" has a known density.
+        model: that model.
+        log_tilt: r, data units.
+        n: samples.
+        seed: of their noise.
+        choices: of the sampling, with path weights.
+    """
+    if name != "prinz" or choices.get("kappa") not in (None, 1.0):
+        return None
+    assert isinstance(model, DiffusionModel)
+    assert isinstance(model.scale, float)
+    density = prinz_biased().rescaled(model.scale)
+    exact = cast(Guidance, LineDoob(density, lambda z: log_tilt(model.to_data_units(z)), model.schedule))
+    drawn = sample(model, n, exact, seed=derive_seed(seed, "ceiling"), **choices)
+    return certify(drawn.work, drawn.log_weight, log_tilt(drawn.x))
 
 
 def quality(density: LineDensity, model: Tensor, log_tilt: Tensor, guided: Tensor | None, seed: int) -> dict[str, Any]:

@@ -97,7 +97,8 @@ def _context(run: Finished) -> dict[str, Any]:
         "ledger": _ledger(run),
         "action": action if guided else None,
         "model_ess": run.ensemble.ess if ledger.log_weight is not None and guided else None,
-        "methods": methods(run.config, run.metrics, run.schedule),
+        "methods": methods(run.config, run.metrics, run.schedule, run.fitted.stages),
+        "stages": run.fitted.stages,
         "settings": _settings(run),
     }
 
@@ -195,8 +196,10 @@ def _settings(run: Finished) -> list[tuple[str, str]]:
         ("process", f"{sampling.process.upper()}{noise}"),
         ("solver", f"{sampling.solver}, {count(sampling.steps)} steps, grid {grid}"),
         ("samples drawn", count(sampling.n)),
-        ("model samples for λ", count(config.fit.samples)),
+        ("model samples", count(run.metrics["quality"]["model_samples"])),
     ]
+    if config.method == "least-work":
+        rows.append(("budget", f"{count(config.fit.budget)} network evaluations"))
     if config.method == "scheduled":
         how = config.fit.search if config.fit.search == "gradient" else f"{config.fit.search}, {config.fit.calls} calls"
         rows += [

@@ -22,14 +22,15 @@ from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
 from leastwork.sampling import sample
 from leastwork.storage import open_ensemble, write_text
+from leastwork.work import kish_ess
 from leastwork.workflow.config import RunConfig, dump_config
 from leastwork.workflow.fitted import Fitted, as_numbers, fit, load_fitted, save_fitted
 from leastwork.workflow.inputs import Inputs, build_inputs, copy_inputs
-from leastwork.workflow.metrics import certificate_metrics, certify_run, observable_metrics, versions
-from leastwork.workflow.quality import quality, truth
+from leastwork.workflow.metrics import certificate_metrics, certify_run, observable_metrics, versions, with_stderr
+from leastwork.workflow.quality import ceiling, quality, truth
 from leastwork.workflow.report import write_report
 
-__all__ = ["default_folder", "run"]
+__all__ = ["choose_threads", "default_folder", "open_folder", "run"]
 
 SMALL_NETWORK = 50_000
 """Weights of a network that runs no faster on two threads."""
@@ -63,8 +64,8 @@ def run(
     """
     folder = default_folder(config) if out is None else Path(out)
     inputs = build_inputs(config)
-    _choose_threads(inputs)
-    _open(folder, config, resume)
+    choose_threads(inputs)
+    open_folder(folder, config, resume)
     if not (folder / "metrics.json").exists():
         fitted = _fit(folder, config, inputs, progress)
         try:
@@ -75,7 +76,7 @@ def run(
     return write_report(folder)
 
 
-def _choose_threads(inputs: Inputs) -> None:
+def choose_threads(inputs: Inputs) -> None:
     """One thread for a small network, whose operations are too short to share; the user's own choice goes first.
 
     A run owns its process, the library does not: ``leastwork.sample`` leaves torch's threads as they are.
@@ -85,7 +86,7 @@ def _choose_threads(inputs: Inputs) -> None:
         torch.set_num_threads(1)
 
 
-def _open(folder: Path, config: RunConfig, resume: bool) -> None:
+def open_folder(folder: Path, config: RunConfig, resume: bool) -> None:
     """Make the folder and describe the run there, or see that it is the same run."""
     described = folder / "config.yaml"
     if folder.exists() and not folder.is_dir():
@@ -173,6 +174,11 @@ def _measure(
         seen = evaluate(data.observable, judged.x)
         evaluations, seconds = evaluations + judged.network_evaluations, seconds + judged.seconds
     certificate = certify_run(judged, seen, fitted, data) if guided else None
+    exact = None
+    if certificate is not None:
+        exact = ceiling(
+            config.model, inputs.model, fitted.maxent.log_tilt(data.observable), 4096, config.seed, inputs.choices
+        )
     density = truth(config.system)
     known: dict[str, Any] = {}
     if density is not None and fitted.x is not None and x is not None:
@@ -187,7 +193,13 @@ def _measure(
         "observables": observable_metrics(data, fitted, observed if guided else None),
         "certificate": None if certificate is None else certificate_metrics(certificate, data),
         "free_energy": None,
-        "quality": {"reweighting_ess": fitted.maxent.ess, "reweighting_kl": fitted.maxent.kl, **known},
+        "quality": {
+            "model_samples": len(fitted.observed),
+            "reweighting_ess": kish_ess(fitted.maxent.log_tilt_of(fitted.observed)).value,
+            "reweighting_kl": fitted.maxent.kl,
+            "efficiency_of_exact": None if exact is None else with_stderr(exact.efficiency),
+            **known,
+        },
     }
     write_text(folder / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 

@@ -1,0 +1,229 @@
+"""What least-work guidance costs as states and data grow: `python benchmarks/scaling.py [--quick]`.
+
+Dimensions: two states, 0.15 to 0.53, the population of one as observable, d = 2 to 256, 200 Euler steps. Data: thirty
+dimensions, six states, K = 1, 10, 100 averages of x_i, x_i² and x_i x_j at once, of a mixture whose means and weights
+are a little different. For each a fit and fresh samples in a process of its own, one thread.
+
+Printed: efficiency beside the exact h's (where known), seconds and network evaluations of the fit, peak memory, and
+what it adds to a process that has only been loaded; microseconds that one sample takes in one step for the guidance,
+the mixture's own analytic denoiser, and a Perceptron of as many units and layers, as a model of this size might be. For
+data: the largest miss in σ_O and in standard errors, those of λ included, with Bonferroni's limit at 10⁻⁴. Saves
+docs/images/scaling.png. `--quick` takes fewer samples and iterations. This file imports nothing large at the top,
+since a process starts with the peak of its parent.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+DIMENSIONS = (2, 8, 32, 128, 256)
+COUNTS = (1, 10, 100)
+STEPS, FRESH = 200, 991
+MANY: dict[str, Any] = {"budget": 10_000_000}  # so that the error of λ stays below a hundredth of σ_O
+QUICK: dict[str, Any] = {"budget": 1, "iterations": 300}
+IMAGE = Path(__file__).parents[1] / "docs" / "images" / "scaling.png"
+SECONDS, MEMORY = "#0072b2", "#d55e00"
+
+
+def peak() -> float:
+    """MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def microseconds(call: Callable[[], object], samples: int) -> float:
+    """For one sample, the best of seven."""
+    call()
+    times = []
+    for _ in range(7):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return 1e6 * min(times) / samples
+
+
+def measure_dimension(d: int, quick: bool) -> dict[str, Any]:
+    import torch
+
+    import leastwork as lw
+    from leastwork.fit.staged import learn_guidance
+    from leastwork.models.networks import Perceptron
+    from leastwork.models.value_network import ValueNetwork
+    from leastwork.systems.mixtures import two_states
+    from leastwork.work import certify
+
+    torch.set_num_threads(1)
+    loaded = peak()
+    mixture = two_states(d, (0.85, 0.15), separation=2.0, std=0.3)
+    model = mixture.model(lw.VPSchedule())
+    data = lw.Experiment(lw.Observable(lambda x: mixture.populations(x)[:, 1], names="right"), values=[0.53])
+    fit = learn_guidance(model, data, steps=STEPS, **(QUICK if quick else {}))
+    n = 2000 if quick else 20_000
+    learned = lw.sample(model, n, fit.guidance, steps=STEPS, seed=FRESH)
+    highest = peak()
+    doob = mixture.doob(mixture.reweighted([0.47, 0.53]), model.schedule)
+    exact = lw.sample(model, n, doob, steps=STEPS, seed=FRESH)
+    tilt = fit.maxent.log_tilt_of(data.observable(learned.x).double())
+    found = certify(learned.work, learned.log_weight, tilt).efficiency
+    best = certify(exact.work, exact.log_weight, doob.log_tilt(exact.x)).efficiency
+    x, t = learned.x[:2048], torch.tensor(0.4)
+    assert isinstance(fit.guidance.network, ValueNetwork)
+    config = fit.guidance.network.config
+    net = Perceptron(d, width=config["width"], depth=config["depth"])
+    with torch.no_grad():
+        cost = {
+            "guidance_us": microseconds(lambda: fit.guidance(x, 0.4, x), len(x)),
+            "mixture_us": microseconds(lambda: model.net(x, t), len(x)),
+            "perceptron_us": microseconds(lambda: net(x, t), len(x)),
+        }
+    return {
+        "d": d,
+        "efficiency": found.value,
+        "stderr": found.stderr,
+        "exact": best.value,
+        "seconds": fit.seconds,
+        "evaluations": fit.network_evaluations,
+        "peak": highest,
+        "growth": highest - loaded,
+        "width": config["width"],
+        **cost,
+    }
+
+
+def measure_count(count: int, quick: bool) -> dict[str, Any]:
+    import torch
+    from scipy.stats import norm
+
+    import leastwork as lw
+    from leastwork.fit.staged import learn_guidance
+    from leastwork.observables import evaluate
+    from leastwork.systems.mixtures import GaussianMixture
+    from leastwork.work import certify
+
+    torch.set_num_threads(1)
+    d, states, std = 30, 6, 0.6
+    random = torch.Generator().manual_seed(3)
+    means = 0.9 * torch.randn(states, d, generator=random, dtype=torch.float64)
+    shift = 0.12 * torch.randn(states, d, generator=random, dtype=torch.float64)
+    p = GaussianMixture([0.25, 0.2, 0.2, 0.15, 0.1, 0.1], means, std)
+    q = GaussianMixture([0.15, 0.2, 0.15, 0.2, 0.15, 0.15], means + shift, std)
+    pairs = [(i, (i + step) % d) for step, most in ((0, d), (7, d), (3, 10)) for i in range(most)]
+    left, right = torch.tensor(pairs).T
+    names = [f"x{i}" for i in range(d)] + [f"x{i} x{j}" for i, j in pairs]
+    order = torch.arange(len(names)).reshape(10, 10).T.reshape(-1)[:count]  # so that the first ten are of all kinds
+
+    def fn(x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, x[:, left] * x[:, right]], dim=1)[:, order]
+
+    second = torch.einsum("k,ki,kj->ij", q.weights, q.means, q.means) + std**2 * torch.eye(d, dtype=torch.float64)
+    wanted = torch.cat([q.mean, second[left, right]])[order]
+    data = lw.Experiment(lw.Observable(fn, names=tuple(names[i] for i in order.tolist())), values=wanted)
+    model = p.model(lw.VPSchedule())
+    fit = learn_guidance(model, data, steps=STEPS, **(QUICK if quick else MANY))
+    ensemble = lw.sample(model, 20_000 if quick else 100_000, fit.guidance, steps=STEPS, seed=FRESH, batch_size=16_384)
+    observed = evaluate(data.observable, ensemble.x)
+    tilt = fit.maxent.log_tilt_of(observed)
+    found = certify(ensemble.work, ensemble.log_weight, tilt, observed, data.values, fit.maxent.model_std)
+    assert found.miss is not None
+    # the error of λ is that of averages over as many exact samples as its own standard errors betray
+    covariance = torch.cov(observed.T).reshape(count, count)
+    effective = float((torch.linalg.inv(covariance).diagonal() / fit.maxent.stderr.square()).mean())
+    of_lambda = (covariance.diagonal() / effective).sqrt() / fit.maxent.model_std
+    z = found.miss.value.abs() / (found.miss.stderr.square() + of_lambda.square()).sqrt()
+    return {
+        "K": count,
+        "efficiency": found.efficiency.value,
+        "stderr": found.efficiency.stderr,
+        "bound": found.bound.value,
+        "miss": float(found.miss.value.abs().max()),
+        "z": float(z.max()),
+        "limit": float(norm.isf(1e-4 / (2 * count))),
+        "seconds": fit.seconds,
+        "evaluations": fit.network_evaluations,
+        "peak": peak(),
+    }
+
+
+def in_fresh_process(kind: str, size: int, quick: bool) -> dict[str, Any]:
+    """What one of the two functions above returns there."""
+    command = [sys.executable, __file__, "--measure", kind, json.dumps([size, quick])]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def draw(by_dimension: list[dict[str, Any]], by_count: list[dict[str, Any]]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    panels = [
+        (left, by_dimension, "d", "coordinates d, one observable"),
+        (right, by_count, "K", "observables K, 30 coordinates"),
+    ]
+    for axes, rows, key, label in panels:
+        sizes, seconds, memory = ([row[name] for row in rows] for name in (key, "seconds", "peak"))
+        axes.plot(sizes, seconds, "o-", color=SECONDS)
+        axes.set(xscale="log", xlabel=label, ylim=(0, 1.1 * max(seconds)))
+        axes.set_xlim(sizes[0] / 1.5, sizes[-1] * 1.5)
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.minorticks_off()
+        axes.set_ylabel("seconds of the fit", color=SECONDS)
+        axes.tick_params(axis="y", colors=SECONDS)
+        other = axes.twinx()
+        other.plot(sizes, memory, "s--", color=MEMORY, markersize=4, linewidth=1)
+        other.set_ylim(0, 1.6 * max(memory))
+        other.set_ylabel("peak memory, MiB", color=MEMORY)
+        other.tick_params(axis="y", colors=MEMORY)
+        above = axes.secondary_xaxis("top")
+        above.set_xticks(sizes, [f"{row['efficiency']:.3f}" for row in rows], fontsize=8)
+        above.minorticks_off()
+        above.set_xlabel("efficiency", fontsize=9)
+    IMAGE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(IMAGE, dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer samples and iterations")
+    parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.measure:
+        kind, arguments = chosen.measure
+        print(json.dumps({"d": measure_dimension, "K": measure_count}[kind](*json.loads(arguments))))
+        return
+    print(
+        f"{'d':>4} {'efficiency':>15} {'exact h':>8} {'fit s':>6} {'evaluations':>11} {'peak MiB':>9} {'growth':>7}",
+        end="",
+    )
+    print(f" {'width':>6} {'guidance µs':>12} {'mixture µs':>11} {'perceptron µs':>14}")
+    by_dimension = []
+    for d in DIMENSIONS:
+        m = in_fresh_process("d", d, chosen.quick)
+        by_dimension.append(m)
+        print(f"{d:>4} {m['efficiency']:>7.4f} ± {m['stderr']:.4f}", end="")
+        print(f" {m['exact']:>8.4f} {m['seconds']:>6.0f} {m['evaluations']:>11.2e} {m['peak']:>9.0f}", end="")
+        print(f" {m['growth']:>7.0f} {m['width']:>6} {m['guidance_us']:>12.2f}", end="")
+        print(f" {m['mixture_us']:>11.2f} {m['perceptron_us']:>14.2f}", flush=True)
+    print(f"\n{'K':>4} {'efficiency':>15} {'bound':>6} {'|miss| σ_O':>11} {'|z|':>5} {'limit':>6} {'fit s':>6}", end="")
+    print(f" {'evaluations':>11} {'peak MiB':>9}")
+    by_count = []
+    for count in COUNTS:
+        m = in_fresh_process("K", count, chosen.quick)
+        by_count.append(m)
+        print(f"{count:>4} {m['efficiency']:>7.4f} ± {m['stderr']:.4f} {m['bound']:>6.3f} {m['miss']:>11.4f}", end="")
+        print(
+            f" {m['z']:>5.2f} {m['limit']:>6.2f} {m['seconds']:>6.0f} {m['evaluations']:>11.2e} {m['peak']:>9.0f}",
+            flush=True,
+        )
+    draw(by_dimension, by_count)
+    if chosen.out:
+        chosen.out.write_text(json.dumps({"d": by_dimension, "K": by_count}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
