@@ -539,3 +539,9 @@ def test_work_of_a_centred_model_counts_its_own_dimensions() -> None:
 def test_more_arguments_are_checked(change, words: str) -> None:
     with pytest.raises(lw.LeastworkError, match=words):
         lw.sample(MODEL, **{"n": 10, **change})
+
+
+def test_terms_of_a_sum_share_the_networks_graph() -> None:
+    one = scheduled(0.5, jacobian=True)
+    both = lw.sample(NORMAL, 100, one + one, steps=5)
+    torch.testing.assert_close(both.x, lw.sample(NORMAL, 100, scheduled(1.0, jacobian=True), steps=5).x)

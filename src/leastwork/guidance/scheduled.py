@@ -54,7 +54,8 @@ class ScheduledGuidance(Composable):
                 at = point
             values = self.observable(to_data_units(point, self.shift, self.scale))
             total = (values @ self.lambdas.to(values)).sum()
-            gradients = torch.autograd.grad(total, leaves(at), create_graph=ambient)
+            # the graph is kept for the other terms of a sum
+            gradients = torch.autograd.grad(total, leaves(at), create_graph=ambient, retain_graph=True)
         eta = self._eta(t)
         h = tuple(-eta * gradient for gradient in gradients)
         return h if isinstance(x, tuple) else h[0]
