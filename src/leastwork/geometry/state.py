@@ -51,7 +51,7 @@ def all_finite(state: State) -> Tensor:
     """Which samples are finite: bool (B,)."""
     finite = None
     for leaf in leaves(state):
-        part = torch.isfinite(leaf).flatten(1).all(dim=1)
+        part = torch.isfinite(leaf).reshape(len(leaf), leaf.shape[1:].numel()).all(dim=1)
         finite = part if finite is None else finite & part
     assert finite is not None
     return finite
