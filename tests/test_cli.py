@@ -71,6 +71,15 @@ def test_compare_writes_a_table_a_figure_and_goes_on(file: Path, monkeypatch: py
     assert again[2]["work"] == rows[2]["work"]
 
 
+def test_compare_says_why_no_method_meets_the_data(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leastwork.workflow.compare.COMPARED", ("reweight", "smc"))
+    code, out, err = call("compare", str(file), "--out", "c", "--set", "data.0.value=999")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: no method meets the data: ")
+    assert "gives its value 999" in err
+    assert len(json.loads(Path("c/comparison.json").read_text())["rows"]) == 2
+
+
 def test_list_names_models_and_runs() -> None:
     code, out, _ = call("list")
     assert code == 0

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+Source = Annotated[str, typer.Argument(metavar="NAME|FILE.yaml", help="A bundled run, or a run file.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: sampling.steps=200.")
+]
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
@@ -45,12 +50,10 @@ def _options(
 
 @app.command("run")
 def run_command(
-    source: Annotated[str, typer.Argument(metavar="NAME|FILE.yaml", help="A bundled run, or a run file.")],
+    source: Source,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; by default runs/NAME-seedSEED.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: sampling.steps=200.")
-    ] = None,
+    settings: Settings = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
 ) -> None:
     """Guide a model by data, and report what it cost."""
@@ -70,14 +73,12 @@ def run_command(
 
 @app.command("compare")
 def compare_command(
-    source: Annotated[str, typer.Argument(metavar="NAME|FILE.yaml", help="A bundled run, or a run file.")],
+    source: Source,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; by default runs/NAME-seedSEED-compared.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the methods that are finished.")] = False,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: sampling.steps=200.")
-    ] = None,
+    settings: Settings = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the table's path at the end.")] = False,
 ) -> None:
     """Meet the data of a run by every method, and compare what it costs."""

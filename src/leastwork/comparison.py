@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from leastwork.ensemble import Ensemble
-from leastwork.errors import LeastworkError, NoPathWeightsError
+from leastwork.ensemble import Ensemble, log_weight_under
+from leastwork.errors import LeastworkError
 from leastwork.estimate import Estimate
 from leastwork.experiment import Experiment
 from leastwork.geometry.state import State
@@ -128,12 +128,8 @@ def _row(
 ) -> Row:
     weighted = method in ("reweight", "smc")
     observed = evaluate(run.data.observable, drawn.x)
-    log_w = _target_weights(drawn)
-    used = torch.zeros(len(observed), dtype=torch.float64)
-    if weighted:
-        if log_w is None:
-            raise NoPathWeightsError(drawn.ledger.why_no_weights)
-        used = log_w
+    used = log_weight_under("target" if weighted else "guided", drawn)
+    log_w = None if drawn.ledger.log_weight is None else log_weight_under("target", drawn)
     group = drawn.ledger.group
     averages = Estimate.from_log_weights(observed, used, group)
     goal = torch.where(run.data.held_out & ~run.data.values.isnan(), run.data.values, run.maxent.target)
@@ -150,9 +146,3 @@ def _row(
         sample_evaluations=drawn.network_evaluations / len(observed),
         seconds=seconds,
     )
-
-
-def _target_weights(drawn: Ensemble) -> Tensor | None:
-    if drawn.ledger.log_weight is None or drawn.log_tilt is None:
-        return None
-    return drawn.ledger.log_weight + drawn.log_tilt

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from leastwork.comparison import COMPARED, Compared, Row, compare
-from leastwork.errors import ConfigError
+from leastwork.errors import ConfigError, LeastworkError
 from leastwork.estimate import Estimate
 from leastwork.geometry.state import State
 from leastwork.progress import Progress, no_progress
@@ -47,6 +47,7 @@ def compare_run(
 
     Raises:
         ConfigError: settings or a folder that cannot be used.
+        LeastworkError: every method refuses the data; says why the last does.
     """
     inputs = build_inputs(config)
     choose_threads(inputs)
@@ -56,7 +57,7 @@ def compare_run(
     if path.exists():
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} is damaged ({error}): delete it and start again") from error
     density = truth(config.system)
 
@@ -87,6 +88,8 @@ def compare_run(
         text = {"seed": config.seed, "versions": versions(), "rows": rows}
         write_text(path, json.dumps(text, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     write_text(out / "comparison.md", markdown(rows))
+    if all(row["reason"] for row in rows):
+        raise LeastworkError(f"no method meets the data: {rows[-1]['reason']}")
     draw_comparison(rows, out / "comparison.png")
     return rows
 
