@@ -15,8 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from training import averaged_network
 
 import leastwork as lw
 from leastwork.density import log_prob
@@ -31,23 +30,16 @@ def train(
 ) -> Perceptron:
     """The averaged network after ``iterations`` batches."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # the network's own initialisation knows no generator
-        net = Perceptron(2, width=width, depth=depth, time_features=1)  # slow features only: a smooth velocity
-    averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(averaging))
-    optimiser = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.99))
-    decay = CosineAnnealingLR(optimiser, iterations)
     pool = moons.sample(1 << 20, generator).float()
-    for _ in range(iterations):
+
+    def loss(net: Perceptron) -> Tensor:
         x, t, u = _path(pool[torch.randint(len(pool), (batch,), generator=generator)], generator)
-        loss = (net(x, t) - u).square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        decay.step()
-        averaged.update_parameters(net)
-    net.load_state_dict(averaged.module.state_dict())
-    return net.requires_grad_(False)
+        return (net(x, t) - u).square().mean()
+
+    def build() -> Perceptron:
+        return Perceptron(2, width=width, depth=depth, time_features=1)  # slow features only: a smooth velocity
+
+    return averaged_network(build, loss, iterations, rate, averaging, seed)
 
 
 def _path(x0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from training import averaged_network
 
 import leastwork as lw
 from leastwork.models.networks import Perceptron
@@ -30,26 +29,16 @@ SCALE = 0.5
 def train(pool: Tensor, width: int, depth: int, iterations: int, batch: int, rate: float, seed: int) -> Perceptron:
     """The averaged network after ``iterations`` batches; pool: samples in network units, (n, 2)."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # the network's own initialisation knows no generator
-        net = Perceptron(2, width=width, depth=depth)
-    averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.999))
-    optimiser = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.99))
-    decay = CosineAnnealingLR(optimiser, iterations)
-    for _ in range(iterations):
+
+    def loss(net: Perceptron) -> Tensor:
         x0 = pool[torch.randint(len(pool), (batch,), generator=generator)]
         u = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
         t = SCHEDULE.t_min + (SCHEDULE.t_max - SCHEDULE.t_min) * u**2  # more of them where the wells take shape
         alpha, sigma = SCHEDULE.alpha(t)[:, None], SCHEDULE.sigma(t)[:, None]
         noise = torch.randn(batch, 2, generator=generator)
-        loss = (net(alpha * x0 + sigma * noise, t) - (alpha * noise - sigma * x0)).square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        decay.step()
-        averaged.update_parameters(net)
-    net.load_state_dict(averaged.module.state_dict())
-    return net.requires_grad_(False)
+        return (net(alpha * x0 + sigma * noise, t) - (alpha * noise - sigma * x0)).square().mean()
+
+    return averaged_network(lambda: Perceptron(2, width=width, depth=depth), loss, iterations, rate, 0.999, seed)
 
 
 def main() -> None:

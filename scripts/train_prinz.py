@@ -15,8 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from training import averaged_network
 
 from leastwork.models.bundled import save_model
 from leastwork.models.diffusion import DiffusionModel
@@ -42,23 +41,13 @@ def train(
 ) -> Perceptron:
     """The averaged network after ``iterations`` batches."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # the network's own initialisation knows no generator
-        net = Perceptron(1, width=width, depth=depth)
-    averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(averaging))
-    optimiser = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.99))
-    decay = CosineAnnealingLR(optimiser, iterations)
     pool = density.sample(1 << 20, generator).float()
-    for _ in range(iterations):
+
+    def loss(net: Perceptron) -> Tensor:
         x, t, v = _noised(pool[torch.randint(len(pool), (batch,), generator=generator)], generator)
-        loss = (net(x, t) - v).square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        decay.step()
-        averaged.update_parameters(net)
-    net.load_state_dict(averaged.module.state_dict())
-    return net.requires_grad_(False)
+        return (net(x, t) - v).square().mean()
+
+    return averaged_network(lambda: Perceptron(1, width=width, depth=depth), loss, iterations, rate, averaging, seed)
 
 
 def _noised(x0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
