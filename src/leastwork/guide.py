@@ -20,7 +20,7 @@ from leastwork.fit.action import ActionFit, learn_control
 from leastwork.fit.adjoint_matching import match_adjoint
 from leastwork.fit.objective import Objective
 from leastwork.fit.scheduled import Search, fit_schedule
-from leastwork.fit.staged import LeastWorkFit, learn_guidance
+from leastwork.fit.staged import LeastWorkFit, learn_guidance, own_samples
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.control import ControlNetwork
 from leastwork.guidance.scheduled import ScheduledGuidance
@@ -181,8 +181,7 @@ def guide_observables(
     model = moved(model, choices.get("device"), choices.get("dtype"))
     law: dict[str, Any] = {name: value for name, value in choices.items() if name in LAW}
     if samples is None:
-        paid = int(0.4 * budget / make_sampler(model, None, **law).evaluations)
-        samples = min(max(paid, 8192), 20_000)
+        samples = own_samples(budget, make_sampler(model, None, **law).evaluations)
     own = sample(model, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
     observed = evaluate(data.observable, own.x)
     guidance: Guidance | None = None

@@ -87,6 +87,15 @@ def test_own_samples_are_used_and_counted_once() -> None:
     assert fit.history[0].polishes == ()
 
 
+def test_own_samples_of_another_law_are_counted_and_not_used() -> None:
+    _, model, data = problem(1, 0.5, 0.5)
+    choices = {"process": "ode", "steps": 20}
+    own = sample(model, 8192, seed=3, **choices)
+    near = replace(data, values=evaluate(data.observable, own.x).mean(dim=0))
+    fit = learn_guidance(model, near, own=own, budget=1, **choices)
+    assert fit.network_evaluations == own.network_evaluations + 8192 * 21
+
+
 def test_part_way_moves_values_and_binding_bounds_only() -> None:
     three = Observable(lambda x: x, names=("a", "b", "c"))
     data = Experiment(three, values=[1.0, None, None], lower=[None, 2.0, None], upper=[None, None, 9.0])

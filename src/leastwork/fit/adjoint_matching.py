@@ -10,7 +10,6 @@ step and its best. No sample of the model is needed beforehand, but r and the ne
 the model's states lie far apart A is rare and large on the barriers between them, and so slow to average.
 """
 
-import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.fit.value import warm_cosine
 from leastwork.geometry.state import State, event_numel, leaves, smap
 from leastwork.guidance.learned import LearnedGuidance, flatten
 from leastwork.models.diffusion import DiffusionModel
@@ -138,7 +138,7 @@ def match_adjoint(
             losses = []
             for j in range(updates):
                 for group in optimiser.param_groups:
-                    group["lr"] = learning_rate * _schedule((i * updates + j + 1) / total)
+                    group["lr"] = learning_rate * warm_cosine((i * updates + j + 1) / total)
                 loss = _loss(network, sampler, paths, points, random)
                 optimiser.zero_grad()
                 loss.backward()
@@ -218,10 +218,6 @@ def _loss(network: nn.Module, sampler: Sampler, paths: AdjointPaths, points: int
     with torch.enable_grad():
         _, h = value_and_gradient(network, x, alpha, sigma)
         return 0.5 * count * (e / c * h - c * adjoint).square().sum(dim=1).mean()
-
-
-def _schedule(progress: float) -> float:
-    return min(10 * progress, 1.0) * 0.5 * (1 + math.cos(math.pi * max(0.0, progress - 0.1) / 0.9))
 
 
 def _check(model: DiffusionModel, choices: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 from torch import Tensor
 
 from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning
@@ -93,7 +93,7 @@ def aim(drawn: Drawn, data: Experiment, start: Tensor, reached: float = 0.0, kee
 def agrees(drawn: Drawn, maxent: MaxEnt, data: Experiment) -> bool:
     """Whether the model's own samples cannot tell its averages from the data: 2n·KL against χ² (Wilks, 1938)."""
     n, fitted = len(drawn.observed), len(data.fitted)
-    return 2 * n * maxent.kl < float(chi2.ppf(_ALIKE, fitted))
+    return 2 * n * maxent.kl < 2 * float(gammaincinv(fitted / 2, _ALIKE))  # the quantile of χ²
 
 
 def far(drawn: Drawn, data: Experiment) -> bool:

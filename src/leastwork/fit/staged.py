@@ -138,21 +138,20 @@ def learn_guidance(
     begin = time.perf_counter()
     if not isinstance(model, DiffusionModel):
         raise LeastworkError("a VelocityModel has no score, so no least-work guidance by values: guide by its action")
-    fitting = _fitting(model, choices)
-    drawn_before = 0 if own is None else own.network_evaluations
-    if fitting != choices:
-        own = None  # of another process than the one that is fitted
-    choices = fitting
+    unused = 0
+    if not _has_least_work(model, choices):
+        choices = {**choices, "process": "sde", "kappa": None, "solver": "euler", "t_grid": "uniform"}
+        unused, own = 0 if own is None else own.network_evaluations, None  # they follow another law
     law = {name: value for name, value in choices.items() if name in LAW}
     per_sample = make_sampler(model, None, **law).evaluations
-    samples = min(max(int(0.4 * budget / per_sample), 8192), 20_000)
+    samples = own_samples(budget, per_sample)
     paths = min(max(int(0.6 * budget / per_sample / max(rounds, 1)), 4096), 10_000)
     if iterations is None:
         iterations = 1500 if event_numel(model.event_shape) <= 8 else 3000
     task = _Task(model, data, seed, samples, paths, rounds, iterations, progress, choices)
     here = _own_samples(task, own)
     start = here.observed.mean(dim=0)
-    spent = here.evaluations + (drawn_before if own is None else 0)
+    spent = unused + here.evaluations
     goal = aim(here, data, start)
     maxent, history = goal.maxent, []
     nothing = goal.fraction == 1 and agrees(here, maxent, data)
@@ -176,13 +175,24 @@ def learn_guidance(
     return LeastWorkFit(task.guidance(network), maxent, tuple(history), spent, time.perf_counter() - begin)
 
 
-def _fitting(model: DiffusionModel, choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Choices with path weights at κ = 1, the user's own where they have them."""
+def own_samples(budget: int, per_sample: int) -> int:
+    """How many of the model's own samples a fit takes: 40 % of its budget, within bounds.
+
+    Args:
+        budget: network evaluations of the whole fit.
+        per_sample: network evaluations of one sample.
+
+    >>> own_samples(5_000_000, 201), own_samples(5_000_000, 11)
+    (9950, 20000)
+    """
+    return min(max(int(0.4 * budget / per_sample), 8192), 20_000)
+
+
+def _has_least_work(model: DiffusionModel, choices: Mapping[str, Any]) -> bool:
+    """Whether the samples drawn so have path weights at κ = 1."""
     law = {name: value for name, value in choices.items() if name in LAW}
     plain = law.get("process", "sde") == "sde" and law.get("kappa") in (None, 1, 1.0)
-    if plain and make_sampler(model, None, **law).steps.has_density:
-        return dict(choices)
-    return {**choices, "process": "sde", "kappa": None, "solver": "euler", "t_grid": "uniform"}
+    return plain and make_sampler(model, None, **law).steps.has_density
 
 
 def _own_samples(task: _Task, own: Ensemble | None) -> Drawn:

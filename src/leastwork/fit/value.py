@@ -163,7 +163,7 @@ def fit_value(
     with progress("learning V", iterations) as tick, torch.enable_grad():
         for i in range(iterations):
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate * _schedule((i + 1) / iterations)
+                group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
             index = training[torch.randint(len(training), (batch_size,), generator=random)]
             bregman, score, _ = _loss(network, reference, pool, schedule, pool.draw(index, random))
             loss = (bregman + score).mean()
@@ -224,7 +224,8 @@ def _split(omega: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
 _REMEDY = "draw more samples, lower the learning rate, or ask for less in one stage"
 
 
-def _schedule(progress: float) -> float:
+def warm_cosine(progress: float) -> float:
+    """The learning rate over its largest value: it rises over a tenth of the run and falls as a cosine."""
     return min(10 * progress, 1.0) * 0.5 * (1 + math.cos(math.pi * max(0.0, progress - 0.1) / 0.9))
 
 

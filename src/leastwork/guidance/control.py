@@ -19,6 +19,7 @@ from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import State
 from leastwork.guidance.base import Composable
 from leastwork.guidance.learned import flatten, unflatten
+from leastwork.models.networks import filled, seeded_linear, usual_width
 
 __all__ = ["ControlGuidance", "ControlNetwork", "control_from", "control_parts"]
 
@@ -48,17 +49,17 @@ class ControlNetwork(nn.Module):
 
     def __init__(self, dimension: int, width: int | None = None, depth: int = 3, seed: int = 0) -> None:
         super().__init__()
-        width = (64 if dimension <= 8 else 96 if dimension <= 64 else 192) if width is None else width
+        width = usual_width(dimension) if width is None else width
         if min(dimension, width, depth) < 1:
             raise LeastworkError(f"ControlNetwork({dimension}, {width}, {depth}): every size must be at least 1")
         self.config: dict[str, Any] = {"dimension": dimension, "width": width, "depth": depth}
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("mean", torch.zeros(_KNOTS, dimension))
         self.register_buffer("std", torch.ones(_KNOTS, dimension))
-        self.first = _linear(generator, dimension, width)
-        self.hidden = nn.ModuleList(_linear(generator, width, width) for _ in range(depth - 1))
-        self.time = _linear(generator, _COSINES, depth * width, bias=False)
-        self.head = _linear(generator, width, dimension)
+        self.first = seeded_linear(generator, dimension, width)
+        self.hidden = nn.ModuleList(seeded_linear(generator, width, width) for _ in range(depth - 1))
+        self.time = seeded_linear(generator, _COSINES, depth * width, bias=False)
+        self.head = seeded_linear(generator, width, dimension)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
@@ -156,20 +157,4 @@ def control_from(parts: Mapping[str, Any]) -> ControlGuidance:
     Raises:
         KeyError: parts that do not belong together.
     """
-    network = ControlNetwork(**parts["network"])
-    weights = parts["weights"]
-    network.to(weights["mean"].dtype)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise KeyError(str(error).splitlines()[-1].strip()) from error
-    return ControlGuidance(network.requires_grad_(False))
-
-
-def _linear(generator: torch.Generator, inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
-    """A linear layer, uniform within ±1/√inputs, from a generator of its own."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
-    assert isinstance(layer, nn.Linear)
-    for parameter in layer.parameters():
-        nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
-    return layer
+    return ControlGuidance(filled(ControlNetwork(**parts["network"]), parts["weights"]))

@@ -25,6 +25,7 @@ from leastwork.guidance.kernels import AlignedKernel, EuclideanKernel, Kernel
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.guidance.path import LossGuidance, Sigmoid, TransportedGuidance
 from leastwork.guidance.scheduled import ScheduledGuidance
+from leastwork.models.networks import filled
 from leastwork.models.value_network import ValueNetwork
 from leastwork.observables import Observable
 from leastwork.schedules import describe_schedule, schedule_from
@@ -183,14 +184,7 @@ def _learned_parts(guidance: LearnedGuidance) -> Parts:
 
 
 def _learned(parts: Parts, find: Find) -> Guidance:
-    network = ValueNetwork(**parts["network"])
-    weights = parts["weights"]
-    network.to(next(iter(weights.values())).dtype)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise KeyError(str(error).splitlines()[-1].strip()) from error
-    network.requires_grad_(False)
+    network = filled(ValueNetwork(**parts["network"]), parts["weights"])
     return LearnedGuidance(network, schedule_from(parts["schedule"]))
 
 

@@ -7,7 +7,8 @@ one time, so that U τ(t) is computed once a step, whatever the batch.
 """
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ from torch.nn.functional import linear, silu
 
 from leastwork.errors import LeastworkError
 
-__all__ = ["Perceptron"]
+__all__ = ["Perceptron", "filled", "seeded_linear", "usual_width"]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _FASTEST = 1000.0  # resolves times a thousandth apart, the usual t_min
 
@@ -67,3 +70,31 @@ class Perceptron(nn.Module):
         for layer in self.hidden:
             y = silu(layer(y))
         return self.last(y)
+
+
+def usual_width(dimension: int) -> int:
+    """Units of a hidden layer where a guidance network is given none: more above 8 and above 64 coordinates."""
+    return 64 if dimension <= 8 else 96 if dimension <= 64 else 192
+
+
+def seeded_linear(generator: torch.Generator, inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
+    """A linear layer, uniform within ±1/√inputs, from a generator of its own: the global one is not touched."""
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
+    assert isinstance(layer, nn.Linear)
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
+    return layer
+
+
+def filled(network: Network, weights: Mapping[str, Tensor]) -> Network:
+    """The network with weights from a file, in their precision, for use and not for training; changed in place.
+
+    Raises:
+        KeyError: weights of another network; readers of files say which file.
+    """
+    network.to(next(iter(weights.values())).dtype)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise KeyError(str(error).splitlines()[-1].strip()) from error
+    return network.requires_grad_(False)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from leastwork.errors import LeastworkError
+from leastwork.models.networks import seeded_linear, usual_width
 
 __all__ = ["ValueNetwork", "ValueWithGradient", "value_and_gradient"]
 
@@ -69,7 +70,7 @@ class ValueNetwork(nn.Module):
 
     def __init__(self, dimension: int, width: int | None = None, depth: int = 3, seed: int = 0) -> None:
         super().__init__()
-        width = (64 if dimension <= 8 else 96 if dimension <= 64 else 192) if width is None else width
+        width = usual_width(dimension) if width is None else width
         if min(dimension, width, depth) < 1:
             raise LeastworkError(f"ValueNetwork({dimension}, {width}, {depth}): every size must be at least 1")
         self.config: dict[str, Any] = {"dimension": dimension, "width": width, "depth": depth}
@@ -77,11 +78,11 @@ class ValueNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(dimension))
         self.register_buffer("std", torch.ones(dimension))
         self.register_buffer("steps", _STEPS.clone(), persistent=False)
-        self.first = _linear(generator, dimension, width)
-        self.hidden = nn.ModuleList(_linear(generator, width, width) for _ in range(depth - 1))
-        self.time = _linear(generator, len(_STEPS), depth * width, bias=False)
-        self.head = _linear(generator, len(_STEPS), width)  # v(τ)
-        self.offset = _linear(generator, len(_STEPS), 1, bias=False)
+        self.first = seeded_linear(generator, dimension, width)
+        self.hidden = nn.ModuleList(seeded_linear(generator, width, width) for _ in range(depth - 1))
+        self.time = seeded_linear(generator, len(_STEPS), depth * width, bias=False)
+        self.head = seeded_linear(generator, len(_STEPS), width)  # v(τ)
+        self.offset = seeded_linear(generator, len(_STEPS), 1, bias=False)
         for parameter in (*self.head.parameters(), *self.offset.parameters()):
             nn.init.zeros_(parameter)
 
@@ -158,12 +159,3 @@ class ValueNetwork(nn.Module):
 def _silu_slope(a: Tensor) -> Tensor:
     s = torch.sigmoid(a)
     return s * (1 + a * (1 - s))
-
-
-def _linear(generator: torch.Generator, inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
-    """A linear layer, uniform within ±1/√inputs, from a generator of its own."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
-    assert isinstance(layer, nn.Linear)
-    for parameter in layer.parameters():
-        nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
-    return layer

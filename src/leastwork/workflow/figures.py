@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-__all__ = ["RC", "Samples", "densities", "histograms", "ledger", "observables"]
+__all__ = ["RC", "Samples", "densities", "histograms", "image", "ledger", "observables"]
 
 Array = NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def densities(curves: Sequence[Samples], truth: Callable[[Array], Array] | None,
             axes.set_xlabel(label, parse_math=False)
         _legend(figure, left)
 
-    return _image(draw, 7.2, 2.9)
+    return image(draw, 7.2, 2.9)
 
 
 def histograms(panels: Sequence[tuple[str, Sequence[Samples], float]]) -> str:
@@ -118,7 +118,7 @@ def histograms(panels: Sequence[tuple[str, Sequence[Samples], float]]) -> str:
             axes.set_visible(False)
         _legend(figure, figure.axes[0])
 
-    return _image(draw, 7.2, 0.5 + 1.9 * rows)
+    return image(draw, 7.2, 0.5 + 1.9 * rows)
 
 
 def observables(rows: Sequence[Mapping[str, Any]], tolerance: float) -> str:
@@ -156,7 +156,7 @@ def observables(rows: Sequence[Mapping[str, Any]], tolerance: float) -> str:
         axes.set_xlabel("distance from the datum  (standard deviations of the observable under the model)")
         _legend(figure, axes)
 
-    return _image(draw, 7.2, 1.15 + 0.42 * len(rows))
+    return image(draw, 7.2, 1.15 + 0.42 * len(rows))
 
 
 def ledger(
@@ -195,7 +195,7 @@ def ledger(
         right.set_xlabel("time $t$  (noise → data)")
         right.set_ylabel("work per unit of $t$  ($k_\\mathrm{B}T$)")
 
-    return _image(draw, 7.2, 2.5)
+    return image(draw, 7.2, 2.5)
 
 
 def _edges(curves: Sequence[Samples], bins: int) -> Array:
@@ -211,7 +211,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.6, handlelength=2.2)
 
 
-def _image(draw: Callable[[Figure], None], width: float, height: float) -> str:
+def image(draw: Callable[[Figure], None], width: float, height: float) -> str:
     """A data URI; the same figure gives the same bytes."""
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(width, height), layout="constrained")

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from leastwork.errors import LeastworkError
-from leastwork.workflow.figures import _image
+from leastwork.workflow.figures import image
 from leastwork.workflow.numerals import plain
 
 __all__ = ["Curve", "Panel", "curves", "nearest", "plane"]
@@ -93,7 +93,7 @@ def plane(
             *([] if region is None else [(Line2D([], [], color=_BLACK, linewidth=1.0), "region A")]),
         ])  # fmt: skip
 
-    return _image(draw, 7.2, 3.15)
+    return image(draw, 7.2, 3.15)
 
 
 def nearest(guided: Array, guides: Array, model: Array | None = None, unit: str = "") -> str:
@@ -142,7 +142,7 @@ def nearest(guided: Array, guides: Array, model: Array | None = None, unit: str 
         lower.set_xlabel("distance to the nearest guide" + (f"  ({unit})" if unit else ""), parse_math=False)
         _legend(figure, entries)
 
-    return _image(draw, 7.2, 3.1)
+    return image(draw, 7.2, 3.1)
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def curves(
         if len(names) > 1:
             _legend(figure, [(Line2D([], [], markersize=4.5, **styles[name]), name) for name in names])
 
-    return _image(draw, min(7.2, 0.6 + 3.3 * columns), 0.3 * (len(names) > 1) + 2.3 * rows)
+    return image(draw, min(7.2, 0.6 + 3.3 * columns), 0.3 * (len(names) > 1) + 2.3 * rows)
 
 
 def _panel(axes: Axes, panel: Panel, x: Array, styles: dict[str, dict[str, Any]]) -> None:
