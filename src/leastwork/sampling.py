@@ -19,6 +19,7 @@ from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.estimate import Estimate
 from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
+from leastwork.models.velocity import VelocityModel
 from leastwork.process import Model, Process, time_grid
 from leastwork.progress import Progress, no_progress
 from leastwork.random import BlockNoise
@@ -277,6 +278,11 @@ def step_estimate(moments: Tensor, n: int) -> Estimate:
 def _why_no_weights(sampler: Sampler) -> str:
     if sampler.steps.has_density:
         return ""
+    if isinstance(sampler.process.model, VelocityModel):
+        return (
+            "the ODE of a flow has no path measure, so no work and no weights: read ens.action, or take weights of "
+            "densities by leastwork.density.with_flow_weights"
+        )
     if sampler.process.kappa == 0:
         return (
             "the probability-flow ODE has no path measure, so no work and no weights: "

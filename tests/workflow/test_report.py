@@ -156,6 +156,19 @@ def test_warnings_say_what_to_do(folder: Path) -> None:
     assert len(warnings(config, {**metrics, "certificate": None}, "no weights here")) == 2
 
 
+def test_a_flows_run_speaks_of_its_control(plane: Path, tmp_path: Path) -> None:
+    quick = ["sampling.n=64", "sampling.steps=4", "fit.samples=2000", "sampling.process=ode", "model=moons-cnf"]
+    page = text_of(run(load_config(plane, [*quick, "method=least-work", "data.0.value=0.1"]), tmp_path / "out"))
+    assert "control of least kinetic action" in page
+    assert "the ODE of a flow has no path measure" in page
+    assert "weighted guided paths" not in page
+    assert "budget" not in page
+    config = load_config(plane, ["method=least-work"])
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics["quality"]["reweighting_ess"] = 0.001
+    assert "use more fit.samples" in warnings(config, metrics, "", control=True)[0]
+
+
 @pytest.mark.slow
 def test_a_learned_run_reports_its_stages_and_the_ceiling(tmp_path: Path) -> None:
     small = ["fit.samples=4000", "fit.budget=1000000", "sampling.n=4000", "sampling.steps=50"]

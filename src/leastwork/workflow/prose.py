@@ -41,14 +41,15 @@ def outcome(config: RunConfig, metrics: Metrics) -> str:
     return f"{sentence} {cost}, of which {_pm(bound)} k_BT were unavoidable: an efficiency of {_percent(efficiency)}."
 
 
-def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str) -> list[str]:
-    """What to beware of, one sentence each with its remedy."""
+def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: bool = False) -> list[str]:
+    """What to beware of, one sentence each with its remedy; ``control``: of a flow, whose λ is from its samples."""
     found = []
     certificate, reweighting = metrics["certificate"], metrics["quality"]["reweighting_ess"]
-    if reweighting < LEAST_ESS and config.method != "least-work":  # which finds λ on its way to the target
+    if reweighting < LEAST_ESS and (control or config.method != "least-work"):  # which finds λ on its way to the target
+        other = "" if control else "method: least-work, "
         found.append(
             f"Only {fraction(reweighting)} of the model's samples are effective under the target, so λ is uncertain: "
-            "use method: least-work, more fit.samples, or data nearer to the model."
+            f"use {other}more fit.samples, or data nearer to the model."
         )
     if config.method == "reweight":
         return found
@@ -77,10 +78,22 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str) -> list[s
 
 
 def methods(
-    config: RunConfig, metrics: Metrics, schedule: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]
+    config: RunConfig,
+    metrics: Metrics,
+    kind: str,
+    schedule: Mapping[str, Any],
+    stages: Sequence[Mapping[str, Any]],
 ) -> str:
-    """A paragraph to start a methods section from."""
-    text = [_drawing(config, metrics), _entropy(config, metrics)]
+    """A paragraph to start a methods section from.
+
+    Args:
+        config: of the run.
+        metrics: as in metrics.json.
+        kind: of the guidance, as its file names it.
+        schedule: parameters of the guidance.
+        stages: of a learned one.
+    """
+    text = [_drawing(config, metrics), _entropy(config, metrics, bool(stages))]
     if config.method == "scheduled":
         text.append(_schedule(config, schedule))
     elif config.method == "loss":
@@ -90,6 +103,11 @@ def methods(
     elif config.method == "adjoint-matching":
         text.append(
             "The score was shifted by h = ∇V, V learned on guided paths by adjoint matching (arXiv:2409.08861)."
+        )
+    elif kind == "control":
+        text.append(
+            "To the velocity of the flow was added a control of least kinetic action under which the averages are "
+            "those of the target, a network fitted through the solver."
         )
     elif stages:
         text.append(_learned(stages))
@@ -112,12 +130,12 @@ def _drawing(config: RunConfig, metrics: Metrics) -> str:
     )
 
 
-def _entropy(config: RunConfig, metrics: Metrics) -> str:
+def _entropy(config: RunConfig, metrics: Metrics, pooled: bool) -> str:
     known = metrics["quality"]
     fitted = [row for row in metrics["observables"] if not row["held_out"]]
     held_out = len(metrics["observables"]) - len(fitted)
     source = f"{count(known['model_samples'])} model samples"
-    if config.method == "least-work":
+    if pooled:
         source += " and weighted guided paths"
     aside = f"; {_plural(held_out, 'datum was', 'data were')} held out for validation" if held_out else ""
     return (

@@ -39,6 +39,8 @@ class Finished:
     metrics: dict[str, Any]
     ensemble: Ensemble
     fitted: Fitted
+    kind: str
+    """Of the guidance, as its file names it; empty where there is none."""
     schedule: Mapping[str, Any]
     plots: Mapping[str, torch.Tensor]
 
@@ -69,14 +71,15 @@ def _read(folder: Path) -> Finished:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         plots = load_file(folder / "plots.safetensors")
         guidance = folder / "guidance" / "guidance.json"
-        schedule = json.loads(guidance.read_text(encoding="utf-8"))["parts"] if guidance.exists() else {}
+        described = json.loads(guidance.read_text(encoding="utf-8")) if guidance.exists() else {"kind": "", "parts": {}}
+        kind, schedule = described["kind"], described["parts"]
     except (ValueError, KeyError, SafetensorError) as error:
         raise ConfigError(f"{folder} is damaged ({error}): delete metrics.json and resume the run") from error
     fitted = load_fitted(folder)
     if fitted is None:
         raise ConfigError(f"{folder} holds no fit, fit/fit.json is missing: run it again")
     config = load_config(folder / "config.yaml")
-    return Finished(config, metrics, open_ensemble(folder / "ensemble.zarr"), fitted, schedule, plots)
+    return Finished(config, metrics, open_ensemble(folder / "ensemble.zarr"), fitted, kind, schedule, plots)
 
 
 def _context(run: Finished) -> dict[str, Any]:
@@ -90,14 +93,14 @@ def _context(run: Finished) -> dict[str, Any]:
         "guided": guided,
         "has_units": any(row["unit"] for row in run.metrics["observables"]),
         "outcome": outcome(run.config, run.metrics),
-        "warnings": warnings(run.config, run.metrics, ledger.why_no_weights),
+        "warnings": warnings(run.config, run.metrics, ledger.why_no_weights, run.kind == "control"),
         "densities": _densities(run, guided),
         "on_a_line": _on_a_line(run),
         "observables": _observables(run),
         "ledger": _ledger(run),
         "action": action if guided else None,
         "model_ess": run.ensemble.ess if ledger.log_weight is not None and guided else None,
-        "methods": methods(run.config, run.metrics, run.schedule, run.fitted.stages),
+        "methods": methods(run.config, run.metrics, run.kind, run.schedule, run.fitted.stages),
         "stages": run.fitted.stages,
         "settings": _settings(run),
     }
@@ -198,7 +201,7 @@ def _settings(run: Finished) -> list[tuple[str, str]]:
         ("samples drawn", count(sampling.n)),
         ("model samples", count(run.metrics["quality"]["model_samples"])),
     ]
-    if config.method == "least-work":
+    if config.method == "least-work" and run.kind != "control":
         rows.append(("budget", f"{count(config.fit.budget)} network evaluations"))
     if config.method == "scheduled":
         how = config.fit.search if config.fit.search == "gradient" else f"{config.fit.search}, {config.fit.calls} calls"
