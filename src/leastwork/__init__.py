@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
     from leastwork.guide import guide_observables
+    from leastwork.guide_path import guide_path
     from leastwork.maxent import fit_lambdas
     from leastwork.models.bundled import load_model, save_model
     from leastwork.models.diffusion import DiffusionModel
@@ -58,6 +59,7 @@ _HOME = {
     "certify": "leastwork.work",
     "fit_lambdas": "leastwork.maxent",
     "guide_observables": "leastwork.guide",
+    "guide_path": "leastwork.guide_path",
     "load_guidance": "leastwork.guidance.files",
     "load_model": "leastwork.models.bundled",
     "open_ensemble": "leastwork.storage",
@@ -90,6 +92,7 @@ __all__ = [
     "certify",
     "fit_lambdas",
     "guide_observables",
+    "guide_path",
     "load_guidance",
     "load_model",
     "open_ensemble",

@@ -5,7 +5,7 @@ import torch
 
 import leastwork as lw
 from leastwork.errors import LeastworkError
-from leastwork.fit.on_policy import Response, draw_response, polish
+from leastwork.fit.on_policy import Response, descend, draw_response, polish
 from leastwork.fit.value import fit_value
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.diffusion import DiffusionModel
@@ -155,3 +155,26 @@ def test_polished_paths_stay_on_the_subspace() -> None:
     drawn = lw.sample(model, 500, guidance, steps=40, seed=1)
     torch.testing.assert_close(response.x, drawn.x)
     torch.testing.assert_close(response.log_weight, drawn.log_weight)
+
+
+def test_a_descent_lowers_the_dissipation_and_keeps_within_its_trust(
+    model: DiffusionModel, network: ValueNetwork, doob: MixtureDoob
+) -> None:
+    response = draw_response(sampler(model, network), 4096, seed=11)
+    tilt = doob.log_tilt(response.x)
+    free = descend(network, response, tilt, trust=1e9)
+    bound = descend(network, response, tilt, trust=1e-4)
+    assert free.taken == 1
+    assert 0 < bound.taken < 1
+
+    def dissipation(guided: ValueNetwork) -> float:
+        drawn = sample(model, 20_000, LearnedGuidance(guided, model.schedule), steps=30, seed=12)
+        return certify(drawn.work, drawn.log_weight, doob.log_tilt(drawn.x)).dissipation.value
+
+    before, after = dissipation(network), dissipation(free.network)
+    assert after < 0.5 * before  # on common random numbers
+    assert after < dissipation(bound.network) < before
+    jacobian = response.jacobian.double()
+    step = (bound.network.head.weight - network.head.weight).T, (bound.network.head.bias - network.head.bias)[None]
+    moved = jacobian @ torch.cat(step).detach().double().reshape(-1)
+    assert 0.5 * float(moved.var()) == pytest.approx(1e-4, rel=1e-3)

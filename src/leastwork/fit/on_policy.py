@@ -9,8 +9,14 @@ neither r nor the network is differentiated, and at the optimum its noise vanish
 response of a guided average is −Cov_Q(O, J): averages are met by the samples as they are, not only by their weights.
 They are met as far as they are known: K misses, each uncertain by √(Var ln w/n), would raise Var ln w without limit if
 they were met exactly where J hardly moves them; so weighted, their noise adds a twentieth to it at most.
+
+Far from the optimum, where some paths miss the target altogether and their ln w lies ten nats below the rest, the same
+δ still points downhill: Cov_Q(J, ln w) is the gradient of the dissipation KL(Q ‖ target) and Cov_Q(J) the Fisher
+information, so that δ is its natural gradient (Kakade, NeurIPS 14, 2001). How far it may be followed is then another
+matter, and :func:`descend` bounds the step by its own divergence ½ Var(J·δ) (Schulman et al., ICML 2015).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,9 +30,9 @@ from leastwork.models.value_network import ValueNetwork
 from leastwork.random import BLOCK, BlockNoise
 from leastwork.sampling import evaluating
 from leastwork.stepping import Carry, Cost, Sampler, advance, table
-from leastwork.work import kish_ess
+from leastwork.work import certify, kish_ess
 
-__all__ = ["Polish", "Response", "draw_response", "polish"]
+__all__ = ["Descent", "Polish", "Response", "descend", "draw_response", "polish"]
 
 _HELD_OUT = 0.2
 _GIVE = 5.0  # times K/n: what a miss of one σ_O may cost in Var ln w, inverted
@@ -151,16 +157,7 @@ def polish(
     log_w = (response.log_weight + log_tilt).to(torch.float64)
     jacobian = response.jacobian.to(torch.float64)
     n, size = jacobian.shape
-    held = round(_HELD_OUT * n)
-    fitted, judged = slice(held, n), slice(0, held)
-    values, vectors, pull = _normal_equations(jacobian[fitted], log_w[fitted])
-    before = float(log_w[judged].var())
-    best, ridge = before, float("inf")
-    for factor in _RIDGES.tolist():
-        step = -vectors @ (vectors.T @ pull / (values + factor * values[-1]))
-        after = float((log_w[judged] + jacobian[judged] @ step).var())
-        if after < best:
-            best, ridge = after, factor
+    before, best, ridge = _ridge(jacobian, log_w)
     moved = spread > 0
     share = (observed[:, moved].to(torch.float64) - target[moved]) / spread[moved]
     ess = kish_ess(log_w).value
@@ -176,6 +173,70 @@ def polish(
     step = free + lever @ torch.linalg.solve(reply, miss - answer @ free)
     change = step.to(response.jacobian).reshape(-1, network.head.out_features)
     return Polish(network.with_head(change), before, best, ridge, ess, miss)
+
+
+@dataclass(frozen=True)
+class Descent:
+    """One bounded step.
+
+    Args:
+        start: the network that drew the paths.
+        network: the one after the step.
+        dissipation: of the start, ln⟨w⟩ − ⟨ln w⟩ on its paths, nats.
+        stderr: of the dissipation.
+        taken: share of the free step that was taken; 0 where none helps.
+        ess: of w.
+    """
+
+    start: ValueNetwork
+    network: ValueNetwork
+    dissipation: float
+    stderr: float
+    taken: float
+    ess: float
+
+
+@torch.no_grad()
+def descend(network: ValueNetwork, response: Response, log_tilt: Tensor, trust: float) -> Descent:
+    """One step of the head along the natural gradient of the dissipation, its ridge chosen on held-out paths.
+
+    Args:
+        network: V of the paths.
+        response: the paths, drawn with that V.
+        log_tilt: r of every sample, (n,).
+        trust: largest divergence of the step, KL(Q ‖ Q after it) to second order, nats.
+    """
+    log_w = (response.log_weight + log_tilt).to(torch.float64)
+    jacobian = response.jacobian.to(torch.float64)
+    certificate = certify(response.work, response.log_weight, log_tilt)
+    figures = certificate.dissipation.value, certificate.dissipation.stderr
+    _, _, ridge = _ridge(jacobian, log_w)
+    if not math.isfinite(ridge):
+        return Descent(network, network, *figures, 0.0, certificate.ess.value)
+    values, vectors, pull = _normal_equations(jacobian, log_w)
+    step = -vectors @ (vectors.T @ pull / (values + ridge * values[-1]))
+    divergence = 0.5 * float((jacobian @ step).var())
+    taken = min(1.0, math.sqrt(trust / divergence)) if divergence > 0 else 1.0
+    change = (taken * step).to(response.jacobian).reshape(-1, network.head.out_features)
+    return Descent(network, network.with_head(change), *figures, taken, certificate.ess.value)
+
+
+def _ridge(jacobian: Tensor, log_w: Tensor) -> tuple[float, float, float]:
+    """Var ln w on held-out paths, what a step fitted to the others leaves of it, and the ridge it then has.
+
+    The ridge is infinite where no step helps.
+    """
+    held = round(_HELD_OUT * len(log_w))
+    fitted, judged = slice(held, None), slice(0, held)
+    values, vectors, pull = _normal_equations(jacobian[fitted], log_w[fitted])
+    before = float(log_w[judged].var())
+    best, ridge = before, math.inf
+    for factor in _RIDGES.tolist():
+        step = -vectors @ (vectors.T @ pull / (values + factor * values[-1]))
+        after = float((log_w[judged] + jacobian[judged] @ step).var())
+        if after < best:
+            best, ridge = after, factor
+    return before, best, ridge
 
 
 def _normal_equations(jacobian: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:

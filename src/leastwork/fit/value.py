@@ -42,9 +42,10 @@ _SURE = 4.0  # evidence that it takes; noise alone reaches 2.5 in the best of th
 class Check:
     """After so many iterations: the training loss, and the Bregman loss on held-out samples; V = 0, or V₀, has 1.
 
-    ``evidence`` is √(n−1) times the correlation of V with ω over the n held-out samples: a standard normal number where
-    the tilt has nothing to do with the state, since then any permutation of ω is as likely. It finds a few heavy
-    weights that sit together, which the mean of the loss is too noisy for.
+    ``evidence`` is √(n−1) times the correlation of V with ω, or with √ω if that is larger, over the n held-out samples:
+    each is a standard normal number where the tilt has nothing to do with the state, since then any permutation of ω is
+    as likely. The first finds a few heavy weights that sit together, which the mean of the loss is too noisy for, the
+    second what many light ones say where some heavy ones drown them.
     """
 
     iteration: int
@@ -203,10 +204,14 @@ def fit_value(
 
 
 def _evidence(value: Tensor, omega: Tensor) -> float:
-    """√(n−1) times their correlation."""
-    a, b = value - value.mean(), omega - omega.mean()
+    """√(n−1) times the correlation of V with ω or with √ω, whichever is larger."""
+    return max(_correlation(value, omega), _correlation(value, omega.sqrt())) * math.sqrt(len(value) - 1)
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    a, b = a - a.mean(), b - b.mean()
     size = float(a.norm() * b.norm())
-    return math.sqrt(len(a) - 1) * float(a @ b) / size if size > 0 else 0.0
+    return float(a @ b) / size if size > 0 else 0.0
 
 
 def _split(omega: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,340 @@
+"""Path Guidance: from a handful of structures to many samples of the region they stand for, and its free energy.
+
+    F_A = −ln p(A),   p(A) = E_Q[dP/dQ 1_A]         least work for a share s in A:  s ln(s/p) + (1−s) ln((1−s)/(1−p))
+
+guides → kernel → region A and a tilt towards it → guidance → fresh guided samples → certificate and free energy.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from leastwork.ensemble import Ensemble
+from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
+from leastwork.estimate import Estimate
+from leastwork.fit.path import fit_loss, fit_transported
+from leastwork.fit.region import learn_region, log_odds
+from leastwork.flow_map import prior_distance
+from leastwork.geometry.state import State, batch_size, smap, take
+from leastwork.guidance.base import Guidance
+from leastwork.guidance.check import check_guides
+from leastwork.guidance.kernel_density import KernelDensity, kernel_density
+from leastwork.guidance.kernels import Kernel
+from leastwork.guidance.region import Region
+from leastwork.guide import Fit
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.process import Model
+from leastwork.progress import Progress, no_progress
+from leastwork.random import derive_seed
+from leastwork.sampling import LAW, make_sampler, moved, sample
+from leastwork.work import Certificate, certify
+
+__all__ = ["PathMethod", "PathRun", "Towards", "guide_path"]
+
+PathMethod: TypeAlias = Literal["least-work", "transported", "loss"]
+Membership: TypeAlias = Callable[[State], Tensor]
+
+_REFERENCES = 1000  # model samples whose kernel density the guides' is compared with
+_BEYOND = 10.0  # standard errors from typical noise: a guide that the model can hardly produce
+_STEPS, _GRID = 200, "log-snr"  # by default: the border of a region is met in the last, fine steps
+
+
+@dataclass(frozen=True, eq=False)
+class Towards:
+    """φ = ln k − ln k_P, how much more the guides' kernel density is at x than the model's, nats.
+
+    Args:
+        guides: k.
+        model: k_P, of model samples, with the same kernel and bandwidth.
+    """
+
+    guides: KernelDensity
+    model: KernelDensity
+
+    def __call__(self, x: State) -> Tensor:
+        """φ, (B,), float64; x: data units (B, *event)."""
+        return self.guides.log_kernel(x) - self.model.log_kernel(x)
+
+
+@dataclass(frozen=True)
+class PathRun:
+    """A guidance into a region, what it is worth, and what the region is worth.
+
+    Args:
+        model: what is guided.
+        guides: the points with their kernel and bandwidth.
+        region: A, membership of samples in data units.
+        method: how.
+        guidance: h.
+        log_odds: L of the target p·e^{L 1_A}/Z, which has a share ``target`` in A; 0 where a baseline never gets there.
+        target: that share.
+        choices: sampling choices that the fit was made for.
+        seed: of the fit.
+        model_samples: the model's own.
+        fit: how the guidance was found.
+        certificate_samples: how many fresh samples the certificate takes.
+    """
+
+    model: Model
+    guides: KernelDensity
+    region: Membership
+    method: PathMethod
+    guidance: Guidance
+    log_odds: float
+    target: float
+    choices: Mapping[str, Any]
+    seed: int
+    model_samples: Ensemble
+    fit: Fit
+    certificate_samples: int = 10_000
+    network_evaluations: int = 0
+    seconds: float = 0.0
+    progress: Progress = field(default=no_progress, repr=False)
+
+    def log_tilt(self, x: State) -> Tensor:
+        """r = L 1_A of the target, (B,), float64."""
+        return self.log_odds * self.region(x).to(torch.float64)
+
+    def sample(self, n: int, seed: int = 1, **choices: Any) -> Ensemble:
+        """Fresh guided samples that know their target; ``choices`` as in :func:`leastwork.sample`.
+
+        Raises:
+            LeastworkError: ``seed`` is that of the fit, whose samples would flatter the guidance.
+        """
+        if seed == self.seed:
+            raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
+        ensemble = sample(self.model, n, self.guidance, **{**self.choices, **choices, "seed": seed, "out": None})
+        return replace(ensemble, log_tilt=self.log_tilt(ensemble.x))
+
+    def inside(self, ensemble: Ensemble) -> Ensemble:
+        """The samples in A alone; their averages under "model" are those of the model *given* A.
+
+        Raises:
+            LeastworkError: none is.
+        """
+        index = self.region(ensemble.x).nonzero()[:, 0]
+        if len(index) == 0:
+            raise LeastworkError(f"none of {len(ensemble)} samples is in the region: {_REMEDY}")
+        ledger = ensemble.ledger
+        parts = {name: _rows(getattr(ledger, name), index) for name in ("work", "log_weight", "action")}
+        tilt = _rows(ensemble.log_tilt, index)
+        return replace(
+            ensemble, x=take(ensemble.x, index), ledger=replace(ledger, step_work=None, **parts), log_tilt=tilt
+        )
+
+    @cached_property
+    def certificate_ensemble(self) -> Ensemble:
+        """The fresh samples of the certificate."""
+        seed = derive_seed(self.seed, "certificate")
+        return self.sample(self.certificate_samples, seed=seed, progress=self.progress)
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Work, bound, dissipation, efficiency and ESS towards the target, on fresh samples.
+
+        Raises:
+            NoPathWeightsError: the run draws by a process or solver that has no path weights.
+        """
+        ensemble = self.certificate_ensemble
+        assert ensemble.log_tilt is not None
+        return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt)
+
+    @property
+    def success(self) -> Estimate:
+        """Share of the certificate's samples in A."""
+        return Estimate.from_samples(self.region(self.certificate_ensemble.x).to(torch.float64))
+
+    @property
+    def free_energy(self) -> Estimate:
+        """−ln p(A) under the model, k_B T, from the path weights of the certificate's samples.
+
+        Raises:
+            LeastworkError: none of them is in A.
+        """
+        return self.free_energy_of(self.certificate_ensemble)
+
+    def free_energy_of(self, ensemble: Ensemble) -> Estimate:
+        """−ln p(A) from samples drawn by :meth:`sample`; the mean weight is unbiased, −ln of it a little high."""
+        inside = self.region(ensemble.x).to(torch.float64)
+        if not bool(inside.any()):
+            raise LeastworkError(f"none of {len(ensemble)} samples is in the region: {_REMEDY}")
+        log_weight = ensemble.log_weight.to(torch.float64)
+        top = log_weight[inside > 0].max()
+        w = torch.exp(log_weight - top) * inside
+        return Estimate.from_influence(float(-(top + w.mean().log())), -w / w.mean(), ensemble.ledger.group)
+
+
+_REMEDY = "give more guides, a wider region, or use method='least-work'"
+
+
+def guide_path(
+    model: Model,
+    points: State,
+    method: PathMethod = "least-work",
+    *,
+    region: Membership | None = None,
+    kernel: Kernel | None = None,
+    bandwidth: float | None = None,
+    success: float = 0.99,
+    seed: int = 0,
+    samples: int = 20_000,
+    certificate_samples: int = 10_000,
+    gamma: float = 0.01,
+    progress: Progress = no_progress,
+    **choices: Any,
+) -> PathRun:
+    """Sample a region that a model hardly visits, from a few structures in it, with the least work.
+
+    Args:
+        model: a DiffusionModel.
+        points: guiding structures, (M, *event), data units, M ≥ 2.
+        method: "least-work", h = ∇V learned in stages; "transported", the published form, kernels around guides that
+            are carried forward by the probability-flow ODE, strength and bandwidth sigmoid in t; "loss", the gradient
+            of the guides' log-kernel at the denoised estimate. The last two are fitted to (1 − success) + γ·work.
+        region: A, membership of samples in data units, (B, *event) -> bool (B,); by default where the guides' kernel
+            density is at least the fifth percentile of what each of them has under the others.
+        kernel: distance between structures; by default Euclidean.
+        bandwidth: of the kernel, in its unit; by default the one under which the guides are likeliest.
+        success: for "least-work", the share of the target in A, below one; the other methods are judged by the share
+            that they reach.
+        seed: of everything random.
+        samples: of the model, and of each stage.
+        certificate_samples: fresh guided samples for the certificate and the free energy.
+        gamma: for "transported" and "loss", the price of a nat of work, in units of the success rate.
+        progress: ``leastwork.progress.bar`` shows one.
+        choices: solver, steps, t_grid, batch_size, device, dtype as in :func:`leastwork.sample`; by default 200 steps,
+            uniform in the log-SNR.
+
+    Raises:
+        NoPathWeightsError: a process or solver without path weights.
+        LeastworkError: guides or a region that cannot be used, or stages that do not reach it.
+        LearningError: V was not learned.
+
+    Warns:
+        LeastworkWarning: guides outside the region, of odd scale or handedness, or such as the model hardly produces.
+    """
+    begin = time.perf_counter()
+    if method not in get_args(PathMethod):
+        raise LeastworkError(f"method={method!r} is not a method: choose one of {get_args(PathMethod)}")
+    if not isinstance(model, DiffusionModel):
+        raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
+    if not 0 < success < 1:
+        raise LeastworkError(f"success={success} must lie between 0 and 1: a target all in A makes each miss infinite")
+    choices = {"steps": _STEPS, "t_grid": _GRID, **choices}
+    law = {name: value for name, value in choices.items() if name in LAW}
+    plain = law.get("process", "sde") == "sde" and law.get("kappa") in (None, 1, 1.0)
+    if not plain or not make_sampler(model, None, **law).steps.has_density:
+        raise NoPathWeightsError(
+            "a region's free energy needs path weights: guide with process='sde', kappa=1 and solver='euler' or "
+            "'exponential', and choose another process in run.sample(...)"
+        )
+    guided = moved(model, choices.get("device"), choices.get("dtype"))
+    assert isinstance(guided, DiffusionModel)
+    guides = kernel_density(points, kernel, bandwidth)
+    own = sample(guided, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
+    check_guides(points, own.x)
+    inside = Region(guides) if region is None else region
+    _check_region(inside, points, own.x, region is not None)
+    _check_reach(guided, points)
+    fit: Fit
+    if method == "least-work":
+        references = smap(lambda leaf: leaf[:_REFERENCES], own.x)
+        phi = Towards(guides, KernelDensity(guides.kernel, references, guides.bandwidth))
+        learned = learn_region(
+            guided, phi, inside, own, success=success, seed=seed, samples=samples, progress=progress, **choices
+        )
+        fit, guidance, odds, evaluations = (
+            learned,
+            learned.guidance,
+            learned.log_odds,
+            0,
+        )  # own samples are counted in it
+    else:
+        fitting = fit_transported if method == "transported" else fit_loss
+        found = fitting(guided, guides, inside, gamma=gamma, seed=seed, progress=progress, **law)
+        fit, guidance = found, found.guidance
+        drawn = sample(guided, samples, guidance, seed=derive_seed(seed, "target"), progress=progress, **choices)
+        success, odds = _own_target(inside(drawn.x).to(torch.float64), drawn.log_weight.to(torch.float64))
+        evaluations = own.network_evaluations + drawn.network_evaluations
+    return PathRun(
+        guided,
+        guides,
+        inside,
+        method,
+        guidance,
+        odds,
+        success,
+        choices,
+        seed,
+        own,
+        fit,
+        certificate_samples,
+        evaluations + fit.network_evaluations,
+        time.perf_counter() - begin,
+        progress,
+    )
+
+
+def _own_target(inside: Tensor, log_weight: Tensor) -> tuple[float, float]:
+    """The share of A in the target of a guidance that was not made for one: its own; and L by p(A) from the weights.
+
+    L is 0, and there is nothing to be efficient at, where no sample is in A.
+    """
+    n = len(inside)
+    success = min(float(inside.mean()), 1 - 0.5 / n)  # all in A: as far as n samples can tell
+    probability = float((log_weight.exp() * inside).mean())
+    if not 0 < probability < 1:
+        return success, 0.0
+    return success, log_odds(probability, success)
+
+
+def _check_region(region: Membership, points: State, x: State, given: bool) -> None:
+    """A membership test that says one thing of all there is, or does not say it of each."""
+    inside, of_guides = region(x), region(points)
+    for answer, state in ((inside, x), (of_guides, points)):
+        if not isinstance(answer, Tensor) or answer.dtype != torch.bool or answer.shape != (batch_size(state),):
+            what = (
+                f"{answer.dtype} of shape {tuple(answer.shape)}"
+                if isinstance(answer, Tensor)
+                else type(answer).__name__
+            )
+            raise LeastworkError(f"region returned {what}: return one bool for each sample, (B,)")
+    if bool(inside.all()):
+        what = "region" if given else "the guides' own region, by their kernel,"
+        raise LeastworkError(
+            f"{what} holds all {len(inside)} of the model's samples, so there is nothing to do: make it narrower"
+        )
+    outside = int((~of_guides).sum())
+    if outside == len(of_guides):
+        where = "none of the guides" if bool(inside.any()) else f"none of the guides and of {len(inside)} model samples"
+        raise LeastworkError(f"region holds {where}: check its units and that it returns True inside")
+    if given and outside:
+        warnings.warn(
+            f"{outside} of {len(of_guides)} guides are not in the region: check them, or its units",
+            LeastworkWarning,
+            stacklevel=3,
+        )
+
+
+def _check_reach(model: DiffusionModel, points: State) -> None:
+    """Guides that the model can hardly produce."""
+    distance = prior_distance(model, points)
+    far = (distance > _BEYOND).nonzero()[:, 0]
+    if len(far):
+        worst = int(distance.argmax())
+        warnings.warn(
+            f"the model can hardly produce {len(far)} of {len(distance)} guides: carried forward, guide {worst} is "
+            f"{float(distance[worst]):.3g} standard deviations from typical noise; check unit, order and source",
+            LeastworkWarning,
+            stacklevel=3,
+        )
+
+
+def _rows(values: Tensor | None, index: Tensor) -> Tensor | None:
+    return None if values is None else values[index]
