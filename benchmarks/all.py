@@ -19,6 +19,11 @@ BENCHMARKS = (
     "scaling",
     "cnf",
     "comparison",
+    "alignment",
+    "path_guidance",
+    "free_energy_cost",
+    "moons_panels",
+    "path_sensitivity",
 )
 
 

@@ -25,6 +25,20 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "mine.yaml"
 
 
+@pytest.fixture
+def path_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of Path Guidance on a line, whose model is nearly normal."""
+    torch.manual_seed(0)
+    model = lw.DiffusionModel(Perceptron(1, width=8, depth=1), lw.VPSchedule(), predicts="v", event_shape=(1,))
+    lw.save_model(model, tmp_path / "net")
+    (tmp_path / "guides.csv").write_text("x\n1.5\n1.6\n1.8\n1.9\n2.1\n")
+    text = "model: net\nguides: {csv: guides.csv}\nregion: {kind: interval, lower: 1.4}\nmethod: loss\n"
+    text += "fit: {samples: 400}\nsampling: {n: 64, steps: 6}\n"
+    (tmp_path / "path.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "path.yaml"
+
+
 def call(*arguments: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, list(arguments))
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -80,9 +94,39 @@ def test_compare_says_why_no_method_meets_the_data(file: Path, monkeypatch: pyte
     assert len(json.loads(Path("c/comparison.json").read_text())["rows"]) == 2
 
 
+def test_a_path_run_prints_its_region_resumes_and_reports_again(path_file: Path) -> None:
+    code, out, err = call("run", str(path_file), "--out", "p")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split("  ")[0] for line in lines[:-1]] == [
+        "success",
+        "free energy",
+        "work",
+        "bound",
+        "dissipation",
+        "efficiency",
+        "ess",
+    ]
+    assert lines[-1] == "p/report.html"
+    page = Path("p/report.html").read_bytes()
+    Path("p/report.html").unlink()
+    assert call("run", str(path_file), "--out", "p", "--quiet", "--resume") == (0, "p/report.html\n", "")
+    assert call("report", "p") == (0, "p/report.html\n", "")
+    assert Path("p/report.html").read_bytes() == page
+
+
+def test_compare_is_for_runs_with_data(path_file: Path) -> None:
+    code, out, err = call("compare", str(path_file))
+    assert (code, out) == (2, "")
+    assert err == "error: path is guided to structures, and compare is for runs with data: use run\n"
+    assert not Path("runs").exists()
+
+
 def test_list_names_models_and_runs() -> None:
     code, out, _ = call("list")
     assert code == 0
+    for name in ("moons", "muller-brown"):
+        assert any(line.split()[:2] == ["run", name] for line in out.splitlines())
     assert any(line.split()[:2] == ["model", "prinz"] for line in out.splitlines())
     assert any(line.split()[:2] == ["run", "prinz"] for line in out.splitlines())
 

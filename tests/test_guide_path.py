@@ -9,7 +9,7 @@ import torch
 import leastwork as lw
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
 from leastwork.fit.region import least_work
-from leastwork.guide_path import PathRun, guide_path
+from leastwork.path import PathRun, guide_path
 from leastwork.systems.thin_region import TwoWell, two_well
 
 Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison

@@ -1,17 +1,33 @@
-"""The README's Python example runs as it stands."""
+"""The Python of the README and of the page on rare regions runs as it stands."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+
+
+def run(page: str) -> dict[str, Any]:
+    """All blocks of a page, one after the other."""
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL):
+        exec(compile(code, page, "exec"), names)
+    return names
 
 
 @pytest.mark.slow
-def test_the_example_runs(capsys) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
-    exec(compile(code, str(README), "exec"), {})
+def test_the_examples_of_the_readme_run(capsys) -> None:
+    names = run("README.md")
     printed = capsys.readouterr().out
-    assert "Certificate(work=" in printed
     assert "on_target=True" in printed
+    assert names["run"].success.value > 0.9  # the last is the one into the saddle
+    assert 6 < names["run"].free_energy.value < 7.5
+
+
+@pytest.mark.slow
+def test_the_page_on_rare_regions_runs() -> None:
+    guided = run("docs/path.md")["run"]
+    assert guided.success.value > 0.9
+    assert abs(guided.free_energy.value - 4.6) < 0.3  # −ln 0.01, of the discretised model

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
     from leastwork.guide import guide_observables
-    from leastwork.guide_path import guide_path
     from leastwork.maxent import fit_lambdas
     from leastwork.models.bundled import load_model, save_model
     from leastwork.models.diffusion import DiffusionModel
     from leastwork.models.velocity import StandardNormal, VelocityModel
     from leastwork.observables import Observable
+    from leastwork.path import guide_path
     from leastwork.sampling import sample
     from leastwork.schedules import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
     from leastwork.smc import steer
@@ -59,7 +59,7 @@ _HOME = {
     "certify": "leastwork.work",
     "fit_lambdas": "leastwork.maxent",
     "guide_observables": "leastwork.guide",
-    "guide_path": "leastwork.guide_path",
+    "guide_path": "leastwork.path",
     "load_guidance": "leastwork.guidance.files",
     "load_model": "leastwork.models.bundled",
     "open_ensemble": "leastwork.storage",

@@ -9,12 +9,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from leastwork.workflow.config import RunConfig
 
 __all__ = ["app", "main"]
 
@@ -56,18 +53,19 @@ def run_command(
     settings: Settings = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
 ) -> None:
-    """Guide a model by data, and report what it cost."""
+    """Guide a model by data or to structures, and report what it cost."""
     with _kindly() as where:
         from leastwork.progress import bar, no_progress
         from leastwork.workflow.config import load_config
         from leastwork.workflow.run import default_folder, run
+        from leastwork.workflow.summary import print_summary
 
         config = load_config(source, settings or [])
         where.append(out or default_folder(config))
         shown = bar if sys.stderr.isatty() and not quiet else no_progress
         report = run(config, where[0], resume, shown)
         if not quiet:
-            _summary(config, report)
+            print_summary(config, where[0])
         typer.echo(report)
 
 
@@ -87,6 +85,7 @@ def compare_command(
         from leastwork.workflow.compare import cells, compare_run
         from leastwork.workflow.config import load_config
         from leastwork.workflow.run import default_folder
+        from leastwork.workflow.summary import print_comparison
 
         config = load_config(source, settings or [])
         folder = out or default_folder(config).with_name(f"{default_folder(config).name}-compared")
@@ -94,7 +93,7 @@ def compare_command(
         shown = bar if sys.stderr.isatty() and not quiet else no_progress
         rows = compare_run(config, folder, resume, shown)
         if not quiet:
-            _comparison([cells(row) for row in rows])
+            print_comparison([cells(row) for row in rows])
         typer.echo(folder / "comparison.md")
 
 
@@ -149,59 +148,6 @@ def _kindly() -> Iterator[list[Path]]:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         typer.echo(f"error: {what}: check the path, its permissions and the space left", err=True)
         raise typer.Exit(2) from None
-
-
-def _summary(config: "RunConfig", report: Path) -> None:
-    """Two small tables on stdout: the observables and the certificate."""
-    import json
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from leastwork.workflow.numerals import fraction, plus_minus
-
-    metrics = json.loads(report.with_name("metrics.json").read_text(encoding="utf-8"))
-    after = ("reweighted", "reweighted_stderr") if config.method == "reweight" else ("guided", "stderr")
-    table = Table("observable", "datum", "model", after[0], box=None, pad_edge=False, header_style="bold")
-    for row in metrics["observables"]:
-        bounds = [f"{sign} {row[key]:g}" for key, sign in (("lower", "≥"), ("upper", "≤")) if row[key] is not None]
-        datum = plus_minus(row["target"], row["error"]) if row["target"] is not None else " ".join(bounds)
-        unit = f" {row['unit']}" if row["unit"] else ""
-        name = f"{row['name']}{unit and f' ({unit.strip()})'}{' [held out]' if row['held_out'] else ''}"
-        cells = (datum, plus_minus(row["model"], row["model_stderr"]), plus_minus(*(row[key] for key in after)))
-        table.add_row(*(_plain(cell) for cell in (name, *cells)))
-    console = Console(highlight=False)
-    console.print(table)
-    certificate = metrics["certificate"]
-    if certificate is not None:
-        cost = Table(box=None, pad_edge=False, show_header=False)
-        for key in ("work", "bound", "dissipation"):
-            cost.add_row(key, f"{plus_minus(**certificate[key])} kT")
-        for key in ("efficiency", "ess"):
-            cost.add_row(key, fraction(**certificate[key]))
-        cost.add_row("on target", "yes" if certificate["on_target"]["value"] else "no")
-        console.print(cost)
-
-
-def _comparison(rows: list[list[str]]) -> None:
-    """The table on stdout."""
-    from rich.console import Console
-    from rich.table import Table
-
-    head = ("method", "target error/σ", "held out/σ", "KL to truth", "work/kT", "efficiency", "ESS", "evaluations", "s")
-    table = Table(*head, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*map(_plain, row))
-    console = Console(highlight=False)
-    console.width = max(console.width, 160)  # a line a method, also where it is piped
-    console.print(table)
-
-
-def _plain(text: str) -> Any:
-    """Text that is shown as it is, whatever brackets it holds."""
-    from rich.text import Text
-
-    return Text(text)
 
 
 if __name__ == "__main__":

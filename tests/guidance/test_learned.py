@@ -11,13 +11,15 @@ from leastwork.schedules import VPSchedule
 from leastwork.systems.mixtures import two_states
 
 
-def trained(dimension: int, seed: int = 0) -> ValueNetwork:
+def trained(dimension: int, seed: int = 0, focus: bool = False) -> ValueNetwork:
     """A network whose head is not zero, in float64."""
-    network = ValueNetwork(dimension, width=16, seed=seed).double()
+    network = ValueNetwork(dimension, width=16, seed=seed, focus=focus).double()
     random = torch.Generator().manual_seed(seed)
     for parameter in (*network.head.parameters(), *network.offset.parameters()):
         parameter.data = torch.randn(parameter.shape, generator=random, dtype=torch.float64)
     scale = torch.rand(dimension, generator=random, dtype=torch.float64)
+    if focus:
+        network.focus_on(torch.randn(dimension, generator=random, dtype=torch.float64), 0.05 + 0.1 * scale)
     return network.standardise(torch.randn(dimension, generator=random, dtype=torch.float64), 0.5 + scale)
 
 
@@ -32,9 +34,10 @@ class Plain(torch.nn.Module):
         return self.network(x, alpha, sigma)
 
 
+@pytest.mark.parametrize("focus", [False, True])
 @pytest.mark.parametrize("scalar", [True, False])
-def test_written_out_gradient_is_that_of_autograd(scalar: bool) -> None:
-    network = trained(3)
+def test_written_out_gradient_is_that_of_autograd(scalar: bool, focus: bool) -> None:
+    network = trained(3, focus=focus)
     random = torch.Generator().manual_seed(1)
     x = torch.randn(5, 3, generator=random, dtype=torch.float64)
     angle = torch.rand(() if scalar else (5,), generator=random, dtype=torch.float64)
@@ -44,8 +47,9 @@ def test_written_out_gradient_is_that_of_autograd(scalar: bool) -> None:
     torch.testing.assert_close(gradient, expected)
 
 
-def test_head_response_is_the_derivative_of_the_guidance() -> None:
-    network = trained(3)
+@pytest.mark.parametrize("focus", [False, True])
+def test_head_response_is_the_derivative_of_the_guidance(focus: bool) -> None:
+    network = trained(3, focus=focus)
     random = torch.Generator().manual_seed(2)
     x, u = torch.randn(2, 4, 3, generator=random, dtype=torch.float64)
     alpha, sigma = torch.tensor(0.8, dtype=torch.float64), torch.tensor(0.6, dtype=torch.float64)

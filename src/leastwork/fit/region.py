@@ -48,6 +48,7 @@ _MAX_STAGES = 20
 _FARTHEST = 1e3  # λ; the kernel's own region is reached long before
 _TRUST = 0.5  # nats: largest divergence of one step of descent
 _MAX_DESCENTS = 10
+_GENTLE = 3e-4  # learning rate of a refinement, which is to move little
 
 
 @dataclass(frozen=True)
@@ -170,11 +171,13 @@ def learn_region(
     region: Callable[[State], Tensor],
     own: Ensemble,
     *,
+    focus: State | None = None,
     success: float = 0.99,
     seed: int = 0,
     samples: int = 20_000,
     paths: int = 8192,
-    rounds: int = 3,
+    rounds: int = 2,
+    refinements: int = 1,
     iterations: int = 1500,
     progress: Progress = no_progress,
     **choices: Any,
@@ -186,11 +189,15 @@ def learn_region(
         phi: φ, data units (B, *event) -> (B,); finite, up to a constant.
         region: membership of A, data units (B, *event) -> bool (B,).
         own: the model's own samples, drawn with the same choices.
+        focus: points of A, (M, *event), data units, M ≥ 2, by which V finds the scale of A; without them, that of the
+            model.
         success: s, the share of the target inside A, below one.
         seed: of everything random.
         samples: of each stage.
         paths: of each step of descent.
         rounds: steps of descent, once they need not be cut short.
+        refinements: times A is learned again from its own samples after that. Descent meets A by crowding into the
+            middle of it; what the samples' weights then still say of its border is learned here.
         iterations: of the optimiser at A, half as many on the way there.
         progress: ``leastwork.progress.bar`` shows one.
         choices: as in :func:`leastwork.sample`, with path weights at κ = 1.
@@ -203,11 +210,13 @@ def learn_region(
     task = _Task(model, phi, region, success, seed, samples, paths, iterations, progress, choices)
     here = task.observe(own.x, torch.zeros(len(own)))
     spent = own.network_evaluations
-    network = _first_network(task, own.x)
+    network = _first_network(task, own.x, focus)
     strength, keep, reached = 0.0, 1.0, False
     history: list[RegionStage] = []
     for number in range(_MAX_STAGES):
         tilt, last = here.tilt(success, _HITS if keep >= _WORN and not reached else _FEW), False
+        if reached and tilt is None:
+            break
         found = None if tilt is None else _learn(task, network, here, tilt, number, True)
         if tilt is not None and (found is not None or reached):
             aimed, ess, reached = None, here.ess(tilt), True
@@ -238,28 +247,38 @@ def learn_region(
             f"{_REMEDY}"
         )
     network, probability, descents, evaluations = _descend(task, network, here.probability, rounds)
-    return RegionFit(
-        task.guidance(network),
-        log_odds(probability, success),
-        probability,
-        tuple(history),
-        descents,
-        spent + evaluations,
-        time.perf_counter() - begin,
-    )
+    spent += evaluations
+    odds = log_odds(probability, success)
+    for _ in range(refinements):
+        network, stage, evaluations = _refine(task, network, odds, len(history))
+        spent += evaluations
+        history.append(stage)
+    seconds = time.perf_counter() - begin
+    return RegionFit(task.guidance(network), odds, probability, tuple(history), descents, spent, seconds)
 
 
 _REMEDY = "give more guides, a wider region, or more samples"
 
 
-def _first_network(task: _Task, own: State) -> ValueNetwork:
+def _first_network(task: _Task, own: State, focus: State | None) -> ValueNetwork:
     x0 = task.flat(own)
-    network = ValueNetwork(event_numel(task.model.event_shape), seed=task.seed_of("network")).to(x0)
-    return network.standardise(x0.mean(dim=0), x0.std(dim=0))
+    d, seed = event_numel(task.model.event_shape), task.seed_of("network")
+    network = ValueNetwork(d, seed=seed, focus=focus is not None).to(x0)
+    network.standardise(x0.mean(dim=0), x0.std(dim=0))
+    if focus is not None:
+        near = task.flat(focus).to(x0)
+        network.focus_on(near.mean(dim=0), near.std(dim=0))
+    return network
 
 
 def _learn(
-    task: _Task, network: ValueNetwork, here: _Drawn, tilt: Tensor, number: int, at_region: bool
+    task: _Task,
+    network: ValueNetwork,
+    here: _Drawn,
+    tilt: Tensor,
+    number: int,
+    at_region: bool,
+    learning_rate: float = 1e-3,
 ) -> tuple[ValueNetwork, tuple[Check, ...]] | None:
     """V with what is still missing; None where samples of A do not say enough of it."""
     try:
@@ -269,7 +288,7 @@ def _learn(
             task.flat(here.x),
             here.log_weight + tilt,
             reference=network if number else None,
-            learning_rate=1e-3 if number else 3e-3,  # it starts from what it knows
+            learning_rate=learning_rate if number else 3e-3,  # it starts from what it knows
             iterations=task.iterations if at_region else task.iterations // 2,
             seed=task.seed_of(f"stage {number}"),
             progress=task.progress,
@@ -330,6 +349,14 @@ def _descend(
             network = done.network
     ends = [each.start for each in accepted[-2:]]
     return _between(ends[0], ends[-1]), sum(found) / len(found), tuple(descents), evaluations
+
+
+def _refine(task: _Task, network: ValueNetwork, odds: float, number: int) -> tuple[ValueNetwork, RegionStage, int]:
+    """V learned gently from its own samples of A; also the evaluations that took."""
+    here, evaluations = task.draw(network, f"samples {number}")
+    tilt = odds * here.inside
+    network, checks = _learn(task, network, here, tilt, number, True, _GENTLE) or (network, ())
+    return network, RegionStage(None, here.ess(tilt), float(here.inside.mean()), checks), evaluations
 
 
 def _between(a: ValueNetwork, b: ValueNetwork) -> ValueNetwork:

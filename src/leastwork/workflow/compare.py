@@ -18,11 +18,12 @@ from leastwork.progress import Progress, no_progress
 from leastwork.storage import write_text
 from leastwork.systems.prinz import kl_histogram
 from leastwork.workflow.comparison_figure import draw_comparison
-from leastwork.workflow.config import RunConfig
+from leastwork.workflow.config import AnyRun
 from leastwork.workflow.fitted import as_numbers
 from leastwork.workflow.inputs import build_inputs
 from leastwork.workflow.metrics import versions, with_stderr
 from leastwork.workflow.numerals import count, fraction, plain, plus_minus
+from leastwork.workflow.path_config import PathConfig
 from leastwork.workflow.quality import BINS, truth
 from leastwork.workflow.run import choose_threads, open_folder
 
@@ -32,7 +33,7 @@ _BLOCK = 1024  # samples are drawn in whole blocks of so many
 
 
 def compare_run(
-    config: RunConfig, out: Path, resume: bool = False, progress: Progress = no_progress
+    config: AnyRun, out: Path, resume: bool = False, progress: Progress = no_progress
 ) -> list[dict[str, Any]]:
     """Compare all methods on the data of one run; each row is written as soon as it is there.
 
@@ -46,11 +47,13 @@ def compare_run(
         the rows, plain values, as they stand in comparison.json.
 
     Raises:
-        ConfigError: settings or a folder that cannot be used.
+        ConfigError: settings or a folder that cannot be used, or a run of Path Guidance.
         LeastworkError: every method refuses the data; says why the last does.
     """
+    if isinstance(config, PathConfig):
+        raise ConfigError(f"{config.name} is guided to structures, and compare is for runs with data: use run")
     inputs = build_inputs(config)
-    choose_threads(inputs)
+    choose_threads(inputs.model)
     open_folder(out, config, resume)
     path = out / "comparison.json"
     rows: list[dict[str, Any]] = []

@@ -1,32 +1,29 @@
-"""A run file: YAML that says which model is guided by which data, and how.
+"""A run file: YAML that says which model is guided by which data, or to which structures, and how.
 
 A run is read by :func:`load_config`, which checks every key, makes paths absolute and applies ``--set`` overrides.
+What guides it tells its kind: ``observables`` and ``data``, or ``guides``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, Tag, ValidationError, field_validator
+from pydantic import Discriminator, Field, FiniteFloat, Tag, ValidationError
 
 from leastwork.errors import ConfigError
 from leastwork.guide import Method
-from leastwork.sampling import ProcessName
 from leastwork.workflow.complaints import nearest, sentences
+from leastwork.workflow.path_config import PathConfig
+from leastwork.workflow.settings import AnyConfig, CertificateSamples, SamplingConfig, Seed, Strict
 
-__all__ = ["RunConfig", "bundled_runs", "dump_config", "load_config"]
+__all__ = ["AnyRun", "RunConfig", "bundled_runs", "dump_config", "load_config"]
 
 _RUNS = Path(__file__).parent / "runs"
+_Config = TypeVar("_Config", bound=AnyConfig)
 
 
-class _Strict(BaseModel):
-    """Refuses keys it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class ComponentConfig(_Strict):
+class ComponentConfig(Strict):
     """One coordinate of the flattened event."""
 
     kind: Literal["component"]
@@ -35,7 +32,7 @@ class ComponentConfig(_Strict):
     unit: str = Field(default="", description="a unit, as text")
 
 
-class IntervalConfig(_Strict):
+class IntervalConfig(Strict):
     """A smooth indicator of an interval of one coordinate; its mean is a population."""
 
     kind: Literal["smooth_interval"]
@@ -46,7 +43,7 @@ class IntervalConfig(_Strict):
     name: str | None = Field(default=None, description="a name for the observable")
 
 
-class PythonConfig(_Strict):
+class PythonConfig(Strict):
     """A function of your own: state (B, *event) in data units -> (B,) or (B, K)."""
 
     kind: Literal["python"]
@@ -59,7 +56,7 @@ class PythonConfig(_Strict):
 ObservableConfig = Annotated[ComponentConfig | IntervalConfig | PythonConfig, Discriminator("kind")]
 
 
-class DatumConfig(_Strict):
+class DatumConfig(Strict):
     """A value with its error, or bounds, of one observable's average."""
 
     name: str = Field(description="the name of an observable")
@@ -70,7 +67,7 @@ class DatumConfig(_Strict):
     held_out: bool = Field(default=False, description="true for a datum that only judges the fit, or false")
 
 
-class CsvConfig(_Strict):
+class CsvConfig(Strict):
     """Data in a file with the columns name, value, error, lower, upper, held_out."""
 
     csv: Path = Field(description="a file of data, its path relative to the run file")
@@ -85,7 +82,7 @@ DataConfig = Annotated[
 ]
 
 
-class FitConfig(_Strict):
+class FitConfig(Strict):
     """How λ and the guidance are found."""
 
     samples: int | None = Field(
@@ -103,45 +100,30 @@ class FitConfig(_Strict):
     )
 
 
-class SamplingConfig(_Strict):
-    """How samples are drawn."""
-
-    n: int = Field(default=10_000, ge=2, description="the number of guided samples, at least 2")
-    process: ProcessName = Field(default="sde", description="a process")
-    solver: Literal["euler", "heun", "exponential", "multistep"] = Field(default="euler", description="a solver")
-    steps: int = Field(default=100, ge=1, description="the number of steps, at least 1")
-    t_grid: Literal["uniform", "log-snr"] | tuple[FiniteFloat, ...] = Field(
-        default="uniform", description="'uniform', 'log-snr', or a list of decreasing times"
-    )
-    kappa: FiniteFloat | None = Field(
-        default=None, gt=0, description="the noise level of the SDE, above 0, or left out for 1"
-    )
-    batch_size: int = Field(default=4096, ge=1, description="the number of samples in memory at a time, at least 1")
-
-
-class RunConfig(_Strict):
+class RunConfig(AnyConfig):
     """One run of Observable Guidance."""
 
-    name: str = Field(min_length=1, pattern=r"^[^/\\]+$", description="a name for the run, without slashes")
-    description: str = Field(default="", description="one sentence about the run")
-    model: str = Field(description="a bundled model's name, or a folder written by save_model")
     system: Literal["prinz"] | None = Field(default=None, description="a bundled system whose truth is known")
     observables: tuple[ObservableConfig, ...] = Field(min_length=1, description="a list of at least one observable")
     data: DataConfig = Field(description="a list of data, or csv: FILE")
     method: Method = Field(default="least-work", description="a method")
     fit: FitConfig = Field(default=FitConfig(), description="settings, as keys and values")
     sampling: SamplingConfig = Field(default=SamplingConfig(), description="settings, as keys and values")
-    seed: int = Field(default=0, ge=0, lt=2**63, description="a whole number, 0 or more")
-    certificate_samples: int | None = Field(
-        default=None,
-        ge=2,
-        description="a number of samples for the certificate alone, or left out to use the run's own",
-    )
+    seed: Seed = 0
+    certificate_samples: CertificateSamples = None
 
-    @field_validator("name", "model", mode="before")
-    @classmethod
-    def _text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int | float) else value  # a model or run may be called 7
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        observables = tuple(
+            item.model_copy(update={"file": place(item.file)}) if isinstance(item, PythonConfig) else item
+            for item in self.observables
+        )
+        data = self.data
+        if isinstance(data, CsvConfig):
+            data = data.model_copy(update={"csv": place(data.csv)})
+        return self.model_copy(update={"observables": observables, "data": data})
+
+
+AnyRun: TypeAlias = RunConfig | PathConfig
 
 
 def bundled_runs() -> list[str]:
@@ -153,7 +135,7 @@ def bundled_runs() -> list[str]:
     return sorted(file.stem for file in _RUNS.glob("*.yaml"))
 
 
-def load_config(source: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(source: str | Path, overrides: Sequence[str] = ()) -> AnyRun:
     """Read and check a run.
 
     Args:
@@ -165,21 +147,24 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 
     >>> load_config("prinz", ["sampling.steps=50"]).sampling.steps
     50
+    >>> type(load_config("moons")).__name__
+    'PathConfig'
     """
     path = _find(str(source))
     tree = _read(path)
     tree.setdefault("name", path.stem)
     for override in overrides:
         _override(tree, override)
+    schema = _schema(tree, path.name)
     try:
-        config = RunConfig.model_validate(tree)
+        config = schema.model_validate(tree)
     except ValidationError as error:
-        complaints = sentences(error, RunConfig)
+        complaints = sentences(error, schema)
         raise ConfigError("\n".join(f"{path.name}: {complaint}" for complaint in complaints)) from None
     return _anchored(config, path.resolve().parent)
 
 
-def dump_config(config: RunConfig) -> str:
+def dump_config(config: AnyConfig) -> str:
     """The resolved run as YAML, which :func:`load_config` reads back."""
     return yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
 
@@ -207,8 +192,20 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML ({error}): give a text file of keys and values") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path} holds no keys and values: write at least model, observables and data")
+        raise ConfigError(f"{path} holds no keys and values: write at least model, and observables and data, or guides")
     return {str(key): value for key, value in tree.items()}
+
+
+def _schema(tree: dict[str, Any], name: str) -> type[RunConfig] | type[PathConfig]:
+    """The kind of run, by what guides it."""
+    by_data = [key for key in ("observables", "data") if key in tree]
+    if "guides" not in tree:
+        if not by_data:
+            raise ConfigError(f"{name}: nothing guides the model: give observables and data, or guides")
+        return RunConfig
+    if by_data:
+        raise ConfigError(f"{name}: both {by_data[0]!r} and 'guides': a run has data or structures, drop one of them")
+    return PathConfig
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
@@ -238,14 +235,7 @@ def _entry(at: Any, key: str, override: str) -> int:
     return int(key)
 
 
-def _anchored(config: RunConfig, folder: Path) -> RunConfig:
+def _anchored(config: _Config, folder: Path) -> _Config:
     """The same run with paths that no longer depend on where its file lies."""
-    observables = tuple(
-        item.model_copy(update={"file": folder / item.file}) if isinstance(item, PythonConfig) else item
-        for item in config.observables
-    )
-    data = config.data
-    if isinstance(data, CsvConfig):
-        data = data.model_copy(update={"csv": folder / data.csv})
     model = str(folder / config.model) if (folder / config.model).is_dir() else config.model
-    return config.model_copy(update={"observables": observables, "data": data, "model": model})
+    return config.with_files(lambda file: folder / file).model_copy(update={"model": model})

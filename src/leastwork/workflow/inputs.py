@@ -1,20 +1,15 @@
 """From a run file to what the library takes: model, observable, experiment, and choices of the sampling."""
 
-import difflib
 import shutil
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
-from leastwork.errors import ConfigError, LeastworkError
+from leastwork.errors import ConfigError
 from leastwork.experiment import Experiment
-from leastwork.geometry.state import State, shapes
+from leastwork.geometry.state import shapes
 from leastwork.models.bundled import load_model
 from leastwork.observables import Observable, component, smooth_interval, stack
 from leastwork.process import Model
@@ -28,8 +23,12 @@ from leastwork.workflow.config import (
     PythonConfig,
     RunConfig,
 )
+from leastwork.workflow.settings import AnyConfig, SamplingConfig
+from leastwork.workflow.user_code import load_function
 
-__all__ = ["Inputs", "build_inputs", "copy_inputs"]
+__all__ = ["Inputs", "build_inputs", "copy_inputs", "sampling_choices"]
+
+_Config = TypeVar("_Config", bound=AnyConfig)
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,18 @@ def build_inputs(config: RunConfig) -> Inputs:
     _probe(observable, model)
     if config.system == "prinz" and model.event_shape != (1,):
         raise ConfigError(f"system prinz is a line, but model {config.model!r} has events {model.event_shape}: drop it")
-    chosen = config.sampling
+    return Inputs(model, _experiment(config, observable), sampling_choices(config.sampling))
+
+
+def sampling_choices(chosen: SamplingConfig) -> dict[str, Any]:
+    """Choices as :func:`leastwork.sample` takes them."""
     choices = chosen.model_dump(exclude={"n"})
     if not isinstance(chosen.t_grid, str):
         choices["t_grid"] = torch.tensor(chosen.t_grid, dtype=torch.float64)
-    return Inputs(model, _experiment(config, observable), choices)
+    return choices
 
 
-def copy_inputs(config: RunConfig, folder: Path) -> RunConfig:
+def copy_inputs(config: _Config, folder: Path) -> _Config:
     """The same run with the user's files copied into ``folder`` under the names it then gives them.
 
     Raises:
@@ -78,14 +81,7 @@ def copy_inputs(config: RunConfig, folder: Path) -> RunConfig:
             shutil.copyfile(source, target)
         return target.relative_to(folder)
 
-    observables = tuple(
-        item.model_copy(update={"file": copy(item.file)}) if isinstance(item, PythonConfig) else item
-        for item in config.observables
-    )
-    data = config.data
-    if isinstance(data, CsvConfig):
-        data = data.model_copy(update={"csv": copy(data.csv)})
-    return config.model_copy(update={"observables": observables, "data": data})
+    return config.with_files(copy)
 
 
 def _observable(item: ObservableConfig) -> Observable:
@@ -95,7 +91,9 @@ def _observable(item: ObservableConfig) -> Observable:
         case IntervalConfig():
             return smooth_interval(item.lower, item.upper, item.width, item.index, item.name)
         case PythonConfig():
-            return Observable(_load(item.file, item.function), item.names or (item.function,), item.unit)
+            return Observable(
+                load_function(item.file, item.function, "observables"), item.names or (item.function,), item.unit
+            )
 
 
 def _probe(observable: Observable, model: Model) -> None:
@@ -129,45 +127,3 @@ def _experiment(config: RunConfig, observable: Observable) -> Experiment:
         upper=[row.upper for row in rows],
         held_out=[row.held_out for row in rows],
     )
-
-
-@dataclass(frozen=True)
-class _FromFile:
-    """A user's function, whose errors name its file and line."""
-
-    fn: Callable[[Any], Tensor]
-    file: Path
-
-    def __call__(self, x: State) -> Tensor:
-        try:
-            return self.fn(x)
-        except LeastworkError:
-            raise
-        except Exception as error:
-            raise ConfigError(_blame(error, self.file)) from error
-
-
-def _load(file: Path, function: str) -> _FromFile:
-    if not file.is_file():
-        raise ConfigError(f"{file}: there is no such file of observables, give its path relative to the run file")
-    module = ModuleType(file.stem)
-    module.__file__ = str(file)
-    try:
-        exec(compile(file.read_bytes(), file, "exec"), vars(module))  # always the file as it is, leaving no bytecode
-    except Exception as error:
-        raise ConfigError(_blame(error, file)) from error
-    found = getattr(module, function, None)
-    if not callable(found):
-        near = difflib.get_close_matches(function, [k for k, v in vars(module).items() if callable(v)], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "give the name of one"
-        raise ConfigError(f"{file} has no function {function!r}: {hint}")
-    return _FromFile(cast(Callable[[Any], Tensor], found), file)
-
-
-def _blame(error: Exception, file: Path) -> str:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    if isinstance(error, SyntaxError):
-        lines = [error.lineno]
-    where = f"{file}, line {lines[-1]}" if lines else str(file)
-    first = (str(error) or "no message").splitlines()[0]
-    return f"{where}: {type(error).__name__}: {first}"

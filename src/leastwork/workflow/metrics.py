@@ -2,6 +2,7 @@
 
 import math
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -116,18 +117,21 @@ def certify_run(ensemble: Ensemble, observed: Tensor, fitted: Fitted, data: Expe
     return certify(ledger.work, ledger.log_weight, tilt, observed, maxent.target, maxent.model_std, data.fitted)
 
 
-def certificate_metrics(certificate: Certificate, data: Experiment) -> dict[str, Any]:
-    """A certificate; it is on target if every datum that was fitted is."""
+def certificate_metrics(certificate: Certificate, names: Sequence[str] = ()) -> dict[str, Any]:
+    """A certificate; it is on target if every datum that was fitted is.
+
+    Args:
+        certificate: of fresh samples.
+        names: of the observables; a region has none, and its miss and on_target are null.
+    """
     miss = certificate.miss
-    assert miss is not None
     scalars = {key: getattr(certificate, key) for key in ("work", "bound", "dissipation", "efficiency", "ess", "log_z")}
-    return {
-        **{key: with_stderr(one) for key, one in scalars.items()},
-        "miss": [
+    found: dict[str, Any] = {key: with_stderr(one) for key, one in scalars.items()}
+    found |= {"miss": None, "on_target": None}
+    if miss is not None:
+        found["miss"] = [
             {"name": name, "value": number(miss.value[k]), "stderr": number(miss.stderr[k])}
-            for k, name in enumerate(data.names)
-        ],
-        "on_target": {"value": certificate.on_target, "tolerance": ON_TARGET},
-        "biased_high": certificate.biased_high,
-        "samples": certificate.samples,
-    }
+            for k, name in enumerate(names)
+        ]
+        found["on_target"] = {"value": certificate.on_target, "tolerance": ON_TARGET}
+    return {**found, "biased_high": certificate.biased_high, "samples": certificate.samples}

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leastwork.workflow.config import RunConfig
+from leastwork.workflow.config import AnyRun, RunConfig
 from leastwork.workflow.numerals import count, fraction, plain, plus_minus
 
-__all__ = ["methods", "outcome", "warnings"]
+__all__ = ["LEAST_ESS", "drawing", "methods", "outcome", "warnings"]
 
 LEAST_ESS = 0.01
 Metrics = Mapping[str, Any]
@@ -93,7 +93,7 @@ def methods(
         schedule: parameters of the guidance.
         stages: of a learned one.
     """
-    text = [_drawing(config, metrics), _entropy(config, metrics, bool(stages))]
+    text = [drawing(config, metrics), _entropy(config, metrics, bool(stages))]
     if config.method == "scheduled":
         text.append(_schedule(config, schedule))
     elif config.method == "loss":
@@ -115,7 +115,8 @@ def methods(
     return " ".join(text)
 
 
-def _drawing(config: RunConfig, metrics: Metrics) -> str:
+def drawing(config: AnyRun, metrics: Metrics) -> str:
+    """How samples were drawn, of either kind of run."""
     chosen = config.sampling
     process = "probability-flow ODE" if chosen.process == "ode" else f"reverse SDE (κ = {plain(chosen.kappa or 1.0)})"
     solvers = {"euler": "Euler", "heun": "Heun", "exponential": "exponential", "multistep": "second-order multistep"}

@@ -8,26 +8,26 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import torch
 import zarr
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, set_num_threads
 
 from leastwork.ensemble import Ensemble
 from leastwork.errors import ConfigError, LeastworkError
-from leastwork.observables import evaluate
+from leastwork.process import Model
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
 from leastwork.sampling import sample
 from leastwork.storage import open_ensemble, write_text
-from leastwork.work import kish_ess
-from leastwork.workflow.config import RunConfig, dump_config
-from leastwork.workflow.fitted import Fitted, as_numbers, fit, load_fitted, save_fitted
-from leastwork.workflow.inputs import Inputs, build_inputs, copy_inputs
-from leastwork.workflow.metrics import certificate_metrics, certify_run, observable_metrics, versions, with_stderr
-from leastwork.workflow.quality import ceiling, quality, truth
+from leastwork.workflow import job
+from leastwork.workflow.config import AnyRun, dump_config
+from leastwork.workflow.inputs import copy_inputs
+from leastwork.workflow.job import Job
+from leastwork.workflow.metrics import versions
+from leastwork.workflow.observable_run import ObservableJob
+from leastwork.workflow.path_config import PathConfig
+from leastwork.workflow.path_run import PathJob
 from leastwork.workflow.report import write_report
 
 __all__ = ["choose_threads", "default_folder", "open_folder", "run"]
@@ -35,18 +35,15 @@ __all__ = ["choose_threads", "default_folder", "open_folder", "run"]
 SMALL_NETWORK = 50_000
 """Weights of a network that runs no faster on two threads."""
 
-PLOTTED = 50_000
-"""Samples kept for figures, at most."""
+_Fitted = TypeVar("_Fitted", bound=job.Fitted)
 
 
-def default_folder(config: RunConfig) -> Path:
+def default_folder(config: AnyRun) -> Path:
     """Where a run goes that names no folder: the same place every time, so that it can be resumed."""
     return Path("runs") / f"{config.name}-seed{config.seed}"
 
 
-def run(
-    config: RunConfig, out: str | Path | None = None, resume: bool = False, progress: Progress = no_progress
-) -> Path:
+def run(config: AnyRun, out: str | Path | None = None, resume: bool = False, progress: Progress = no_progress) -> Path:
     """Carry out a run.
 
     Args:
@@ -63,30 +60,37 @@ def run(
         LeastworkError: what the fit or the sampling refuse.
     """
     folder = default_folder(config) if out is None else Path(out)
-    inputs = build_inputs(config)
-    choose_threads(inputs)
-    open_folder(folder, config, resume)
-    if not (folder / "metrics.json").exists():
-        fitted = _fit(folder, config, inputs, progress)
-        try:
-            ensemble = _draw(folder, config, inputs, fitted, progress)
-            _measure(folder, config, inputs, fitted, ensemble, progress)
-        except (LeastworkError, OSError) as error:
-            raise LeastworkError(f"{error}; what is finished is in {folder}, --resume continues there") from error
+    if isinstance(config, PathConfig):
+        _carry_out(config, PathJob.of(config), folder, resume, progress)
+    else:
+        _carry_out(config, ObservableJob.of(config), folder, resume, progress)
     return write_report(folder)
 
 
-def choose_threads(inputs: Inputs) -> None:
+def _carry_out(config: AnyRun, task: Job[_Fitted], folder: Path, resume: bool, progress: Progress) -> None:
+    choose_threads(task.model)
+    open_folder(folder, config, resume)
+    if (folder / "metrics.json").exists():
+        return
+    fitted = _fit(folder, task, progress)
+    try:
+        ensemble = _draw(folder, config, task, fitted, progress)
+        _measure(folder, config, task, fitted, ensemble, progress)
+    except (LeastworkError, OSError) as error:
+        raise LeastworkError(f"{error}; what is finished is in {folder}, --resume continues there") from error
+
+
+def choose_threads(model: Model) -> None:
     """One thread for a small network, whose operations are too short to share; the user's own choice goes first.
 
     A run owns its process, the library does not: ``leastwork.sample`` leaves torch's threads as they are.
     """
-    size = sum(p.numel() for p in inputs.model.parameters())
+    size = sum(p.numel() for p in model.parameters())
     if "OMP_NUM_THREADS" not in os.environ and size < SMALL_NETWORK:
-        torch.set_num_threads(1)
+        set_num_threads(1)
 
 
-def open_folder(folder: Path, config: RunConfig, resume: bool) -> None:
+def open_folder(folder: Path, config: AnyRun, resume: bool) -> None:
     """Make the folder and describe the run there, or see that it is the same run."""
     described = folder / "config.yaml"
     if folder.exists() and not folder.is_dir():
@@ -111,39 +115,39 @@ def open_folder(folder: Path, config: RunConfig, resume: bool) -> None:
         raise ConfigError(f"{folder} was begun with other settings{what}: use those, or another folder with --out")
 
 
-def _fit(folder: Path, config: RunConfig, inputs: Inputs, progress: Progress) -> Fitted:
+def _fit(folder: Path, task: Job[_Fitted], progress: Progress) -> _Fitted:
     """Fit, or read what was fitted before. A refused fit leaves no folder behind that would be in the way."""
-    known = load_fitted(folder, inputs.data.observable)
+    known = task.load(folder)
     if known is not None:
         return known
     try:
-        fitted = fit(config, inputs, progress)
+        fitted = task.fit(progress)
     except LeastworkError:
         (folder / "config.yaml").unlink()
         shutil.rmtree(folder / "inputs", ignore_errors=True)
         if not any(folder.iterdir()):
             folder.rmdir()
         raise
-    save_fitted(fitted, folder)
+    task.save(fitted, folder)
     return fitted
 
 
-def _draw(folder: Path, config: RunConfig, inputs: Inputs, fitted: Fitted, progress: Progress) -> Ensemble:
+def _draw(folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, progress: Progress) -> Ensemble:
     out = folder / "ensemble.zarr"
     if not out.exists():
         seed = derive_seed(config.seed, "ensemble")
         sample(
-            inputs.model,
+            task.model,
             config.sampling.n,
             fitted.guidance,
             seed=seed,
             progress=progress,
             out=out,
             resume=True,
-            **inputs.choices,
+            **task.choices,
         )
     drawn = open_ensemble(out)
-    tilt = fitted.maxent.log_tilt_of(evaluate(inputs.data.observable, drawn.x))
+    tilt = task.log_tilt(fitted, drawn.x)
     _add_log_tilt(out, tilt)
     return replace(drawn, log_tilt=tilt)
 
@@ -157,56 +161,22 @@ def _add_log_tilt(out: Path, tilt: Tensor) -> None:
 
 
 def _measure(
-    folder: Path, config: RunConfig, inputs: Inputs, fitted: Fitted, ensemble: Ensemble, progress: Progress
+    folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble, progress: Progress
 ) -> None:
-    """Everything that is reported, into metrics.json and plots.safetensors."""
-    data, guided = inputs.data, fitted.guidance is not None
-    observed = evaluate(data.observable, ensemble.x)
-    x = as_numbers(ensemble.x)
-    _save_plots(folder / "plots.safetensors", observed, x)
-    judged, seen = ensemble, observed
-    evaluations, seconds = ensemble.network_evaluations, ensemble.seconds
-    if guided and config.certificate_samples is not None and ensemble.ledger.work is not None:
+    """Everything that is reported, into metrics.json, and arrays for figures."""
+    judged = ensemble
+    if fitted.guidance is not None and config.certificate_samples is not None and ensemble.ledger.work is not None:
         seed = derive_seed(config.seed, "certificate")
         judged = sample(
-            inputs.model, config.certificate_samples, fitted.guidance, seed=seed, progress=progress, **inputs.choices
+            task.model, config.certificate_samples, fitted.guidance, seed=seed, progress=progress, **task.choices
         )
-        seen = evaluate(data.observable, judged.x)
-        evaluations, seconds = evaluations + judged.network_evaluations, seconds + judged.seconds
-    certificate = certify_run(judged, seen, fitted, data) if guided else None
-    exact = None
-    if certificate is not None:
-        exact = ceiling(
-            config.model, inputs.model, fitted.maxent.log_tilt(data.observable), 4096, config.seed, inputs.choices
-        )
-    density = truth(config.system)
-    known: dict[str, Any] = {}
-    if density is not None and fitted.x is not None and x is not None:
-        known = quality(
-            density, fitted.x, fitted.maxent.log_tilt_of(fitted.observed), x if guided else None, config.seed
-        )
+        judged = replace(judged, log_tilt=task.log_tilt(fitted, judged.x))
+    drawn = [ensemble] if judged is ensemble else [ensemble, judged]
     metrics = {
         "seed": config.seed,
         "versions": versions(),
-        "seconds": fitted.seconds + seconds,
-        "network_evaluations": fitted.network_evaluations + evaluations,
-        "observables": observable_metrics(data, fitted, observed if guided else None),
-        "certificate": None if certificate is None else certificate_metrics(certificate, data),
-        "free_energy": None,
-        "quality": {
-            "model_samples": len(fitted.observed),
-            "reweighting_ess": kish_ess(fitted.maxent.log_tilt_of(fitted.observed)).value,
-            "reweighting_kl": fitted.maxent.kl,
-            "efficiency_of_exact": None if exact is None else with_stderr(exact.efficiency),
-            **known,
-        },
+        "seconds": fitted.seconds + sum(one.seconds for one in drawn),
+        "network_evaluations": fitted.network_evaluations + sum(one.network_evaluations for one in drawn),
+        **task.measure(folder, fitted, ensemble, judged),
     }
     write_text(folder / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def _save_plots(path: Path, observed: Tensor, x: Tensor | None) -> None:
-    tensors = {"observed": observed[:PLOTTED].contiguous()}
-    if x is not None:
-        tensors["x"] = x[:PLOTTED].contiguous()
-    save_file(tensors, path.with_suffix(".tmp"))
-    os.replace(path.with_suffix(".tmp"), path)

@@ -25,7 +25,7 @@ from leastwork.geometry.state import State, batch_size, smap, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.check import check_guides
 from leastwork.guidance.kernel_density import KernelDensity, kernel_density
-from leastwork.guidance.kernels import Kernel
+from leastwork.guidance.kernels import EuclideanKernel, Kernel
 from leastwork.guidance.region import Region
 from leastwork.guide import Fit
 from leastwork.models.diffusion import DiffusionModel
@@ -232,7 +232,7 @@ def guide_path(
     if not plain or not make_sampler(model, None, **law).steps.has_density:
         raise NoPathWeightsError(
             "a region's free energy needs path weights: guide with process='sde', kappa=1 and solver='euler' or "
-            "'exponential', and choose another process in run.sample(...)"
+            "'exponential'; samples may be drawn in another way afterwards"
         )
     guided = moved(model, choices.get("device"), choices.get("dtype"))
     assert isinstance(guided, DiffusionModel)
@@ -246,15 +246,13 @@ def guide_path(
     if method == "least-work":
         references = smap(lambda leaf: leaf[:_REFERENCES], own.x)
         phi = Towards(guides, KernelDensity(guides.kernel, references, guides.bandwidth))
+        near = points if isinstance(guides.kernel, EuclideanKernel) else None  # elsewhere coordinates have no place
         learned = learn_region(
-            guided, phi, inside, own, success=success, seed=seed, samples=samples, progress=progress, **choices
-        )
-        fit, guidance, odds, evaluations = (
-            learned,
-            learned.guidance,
-            learned.log_odds,
-            0,
-        )  # own samples are counted in it
+            guided, phi, inside, own, focus=near, success=success, seed=seed, samples=samples, progress=progress,
+            **choices,
+        )  # fmt: skip
+        fit, guidance, odds = learned, learned.guidance, learned.log_odds
+        evaluations = 0  # own samples are counted in it
     else:
         fitting = fit_transported if method == "transported" else fit_loss
         found = fitting(guided, guides, inside, gamma=gamma, seed=seed, progress=progress, **law)

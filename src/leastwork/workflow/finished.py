@@ -1,0 +1,103 @@
+"""A finished run's folder, as reports read it:  config.yaml · metrics.json · ensemble.zarr · plots.safetensors."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from leastwork.ensemble import Ensemble
+from leastwork.errors import ConfigError
+from leastwork.storage import open_ensemble
+from leastwork.workflow import figures
+from leastwork.workflow.config import AnyRun, load_config
+from leastwork.workflow.numerals import count, fraction, plain
+
+__all__ = ["PLOTTED", "Finished", "read_finished", "save_plots"]
+
+PLOTTED = 50_000
+"""Samples kept for figures, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A finished run, as its folder holds it.
+
+    Args:
+        folder: where.
+        config: of the run.
+        metrics: as in metrics.json.
+        ensemble: the guided samples.
+        kind: of the guidance, as its file names it; empty where there is none.
+        schedule: its parameters.
+        plots: arrays for figures.
+    """
+
+    folder: Path
+    config: AnyRun
+    metrics: dict[str, Any]
+    ensemble: Ensemble
+    kind: str
+    schedule: Mapping[str, Any]
+    plots: Mapping[str, Tensor]
+
+    def work_figure(self) -> str | None:
+        """Work against its bound and along the path, where there is a certificate."""
+        certificate, steps = self.metrics["certificate"], self.ensemble.ledger.step_work
+        if certificate is None or steps is None:
+            return None
+        bound, wasted, efficiency = (certificate[key] for key in ("bound", "dissipation", "efficiency"))
+        known = efficiency["value"] is not None
+        caption = (
+            f"efficiency {fraction(efficiency['value'], efficiency['stderr'])}" if known else "nothing was to be done"
+        )
+        times, work, stderr = (part.numpy() for part in (self.ensemble.ledger.times, steps.value, steps.stderr))
+        return figures.ledger((bound["value"], bound["stderr"]), wasted["value"], caption, times, work, stderr)
+
+    def drawing_settings(self) -> list[tuple[str, str]]:
+        """Settings of either kind of run that shape the numbers."""
+        config, sampling = self.config, self.config.sampling
+        grid = sampling.t_grid if isinstance(sampling.t_grid, str) else f"{len(sampling.t_grid)} times given"
+        noise = "" if sampling.process == "ode" else f", κ = {plain(sampling.kappa or 1.0)}"
+        return [
+            ("model", config.model),
+            ("method", config.method),
+            ("seed", str(config.seed)),
+            ("process", f"{sampling.process.upper()}{noise}"),
+            ("solver", f"{sampling.solver}, {count(sampling.steps)} steps, grid {grid}"),
+            ("samples drawn", count(sampling.n)),
+        ]
+
+
+def save_plots(folder: Path, arrays: Mapping[str, Tensor]) -> None:
+    """Write arrays for figures, whole or not at all."""
+    path = folder / "plots.safetensors"
+    save_file({name: array.contiguous() for name, array in arrays.items()}, path.with_suffix(".tmp"))
+    os.replace(path.with_suffix(".tmp"), path)
+
+
+def read_finished(folder: Path) -> Finished:
+    """Read the folder of a run.
+
+    Raises:
+        ConfigError: it holds no finished run.
+    """
+    for name in ("config.yaml", "metrics.json", "ensemble.zarr", "plots.safetensors"):
+        if not (folder / name).exists():
+            hint = "finish it with leastwork run … --resume" if folder.is_dir() else "there is no such folder"
+            raise ConfigError(f"{folder} holds no finished run, {name} is missing: {hint}")
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        plots = load_file(folder / "plots.safetensors")
+        guidance = folder / "guidance" / "guidance.json"
+        described = json.loads(guidance.read_text(encoding="utf-8")) if guidance.exists() else {"kind": "", "parts": {}}
+        kind, schedule = described["kind"], described["parts"]
+    except (ValueError, KeyError, SafetensorError) as error:
+        raise ConfigError(f"{folder} is damaged ({error}): delete metrics.json and resume the run") from error
+    ensemble = open_ensemble(folder / "ensemble.zarr")
+    return Finished(folder, load_config(folder / "config.yaml"), metrics, ensemble, kind, schedule, plots)

@@ -1,0 +1,107 @@
+"""A run file of Path Guidance: YAML that says which model is guided to which structures."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, FiniteFloat, model_validator
+
+from leastwork.path import PathMethod
+from leastwork.workflow.settings import AnyConfig, CertificateSamples, SamplingConfig, Seed, Strict
+
+__all__ = ["BallConfig", "GuidesConfig", "MembershipConfig", "PathConfig", "RegionConfig", "SlabConfig"]
+
+
+class GuidesConfig(Strict):
+    """Where the guides are: one file, of either form."""
+
+    csv: Path | None = Field(default=None, description="a file of one flattened structure a row, data units")
+    npy: Path | None = Field(default=None, description="a numpy file of shape (M, *event), data units")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.csv is None) == (self.npy is None):
+            raise ValueError
+        return self
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        """The same with ``place(file)`` for the file."""
+        files = {"csv": self.csv, "npy": self.npy}
+        return self.model_copy(update={key: place(file) for key, file in files.items() if file is not None})
+
+
+class BallConfig(Strict):
+    """All states within a distance of a centre."""
+
+    kind: Literal["ball"]
+    centre: tuple[FiniteFloat, ...] = Field(
+        min_length=1, description="a list of numbers, one for each coordinate of the flattened event, data units"
+    )
+    radius: FiniteFloat = Field(gt=0, description="a distance in data units, above 0")
+
+
+class SlabConfig(Strict):
+    """All states with one coordinate of the flattened event in an interval."""
+
+    kind: Literal["interval"]
+    index: int = Field(default=0, ge=0, description="the number of a coordinate, counted from 0")
+    lower: FiniteFloat | None = Field(default=None, description="the lower end in data units, or left out for no end")
+    upper: FiniteFloat | None = Field(default=None, description="the upper end in data units, or left out for no end")
+
+
+class MembershipConfig(Strict):
+    """A test of your own: state (B, *event) in data units -> bool (B,)."""
+
+    kind: Literal["python"]
+    file: Path = Field(description="a Python file, its path relative to the run file")
+    function: str = Field(description="the name of a function in the file")
+
+
+RegionConfig = Annotated[BallConfig | SlabConfig | MembershipConfig, Discriminator("kind")]
+
+
+class PathFitConfig(Strict):
+    """How the guidance is found."""
+
+    samples: int = Field(default=20_000, ge=2, description="the number of samples of the model and of each stage")
+    gamma: FiniteFloat = Field(
+        default=0.01, ge=0, description="the price of a nat of work in units of the success rate, 0 or more"
+    )
+
+
+class PathSamplingConfig(SamplingConfig):
+    """How samples are drawn; the border of a region is met in the last, fine steps."""
+
+    steps: int = Field(default=200, ge=1, description="the number of steps, at least 1")
+    t_grid: Literal["uniform", "log-snr"] | tuple[FiniteFloat, ...] = Field(
+        default="log-snr", description="'uniform', 'log-snr', or a list of decreasing times"
+    )
+
+
+class PathConfig(AnyConfig):
+    """One run of Path Guidance."""
+
+    system: Literal["muller-brown", "moons"] | None = Field(
+        default=None, description="a bundled system whose truth is known"
+    )
+    guides: GuidesConfig = Field(description="csv: FILE with one structure a row, or npy: FILE of shape (M, *event)")
+    bandwidth: FiniteFloat | None = Field(
+        default=None, gt=0, description="the width of the guides' kernel in data units, above 0, or left out"
+    )
+    region: RegionConfig | None = Field(
+        default=None, description="a kind of region with its keys, or leave it out for that of the guides' kernel"
+    )
+    method: PathMethod = Field(default="least-work", description="a method")
+    success: FiniteFloat = Field(
+        default=0.99, gt=0, lt=1, description="the share of the samples that is to be in the region, between 0 and 1"
+    )
+    fit: PathFitConfig = Field(default=PathFitConfig(), description="settings, as keys and values")
+    sampling: PathSamplingConfig = Field(default=PathSamplingConfig(), description="settings, as keys and values")
+    seed: Seed = 0
+    certificate_samples: CertificateSamples = None
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        region = self.region
+        if isinstance(region, MembershipConfig):
+            region = region.model_copy(update={"file": place(region.file)})
+        return self.model_copy(update={"guides": self.guides.with_files(place), "region": region})

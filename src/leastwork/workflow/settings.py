@@ -1,0 +1,57 @@
+"""What all run files have in common: strict keys, a name, a model, how samples are drawn, and files to be moved."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+
+from leastwork.sampling import ProcessName
+
+__all__ = ["AnyConfig", "CertificateSamples", "SamplingConfig", "Seed", "Strict"]
+
+
+class Strict(BaseModel):
+    """Refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class SamplingConfig(Strict):
+    """How samples are drawn."""
+
+    n: int = Field(default=10_000, ge=2, description="the number of guided samples, at least 2")
+    process: ProcessName = Field(default="sde", description="a process")
+    solver: Literal["euler", "heun", "exponential", "multistep"] = Field(default="euler", description="a solver")
+    steps: int = Field(default=100, ge=1, description="the number of steps, at least 1")
+    t_grid: Literal["uniform", "log-snr"] | tuple[FiniteFloat, ...] = Field(
+        default="uniform", description="'uniform', 'log-snr', or a list of decreasing times"
+    )
+    kappa: FiniteFloat | None = Field(
+        default=None, gt=0, description="the noise level of the SDE, above 0, or left out for 1"
+    )
+    batch_size: int = Field(default=4096, ge=1, description="the number of samples in memory at a time, at least 1")
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63, description="a whole number, 0 or more")]
+CertificateSamples = Annotated[
+    int | None,
+    Field(ge=2, description="a number of samples for the certificate alone, or left out to use the run's own"),
+]
+
+
+class AnyConfig(Strict):
+    """A run of either kind."""
+
+    name: str = Field(min_length=1, pattern=r"^[^/\\]+$", description="a name for the run, without slashes")
+    description: str = Field(default="", description="one sentence about the run")
+    model: str = Field(description="a bundled model's name, or a folder written by save_model")
+
+    @field_validator("name", "model", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int | float) else value  # a model or run may be called 7
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        """The same run with ``place(file)`` for each file that it names."""
+        raise NotImplementedError
