@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 import leastwork as lw
 from regions import LAW, count, pass_between_wells
@@ -53,10 +54,11 @@ def main() -> None:
         )
         label = f"$p(A) = 10^{{{round(math.log10(p))}}}$"
         axes.plot(cost, errors, "o-", color=COLOURS[p], markersize=4, label=f"{label}, least-work")
-        grid = [2e6, cost[-1]]
+        grid = [1e6, 1e8]
         axes.plot(grid, [math.sqrt(201 / p / e) for e in grid], "--", color=COLOURS[p], label=f"{label}, count")
-    axes.set(xscale="log", yscale="log", xlabel="network evaluations, the fit's included",
+    axes.set(xscale="log", yscale="log", xlim=(1e6, 1e8), xlabel="network evaluations, the fit's included",
              ylabel="standard error of $-\\ln p(A)$,  $k_BT$")  # fmt: skip
+    axes.xaxis.set_minor_formatter(NullFormatter())  # the decades alone: minor labels run into each other
     figure.legend(frameon=False, fontsize=8, loc="outside right upper")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(IMAGE, dpi=130)

@@ -1,11 +1,11 @@
 """Ways into a rare region, one table a problem: `python benchmarks/path_guidance.py`.
 
 Twelve guides, the region known. `success` is the share of fresh samples in it, W their work, the efficiency that of the
-share reached; F = −ln p(A) from path weights, beside a plain count of the same discretised model (with its hits);
-`diversity` the Vendi score of the samples in A over that of the model's own there, 1 for the right ensemble; `nearest`
-the median distance to the nearest guide over that of the model's own samples in A: small for copies of the guides.
-SMC steering takes the tilt L·1_A of the least-work run, at the evaluations that this run took in all. The tables are
-put into docs/path.md between their markers.
+share reached, a dash where too few effective samples know it; F = −ln p(A) from path weights, beside a plain count of
+the same discretised model (with its hits); `diversity` the Vendi score of the samples in A over that of the model's own
+there, 1 for the right ensemble; `nearest` the median distance to the nearest guide over that of the model's own samples
+in A: small for copies of the guides. SMC steering takes the tilt L·1_A of the least-work run, at the evaluations that
+this run took in all. The tables are put into docs/path.md between their markers.
 """
 
 import math
@@ -35,7 +35,7 @@ def row(problem: Problem, run: PathRun, counted: Count, seconds: float) -> str:
         run.method,
         f"{run.success}",
         f"{certificate.work}",
-        f"{certificate.efficiency}",
+        "–" if math.isnan(certificate.efficiency.value) else f"{certificate.efficiency}",
         *free_energy(run.free_energy, counted),
         f"{relative_diversity(inside.x, counted.hits)}",
         f"{near(run, inside.x, counted):.2f}",

@@ -51,6 +51,8 @@ def main() -> None:
     by_width = [figures(problem, points, factor * likeliest, hits, reference) for factor in FACTORS]
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     grid = figure.subplots(2, 4, sharey="col")
+    for axes, title in zip(grid[0], LABELS, strict=True):
+        axes.set_title(title, fontsize=10)
     for row, x, found, label in (
         (grid[0], GUIDES, by_number, "guides"),
         (grid[1], FACTORS, by_width, "bandwidth over the likeliest"),
@@ -62,8 +64,6 @@ def main() -> None:
             axes.set_xticks(x, [f"{v:g}" for v in x])
             axes.minorticks_off()
             axes.spines[["top", "right"]].set_visible(False)
-            if row is grid[0]:
-                axes.set_title(LABELS[k], fontsize=10)
     figure.savefig(IMAGE, dpi=130)
     print(f"written to {IMAGE.name}")
 

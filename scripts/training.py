@@ -1,23 +1,24 @@
 """What the training of every bundled model shares: Adam, a cosine decay of its rate, an average of the weights."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from leastwork.models.networks import Perceptron
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def averaged_network(
-    build: Callable[[], Perceptron],
-    loss: Callable[[Perceptron], Tensor],
+    build: Callable[[], Network],
+    loss: Callable[[Network], Tensor],
     iterations: int,
     rate: float,
     averaging: float,
     seed: int,
-) -> Perceptron:
+) -> Network:
     """The exponential moving average of the weights after ``iterations`` steps, frozen.
 
     Args:

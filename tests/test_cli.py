@@ -39,6 +39,13 @@ def path_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "path.yaml"
 
 
+@pytest.fixture
+def joint_file(file: Path, path_file: Path) -> Path:
+    """A joint run of the two."""
+    file.with_name("both.yaml").write_text("description: Both\nruns: {average: mine.yaml, rare: path.yaml}\n")
+    return file.with_name("both.yaml")
+
+
 def call(*arguments: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, list(arguments))
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -115,6 +122,47 @@ def test_a_path_run_prints_its_region_resumes_and_reports_again(path_file: Path)
     assert Path("p/report.html").read_bytes() == page
 
 
+def test_a_joint_run_prints_its_parts_goes_on_after_ctrl_c_and_reports_again(
+    joint_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments, **choices):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("leastwork.workflow.path_run.fit_path_run", interrupt)
+        code, _, err = call("run", str(joint_file))
+    assert (code, err) == (130, "interrupted: continue with --resume --out runs/both-seed0\n")
+    made = Path("runs/both-seed0/average/report.html").stat().st_mtime_ns
+    assert made > 0
+    code, out, err = call("run", str(joint_file), "--resume")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert (lines[0], lines[-1]) == ("average", "runs/both-seed0/report.html")
+    assert lines[lines.index("rare") + 1].startswith("success ")
+    assert [line.split("  ")[0] for line in lines].count("work") == 2
+    page = Path("runs/both-seed0/report.html")
+    before = page.read_bytes()
+    page.unlink()
+    assert call("report", "runs/both-seed0") == (0, "runs/both-seed0/report.html\n", "")
+    assert page.read_bytes() == before
+
+
+def test_settings_reach_the_parts_of_a_joint_run(joint_file: Path) -> None:
+    settings = ["--set", "seed=5", "--set", "average.method=reweight", "--set", "rare.sampling.n=48"]
+    assert call("run", str(joint_file), "--quiet", "--out", "o", *settings) == (0, "o/report.html\n", "")
+    parts = json.loads(Path("o/metrics.json").read_text())["parts"]
+    assert [part["seed"] for part in parts.values()] == [5, 5]
+    assert parts["average"]["certificate"] is None
+    assert parts["rare"]["certificate"]["samples"] == 48
+
+
+def test_compare_is_for_single_runs(joint_file: Path) -> None:
+    code, out, err = call("compare", str(joint_file))
+    assert (code, out) == (2, "")
+    assert err == "error: both is a joint run, and compare is for single runs with data: name one of its runs\n"
+    assert not Path("runs").exists()
+
+
 def test_compare_is_for_runs_with_data(path_file: Path) -> None:
     code, out, err = call("compare", str(path_file))
     assert (code, out) == (2, "")
@@ -125,7 +173,7 @@ def test_compare_is_for_runs_with_data(path_file: Path) -> None:
 def test_list_names_models_and_runs() -> None:
     code, out, _ = call("list")
     assert code == 0
-    for name in ("moons", "muller-brown"):
+    for name in ("chignolin", "moons", "muller-brown"):
         assert any(line.split()[:2] == ["run", name] for line in out.splitlines())
     assert any(line.split()[:2] == ["model", "prinz"] for line in out.splitlines())
     assert any(line.split()[:2] == ["run", "prinz"] for line in out.splitlines())

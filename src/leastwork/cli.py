@@ -17,7 +17,12 @@ __all__ = ["app", "main"]
 
 Source = Annotated[str, typer.Argument(metavar="NAME|FILE.yaml", help="A bundled run, or a run file.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: sampling.steps=200.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting: sampling.steps=200, or of a part of a joint run: transition.seed=1.",
+    ),
 ]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -53,11 +58,12 @@ def run_command(
     settings: Settings = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
 ) -> None:
-    """Guide a model by data or to structures, and report what it cost."""
+    """Guide a model by data, to structures or both, and report what it cost."""
     with _kindly() as where:
         from leastwork.progress import bar, no_progress
         from leastwork.workflow.config import load_config
-        from leastwork.workflow.run import default_folder, run
+        from leastwork.workflow.folders import default_folder
+        from leastwork.workflow.run import run
         from leastwork.workflow.summary import print_summary
 
         config = load_config(source, settings or [])
@@ -84,7 +90,7 @@ def compare_command(
         from leastwork.progress import bar, no_progress
         from leastwork.workflow.compare import cells, compare_run
         from leastwork.workflow.config import load_config
-        from leastwork.workflow.run import default_folder
+        from leastwork.workflow.folders import default_folder
         from leastwork.workflow.summary import print_comparison
 
         config = load_config(source, settings or [])
@@ -104,11 +110,12 @@ def list_command() -> None:
         from leastwork.models.bundled import bundled_models, load_model
         from leastwork.workflow.config import bundled_runs, load_config
 
+        width = max(map(len, [*bundled_models(), *bundled_runs()]))
         for name in bundled_models():
             model = load_model(name)
-            typer.echo(f"model  {name:<12}  {type(model).__name__}, event shape {model.event_shape}")
+            typer.echo(f"model  {name:<{width}}  {type(model).__name__}, event shape {model.event_shape}")
         for name in bundled_runs():
-            typer.echo(f"run    {name:<12}  {load_config(name).description}")
+            typer.echo(f"run    {name:<{width}}  {load_config(name).description}")
 
 
 @app.command("report")

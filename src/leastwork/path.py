@@ -25,17 +25,18 @@ from leastwork.geometry.state import State, batch_size, smap, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.check import check_guides
 from leastwork.guidance.kernel_density import KernelDensity, kernel_density
-from leastwork.guidance.kernels import EuclideanKernel, Kernel
+from leastwork.guidance.kernels import AlignedKernel, EuclideanKernel, Kernel
 from leastwork.guidance.region import Region
 from leastwork.guide import Fit
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.symmetry import has_no_orientation
 from leastwork.process import Model
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
 from leastwork.sampling import LAW, make_sampler, moved, sample
 from leastwork.work import Certificate, certify
 
-__all__ = ["PathMethod", "PathRun", "Towards", "guide_path"]
+__all__ = ["PathMethod", "PathRun", "Towards", "guide_path", "usual_kernel"]
 
 PathMethod: TypeAlias = Literal["least-work", "transported", "loss"]
 Membership: TypeAlias = Callable[[State], Tensor]
@@ -199,7 +200,8 @@ def guide_path(
             of the guides' log-kernel at the denoised estimate. The last two are fitted to (1 − success) + γ·work.
         region: A, membership of samples in data units, (B, *event) -> bool (B,); by default where the guides' kernel
             density is at least the fifth percentile of what each of them has under the others.
-        kernel: distance between structures; by default Euclidean.
+        kernel: distance between structures; by default Euclidean, after rigid-body alignment where the model has no
+            orientation.
         bandwidth: of the kernel, in its unit; by default the one under which the guides are likeliest.
         success: for "least-work", the share of the target in A, below one; the other methods are judged by the share
             that they reach.
@@ -236,7 +238,7 @@ def guide_path(
         )
     guided = moved(model, choices.get("device"), choices.get("dtype"))
     assert isinstance(guided, DiffusionModel)
-    guides = kernel_density(points, kernel, bandwidth)
+    guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
     own = sample(guided, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
     check_guides(points, own.x)
     inside = Region(guides) if region is None else region
@@ -277,6 +279,11 @@ def guide_path(
         time.perf_counter() - begin,
         progress,
     )
+
+
+def usual_kernel(model: DiffusionModel) -> Kernel:
+    """The distance between a model's structures: after rigid-body alignment where it has no orientation."""
+    return AlignedKernel() if has_no_orientation(model) else EuclideanKernel()
 
 
 def _own_target(inside: Tensor, log_weight: Tensor) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeAlias
 
-__all__ = ["Progress", "bar", "no_progress"]
+__all__ = ["Progress", "bar", "labelled", "no_progress"]
 
 Tick: TypeAlias = Callable[..., None]
 Progress: TypeAlias = Callable[[str, int], AbstractContextManager[Tick]]
@@ -46,3 +46,12 @@ def bar(label: str, total: int) -> Iterator[Tick]:
             bars.advance(task, count)
 
         yield tick
+
+
+def labelled(progress: Progress, name: str) -> Progress:
+    """The same, with a name before every label.
+
+    >>> with labelled(no_progress, "transition")("sampling", 10) as tick:
+    ...     tick()
+    """
+    return lambda label, total: progress(f"{name}: {label}", total)

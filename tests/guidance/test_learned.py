@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.diffusion import DiffusionModel
@@ -11,16 +12,21 @@ from leastwork.schedules import VPSchedule
 from leastwork.systems.mixtures import two_states
 
 
-def trained(dimension: int, seed: int = 0, focus: bool = False) -> ValueNetwork:
+def trained(dimension: int, seed: int = 0, focus: bool = False, invariant: bool = False) -> ValueNetwork:
     """A network whose head is not zero, in float64."""
-    network = ValueNetwork(dimension, width=16, seed=seed, focus=focus).double()
+    network = ValueNetwork(dimension, width=16, seed=seed, focus=focus, invariant=invariant).double()
     random = torch.Generator().manual_seed(seed)
     for parameter in (*network.head.parameters(), *network.offset.parameters()):
         parameter.data = torch.randn(parameter.shape, generator=random, dtype=torch.float64)
     scale = torch.rand(dimension, generator=random, dtype=torch.float64)
+
+    def cloud(about: float, width: float) -> Tensor:
+        noise = torch.randn(2, 50, dimension, generator=random, dtype=torch.float64)
+        return noise[0, :1] + (about + width * scale) * noise[1]
+
     if focus:
-        network.focus_on(torch.randn(dimension, generator=random, dtype=torch.float64), 0.05 + 0.1 * scale)
-    return network.standardise(torch.randn(dimension, generator=random, dtype=torch.float64), 0.5 + scale)
+        network.focus_on(cloud(0.05, 0.1))
+    return network.standardise(cloud(0.5, 1.0))
 
 
 class Plain(torch.nn.Module):
@@ -34,12 +40,15 @@ class Plain(torch.nn.Module):
         return self.network(x, alpha, sigma)
 
 
-@pytest.mark.parametrize("focus", [False, True])
+VIEWS = ({}, {"focus": True}, {"invariant": True})
+
+
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("scalar", [True, False])
-def test_written_out_gradient_is_that_of_autograd(scalar: bool, focus: bool) -> None:
-    network = trained(3, focus=focus)
+def test_written_out_gradient_is_that_of_autograd(scalar: bool, view: dict[str, bool]) -> None:
+    network = trained(15, **view)
     random = torch.Generator().manual_seed(1)
-    x = torch.randn(5, 3, generator=random, dtype=torch.float64)
+    x = torch.randn(5, 15, generator=random, dtype=torch.float64)
     angle = torch.rand(() if scalar else (5,), generator=random, dtype=torch.float64)
     value, gradient = network.value_and_gradient(x, angle.cos(), angle.sin())
     other, expected = value_and_gradient(Plain(network), x, angle.cos(), angle.sin())
@@ -47,11 +56,11 @@ def test_written_out_gradient_is_that_of_autograd(scalar: bool, focus: bool) -> 
     torch.testing.assert_close(gradient, expected)
 
 
-@pytest.mark.parametrize("focus", [False, True])
-def test_head_response_is_the_derivative_of_the_guidance(focus: bool) -> None:
-    network = trained(3, focus=focus)
+@pytest.mark.parametrize("view", VIEWS)
+def test_head_response_is_the_derivative_of_the_guidance(view: dict[str, bool]) -> None:
+    network = trained(15, **view)
     random = torch.Generator().manual_seed(2)
-    x, u = torch.randn(2, 4, 3, generator=random, dtype=torch.float64)
+    x, u = torch.randn(2, 4, 15, generator=random, dtype=torch.float64)
     alpha, sigma = torch.tensor(0.8, dtype=torch.float64), torch.tensor(0.6, dtype=torch.float64)
     change = torch.randn(9, 16, generator=random, dtype=torch.float64)
     with torch.no_grad():

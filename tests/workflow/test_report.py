@@ -82,8 +82,8 @@ def test_names_are_shown_as_they_are(name: str, plane: Path, tmp_path: Path, tex
 @pytest.mark.parametrize(
     ("overrides", "present", "absent"),
     [
-        (["method=reweight"], "effective samples (reweighting)", "Table 2."),
-        (["sampling.process=ode"], "kinetic action", "Table 2."),
+        (["method=reweight"], "effective samples (reweighting)", "The certificate"),
+        (["sampling.process=ode"], "kinetic action", "The certificate"),
         (["data.0={name: x, upper: -0.2}"], "≤ −0.2", "Distance from the truth"),
         (["sampling.t_grid=[1.0, 0.5, 0.1, 0.01]"], "4 times given", "uniform"),
     ],

@@ -19,7 +19,8 @@ from leastwork.errors import ConfigError, InfeasibleError, LeastworkError
 from leastwork.models.networks import Perceptron
 from leastwork.storage import open_ensemble
 from leastwork.workflow.config import RunConfig, load_config
-from leastwork.workflow.run import default_folder, run
+from leastwork.workflow.folders import default_folder
+from leastwork.workflow.run import run
 
 TEXT = """\
 model: net
@@ -254,7 +255,7 @@ def test_an_unreachable_value_leaves_no_folder_in_the_way(file: Path, tmp_path: 
     ("override", "message"),
     [
         ("model=prins", "no model 'prins': did you mean 'prinz'"),
-        ("system=prinz", r"system prinz is a line, but model .* has events \(2,\)"),
+        ("system=prinz", r"system prinz has events \(1,\), but model .* \(2,\): drop it"),
         ("data.0.name=xx", "data: there is no observable 'xx': did you mean 'x'"),
         ("data.1.name=x", "data: two entries for 'x'"),
         ("data=[{name: x, value: 0, error: 0}]", "data: there is none for observable 'y'"),

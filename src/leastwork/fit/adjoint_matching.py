@@ -133,8 +133,7 @@ def match_adjoint(
                     f"paths or adjoints of batch {i + 1} are not finite: use more steps, or a smaller learning rate"
                 )
             if fresh and i == 0 and isinstance(network, ValueNetwork):
-                last = paths.x[-1]  # close to samples of the model: the noise is nearly gone
-                network.standardise(last.mean(dim=0), last.std(dim=0))
+                network.standardise(paths.x[-1])  # close to samples of the model: the noise is nearly gone
             losses = []
             for j in range(updates):
                 for group in optimiser.param_groups:

@@ -26,9 +26,10 @@ from torch import Tensor
 
 from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError
+from leastwork.fit.network import value_network
 from leastwork.fit.on_policy import Descent, descend, draw_response
 from leastwork.fit.value import Check, LearningError, fit_value
-from leastwork.geometry.state import State, event_numel
+from leastwork.geometry.state import State
 from leastwork.guidance.learned import LearnedGuidance, flatten
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.value_network import ValueNetwork
@@ -210,7 +211,7 @@ def learn_region(
     task = _Task(model, phi, region, success, seed, samples, paths, iterations, progress, choices)
     here = task.observe(own.x, torch.zeros(len(own)))
     spent = own.network_evaluations
-    network = _first_network(task, own.x, focus)
+    network = value_network(model, [phi, region], own.x, task.seed_of("network"), focus)
     strength, keep, reached = 0.0, 1.0, False
     history: list[RegionStage] = []
     for number in range(_MAX_STAGES):
@@ -258,17 +259,6 @@ def learn_region(
 
 
 _REMEDY = "give more guides, a wider region, or more samples"
-
-
-def _first_network(task: _Task, own: State, focus: State | None) -> ValueNetwork:
-    x0 = task.flat(own)
-    d, seed = event_numel(task.model.event_shape), task.seed_of("network")
-    network = ValueNetwork(d, seed=seed, focus=focus is not None).to(x0)
-    network.standardise(x0.mean(dim=0), x0.std(dim=0))
-    if focus is not None:
-        near = task.flat(focus).to(x0)
-        network.focus_on(near.mean(dim=0), near.std(dim=0))
-    return network
 
 
 def _learn(

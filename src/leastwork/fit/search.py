@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from leastwork.errors import LeastworkError
+from leastwork.extras import needs
 from leastwork.fit.scheduled import DECAYS, STRENGTHS, Search
 
 __all__ = ["gaussian_process_search"]
@@ -15,16 +17,13 @@ def gaussian_process_search(calls: int = 256, seed: int = 0) -> Search:
     Raises:
         LeastworkError: optuna is not installed.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise LeastworkError("the Gaussian-process search needs optuna: pip install 'leastwork[search]'") from error
+    optuna = needs("optuna", "search")
 
     def search(value: Callable[[float, float], float]) -> tuple[float, float]:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(sampler=optuna.samplers.GPSampler(seed=seed % 2**32))
 
-        def objective(trial: "optuna.Trial") -> float:
+        def objective(trial: Any) -> float:
             strength = trial.suggest_float("strength", *STRENGTHS, log=True)
             found = value(math.log(strength), trial.suggest_float("decay", *DECAYS))
             if math.isinf(found):

@@ -18,6 +18,7 @@ from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.experiment import Experiment
 from leastwork.fit.approach import Aim, Drawn, agrees, aim, far, part_way, pooled, solve
+from leastwork.fit.network import value_network
 from leastwork.fit.on_policy import Polish, draw_response, polish
 from leastwork.fit.value import Check, LearningError, fit_value
 from leastwork.geometry.state import State, cat, event_numel
@@ -216,13 +217,9 @@ def _own_samples(task: _Task, own: Ensemble | None) -> Drawn:
 def _first_network(task: _Task, here: Drawn, maxent: MaxEnt) -> ValueNetwork:
     """A network that knows the data's scale, and along which direction the tilt moves their mean."""
     x0 = task.flat(here.x)
-    network = ValueNetwork(x0.shape[1], seed=task.seed_of("network")).to(x0)
-    network.standardise(x0.mean(dim=0), x0.std(dim=0))
+    network = value_network(task.model, [task.data.observable], here.x, task.seed_of("network"))
     w = len(x0) * torch.softmax(maxent.log_tilt_of(here.observed), dim=0)
-    direction = ((w - 1).to(x0) @ ((x0 - network.mean) / network.std)) / len(x0)
-    if float(direction.norm()) > 0:
-        network.look_along(direction, generator(task.seed, "direction"))
-    return network
+    return network.look_along(x0, w - 1, generator(task.seed, "direction"))
 
 
 def _stage(

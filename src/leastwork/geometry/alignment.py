@@ -20,7 +20,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Tile", "align", "aligned_squared_distances", "blocks", "centred"]
+__all__ = ["Tile", "align", "aligned_squared_distances", "blocks", "centred", "superposed"]
+
+_SUPERPOSED = 512  # pairs at a time
 
 _SAMPLES = 512  # at most, in a tile
 _PAIRS = {"cpu": 2**15}  # of a tile: 10 MiB in all; with fewer, the calls themselves take longer than the work
@@ -86,6 +88,25 @@ def align(x: Tensor, guides: Tensor, pairs: int | None = None) -> Iterator[tuple
     for samples in blocks(len(x), min(_SAMPLES, pairs)):
         block = x[samples]
         yield samples, (_tile(block, guides, some, space) for some in blocks(len(guides), pairs // len(block)))
+
+
+def superposed(x: Tensor, onto: Tensor) -> Tensor:
+    """Structures turned by proper rotations onto one of them, about their centroids, float64 (n, A, 3).
+
+    Args:
+        x: (n, A, 3).
+        onto: (A, 3).
+
+    >>> y = torch.eye(3)[:, [1, 2, 0]]
+    >>> torch.allclose(superposed(y[None] + 5, torch.eye(3)), centred(torch.eye(3)[None]), atol=1e-6)
+    True
+    """
+    own = centred(x.detach().cpu())
+    turned = torch.empty_like(own)
+    for some, tiles in align(own, centred(onto[None].detach().cpu()), _SUPERPOSED):
+        for tile in tiles:
+            turned[some] = torch.einsum("gsn,nas->nag", tile.rotations[:, 0], own[some])
+    return turned
 
 
 def aligned_squared_distances(x: Tensor, guides: Tensor, pairs: int | None = None) -> Tensor:

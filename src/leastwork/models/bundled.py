@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.equivariant import EquivariantPerceptron
 from leastwork.models.networks import Perceptron
 from leastwork.models.velocity import StandardNormal, VelocityModel
 from leastwork.schedules import describe_schedule, schedule_from
@@ -22,7 +23,10 @@ from leastwork.schedules import describe_schedule, schedule_from
 __all__ = ["bundled_models", "load_model", "save_model"]
 
 _FOLDER = Path(__file__).parent / "bundled_weights"
-_NETWORKS: dict[str, Callable[..., nn.Module]] = {"Perceptron": Perceptron}
+_NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "Perceptron": Perceptron,
+    "EquivariantPerceptron": EquivariantPerceptron,
+}
 
 
 def bundled_models() -> list[str]:

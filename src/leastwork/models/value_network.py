@@ -1,13 +1,12 @@
 """A value network V(x, t) and its gradient in x, side by side in one pass.
 
-    V = ρ (v(τ)·z_L + b·τ)    z_l = z_{l−1} + φ(W_l z_{l−1} + b_l + U_l τ),  z_1 = φ(W_1 x̂ + b_1 + U_1 τ)    φ = SiLU
+    V = ρ (v(τ)·z_L + b·τ)    z_l = z_{l−1} + φ(W_l z_{l−1} + b_l + U_l τ),  z_1 = φ(W_1 q + b_1 + U_1 τ)    φ = SiLU
 
-    x̂ = (x − α m)/√(α²s² + σ²)        ρ = α s̄/√(α²s̄² + σ²)
+    ρ = α s̄/√(α²s̄² + σ²)
 
-m and s are mean and standard deviation of the data, coordinate by coordinate, s̄ the root mean square of s; τ are
-smooth steps in the log-SNR. The factor ρ, the correlation of x_t and x_0, makes V vanish with the signal, as it must.
-A network with a focus, a small part of space that matters, sees tanh(x̂′/2) beside x̂, where x̂′ has mean and standard
-deviation of that part: at the scale of the data it would be a blur.
+q is what the network's view shows of x_t, coordinates or invariants at one scale (:mod:`leastwork.models.views`); s̄² is
+the mean square of the data about their mean, and τ are smooth steps in the log-SNR. The factor ρ, the correlation of
+x_t and x_0, makes V vanish with the signal, as it must.
 The gradient is written out, so that training differentiates it once more by one ordinary backward pass. Time enters
 as α and σ, so that the network outlives its schedule.
 """
@@ -17,13 +16,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, silu
+from torch.nn.functional import linear
 
 from leastwork.errors import LeastworkError
+from leastwork.geometry.invariants import Invariants
 from leastwork.models.networks import seeded_linear, usual_width
+from leastwork.models.views import Coordinates
 
 __all__ = ["ValueNetwork", "ValueWithGradient", "value_and_gradient"]
 
+_OF_INVARIANTS = 128  # units of a hidden layer that sees invariants
 _STEPS = torch.linspace(-9.0, 12.0, 8)  # log-SNR at the middle of each smooth step
 
 
@@ -57,39 +59,50 @@ class ValueNetwork(nn.Module):
 
     Args:
         dimension: coordinates d of a state.
-        width: units of each hidden layer; by default 64, more above 8 and above 64 dimensions.
+        width: units of each hidden layer; by default 64, more above 8 and above 64 dimensions, 128 for invariants.
         depth: hidden layers.
         seed: of the first weights; the global generator is not touched.
         focus: whether it also looks at a part of space, set by :meth:`focus_on`.
+        invariant: whether states are d/3 points in space, seen by what rotations and shifts leave alone.
+
+    Raises:
+        LeastworkError: a size below one, or a focus on invariants, which are on one scale everywhere.
 
     >>> network = ValueNetwork(2)
     >>> network(torch.randn(3, 2), torch.tensor(0.8), torch.tensor(0.6))  # the head starts at zero
     tensor([0., 0., 0.], grad_fn=<...>)
     """
 
-    mean: Tensor
-    std: Tensor
-    focus_mean: Tensor
-    focus_std: Tensor
+    power: Tensor
     steps: Tensor
 
     def __init__(
-        self, dimension: int, width: int | None = None, depth: int = 3, seed: int = 0, focus: bool = False
+        self,
+        dimension: int,
+        width: int | None = None,
+        depth: int = 3,
+        seed: int = 0,
+        focus: bool = False,
+        invariant: bool = False,
     ) -> None:
         super().__init__()
-        width = usual_width(dimension) if width is None else width
+        width = (_OF_INVARIANTS if invariant else usual_width(dimension)) if width is None else width
         if min(dimension, width, depth) < 1:
             raise LeastworkError(f"ValueNetwork({dimension}, {width}, {depth}): every size must be at least 1")
-        self.config: dict[str, Any] = {"dimension": dimension, "width": width, "depth": depth, "focus": focus}
-        self.focus = focus
+        if invariant and (focus or dimension % 3):
+            raise LeastworkError("an invariant network is of points in space, 3 coordinates each, and has no focus")
+        self.config: dict[str, Any] = {
+            "dimension": dimension,
+            "width": width,
+            "depth": depth,
+            "focus": focus,
+            "invariant": invariant,
+        }
+        self.view = Invariants(dimension // 3) if invariant else Coordinates(dimension, focus)
         generator = torch.Generator().manual_seed(seed)
-        self.register_buffer("mean", torch.zeros(dimension))
-        self.register_buffer("std", torch.ones(dimension))
-        if focus:
-            self.register_buffer("focus_mean", torch.zeros(dimension))
-            self.register_buffer("focus_std", torch.ones(dimension))
+        self.register_buffer("power", torch.ones(()))
         self.register_buffer("steps", _STEPS.clone(), persistent=False)
-        self.first = seeded_linear(generator, (1 + focus) * dimension, width)
+        self.first = seeded_linear(generator, self.view.count, width)
         self.hidden = nn.ModuleList(seeded_linear(generator, width, width) for _ in range(depth - 1))
         self.time = seeded_linear(generator, len(_STEPS), depth * width, bias=False)
         self.head = seeded_linear(generator, len(_STEPS), width)  # v(τ)
@@ -98,24 +111,34 @@ class ValueNetwork(nn.Module):
             nn.init.zeros_(parameter)
 
     @torch.no_grad()
-    def standardise(self, mean: Tensor, std: Tensor) -> "ValueNetwork":
-        """Set m and s, (d,) each, from data in network units; a coordinate that never moves keeps scale 1."""
-        self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 1e-6 * std.max(), std, 1.0))
+    def standardise(self, x0: Tensor) -> "ValueNetwork":
+        """Take the scale of the view, and s̄, from data in network units, (n, d)."""
+        self.view.standardise(x0)
+        variance = x0.var(dim=0).mean()
+        self.power.copy_(variance if float(variance) > 0 else torch.ones(()))
+        return self
+
+    def focus_on(self, points: Tensor) -> "ValueNetwork":
+        """Take the scale of the part of space that matters from points of it, network units, (M, d)."""
+        assert isinstance(self.view, Coordinates)
+        self.view.focus_on(points)
         return self
 
     @torch.no_grad()
-    def focus_on(self, mean: Tensor, std: Tensor) -> "ValueNetwork":
-        """Set mean and standard deviation of the part of space that matters, (d,) each, in network units."""
-        self.focus_mean.copy_(mean)
-        self.focus_std.copy_(torch.where(std > 1e-6 * std.max(), std, 1.0))
-        return self
+    def look_along(self, x0: Tensor, tilt: Tensor, generator: torch.Generator) -> "ValueNetwork":
+        """Let every unit of the first layer see the direction in which a tilt moves the inputs, others half as well.
 
-    @torch.no_grad()
-    def look_along(self, direction: Tensor, generator: torch.Generator) -> "ValueNetwork":
-        """Let every unit of the first layer see one direction (d,) of standardised space, others half as well."""
-        strength = 2 * torch.randn(len(self.first.weight), 1, generator=generator).to(self.first.weight)
-        self.first.weight.mul_(0.5).add_(strength * (direction / direction.norm()).to(strength))
+        Args:
+            x0: data in network units, (n, d).
+            tilt: e^r/Z − 1 of each, (n,).
+            generator: of how strongly each unit sees it.
+        """
+        one = x0.new_ones(1, 1)
+        seen = [self.view(part, one, 0 * one).values for part in x0.split(8192)]
+        direction = tilt.to(x0) @ torch.cat(seen) / len(x0)
+        if float(direction.norm()) > 0:
+            strength = 2 * torch.randn(len(self.first.weight), 1, generator=generator).to(self.first.weight)
+            self.first.weight.mul_(0.5).add_(strength * (direction / direction.norm()).to(strength))
         return self
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -124,15 +147,15 @@ class ValueNetwork(nn.Module):
 
     def head_response(self, x: Tensor, alpha: Tensor, sigma: Tensor, direction: Tensor) -> Tensor:
         """∂(u·∇V)/∂v for directions u: (B, d) -> (B, width), the derivative of ρ z_L along u."""
-        _, rho, stretch, _, slopes = self._hidden(x, alpha, sigma)
-        tangent = slopes[0] * linear(direction.repeat(1, 1 + self.focus) * stretch, self.first.weight)
+        _, rho, seen, _, slopes = self._hidden(x, alpha, sigma)
+        tangent = slopes[0] * linear(self.view.push(seen, direction), self.first.weight)
         for layer, slope in zip(self.hidden, slopes[1:], strict=True):
             tangent = tangent + slope * (layer(tangent) - layer.bias)
         return rho * tangent
 
     def head_times(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """(τ, 1), (T, 9): v(τ) is linear in it."""
-        tau = self._tau(alpha.reshape(-1, 1).to(self.std), sigma.reshape(-1, 1).to(self.std))
+        tau = self._tau(alpha.reshape(-1, 1).to(self.power), sigma.reshape(-1, 1).to(self.power))
         return torch.cat([tau, torch.ones_like(tau[:, :1])], dim=1)
 
     def with_head(self, change: Tensor) -> "ValueNetwork":
@@ -145,42 +168,36 @@ class ValueNetwork(nn.Module):
 
     def value_and_gradient(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """V (B,) and ∇ₓV (B, d)."""
-        features, rho, stretch, tau, slopes = self._hidden(x, alpha, sigma)
+        features, rho, seen, tau, slopes = self._hidden(x, alpha, sigma)
         v = self.head(tau)
         value = (features * v).sum(dim=1) + (rho * self.offset(tau)).squeeze(1)
         g = rho * v
         for layer, slope in zip(reversed(self.hidden), reversed(slopes[1:]), strict=True):
             g = g + (g * slope) @ layer.weight
-        pull = ((g * slopes[0]) @ self.first.weight) * stretch
-        return value, pull.unflatten(1, (1 + self.focus, -1)).sum(dim=1) if self.focus else pull
+        return value, self.view.pull(seen, (g * slopes[0]) @ self.first.weight)
 
-    def _hidden(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Tensor]]:
-        """ρ z_L, ρ, derivatives of the inputs to x, τ and the slopes φ′ of all layers."""
+    def _hidden(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Any, Tensor, list[Tensor]]:
+        """ρ z_L, ρ, what the view saw, τ and the slopes φ′ of all layers."""
         alpha, sigma = alpha.reshape(-1, 1).to(x), sigma.reshape(-1, 1).to(x)
-        stretch = (alpha.square() * self.std.square() + sigma.square()).rsqrt()
-        inputs = (x - alpha * self.mean) * stretch
-        if self.focus:
-            finer = 0.5 * (alpha.square() * self.focus_std.square() + sigma.square()).rsqrt()
-            near = torch.tanh((x - alpha * self.focus_mean) * finer)
-            inputs = torch.cat([inputs, near], dim=1)
-            stretch = torch.cat([stretch.expand_as(near), finer * (1 - near.square())], dim=1)
-        mean_square = self.std.square().mean()
-        rho = alpha * mean_square.sqrt() / (alpha.square() * mean_square + sigma.square()).sqrt()
+        seen = self.view(x, alpha, sigma)
+        rho = alpha * self.power.sqrt() / (alpha.square() * self.power + sigma.square()).sqrt()
         tau = self._tau(alpha, sigma)
         biases = self.time(tau).chunk(len(self.hidden) + 1, dim=1)
-        a = linear(inputs, self.first.weight, self.first.bias) + biases[0]
-        z, slopes = silu(a), [_silu_slope(a)]
+        z, slope = _silu(linear(seen.values, self.first.weight, self.first.bias) + biases[0])
+        slopes = [slope]
         for layer, bias in zip(self.hidden, biases[1:], strict=True):
-            a = layer(z) + bias
-            z = z + silu(a)
-            slopes.append(_silu_slope(a))
-        return rho * z, rho, stretch, tau, slopes
+            more, slope = _silu(layer(z) + bias)
+            z = z + more
+            slopes.append(slope)
+        return rho * z, rho, seen, tau, slopes
 
     def _tau(self, alpha: Tensor, sigma: Tensor) -> Tensor:
-        log_snr = 2 * (alpha * self.std.square().mean().sqrt() / sigma).clamp(1e-9, 1e9).log()
+        log_snr = 2 * (alpha * self.power.sqrt() / sigma).clamp(1e-9, 1e9).log()
         return torch.sigmoid((log_snr - self.steps) / 1.5)
 
 
-def _silu_slope(a: Tensor) -> Tensor:
+def _silu(a: Tensor) -> tuple[Tensor, Tensor]:
+    """φ(a) = a s and φ′(a) = s + φ(1 − s), of one sigmoid s."""
     s = torch.sigmoid(a)
-    return s * (1 + a * (1 - s))
+    z = a * s
+    return z, s + z * (1 - s)

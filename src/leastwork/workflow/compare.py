@@ -18,23 +18,22 @@ from leastwork.progress import Progress, no_progress
 from leastwork.storage import write_text
 from leastwork.systems.prinz import kl_histogram
 from leastwork.workflow.comparison_figure import draw_comparison
-from leastwork.workflow.config import AnyRun
+from leastwork.workflow.config import JointConfig, Run
 from leastwork.workflow.fitted import as_numbers
+from leastwork.workflow.folders import open_folder
 from leastwork.workflow.inputs import build_inputs
 from leastwork.workflow.metrics import versions, with_stderr
 from leastwork.workflow.numerals import count, fraction, plain, plus_minus
 from leastwork.workflow.path_config import PathConfig
 from leastwork.workflow.quality import BINS, truth
-from leastwork.workflow.run import choose_threads, open_folder
+from leastwork.workflow.run import choose_threads
 
 __all__ = ["cells", "compare_run", "described", "markdown"]
 
 _BLOCK = 1024  # samples are drawn in whole blocks of so many
 
 
-def compare_run(
-    config: AnyRun, out: Path, resume: bool = False, progress: Progress = no_progress
-) -> list[dict[str, Any]]:
+def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress = no_progress) -> list[dict[str, Any]]:
     """Compare all methods on the data of one run; each row is written as soon as it is there.
 
     Args:
@@ -47,9 +46,13 @@ def compare_run(
         the rows, plain values, as they stand in comparison.json.
 
     Raises:
-        ConfigError: settings or a folder that cannot be used, or a run of Path Guidance.
+        ConfigError: settings or a folder that cannot be used, a run of Path Guidance or a joint run.
         LeastworkError: every method refuses the data; says why the last does.
     """
+    if isinstance(config, JointConfig):
+        raise ConfigError(
+            f"{config.name} is a joint run, and compare is for single runs with data: name one of its runs"
+        )
     if isinstance(config, PathConfig):
         raise ConfigError(f"{config.name} is guided to structures, and compare is for runs with data: use run")
     inputs = build_inputs(config)

@@ -1,59 +1,36 @@
 """A run file: YAML that says which model is guided by which data, or to which structures, and how.
 
 A run is read by :func:`load_config`, which checks every key, makes paths absolute and applies ``--set`` overrides.
-What guides it tells its kind: ``observables`` and ``data``, or ``guides``.
+What guides it tells its kind: ``observables`` and ``data``, or ``guides``. A joint run names other ``runs``, its parts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 import yaml
-from pydantic import Discriminator, Field, FiniteFloat, Tag, ValidationError
+from pydantic import (
+    Discriminator,
+    Field,
+    FiniteFloat,
+    Tag,
+    ValidationError,
+)
 
 from leastwork.errors import ConfigError
 from leastwork.guide import Method
-from leastwork.workflow.complaints import nearest, sentences
+from leastwork.workflow.complaints import sentences
+from leastwork.workflow.joint_config import JointFile
+from leastwork.workflow.observable_config import ObservableConfig
 from leastwork.workflow.path_config import PathConfig
-from leastwork.workflow.settings import AnyConfig, CertificateSamples, SamplingConfig, Seed, Strict
+from leastwork.workflow.run_file import bundled_runs, find, first_key, override, read
+from leastwork.workflow.settings import AnyConfig, CertificateSamples, Named, SamplingConfig, Seed, Strict
 
-__all__ = ["AnyRun", "RunConfig", "bundled_runs", "dump_config", "load_config"]
+__all__ = ["AnyRun", "JointConfig", "Run", "RunConfig", "bundled_runs", "dump_config", "load_config"]
 
-_RUNS = Path(__file__).parent / "runs"
 _Config = TypeVar("_Config", bound=AnyConfig)
-
-
-class ComponentConfig(Strict):
-    """One coordinate of the flattened event."""
-
-    kind: Literal["component"]
-    index: int = Field(default=0, description="the number of a coordinate, counted from 0")
-    name: str | None = Field(default=None, description="a name for the observable")
-    unit: str = Field(default="", description="a unit, as text")
-
-
-class IntervalConfig(Strict):
-    """A smooth indicator of an interval of one coordinate; its mean is a population."""
-
-    kind: Literal["smooth_interval"]
-    lower: FiniteFloat | None = Field(default=None, description="the left edge in data units, or left out for no edge")
-    upper: FiniteFloat | None = Field(default=None, description="the right edge in data units, or left out for no edge")
-    width: FiniteFloat = Field(gt=0, description="the width of an edge in data units, above 0")
-    index: int = Field(default=0, description="the number of a coordinate, counted from 0")
-    name: str | None = Field(default=None, description="a name for the observable")
-
-
-class PythonConfig(Strict):
-    """A function of your own: state (B, *event) in data units -> (B,) or (B, K)."""
-
-    kind: Literal["python"]
-    file: Path = Field(description="a Python file, its path relative to the run file")
-    function: str = Field(description="the name of a function in the file")
-    names: tuple[str, ...] | None = Field(default=None, description="a list of names, one per column of the function")
-    unit: str | tuple[str, ...] = Field(default="", description="a unit, or a list with one per column")
-
-
-ObservableConfig = Annotated[ComponentConfig | IntervalConfig | PythonConfig, Discriminator("kind")]
+_File = TypeVar("_File", bound=Named)
 
 
 class DatumConfig(Strict):
@@ -103,7 +80,9 @@ class FitConfig(Strict):
 class RunConfig(AnyConfig):
     """One run of Observable Guidance."""
 
-    system: Literal["prinz"] | None = Field(default=None, description="a bundled system whose truth is known")
+    system: Literal["prinz", "chignolin"] | None = Field(
+        default=None, description="a bundled system whose truth is known"
+    )
     observables: tuple[ObservableConfig, ...] = Field(min_length=1, description="a list of at least one observable")
     data: DataConfig = Field(description="a list of data, or csv: FILE")
     method: Method = Field(default="least-work", description="a method")
@@ -113,10 +92,7 @@ class RunConfig(AnyConfig):
     certificate_samples: CertificateSamples = None
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        observables = tuple(
-            item.model_copy(update={"file": place(item.file)}) if isinstance(item, PythonConfig) else item
-            for item in self.observables
-        )
+        observables = tuple(item.with_files(place) for item in self.observables)
         data = self.data
         if isinstance(data, CsvConfig):
             data = data.model_copy(update={"csv": place(data.csv)})
@@ -126,21 +102,30 @@ class RunConfig(AnyConfig):
 AnyRun: TypeAlias = RunConfig | PathConfig
 
 
-def bundled_runs() -> list[str]:
-    """Names of the runs that come with the package.
+@dataclass(frozen=True)
+class JointConfig:
+    """Runs that are carried out one after another and reported on one page.
 
-    >>> "prinz" in bundled_runs()
-    True
+    Args:
+        name, description: of the whole.
+        runs: its parts by their names, which are those of their folders, too.
     """
-    return sorted(file.stem for file in _RUNS.glob("*.yaml"))
+
+    name: str
+    description: str
+    runs: Mapping[str, AnyRun]
 
 
-def load_config(source: str | Path, overrides: Sequence[str] = ()) -> AnyRun:
+Run: TypeAlias = AnyRun | JointConfig
+
+
+def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Run:
     """Read and check a run.
 
     Args:
         source: a bundled run's name, or a YAML file.
         overrides: ``key=value``, dotted for inner keys and list entries ("sampling.steps=200", "data.0.value=0.3").
+            Those of a joint run go to all of its parts, or to one after its name ("transition.sampling.steps=200").
 
     Raises:
         ConfigError: one sentence for each thing that is wrong.
@@ -150,50 +135,57 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> AnyRun:
     >>> type(load_config("moons")).__name__
     'PathConfig'
     """
-    path = _find(str(source))
-    tree = _read(path)
-    tree.setdefault("name", path.stem)
-    for override in overrides:
-        _override(tree, override)
-    schema = _schema(tree, path.name)
+    path = find(str(source))
+    tree = read(path)
+    return _joint(tree, path, overrides) if "runs" in tree else _single(tree, path, overrides)
+
+
+def dump_config(config: Run) -> str:
+    """The resolved run as YAML, which :func:`load_config` reads back; parts are in folders of their own beside it."""
+    if isinstance(config, JointConfig):
+        parts = {part: f"{part}/config.yaml" for part in config.runs}
+        config_file: Named = JointFile(name=config.name, description=config.description, runs=parts)
+    else:
+        config_file = config
+    return yaml.safe_dump(config_file.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+def _joint(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> JointConfig:
+    for setting in overrides:
+        if first_key(setting) in JointFile.model_fields:
+            override(tree, setting)
+    file = _checked(JointFile, tree, path)
+    known = dict.fromkeys([*RunConfig.model_fields, *PathConfig.model_fields])
+    settings = file.settings_of_parts(overrides, known)
+    return JointConfig(
+        file.name, file.description, {part: _part(part, file, path.parent, settings[part]) for part in file.runs}
+    )
+
+
+def _part(part: str, file: JointFile, folder: Path, overrides: Sequence[str]) -> AnyRun:
+    """A part of a joint run; what is wrong is told with its name."""
     try:
-        config = schema.model_validate(tree)
+        path = find(file.runs[part], folder)
+        tree = read(path)
+        if "runs" in tree:
+            raise ConfigError(f"{path.name} is a joint run itself: name the runs that it is made of")
+        return _single(tree, path, overrides)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"part {part!r}: {line}" for line in str(error).splitlines())) from None
+
+
+def _single(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> AnyRun:
+    for setting in overrides:
+        override(tree, setting)
+    return _anchored(_checked(_schema(tree, path.name), tree, path), path.resolve().parent)
+
+
+def _checked(schema: type[_File], tree: dict[str, Any], path: Path) -> _File:
+    try:
+        return schema.model_validate({"name": path.stem, **tree})
     except ValidationError as error:
         complaints = sentences(error, schema)
         raise ConfigError("\n".join(f"{path.name}: {complaint}" for complaint in complaints)) from None
-    return _anchored(config, path.resolve().parent)
-
-
-def dump_config(config: AnyConfig) -> str:
-    """The resolved run as YAML, which :func:`load_config` reads back."""
-    return yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
-
-
-def _find(source: str) -> Path:
-    if Path(source).is_file():
-        return Path(source)
-    bundled = _RUNS / f"{source}.yaml"
-    if source in bundled_runs():
-        return bundled
-    if Path(source).suffix in (".yaml", ".yml"):
-        raise ConfigError(f"{source}: there is no such file: give a run file or one of {', '.join(bundled_runs())}")
-    raise ConfigError(f"no run {source!r}{nearest(source, bundled_runs())}; or give a YAML file")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not text in UTF-8: give a YAML file") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise ConfigError(f"{where} is not YAML ({error.problem}): check indentation, colons and quotes") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML ({error}): give a text file of keys and values") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path} holds no keys and values: write at least model, and observables and data, or guides")
-    return {str(key): value for key, value in tree.items()}
 
 
 def _schema(tree: dict[str, Any], name: str) -> type[RunConfig] | type[PathConfig]:
@@ -206,33 +198,6 @@ def _schema(tree: dict[str, Any], name: str) -> type[RunConfig] | type[PathConfi
     if by_data:
         raise ConfigError(f"{name}: both {by_data[0]!r} and 'guides': a run has data or structures, drop one of them")
     return PathConfig
-
-
-def _override(tree: dict[str, Any], override: str) -> None:
-    """Set one dotted key of a tree, in place."""
-    dotted, equals, text = override.partition("=")
-    if not equals or not dotted.strip():
-        raise ConfigError(f"--set {override}: write key=value, as in --set sampling.steps=200")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {override}: the value is not YAML, quote it") from None
-    at: Any = tree
-    *outer, last = dotted.strip().split(".")
-    for key in outer:
-        at = at.setdefault(key, {}) if isinstance(at, dict) else at[_entry(at, key, override)]
-    if isinstance(at, dict):
-        at[last] = value
-    else:
-        at[_entry(at, last, override)] = value
-
-
-def _entry(at: Any, key: str, override: str) -> int:
-    if not isinstance(at, list):
-        raise ConfigError(f"--set {override}: there is nothing inside of {at!r} to set, shorten the key")
-    if not key.isdecimal() or int(key) >= len(at):
-        raise ConfigError(f"--set {override}: {key!r} is no entry of this list, give a number from 0 to {len(at) - 1}")
-    return int(key)
 
 
 def _anchored(config: _Config, folder: Path) -> _Config:

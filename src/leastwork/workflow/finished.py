@@ -15,7 +15,7 @@ from leastwork.ensemble import Ensemble
 from leastwork.errors import ConfigError
 from leastwork.storage import open_ensemble
 from leastwork.workflow import figures
-from leastwork.workflow.config import AnyRun, load_config
+from leastwork.workflow.config import AnyRun, JointConfig, load_config
 from leastwork.workflow.numerals import count, fraction, plain
 
 __all__ = ["PLOTTED", "Finished", "read_finished", "save_plots"]
@@ -100,4 +100,7 @@ def read_finished(folder: Path) -> Finished:
     except (ValueError, KeyError, SafetensorError) as error:
         raise ConfigError(f"{folder} is damaged ({error}): delete metrics.json and resume the run") from error
     ensemble = open_ensemble(folder / "ensemble.zarr")
-    return Finished(folder, load_config(folder / "config.yaml"), metrics, ensemble, kind, schedule, plots)
+    config = load_config(folder / "config.yaml")
+    if isinstance(config, JointConfig):
+        raise ConfigError(f"{folder} is of a joint run beside the files of a single one: take one of its parts")
+    return Finished(folder, config, metrics, ensemble, kind, schedule, plots)

@@ -1,27 +1,49 @@
 """From a run file to what the library takes: model, observable, experiment, and choices of the sampling."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
-from leastwork.errors import ConfigError
+from leastwork.errors import ConfigError, LeastworkError
 from leastwork.experiment import Experiment
-from leastwork.geometry.state import shapes
+from leastwork.geometry.state import EventShape, shapes
 from leastwork.models.bundled import load_model
-from leastwork.observables import Observable, component, smooth_interval, stack
+from leastwork.observables import (
+    Observable,
+    component,
+    contacts,
+    cosines_and_sines,
+    distances,
+    end_to_end,
+    native_fraction,
+    radius_of_gyration,
+    rmsd,
+    smooth_interval,
+    stack,
+)
+from leastwork.observables.contacts import pairs_in_contact
 from leastwork.process import Model
+from leastwork.systems import chignolin
 from leastwork.workflow.complaints import nearest
-from leastwork.workflow.config import (
+from leastwork.workflow.config import CsvConfig, DatumConfig, RunConfig
+from leastwork.workflow.guide_points import read_structure
+from leastwork.workflow.observable_config import (
+    ChignolinConfig,
     ComponentConfig,
-    CsvConfig,
-    DatumConfig,
+    ContactsConfig,
+    DeviationConfig,
+    DistancesConfig,
+    EndToEndConfig,
+    GyrationConfig,
     IntervalConfig,
     ObservableConfig,
     PythonConfig,
-    RunConfig,
+    TorsionsConfig,
 )
 from leastwork.workflow.settings import AnyConfig, SamplingConfig
 from leastwork.workflow.user_code import load_function
@@ -29,6 +51,7 @@ from leastwork.workflow.user_code import load_function
 __all__ = ["Inputs", "build_inputs", "copy_inputs", "sampling_choices"]
 
 _Config = TypeVar("_Config", bound=AnyConfig)
+_CHIGNOLIN = {"folded": chignolin.folded, "Q": chignolin.native, "contacts": chignolin.contact_map}
 
 
 @dataclass(frozen=True)
@@ -47,10 +70,12 @@ def build_inputs(config: RunConfig) -> Inputs:
         ConfigError: a file, name or shape that cannot be used.
     """
     model = load_model(config.model)
-    observable = stack(*map(_observable, config.observables))
-    _probe(observable, model)
-    if config.system == "prinz" and model.event_shape != (1,):
-        raise ConfigError(f"system prinz is a line, but model {config.model!r} has events {model.event_shape}: drop it")
+    observable = stack(*(_measured(i, item, model) for i, item in enumerate(config.observables, 1)))
+    shape = (10, 3) if config.system == "chignolin" else (1,)
+    if config.system is not None and model.event_shape != shape:
+        raise ConfigError(
+            f"system {config.system} has events {shape}, but model {config.model!r} {model.event_shape}: drop it"
+        )
     return Inputs(model, _experiment(config, observable), sampling_choices(config.sampling))
 
 
@@ -84,7 +109,19 @@ def copy_inputs(config: _Config, folder: Path) -> _Config:
     return config.with_files(copy)
 
 
-def _observable(item: ObservableConfig) -> Observable:
+def _measured(number: int, item: ObservableConfig, model: Model) -> Observable:
+    """One entry, tried on the model's states; a complaint that names no place gets it here."""
+    try:
+        observable = _observable(item, model.event_shape)
+        _probe(observable, model)
+    except ConfigError:
+        raise
+    except LeastworkError as error:
+        raise ConfigError(f"entry {number} of 'observables': {error}") from error
+    return observable
+
+
+def _observable(item: ObservableConfig, event_shape: EventShape) -> Observable:
     match item:
         case ComponentConfig():
             return component(item.index, item.name, item.unit)
@@ -94,6 +131,45 @@ def _observable(item: ObservableConfig) -> Observable:
             return Observable(
                 load_function(item.file, item.function, "observables"), item.names or (item.function,), item.unit
             )
+        case ChignolinConfig():
+            return _CHIGNOLIN[item.quantity]()
+        case DistancesConfig():
+            return _named(distances(item.pairs, item.unit), item.names)
+        case EndToEndConfig():
+            return _named(end_to_end(item.unit), item.name)
+        case GyrationConfig():
+            return _named(radius_of_gyration(item.masses, item.unit), item.name)
+        case TorsionsConfig():
+            return _torsions(item)
+        case ContactsConfig():
+            return _contacts(item, read_structure(item.structure, event_shape))
+        case DeviationConfig():
+            return _named(rmsd(read_structure(item.structure, event_shape), item.unit), item.name)
+
+
+def _torsions(item: TorsionsConfig) -> Observable:
+    observable = cosines_and_sines(item.quadruples)
+    if item.names is None:
+        return observable
+    if 2 * len(item.names) != observable.count:
+        raise LeastworkError(f"{len(item.names)} names for {len(item.quadruples)} quadruples: give one for each")
+    return _named(observable, [f"{fn} {name}" for fn in ("cos", "sin") for name in item.names])
+
+
+def _contacts(item: ContactsConfig, structure: Tensor) -> Observable:
+    pairs, lengths = pairs_in_contact(structure, item.cutoff, item.apart)
+    if item.quantity == "Q":
+        return _named(native_fraction(pairs, lengths, item.steepness, item.reach), item.name)
+    if item.name is not None:
+        raise LeastworkError("contacts are named by their atoms: drop the name, or take quantity Q")
+    return contacts(pairs, lengths, item.steepness, item.reach)
+
+
+def _named(observable: Observable, names: str | Sequence[str] | None) -> Observable:
+    """The same under other names, where they are given."""
+    if names is None:
+        return observable
+    return replace(observable, names=(names,) if isinstance(names, str) else tuple(names))
 
 
 def _probe(observable: Observable, model: Model) -> None:

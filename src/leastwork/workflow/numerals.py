@@ -10,6 +10,8 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def plus_minus(value: float | None, stderr: float | None = None) -> str:
     """Value ± standard error.
 
+    >>> plus_minus(1.3, 1.2e-8)
+    '1.300000000 ± 0.000000012'
     >>> plus_minus(0.38321, 0.0014), plus_minus(-1234.5, 12), plus_minus(3.1e-7, 2e-8), plus_minus(None)
     ('0.3832 ± 0.0014', '−1234 ± 12', '(3.10 ± 0.20) × 10⁻⁷', '–')
     """
@@ -18,7 +20,7 @@ def plus_minus(value: float | None, stderr: float | None = None) -> str:
     if stderr is None or not stderr > 1e-9 * abs(value):  # exact, or the same for every sample
         return plain(value)
     decimals = 1 - int(f"{stderr:.1e}".split("e")[1])  # of the rounded error: 0.0009999 is 0.0010
-    if decimals > 6:
+    if decimals > 6 and max(abs(value), stderr) < 0.1:
         exponent = math.floor(math.log10(max(abs(value), stderr)))
         shifted = plus_minus(value / 10.0**exponent, stderr / 10.0**exponent)
         return f"({shifted}) × 10{str(exponent).translate(_SUPERSCRIPT)}"

@@ -14,7 +14,7 @@ from leastwork.workflow.figures import Samples
 from leastwork.workflow.finished import Finished
 from leastwork.workflow.fitted import Fitted, load_fitted
 from leastwork.workflow.numerals import count, plain
-from leastwork.workflow.prose import methods, outcome, warnings
+from leastwork.workflow.prose import kind_of, methods, outcome, warnings
 from leastwork.workflow.quality import truth
 
 __all__ = ["context"]
@@ -36,6 +36,7 @@ def context(run: Finished, config: RunConfig) -> dict[str, Any]:
     ledger = run.ensemble.ledger
     action = None if ledger.action is None else {"value": float(ledger.action.mean()), "stderr": _stderr(ledger.action)}
     return {
+        "kind": kind_of(config),
         "guided": guided,
         "has_units": any(row["unit"] for row in run.metrics["observables"]),
         "outcome": outcome(config, run.metrics),

@@ -9,24 +9,41 @@ from pydantic import Discriminator, Field, FiniteFloat, model_validator
 from leastwork.path import PathMethod
 from leastwork.workflow.settings import AnyConfig, CertificateSamples, SamplingConfig, Seed, Strict
 
-__all__ = ["BallConfig", "GuidesConfig", "MembershipConfig", "PathConfig", "RegionConfig", "SlabConfig"]
+__all__ = [
+    "BallConfig",
+    "GuidesConfig",
+    "MembershipConfig",
+    "PathConfig",
+    "RegionConfig",
+    "SlabConfig",
+    "TransitionConfig",
+]
 
 
 class GuidesConfig(Strict):
-    """Where the guides are: one file, of either form."""
+    """Where the guides are: one file, of any of the forms."""
 
     csv: Path | None = Field(default=None, description="a file of one flattened structure a row, data units")
     npy: Path | None = Field(default=None, description="a numpy file of shape (M, *event), data units")
+    structures: Path | None = Field(default=None, description="a file of structures, such as PDB, or XTC and topology")
+    topology: Path | None = Field(default=None, description="a file, such as PDB, that names the atoms of structures")
+
+    @property
+    def file(self) -> Path:
+        """Where the guides are, whatever the form."""
+        (file,) = (file for file in (self.csv, self.npy, self.structures) if file is not None)
+        return file
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.csv is None) == (self.npy is None):
+        given = [file for file in (self.csv, self.npy, self.structures) if file is not None]
+        if len(given) != 1 or (self.topology is not None and self.structures is None):
             raise ValueError
         return self
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        """The same with ``place(file)`` for the file."""
-        files = {"csv": self.csv, "npy": self.npy}
+        """The same with ``place(file)`` for each file."""
+        files = {"csv": self.csv, "npy": self.npy, "structures": self.structures, "topology": self.topology}
         return self.model_copy(update={key: place(file) for key, file in files.items() if file is not None})
 
 
@@ -57,7 +74,15 @@ class MembershipConfig(Strict):
     function: str = Field(description="the name of a function in the file")
 
 
-RegionConfig = Annotated[BallConfig | SlabConfig | MembershipConfig, Discriminator("kind")]
+class TransitionConfig(Strict):
+    """The transition states of chignolin's biased dynamics, by the committor that comes with it."""
+
+    kind: Literal["chignolin-transition"]
+    lower: FiniteFloat = Field(default=0.4, ge=0, lt=1, description="the least probability to fold first, 0 to 1")
+    upper: FiniteFloat = Field(default=0.6, gt=0, le=1, description="the largest probability to fold first, 0 to 1")
+
+
+RegionConfig = Annotated[BallConfig | SlabConfig | TransitionConfig | MembershipConfig, Discriminator("kind")]
 
 
 class PathFitConfig(Strict):
@@ -81,10 +106,13 @@ class PathSamplingConfig(SamplingConfig):
 class PathConfig(AnyConfig):
     """One run of Path Guidance."""
 
-    system: Literal["muller-brown", "moons"] | None = Field(
+    system: Literal["muller-brown", "moons", "chignolin"] | None = Field(
         default=None, description="a bundled system whose truth is known"
     )
-    guides: GuidesConfig = Field(description="csv: FILE with one structure a row, or npy: FILE of shape (M, *event)")
+    guides: GuidesConfig = Field(
+        description="csv: FILE with one structure a row, or npy: FILE of shape (M, *event), "
+        "or structures: FILE of Cα atoms, PDB or with topology: FILE"
+    )
     bandwidth: FiniteFloat | None = Field(
         default=None, gt=0, description="the width of the guides' kernel in data units, above 0, or left out"
     )

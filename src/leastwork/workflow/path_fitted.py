@@ -15,7 +15,7 @@ from leastwork.fit.region import RegionFit
 from leastwork.guidance.files import load_guidance, save_guidance
 from leastwork.guidance.kernel_density import kernel_density
 from leastwork.guidance.region import Region
-from leastwork.path import PathRun, guide_path
+from leastwork.path import PathRun, guide_path, usual_kernel
 from leastwork.progress import Progress
 from leastwork.storage import open_ensemble, save_ensemble, write_text
 from leastwork.workflow.path_config import PathConfig
@@ -111,7 +111,7 @@ def load_path_run(folder: Path, config: PathConfig, inputs: PathInputs) -> PathR
     fit = read_fit(folder)
     if fit is None:
         return None
-    guides = kernel_density(inputs.points, bandwidth=fit.bandwidth)
+    guides = kernel_density(inputs.points, usual_kernel(inputs.model), fit.bandwidth)
     return PathRun(
         inputs.model,
         guides,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.models.bundled import load_model
-from leastwork.process import Model
+from leastwork.models.diffusion import DiffusionModel
 from leastwork.sampling import placement
 from leastwork.workflow.guide_points import read_points
 from leastwork.workflow.inputs import sampling_choices
@@ -28,7 +28,7 @@ class PathInputs:
         choices: of the sampling.
     """
 
-    model: Model
+    model: DiffusionModel
     points: Tensor
     region: DefinedRegion | None
     choices: dict[str, Any]
@@ -41,9 +41,12 @@ def build_path_inputs(config: PathConfig) -> PathInputs:
         ConfigError: a file, name or shape that cannot be used.
     """
     model = load_model(config.model)
-    if config.system is not None and model.event_shape != (2,):
+    if not isinstance(model, DiffusionModel):
+        raise ConfigError(f"Path Guidance needs an SDE, and model {config.model!r} has none: use a diffusion model")
+    shape = (10, 3) if config.system == "chignolin" else (2,)
+    if config.system is not None and model.event_shape != shape:
         raise ConfigError(
-            f"system {config.system} is a plane, but model {config.model!r} has events {model.event_shape}: drop it"
+            f"system {config.system} has events {shape}, but model {config.model!r} {model.event_shape}: drop it"
         )
     points = read_points(config.guides, model.event_shape).to(placement(model)[1])
     region = None

@@ -7,13 +7,29 @@ from leastwork.workflow.numerals import count, fraction, plain, plus_minus
 from leastwork.workflow.path_config import PathConfig
 from leastwork.workflow.prose import LEAST_ESS, drawing
 
-__all__ = ["free_energy", "methods", "outcome", "warnings", "whose_region"]
+__all__ = ["asked", "free_energy", "kind_of", "methods", "outcome", "reached", "warnings", "whose_region"]
 
 Metrics = Mapping[str, Any]
 _SURE = 2.0  # standard errors by which a share is below another
 _SHORT = 0.05  # of the share that was asked for: steps have a finite size, and the border of a region costs a little
 _REMEDY = {"least-work": "give more guides, a larger fit.samples, or more sampling.steps"}
 _INSTEAD = "use method: least-work"
+
+
+def kind_of(config: PathConfig) -> str:
+    """What a run is, in three words."""
+    return f"{config.method.replace('-', ' ').capitalize()} path guidance"
+
+
+def asked(config: PathConfig) -> str:
+    """The share of the samples that was to be in the region."""
+    return f"{fraction(config.success)} of the samples in the region"
+
+
+def reached(metrics: Metrics) -> str:
+    """The share that is."""
+    quality = metrics["quality"]
+    return f"{fraction(**quality['success'])}, from {fraction(**quality['model_share'])}"
 
 
 def outcome(config: PathConfig, metrics: Metrics) -> str:

@@ -5,6 +5,7 @@ compared with is the model's own samples in A, where it has enough of them, and 
 that is known. Everything rests on the same guided samples, weights included.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,15 +16,17 @@ from leastwork.discrepancy import maximum_mean_discrepancy, wasserstein
 from leastwork.diversity import guides_apart, nearest_guide, novelty, relative_diversity, typical_distance
 from leastwork.ensemble import Ensemble
 from leastwork.estimate import Estimate
-from leastwork.geometry.state import State, take
+from leastwork.geometry.state import State, event_numel, shapes, take
 from leastwork.guidance.kernel_density import KernelDensity
+from leastwork.guidance.kernels import AlignedKernel
 from leastwork.guidance.learned import flatten
 from leastwork.guidance.region import Region
+from leastwork.observables import distances, end_to_end, radius_of_gyration, stack
 from leastwork.path import PathRun
 from leastwork.random import generator
 from leastwork.work import kish_ess
 from leastwork.workflow.metrics import with_stderr
-from leastwork.workflow.path_truth import KnownRegion
+from leastwork.workflow.path_truth import RegionTruth
 
 __all__ = ["FACTORS", "PathQuality", "bandwidth_sensitivity", "path_quality", "region_share"]
 
@@ -52,7 +55,7 @@ def region_share(run: PathRun, ensemble: Ensemble) -> Estimate:
     return Estimate.from_samples(run.region(ensemble.x).to(torch.float64))
 
 
-def path_quality(run: PathRun, ensemble: Ensemble, truth: KnownRegion | None) -> PathQuality:
+def path_quality(run: PathRun, ensemble: Ensemble, truth: RegionTruth | None) -> PathQuality:
     """Judge guided samples.
 
     Args:
@@ -73,23 +76,23 @@ def path_quality(run: PathRun, ensemble: Ensemble, truth: KnownRegion | None) ->
         "wasserstein": [],
         "bandwidth_sensitivity": bandwidth_sensitivity(run, ensemble),
     }
-    distances = {"guide to guide": guides_apart(run.guides)}
+    apart = {"guide to guide": guides_apart(run.guides)}
     if own is not None:
-        distances["model to guide"] = nearest_guide(own, run.guides)
+        apart["model to guide"] = nearest_guide(own, run.guides)
     if int(run.region(ensemble.x).sum()) >= ENOUGH:
         inside = run.inside(ensemble)
-        distances["guided to guide"] = nearest_guide(inside.x, run.guides)
+        apart["guided to guide"] = nearest_guide(inside.x, run.guides)
         metrics |= _inside(run, inside, own, truth)
-    return PathQuality(metrics, distances)
+    return PathQuality(metrics, apart)
 
 
-def _inside(run: PathRun, inside: Ensemble, own: State | None, truth: KnownRegion | None) -> dict[str, Any]:
+def _inside(run: PathRun, inside: Ensemble, own: State | None, truth: RegionTruth | None) -> dict[str, Any]:
     """Of guided samples in A, beside the model's own there, if there are enough of them, and the truth, if known."""
     new = novelty(inside.x, run.guides)
     spread = typical_distance(run.guides.points, run.guides.kernel)
     few = _even(len(inside), _COMPARED)
     apart = maximum_mean_discrepancy(take(inside.x, few), run.guides.points, spread, run.guides.kernel)
-    references = {} if own is None else {"model": flatten(own)}
+    references: dict[str, State] = {} if own is None else {"model": own}
     if truth is not None:
         references["truth"] = truth.sample(_COMPARED, generator(run.seed, "truth"))
     return {
@@ -119,7 +122,7 @@ def bandwidth_sensitivity(run: PathRun, ensemble: Ensemble) -> list[dict[str, An
     return rows
 
 
-def _diversity(run: PathRun, inside: Ensemble, truth: KnownRegion | None) -> dict[str, Any] | None:
+def _diversity(run: PathRun, inside: Ensemble, truth: RegionTruth | None) -> dict[str, Any] | None:
     """The Vendi score over that of the truth, or else of the model given A by the weights of other samples."""
     kernel = run.guides.kernel
     if truth is not None:
@@ -136,20 +139,40 @@ def _diversity(run: PathRun, inside: Ensemble, truth: KnownRegion | None) -> dic
     return {**with_stderr(Estimate(1 / inverse.value, inverse.stderr / inverse.value**2)), "reference": "model"}
 
 
-def _distances(run: PathRun, inside: Ensemble, references: dict[str, Tensor]) -> list[dict[str, Any]]:
-    """W₁ of every coordinate of samples in A, as they are and weighted, from every reference."""
+def _distances(run: PathRun, inside: Ensemble, references: dict[str, State]) -> list[dict[str, Any]]:
+    """W₁ of every marginal of samples in A, as they are and weighted, from every reference."""
     few = _even(len(inside), _COMPARED)
-    x, log_weight = flatten(take(inside.x, few)).to(torch.float64), inside.log_weight[few].to(torch.float64)
+    names, of = _marginals(run)
+    x, log_weight = of(take(inside.x, few)).to(torch.float64), inside.log_weight[few].to(torch.float64)
     kinds = {"guided": torch.zeros_like(log_weight), "model given A": log_weight}
     rows = []
     for reference, y in references.items():
         for kind, weight in kinds.items():
             random = generator(run.seed, f"bootstrap {reference} {kind}")
-            found, noise = _distance(x, y.to(torch.float64), weight, random)
-            for k in range(x.shape[1]):
+            found, noise = _distance(x, of(y).to(torch.float64), weight, random)
+            for k, name in enumerate(names):
                 one = with_stderr(Estimate(found.value[k], found.stderr[k]))
-                rows.append({"coordinate": k, "samples": kind, "reference": reference, **one, "noise": float(noise[k])})
+                rows.append(
+                    {
+                        "coordinate": k,
+                        "name": name,
+                        "samples": kind,
+                        "reference": reference,
+                        **one,
+                        "noise": float(noise[k]),
+                    }
+                )
     return rows
+
+
+def _marginals(run: PathRun) -> tuple[tuple[str, ...], Callable[[State], Tensor]]:
+    """Coordinates, or for structures without orientation the lengths along the chain, its size and its ends."""
+    shape = run.model.event_shape
+    if not isinstance(run.guides.kernel, AlignedKernel):
+        return tuple(f"x_{k + 1}" for k in range(event_numel(shape))), flatten
+    atoms = shapes(shape)[0][0]
+    chain = stack(distances([(i, i + 1) for i in range(atoms - 1)]), radius_of_gyration(), end_to_end())
+    return chain.names, chain
 
 
 def _distance(x: Tensor, y: Tensor, log_weight: Tensor, random: torch.Generator) -> tuple[Estimate, Tensor]:

@@ -17,7 +17,7 @@ from leastwork.workflow.numerals import count, fraction, plain
 from leastwork.workflow.path_config import PathConfig
 from leastwork.workflow.path_figures import Curve, Panel
 from leastwork.workflow.path_fitted import read_fit
-from leastwork.workflow.path_prose import free_energy, methods, outcome, warnings, whose_region
+from leastwork.workflow.path_prose import free_energy, kind_of, methods, outcome, warnings, whose_region
 from leastwork.workflow.regions import build_region
 
 __all__ = ["context"]
@@ -37,6 +37,7 @@ def context(run: Finished, config: PathConfig) -> dict[str, Any]:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
     metrics = run.metrics
     return {
+        "kind": kind_of(config),
         "outcome": outcome(config, metrics),
         "warnings": warnings(config, metrics),
         "free_energy": free_energy(metrics),
@@ -106,7 +107,7 @@ def _distances(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = [row for row in metrics["quality"]["wasserstein"] if row["coordinate"] < _COORDINATES]
     against = {"model": "the model's own in A", "truth": "exact draws in A"}
     return [
-        {**row, "name": f"x_{row['coordinate'] + 1}", "samples": _NAMES[row["samples"]],
+        {**row, "samples": _NAMES[row["samples"]],
          "against": against[row["reference"]]} for row in rows
     ]  # fmt: skip
 

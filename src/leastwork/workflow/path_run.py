@@ -20,7 +20,7 @@ from leastwork.workflow.path_config import PathConfig
 from leastwork.workflow.path_fitted import fit_path_run, load_path_run, save_path_run
 from leastwork.workflow.path_inputs import PathInputs, build_path_inputs
 from leastwork.workflow.path_quality import path_quality, region_share
-from leastwork.workflow.path_truth import KnownRegion, known_region
+from leastwork.workflow.path_truth import RegionTruth, known_region
 from leastwork.workflow.regions import DefinedRegion
 
 __all__ = ["PathJob"]
@@ -82,7 +82,7 @@ def _in_a_plane(run: PathRun, ensemble: Ensemble) -> dict[str, Tensor]:
     return {"x": guided[:PLOTTED], "x of the model": model[:PLOTTED]}
 
 
-def _free_energy(run: PathRun, ensemble: Ensemble, definition: str, truth: KnownRegion | None) -> dict[str, Any]:
+def _free_energy(run: PathRun, ensemble: Ensemble, definition: str, truth: RegionTruth | None) -> dict[str, Any]:
     """−ln p(A) and p(A) under the model, null where no sample is in A, and of the true density, where that is known."""
     found: dict[str, Any] = {"value": None, "stderr": None, "unit": "kT", "region": definition, "probability": None}
     if region_share(run, ensemble).value > 0:

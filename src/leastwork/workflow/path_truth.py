@@ -5,18 +5,20 @@
 on a grid about A, which is fine where A is small.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from leastwork.systems import chignolin
 from leastwork.systems.moons import Moons
 from leastwork.systems.muller_brown import muller_brown
 from leastwork.systems.plane import PlaneDensity
 
-__all__ = ["KnownRegion", "known_region"]
+__all__ = ["KnownRegion", "RegionTruth", "SimulatedRegion", "known_region"]
 
 _POINTS = 300
 _NOTHING = -1e4  # nats, of a cell without probability
@@ -49,10 +51,35 @@ class KnownRegion:
         return found[:n]
 
 
+class RegionTruth(Protocol):
+    """The truth about a region: ln p(A), and draws of the true distribution given A."""
+
+    @property
+    def log_probability(self) -> float: ...
+    def sample(self, n: int, generator: torch.Generator) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedRegion:
+    """A region as a long simulation visited it.
+
+    Args:
+        frames: members of A, (n, *event), data units.
+        log_probability: ln of the share of all frames that they are.
+    """
+
+    frames: Tensor
+    log_probability: float
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n different frames, or all of them if there are no more."""
+        return self.frames[torch.randperm(len(self.frames), generator=generator)[:n]]
+
+
 def known_region(
-    system: Literal["muller-brown", "moons"], region: Callable[[Tensor], Tensor], points: int = _POINTS
-) -> KnownRegion | None:
-    """A region of a bundled system's density, or None where that has no part in it.
+    system: Literal["muller-brown", "moons", "chignolin"], region: Callable[[Tensor], Tensor], points: int = _POINTS
+) -> RegionTruth | None:
+    """A region of a bundled system's density or simulation, or None where that has no part in it.
 
     Args:
         system: which.
@@ -64,6 +91,8 @@ def known_region(
     >>> round(known.log_probability, 2), len(known.sample(5, torch.Generator().manual_seed(0)))
     (-6.78, 5)
     """
+    if system == "chignolin":
+        return _simulated(region)
     whole = muller_brown(points) if system == "muller-brown" else PlaneDensity(Moons().log_prob, *_MOONS, points)
     hits = whole.grid[region(whole.grid)]
     if not len(hits):
@@ -74,3 +103,12 @@ def known_region(
         return torch.where(region(x), whole.log_prob(x).clamp_min(_NOTHING), 2 * _NOTHING)
 
     return KnownRegion(PlaneDensity(given, (left, bottom), (right, top), points), region)
+
+
+def _simulated(region: Callable[[Tensor], Tensor]) -> SimulatedRegion | None:
+    """Chignolin's transition states have been kept from the whole trajectory; any other region is in thinned frames."""
+    found = chignolin.ensembles()
+    if region == chignolin.transition_region():
+        return SimulatedRegion(found.transition, math.log(found.record["biased"]["transition_region"]["mean"]))
+    inside = region(found.biased)
+    return SimulatedRegion(found.biased[inside], math.log(float(inside.double().mean()))) if inside.any() else None

@@ -7,7 +7,7 @@ from typing import Any
 from leastwork.workflow.config import AnyRun, RunConfig
 from leastwork.workflow.numerals import count, fraction, plain, plus_minus
 
-__all__ = ["LEAST_ESS", "drawing", "methods", "outcome", "warnings"]
+__all__ = ["LEAST_ESS", "asked", "drawing", "kind_of", "methods", "outcome", "reached", "warnings"]
 
 LEAST_ESS = 0.01
 Metrics = Mapping[str, Any]
@@ -16,12 +16,47 @@ _REMEDY = {  # for a guidance that is poor
     "scheduled": "use method: least-work, another fit.gamma or more sampling.steps",
 }
 _INSTEAD = "use method: least-work"
+_SHOWN = 3  # data in a table of runs
+
+
+def kind_of(config: RunConfig) -> str:
+    """What a run is, in two words."""
+    return "Reweighting" if config.method == "reweight" else f"{config.method.replace('-', ' ').capitalize()} guidance"
+
+
+def asked(metrics: Metrics) -> str:
+    """The data that were fitted, in a line."""
+    return _line([f"⟨{row['name']}⟩ {_wanted(row)}{_unit(row)}" for row in _fitted(metrics)])
+
+
+def reached(config: RunConfig, metrics: Metrics) -> str:
+    """The averages that came of it, in a line."""
+    after, error = _after(config)
+    return _line(
+        [
+            f"{plus_minus(row[after], row[error])}{_unit(row)}, from {plus_minus(row['model'], row['model_stderr'])}"
+            for row in _fitted(metrics)
+        ]
+    )
+
+
+def _line(parts: Sequence[str]) -> str:
+    more = len(parts) - _SHOWN
+    return "; ".join(parts[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _fitted(metrics: Metrics) -> list[Mapping[str, Any]]:
+    return [row for row in metrics["observables"] if not row["held_out"]]
+
+
+def _after(config: RunConfig) -> tuple[str, str]:
+    """The averages that a method ends with, and their errors."""
+    return ("reweighted", "reweighted_stderr") if config.method == "reweight" else ("guided", "stderr")
 
 
 def outcome(config: RunConfig, metrics: Metrics) -> str:
     """One sentence: what was asked, what came, what it cost."""
-    fitted = [row for row in metrics["observables"] if not row["held_out"]]
-    after = "reweighted" if config.method == "reweight" else "guided"
+    fitted, (after, _) = _fitted(metrics), _after(config)
     if len(fitted) == 1:
         moved = _moved(fitted[0], after)
     else:
@@ -133,7 +168,7 @@ def drawing(config: AnyRun, metrics: Metrics) -> str:
 
 def _entropy(config: RunConfig, metrics: Metrics, pooled: bool) -> str:
     known = metrics["quality"]
-    fitted = [row for row in metrics["observables"] if not row["held_out"]]
+    fitted = _fitted(metrics)
     held_out = len(metrics["observables"]) - len(fitted)
     source = f"{count(known['model_samples'])} model samples"
     if pooled:
@@ -169,9 +204,7 @@ def _schedule(config: RunConfig, schedule: Mapping[str, Any]) -> str:
 
 
 def _result(config: RunConfig, metrics: Metrics) -> str:
-    after = "reweighted" if config.method == "reweight" else "guided"
-    fitted = [row for row in metrics["observables"] if not row["held_out"]]
-    error = "reweighted_stderr" if after == "reweighted" else "stderr"
+    fitted, (after, error) = _fitted(metrics), _after(config)
     found = "; ".join(f"{_named(row)} {plus_minus(row[after], row[error])}{_unit(row)}" for row in fitted[:8])
     drawn = metrics["quality"]["model_samples"] if after == "reweighted" else config.sampling.n
     text = f"The averages over {count(drawn)} {after} samples are {found}."
@@ -193,8 +226,14 @@ def _moved(row: Mapping[str, Any], after: str) -> str:
 
 
 def _datum(row: Mapping[str, Any]) -> str:
-    if row["target"] is not None:
-        return f"target {plus_minus(row['target'], row['error'])}"
+    return _bounds(row) if row["target"] is None else f"target {plus_minus(row['target'], row['error'])}"
+
+
+def _wanted(row: Mapping[str, Any]) -> str:
+    return _bounds(row) if row["target"] is None else f"= {plus_minus(row['target'], row['error'])}"
+
+
+def _bounds(row: Mapping[str, Any]) -> str:
     bounds = [f"{sign} {plain(row[key])}" for key, sign in (("lower", "≥"), ("upper", "≤")) if row[key] is not None]
     return " and ".join(bounds)
 

@@ -16,7 +16,9 @@ from torch import Tensor
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import EventShape, State, batch_size, event_numel
 from leastwork.guidance.learned import flatten
-from leastwork.workflow.path_config import BallConfig, MembershipConfig, RegionConfig
+from leastwork.systems import chignolin
+from leastwork.systems.committor import TransitionRegion
+from leastwork.workflow.path_config import BallConfig, MembershipConfig, RegionConfig, TransitionConfig
 from leastwork.workflow.user_code import load_function
 
 __all__ = ["Ball", "DefinedRegion", "Slab", "UserRegion", "build_region"]
@@ -113,6 +115,14 @@ def build_region(config: RegionConfig, event_shape: EventShape) -> DefinedRegion
     if isinstance(config, MembershipConfig):
         function = load_function(config.file, config.function, "membership tests")
         return UserRegion(function, f"{config.function} in {config.file.name}")
+    if isinstance(config, TransitionConfig):
+        if event_shape != (10, 3):
+            raise ConfigError(
+                f"region: chignolin has ten beads in space, (10, 3), but the model {event_shape}: drop it"
+            )
+        if not config.lower < config.upper:
+            raise ConfigError(f"region: lower = {config.lower:g} is not below upper = {config.upper:g}: exchange them")
+        return TransitionRegion(chignolin.committor(), config.lower, config.upper)
     if isinstance(config, BallConfig):
         if len(config.centre) != size:
             raise ConfigError(

@@ -1,50 +1,53 @@
 """One run: fit, draw, certify, report; every file is whole or not there, and what was finished is never redone.
 
 The folder afterwards:  config.yaml · fit/ · guidance/ · ensemble.zarr · plots.safetensors · metrics.json · report.html
+Of a joint run:  config.yaml · metrics.json · report.html, and a folder like that for each of its parts
 """
 
 import json
 import os
-import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 import zarr
-from torch import Tensor, set_num_threads
+from torch import Tensor, get_num_threads, set_num_threads
 
 from leastwork.ensemble import Ensemble
-from leastwork.errors import ConfigError, LeastworkError
+from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
+from leastwork.geometry.state import leaves
 from leastwork.process import Model
-from leastwork.progress import Progress, no_progress
+from leastwork.progress import Progress, labelled, no_progress
 from leastwork.random import derive_seed
 from leastwork.sampling import sample
 from leastwork.storage import open_ensemble, write_text
 from leastwork.workflow import job
-from leastwork.workflow.config import AnyRun, dump_config
-from leastwork.workflow.inputs import copy_inputs
+from leastwork.workflow.config import AnyRun, JointConfig, Run
+from leastwork.workflow.folders import default_folder, is_begun, open_folder, withdraw
 from leastwork.workflow.job import Job
+from leastwork.workflow.joint_finished import write_joint_metrics
 from leastwork.workflow.metrics import versions
 from leastwork.workflow.observable_run import ObservableJob
 from leastwork.workflow.path_config import PathConfig
 from leastwork.workflow.path_run import PathJob
 from leastwork.workflow.report import write_report
+from leastwork.workflow.structures import THREE_LETTERS, write_structures
 
-__all__ = ["choose_threads", "default_folder", "open_folder", "run"]
+__all__ = ["choose_threads", "run"]
 
 SMALL_NETWORK = 50_000
 """Weights of a network that runs no faster on two threads."""
 
+_VIEWED = 2000  # structures in a trajectory
 _Fitted = TypeVar("_Fitted", bound=job.Fitted)
 
 
-def default_folder(config: AnyRun) -> Path:
-    """Where a run goes that names no folder: the same place every time, so that it can be resumed."""
-    return Path("runs") / f"{config.name}-seed{config.seed}"
-
-
-def run(config: AnyRun, out: str | Path | None = None, resume: bool = False, progress: Progress = no_progress) -> Path:
-    """Carry out a run.
+def run(config: Run, out: str | Path | None = None, resume: bool = False, progress: Progress = no_progress) -> Path:
+    """Carry out a run, or the parts of a joint run one after another.
 
     Args:
         config: from :func:`load_config`.
@@ -60,24 +63,94 @@ def run(config: AnyRun, out: str | Path | None = None, resume: bool = False, pro
         LeastworkError: what the fit or the sampling refuse.
     """
     folder = default_folder(config) if out is None else Path(out)
-    if isinstance(config, PathConfig):
-        _carry_out(config, PathJob.of(config), folder, resume, progress)
+    if isinstance(config, JointConfig):
+        _carry_out_parts(config, folder, resume, progress)
     else:
-        _carry_out(config, ObservableJob.of(config), folder, resume, progress)
+        task = _job(config)
+        open_folder(folder, config, resume)
+        with _resumable(folder, config):
+            _carry_out(config, task, folder, progress)
     return write_report(folder)
 
 
-def _carry_out(config: AnyRun, task: Job[_Fitted], folder: Path, resume: bool, progress: Progress) -> None:
-    choose_threads(task.model)
+def _job(config: AnyRun) -> Job[Any]:
+    """Inputs are loaded and checked before a folder is made or anything drawn."""
+    task = PathJob.of(config) if isinstance(config, PathConfig) else ObservableJob.of(config)
+    if config.sequence is not None and task.model.event_shape != (len(config.sequence), 3):
+        raise ConfigError(
+            f"sequence: {len(config.sequence)} residues do not fit states of shape {task.model.event_shape}: give one "
+            "letter for each Cα atom, or leave it out"
+        )
+    return task
+
+
+def _carry_out_parts(config: JointConfig, folder: Path, resume: bool, progress: Progress) -> None:
+    """Each part in a folder of its own, with a report of its own as soon as it is finished."""
+    tasks = {}
+    for part, one in config.runs.items():
+        with _named(part):
+            tasks[part] = _job(one)
     open_folder(folder, config, resume)
+    threads = get_num_threads()
+    with _resumable(folder, config):
+        for part, one in config.runs.items():
+            set_num_threads(threads)  # the network of the part before may have been small
+            with _named(part), _cleared(folder / part, one):
+                _carry_out(one, tasks[part], folder / part, labelled(progress, part))
+            _report_of_part(folder / part, part)
+        write_joint_metrics(folder, config)
+
+
+def _report_of_part(folder: Path, part: str) -> None:
+    """One that cannot be made is no reason not to go on with the other parts; that of the whole will say the same."""
+    try:
+        write_report(folder)
+    except LeastworkError as error:
+        warnings.warn(f"part {part!r} has no report yet: {error}", LeastworkWarning, stacklevel=2)
+
+
+def _carry_out(config: AnyRun, task: Job[_Fitted], folder: Path, progress: Progress) -> None:
+    choose_threads(task.model)
     if (folder / "metrics.json").exists():
         return
     fitted = _fit(folder, task, progress)
+    ensemble = _draw(folder, config, task, fitted, progress)
+    if config.sequence is not None:
+        _write_structures(folder, config.sequence, ensemble)
+    _measure(folder, config, task, fitted, ensemble, progress)
+
+
+@contextmanager
+def _resumable(folder: Path, config: Run) -> Iterator[None]:
+    """Says, of what stops a run, where it can be gone on with."""
     try:
-        ensemble = _draw(folder, config, task, fitted, progress)
-        _measure(folder, config, task, fitted, ensemble, progress)
+        with _cleared(folder, config):
+            yield
     except (LeastworkError, OSError) as error:
-        raise LeastworkError(f"{error}; what is finished is in {folder}, --resume continues there") from error
+        if not is_begun(folder, config):
+            raise
+        kind = type(error) if isinstance(error, LeastworkError) else LeastworkError
+        raise kind(f"{error}; what is finished is in {folder}, --resume continues there") from error
+
+
+@contextmanager
+def _cleared(folder: Path, config: Run) -> Iterator[None]:
+    """A refused fit leaves no folder behind that would be in the way."""
+    try:
+        yield
+    except (LeastworkError, OSError):
+        if not is_begun(folder, config):
+            withdraw(folder, config)
+        raise
+
+
+@contextmanager
+def _named(part: str) -> Iterator[None]:
+    """Says which part of a joint run it was."""
+    try:
+        yield
+    except LeastworkError as error:
+        raise type(error)(f"part {part!r}: {error}") from error
 
 
 def choose_threads(model: Model) -> None:
@@ -90,44 +163,12 @@ def choose_threads(model: Model) -> None:
         set_num_threads(1)
 
 
-def open_folder(folder: Path, config: AnyRun, resume: bool) -> None:
-    """Make the folder and describe the run there, or see that it is the same run."""
-    described = folder / "config.yaml"
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file: choose another folder with --out")
-    used = folder.is_dir() and any(folder.iterdir())
-    if used and not resume:
-        remedy = "continue it with --resume, or " if described.exists() else ""
-        raise ConfigError(f"{folder} is not empty: {remedy}choose another folder with --out")
-    if used and not described.exists():
-        raise ConfigError(f"{folder} holds no run to resume, config.yaml is missing: choose another folder with --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        text = dump_config(copy_inputs(config, folder))
-        if not used:
-            write_text(described, text)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written ({error.strerror}): choose another folder with --out") from error
-    begun = described.read_text(encoding="utf-8")
-    if begun != text:
-        here = [line for line in text.splitlines() if line not in begun.splitlines()]
-        what = f" ({here[0].strip()!r} is new)" if here else ""
-        raise ConfigError(f"{folder} was begun with other settings{what}: use those, or another folder with --out")
-
-
 def _fit(folder: Path, task: Job[_Fitted], progress: Progress) -> _Fitted:
-    """Fit, or read what was fitted before. A refused fit leaves no folder behind that would be in the way."""
+    """Fit, or read what was fitted before."""
     known = task.load(folder)
     if known is not None:
         return known
-    try:
-        fitted = task.fit(progress)
-    except LeastworkError:
-        (folder / "config.yaml").unlink()
-        shutil.rmtree(folder / "inputs", ignore_errors=True)
-        if not any(folder.iterdir()):
-            folder.rmdir()
-        raise
+    fitted = task.fit(progress)
     task.save(fitted, folder)
     return fitted
 
@@ -150,6 +191,15 @@ def _draw(folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, pro
     tilt = task.log_tilt(fitted, drawn.x)
     _add_log_tilt(out, tilt)
     return replace(drawn, log_tilt=tilt)
+
+
+def _write_structures(folder: Path, sequence: str, ensemble: Ensemble) -> None:
+    """Guided structures, evenly chosen, for a viewer; says what is missing where an extra is not installed."""
+    (x, *_) = leaves(ensemble.x)
+    chosen = torch.arange(min(len(x), _VIEWED)) * len(x) // min(len(x), _VIEWED)
+    missing = write_structures(folder / "structures", "guided", x[chosen], [THREE_LETTERS[code] for code in sequence])
+    if missing is not None:
+        warnings.warn(missing, LeastworkWarning, stacklevel=2)
 
 
 def _add_log_tilt(out: Path, tilt: Tensor) -> None:

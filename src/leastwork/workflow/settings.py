@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from leastwork.sampling import ProcessName
 
-__all__ = ["AnyConfig", "CertificateSamples", "SamplingConfig", "Seed", "Strict"]
+__all__ = ["AnyConfig", "CertificateSamples", "Named", "SamplingConfig", "Seed", "Strict"]
 
 
 class Strict(BaseModel):
@@ -40,17 +40,30 @@ CertificateSamples = Annotated[
 ]
 
 
-class AnyConfig(Strict):
+def _text(value: Any) -> Any:
+    """A model or run may be called 7."""
+    return str(value) if isinstance(value, int | float) else value
+
+
+_Text = Annotated[str, BeforeValidator(_text)]
+
+
+class Named(Strict):
+    """What every run file begins with."""
+
+    name: _Text = Field(min_length=1, pattern=r"^[^/\\]+$", description="a name for the run, without slashes")
+    description: str = Field(default="", description="one sentence about the run")
+
+
+class AnyConfig(Named):
     """A run of either kind."""
 
-    name: str = Field(min_length=1, pattern=r"^[^/\\]+$", description="a name for the run, without slashes")
-    description: str = Field(default="", description="one sentence about the run")
-    model: str = Field(description="a bundled model's name, or a folder written by save_model")
-
-    @field_validator("name", "model", mode="before")
-    @classmethod
-    def _text(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int | float) else value  # a model or run may be called 7
+    model: _Text = Field(description="a bundled model's name, or a folder written by save_model")
+    sequence: str | None = Field(
+        default=None,
+        pattern="^[ACDEFGHIKLMNPQRSTVWY]+$",
+        description="a protein's one-letter codes, such as YYDPETGTWY, where states are its Cα atoms in nm",
+    )
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         """The same run with ``place(file)`` for each file that it names."""

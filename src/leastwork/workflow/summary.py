@@ -8,15 +8,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leastwork.workflow.config import AnyRun, RunConfig
+from leastwork.workflow.config import JointConfig, Run, RunConfig
 from leastwork.workflow.numerals import fraction, plus_minus
 from leastwork.workflow.path_config import PathConfig
 
 __all__ = ["print_comparison", "print_summary"]
 
 
-def print_summary(config: AnyRun, folder: Path) -> None:
-    """A finished run, on stdout."""
+def print_summary(config: Run, folder: Path) -> None:
+    """A finished run, on stdout, or each part of a joint run below its name."""
+    if isinstance(config, JointConfig):
+        for part, one in config.runs.items():
+            Console(highlight=False).print(Text(part, style="bold"))
+            print_summary(one, folder / part)
+        return
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     console = Console(highlight=False)
     if isinstance(config, PathConfig):

@@ -1,0 +1,143 @@
+"""Path Guidance to chignolin's transition states, three ways: `python benchmarks/chignolin_transition.py`.
+
+The region is 0.4 ≤ committor ≤ 0.6 and has twenty guides; samples are judged by the rest of it in the biased
+simulation, thousands of frames. `count` is the share of all simulated frames in the region. Then the published form's
+success at other penalties γ, and least-work guidance from 5, 10 and 20 guides. `--shoot` also starts trajectories from
+50 generated and 50 simulated members, 100 from each, and compares their committors by a Kolmogorov–Smirnov test. The
+figure is docs/images/chignolin-gamma.png.
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from scipy.stats import ks_2samp
+from torch import Tensor
+
+import leastwork as lw
+from leastwork.discrepancy import wasserstein
+from leastwork.diversity import novelty, relative_diversity
+from leastwork.guidance.kernels import AlignedKernel
+from leastwork.observables import distances
+from leastwork.path import PathMethod, PathRun
+from leastwork.systems import chignolin
+
+IMAGE = Path(__file__).parents[1] / "docs/images/chignolin-gamma.png"
+GAMMAS = (0.0, 0.01, 0.03, 0.1, 0.3)
+BONDS = distances([(i, i + 1) for i in range(9)])
+SHOTS, STARTS = 100, 50
+LAW = {"steps": 200, "t_grid": "log-snr"}
+
+
+def guides(n: int = 20) -> Tensor:
+    """The first ones of those that come with the bundled run, evenly."""
+    file = Path(lw.__file__).parent / "workflow/runs/chignolin-guides.csv"
+    every = torch.from_numpy(np.loadtxt(file, delimiter=",", skiprows=1)).float().reshape(-1, 10, 3)
+    return every[torch.arange(n) * len(every) // n]
+
+
+def judge(name: str, run: PathRun) -> None:
+    known = chignolin.ensembles()
+    counted = known.record["biased"]["transition_region"]
+    count = lw.Estimate(-np.log(counted["mean"]), counted["stderr"] / counted["mean"])
+    own = run.region(run.model_samples.x).double()
+    line = f"{name:<28} success {run.success}  W {run.certificate.work}  efficiency {run.certificate.efficiency}"
+    if run.success.value > 0.01:
+        inside = run.inside(run.certificate_ensemble)
+        x = inside.x
+        assert isinstance(x, Tensor)
+        bonds = wasserstein(BONDS(x).double(), BONDS(known.transition).double()).mean()
+        diversity = relative_diversity(x, known.transition, AlignedKernel(), max_samples=1000)
+        plain = -np.log(max(float(own.mean()), 1e-9))
+        line += f"  F {run.free_energy} (count {count}, model's own {plain:.2f})  bonds W1 {float(bonds):.5f} nm"
+        line += f"  diversity {diversity}  nearest {novelty(x, run.guides).ratio}"
+    print(f"{line}  {run.network_evaluations / 1e6:.0f}e6 evaluations, {run.seconds:.0f} s", flush=True)
+
+
+def shoot(job: tuple[np.ndarray, int]) -> float:
+    """The share of trajectories from one structure that fold before they unfold."""
+    from leastwork.systems.chignolin_simulation import Simulation
+
+    torch.set_num_threads(1)
+    start, seed = job
+    simulation = Simulation(chignolin.BIASED, seed)
+    pairs, lengths = (part.numpy() for part in chignolin.native_contacts())
+    field = chignolin.BIASED
+
+    def decided(x: np.ndarray) -> int | None:
+        apart = np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=1)
+        q = float(np.mean(1 / (1 + np.exp(field.steepness * (apart - field.reach * lengths)))))
+        return 1 if q > 0.88 else 0 if q < 0.2 else None
+
+    folded = 0
+    for shot in range(SHOTS):
+        simulation.place(torch.from_numpy(start), seed=seed * SHOTS + shot + 1)
+        answer = simulation.until(decided, every=50, most=20_000)
+        if answer is None:
+            raise SystemExit("a trajectory of 10 ns did not decide: make the states larger")
+        folded += answer
+    return folded / SHOTS
+
+
+def shooting(run: PathRun) -> None:
+    x = run.inside(run.certificate_ensemble).x
+    assert isinstance(x, Tensor)
+    truth = chignolin.ensembles().transition
+    chosen = [each[torch.arange(STARTS) * len(each) // STARTS].double().numpy() for each in (x, truth)]
+    with ProcessPoolExecutor(2) as pool:
+        jobs = [(start, 1 + k) for k, start in enumerate(np.concatenate(chosen))]
+        found = np.array(list(pool.map(shoot, jobs, chunksize=5)))
+    made, simulated = found[:STARTS], found[STARTS:]
+    test = ks_2samp(made, simulated)
+    print(f"shooting: committors {made.mean():.3f} ± {made.std() / STARTS**0.5:.3f} (generated) and "
+          f"{simulated.mean():.3f} ± {simulated.std() / STARTS**0.5:.3f} (simulated), spread {made.std():.3f} and "
+          f"{simulated.std():.3f}; Kolmogorov–Smirnov {test.statistic:.3f}, p = {test.pvalue:.3f}",
+          flush=True)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="chignolin")
+    parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("--shoot", action="store_true")
+    parser.add_argument("--only", action="store_true", help="least-work alone")
+    arguments = parser.parse_args()
+    model, region = lw.load_model(arguments.model), chignolin.transition_region()
+
+    def guided(method: PathMethod = "least-work", n: int = 20, gamma: float = 0.01) -> PathRun:
+        return lw.guide_path(model, guides(n), method, region=region, gamma=gamma, samples=arguments.samples,
+                             certificate_samples=5000, **LAW)  # fmt: skip
+
+    best = guided()
+    judge("least-work", best)
+    if arguments.shoot:
+        shooting(best)
+    if arguments.only:
+        return
+    judge("loss", guided("loss"))
+    curve = []
+    for gamma in GAMMAS:
+        run = guided("transported", gamma=gamma)
+        judge(f"transported, γ = {gamma:g}", run)
+        curve.append((run.success, run.certificate.work))
+    for n in (5, 10):
+        judge(f"least-work, {n} guides", guided(n=n))
+    figure = Figure(figsize=(6.4, 3.0), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(GAMMAS))
+    axes.errorbar(places, [s.value for s, _ in curve], [s.stderr for s, _ in curve], fmt="o-", color="#D55E00",
+                  label="transported")  # fmt: skip
+    axes.axhline(best.success.value, color="#0072B2", label="least-work")
+    axes.set(xlabel="price γ of a nat of work", ylabel="success", ylim=(0, 1.02))
+    axes.set_xticks(places, [f"{g:g}\nW = {w.value:.3g}" for g, (_, w) in zip(GAMMAS, curve, strict=True)])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(IMAGE, dpi=130)
+    print(f"written to {IMAGE.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The network that V is learned with: invariants where nothing depends on orientation, coordinates elsewhere."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from leastwork.geometry.state import State, event_numel
+from leastwork.guidance.learned import flatten
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.symmetry import has_no_orientation, is_invariant
+from leastwork.models.value_network import ValueNetwork
+
+__all__ = ["value_network"]
+
+
+def value_network(
+    model: DiffusionModel, functions: Sequence[Callable[[Any], Tensor]], x: State, seed: int, focus: State | None = None
+) -> ValueNetwork:
+    """A network that does nothing yet, on the scale of the data.
+
+    Args:
+        model: what is guided.
+        functions: that say where to: observables, or membership of a region; states in data units.
+        x: samples of the model, data units.
+        seed: of its first weights.
+        focus: points of the part of space that matters, data units; of no use where invariants are seen.
+    """
+    x0 = flatten(model.to_network_units(x))
+    invariant = has_no_orientation(model) and all(is_invariant(fn, x) for fn in functions)
+    near = focus is not None and not invariant
+    network = ValueNetwork(event_numel(model.event_shape), seed=seed, focus=near, invariant=invariant).to(x0)
+    network.standardise(x0)
+    return network.focus_on(flatten(model.to_network_units(focus)).to(x0)) if near and focus is not None else network

@@ -1,0 +1,163 @@
+"""What rotations and shifts leave alone: distances and signed triple products of points, with their Jacobian J.
+
+    d_ij = √(|r_ij|² + σ²)          τ_ij = b_i · (b_j × r_{i+1,j})          r_ij = x_j − x_i,  b_i = r_{i,i+1}
+
+The triple product of two bonds and the line between them changes sign in a mirror, so that a function of both kinds
+knows handedness; distances alone do not (Thölke & De Fabritiis, ICLR 2022, among others, add such products for it).
+A score that turns with the structure is Jᵀc with invariant c: no net force, no torque, whatever c. All are brought to
+one scale at every noise level: distances by the mean and variance that noise of size σ would give to those of the data,
+
+    (d − m)/s        m² = α² ⟨d⟩² + (16/π + 1)σ²        s² = α² Var d + (3/2)σ²
+
+with σ² under the root so that no distance has a kink where two noisy points meet. Contacts form within a fraction of a
+distance's standard deviation; tanh((d − m_k)/s_k), where m_k and s_k come from quantiles of the data, resolves them.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from leastwork.errors import LeastworkError
+
+__all__ = ["Invariants", "Seen"]
+
+
+_QUANTILES = (0.12, 0.3, 0.6)  # of each distance, where it is looked at closely
+_NEAR = 0.1  # share of the data to either side of a quantile that tells the scale there
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Invariants of one batch, and what their Jacobian needs.
+
+    Args:
+        values: brought to one scale, (B, F): distances, close looks at them, triple products.
+        lines: r_ij, (3, B, P).
+        slopes: of all values of a distance, over d, (B, 1 + K, P).
+        triple: the three vectors of each triple product, (3, B, T) each, and the product of the last two.
+        volume: scale of the triple products, (B, T) or (1, T).
+        reach: length by which a coefficient times its column of J has the size of the coefficient, (B, P + T) or
+            (1, P + T): distances, then triple products.
+    """
+
+    values: Tensor
+    lines: Tensor
+    slopes: Tensor
+    triple: tuple[Tensor, Tensor, Tensor, Tensor]
+    volume: Tensor
+    reach: Tensor
+
+
+class Invariants(nn.Module):
+    """Invariants of a chain of points; states are flat, (B, 3N).
+
+    Args:
+        points: N.
+
+    Raises:
+        LeastworkError: fewer than four points, which have no handedness.
+
+    >>> invariants = Invariants(10)
+    >>> invariants.pairs, invariants.triples, invariants.count
+    (45, 28, 208)
+    """
+
+    centre: Tensor
+    variance: Tensor
+    incidence: Tensor
+    legs: Tensor
+    spread: Tensor
+
+    def __init__(self, points: int) -> None:
+        super().__init__()
+        if points < 4:
+            raise LeastworkError(f"{points} points have no handedness: invariants are of four or more")
+        first, second = torch.triu_indices(points, points, offset=1)
+        number = torch.full((points, points), -1)
+        number[first, second] = torch.arange(len(first))
+        incidence = torch.zeros(points, len(first))
+        incidence[second, torch.arange(len(first))] = 1.0
+        incidence[first, torch.arange(len(first))] = -1.0
+        i, j = torch.triu_indices(points - 1, points - 1, offset=2)
+        legs = torch.stack([number[i, i + 1], number[j, j + 1], number[i + 1, j]])
+        self.points, self.pairs, self.triples = points, len(first), legs.shape[1]
+        self.looks = 1 + len(_QUANTILES)
+        self.register_buffer("centre", torch.ones(self.looks, self.pairs))
+        self.register_buffer("variance", torch.ones(self.looks, self.pairs))
+        self.register_buffer("incidence", incidence, persistent=False)
+        self.register_buffer("legs", legs, persistent=False)
+        self.register_buffer("spread", incidence[:, legs.flatten()].contiguous(), persistent=False)
+
+    @property
+    def count(self) -> int:
+        """F, how many values there are."""
+        return self.looks * self.pairs + self.triples
+
+    @torch.no_grad()
+    def standardise(self, x: Tensor) -> "Invariants":
+        """Take means, variances and quantiles of the distances from data, (n, 3N), network units."""
+        some = x[:: max(len(x) // 20_000, 1)]
+        distance = torch.cat([self._along(part, self.incidence).norm(dim=0) for part in some.split(8192)]).double()
+        grid = torch.tensor([(p - _NEAR, p, p + _NEAR) for p in _QUANTILES], dtype=torch.float64)
+        low, middle, high = distance.quantile(grid.flatten(), dim=0).unflatten(0, grid.shape).unbind(1)
+        self.centre.copy_(torch.cat([distance.mean(dim=0)[None], middle]))
+        self.variance.copy_(torch.cat([distance.var(dim=0)[None], (0.5 * (high - low)).square()]))
+        return self
+
+    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Seen:
+        """The invariants of x, (B, 3N); alpha, sigma: of shape (1, 1), or (B, 1) for a time per sample."""
+        noise, signal = sigma.square()[:, None], alpha.square()[:, None]
+        middle = (signal * self.centre.square() + (16 / math.pi + 1) * noise).sqrt()
+        width = (signal * self.variance + 1.5 * noise).sqrt()
+        lines = self._along(x, self.incidence)
+        distance = (lines.square().sum(dim=0) + noise[:, 0]).sqrt()
+        looks = (distance[:, None] - middle) / width
+        close = looks[:, 1:].tanh()
+        slope = 1 / (distance[:, None] * width)
+        slopes = torch.cat([slope[:, :1], slope[:, 1:] * (1 - close.square())], dim=1)
+        a, b, c = self._along(x, self.spread).chunk(3, dim=2)
+        sizes = [middle[:, 0].index_select(1, leg) for leg in self.legs]
+        volume = sizes[0] * sizes[1] * sizes[2]
+        bc = _cross(b, c)
+        values = torch.cat([looks[:, 0], close.flatten(1), (a * bc).sum(dim=0) / volume], dim=1)
+        reach = torch.cat([width[:, 0], volume ** (1 / 3)], dim=1)
+        return Seen(values, lines, slopes, (a, b, c, bc), volume, reach)
+
+    def turn(self, seen: Seen, c: Tensor) -> Tensor:
+        """Σ c ∇d-value + Σ c ∇τ-value over distances (their first look) and triple products, (B, 3N); c: (B, P + T)."""
+        of_pairs, of_triples = c.split([self.pairs, self.triples], dim=1)
+        return self._force(seen, of_pairs * seen.slopes[:, 0], of_triples)
+
+    def pull(self, seen: Seen, c: Tensor) -> Tensor:
+        """Jᵀc of all values, (B, 3N); c: (B, F)."""
+        of_pairs, of_triples = c.split([self.looks * self.pairs, self.triples], dim=1)
+        return self._force(seen, (of_pairs.unflatten(1, (self.looks, -1)) * seen.slopes).sum(dim=1), of_triples)
+
+    def push(self, seen: Seen, direction: Tensor) -> Tensor:
+        """J u, (B, F), the derivative of the values along u: (B, 3N)."""
+        move = self._along(direction, self.incidence)
+        of_pairs = (seen.lines * move).sum(dim=0)[:, None] * seen.slopes
+        p, q, r, qr = seen.triple
+        legs = self._along(direction, self.spread).chunk(3, dim=2)
+        turned = sum((leg * v).sum(dim=0) for leg, v in zip(legs, (qr, _cross(r, p), _cross(p, q)), strict=True))
+        return torch.cat([of_pairs.flatten(1), turned / seen.volume], dim=1)
+
+    def _force(self, seen: Seen, of_lines: Tensor, of_triples: Tensor) -> Tensor:
+        """From coefficients of r_ij, (B, P), and of the triple products' gradients, (B, T)."""
+        p, q, r, qr = seen.triple
+        weight = of_triples / seen.volume
+        around = torch.cat([weight * qr, weight * _cross(r, p), weight * _cross(p, q)], dim=2)
+        force = (of_lines * seen.lines) @ self.incidence.T + around @ self.spread.T
+        return force.permute(1, 2, 0).flatten(1)
+
+    def _along(self, x: Tensor, differences: Tensor) -> Tensor:
+        """Differences of points, (N, K), of flat states (B, 3N): (3, B, K)."""
+        return x.unflatten(1, (self.points, 3)).permute(2, 0, 1) @ differences
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    """a × b of (3, ...): torch's own takes three times as long along an outer axis."""
+    (a0, a1, a2), (b0, b1, b2) = a.unbind(0), b.unbind(0)
+    return torch.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])

@@ -1,0 +1,72 @@
+"""Whether a model turns with its structures, D(Rx, t) = R D(x, t), and a function does not mind, O(Rx) = O(x).
+
+Where both hold V(x, t) = ln E[e^{r(x_0)} | x_t = x] is invariant too, and a network of invariants can learn it. They
+are asked, not assumed: on a few noisy states, turned by random proper rotations.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from leastwork.geometry.euclidean import ZeroCentre
+from leastwork.geometry.state import State, shapes
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.random import generator
+
+__all__ = ["has_no_orientation", "is_invariant", "random_rotations"]
+
+_TRIALS = 64
+_ALIKE = 1e-3  # of the size of the answer; float32 networks reach 10⁻⁵
+_TIMES = (0.05, 0.4, 0.9)
+_MOST = 40  # points: invariants grow as their square
+
+
+def random_rotations(n: int, random: torch.Generator) -> Tensor:
+    """Uniform proper rotations, float64 (n, 3, 3).
+
+    >>> R = random_rotations(5, torch.Generator().manual_seed(0))
+    >>> bool((torch.linalg.det(R) > 0.999).all())
+    True
+    """
+    q, r = torch.linalg.qr(torch.randn(n, 3, 3, generator=random, dtype=torch.float64))
+    q = q * r.diagonal(dim1=1, dim2=2).sign()[:, None]
+    return q * torch.linalg.det(q)[:, None, None]
+
+
+@torch.no_grad()
+def has_no_orientation(model: DiffusionModel) -> bool:
+    """Whether states are 4 to 40 centred points in space, and the model's answer turns with them."""
+    (shape, *more) = shapes(model.event_shape)
+    space = not more and len(shape) == 2 and shape[1] == 3 and 4 <= shape[0] <= _MOST
+    if not space or not isinstance(model.subspace, ZeroCentre):
+        return False
+    random = generator(0, "orientation")
+    x = model.project(torch.randn(_TRIALS, *shape, generator=random))
+    assert isinstance(x, Tensor)
+    turn = random_rotations(_TRIALS, random).to(x)
+    low, high = model.schedule.t_min, model.schedule.t_max
+    for share in _TIMES:
+        t = low + share * (high - low)
+        still, turned = model.denoise(x, t), model.denoise(x @ turn, t)
+        assert isinstance(still, Tensor)
+        assert isinstance(turned, Tensor)
+        if float((turned - still @ turn).norm()) > _ALIKE * float(still.norm()):
+            return False
+    return True
+
+
+@torch.no_grad()
+def is_invariant(fn: Callable[[State], Tensor], x: State) -> bool:
+    """Whether a function of structures does not change when they turn.
+
+    Args:
+        fn: (B, N, 3) -> (B, ...), numbers or bools.
+        x: states on which it is asked, data units.
+    """
+    assert isinstance(x, Tensor)
+    some = x[:: max(len(x) // _TRIALS, 1)][:_TRIALS]
+    turn = random_rotations(len(some), generator(0, "invariance")).to(some)
+    still, turned = fn(some).double(), fn(some @ turn).double()
+    scale = max(float(still.abs().max()), 1e-12)
+    return int(((turned - still).abs() > _ALIKE * scale).sum()) <= 0.02 * still.numel()  # a border may be crossed

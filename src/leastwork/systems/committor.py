@@ -1,0 +1,84 @@
+"""The committor of a Markov model, q(x): the probability to reach B before A from x, as a function of structures.
+
+    x → features (distances, cosines and sines of torsions) → TICA → nearest cluster → its committor
+
+The model itself is made by deeptime (Hoffmann et al., Mach. Learn.: Sci. Technol. 3, 015009, 2022) from a trajectory;
+here it is only read and evaluated, by torch, without any extra. Structures with q near one half are the transition
+states between A and B.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from leastwork.geometry.state import State
+from leastwork.observables import cosines_and_sines, distances
+
+__all__ = ["Committor", "TransitionRegion", "chain_features", "load_committor"]
+
+_BLOCK = 8192  # structures whose distances to all clusters are held at a time
+
+
+def chain_features(x: Tensor) -> Tensor:
+    """All distances, and cosines and sines of the chain's torsions, (B, F); x: (B, N, 3)."""
+    n = x.shape[1]
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    chain = [(i, i + 1, i + 2, i + 3) for i in range(n - 3)]
+    return torch.cat([distances(pairs)(x), cosines_and_sines(chain)(x)], dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Committor:
+    """q of structures.
+
+    Args:
+        mean: of the features, (F,).
+        directions: TICA's, (F, D).
+        clusters: their centres, (C, D).
+        values: q of each cluster, (C,).
+    """
+
+    mean: Tensor
+    directions: Tensor
+    clusters: Tensor
+    values: Tensor
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        """TICA coordinates, (B, D)."""
+        return (chain_features(x.to(self.mean)) - self.mean) @ self.directions
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """q, (B,); x: (B, N, 3), data units."""
+        nearest = [torch.cdist(self.coordinates(part), self.clusters).argmin(dim=1) for part in x.split(_BLOCK)]
+        return self.values[torch.cat(nearest)]
+
+
+@dataclass(frozen=True)
+class TransitionRegion:
+    """A = {x: lower ≤ q(x) ≤ upper}."""
+
+    committor: Committor
+    lower: float = 0.4
+    upper: float = 0.6
+
+    def __call__(self, x: State) -> Tensor:
+        """Membership, bool (B,); x: (B, N, 3), data units."""
+        assert isinstance(x, Tensor)
+        q = self.committor(x)
+        return (q >= self.lower) & (q <= self.upper)
+
+    @property
+    def definition(self) -> str:
+        """One sentence for a report."""
+        return f"A = {{x: {self.lower:g} ≤ q(x) ≤ {self.upper:g}}}, q the committor of a Markov model"
+
+
+def load_committor(file: Path) -> Committor:
+    """Read a committor that was written as tensors of these names."""
+    tensors: Mapping[str, Tensor] = load_file(file)
+    return Committor(tensors["mean"], tensors["directions"], tensors["clusters"], tensors["values"])

@@ -1,0 +1,166 @@
+"""What the reports of chignolin's runs show besides: its folding, what no measurement told, and its transition states.
+
+Stability: the free energy along Q and a map of it beside the reference simulation, and errors of held-out quantities
+next to those of exact maximum-entropy reweighting of the biased simulation, the best that the one number can do.
+Transition: committors, and structures drawn over each other beside simulated ones.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from leastwork.errors import ConfigError
+from leastwork.experiment import Experiment
+from leastwork.geometry.alignment import superposed
+from leastwork.geometry.state import leaves
+from leastwork.maxent import fit_lambdas
+from leastwork.observables import evaluate
+from leastwork.systems import chignolin
+from leastwork.systems.chignolin_errors import Descriptors, HeldOut, describe, held_out
+from leastwork.workflow import protein_figures
+from leastwork.workflow.figures import Samples
+from leastwork.workflow.finished import Finished
+from leastwork.workflow.fitted import load_fitted
+from leastwork.workflow.numerals import plain
+from leastwork.workflow.path_config import PathConfig
+from leastwork.workflow.sections import Image, Section, Table, register
+
+__all__ = ["sections"]
+
+_DRAWN = 120  # structures in a figure of traces
+_Q = "fraction of native contacts  Q"
+
+
+def sections(run: Finished) -> Sequence[Section]:
+    """Those of either kind of run."""
+    return _transition(run) if isinstance(run.config, PathConfig) else _stability(run)
+
+
+def _stability(run: Finished) -> list[Section]:
+    (x, *_) = leaves(run.ensemble.x)
+    guided, reference = describe(x), describe(chignolin.ensembles().reference)
+    model, log_tilt = _model(run)
+    curves = [
+        Samples(name, each.q.numpy()) for name, each in (("reference", reference), ("model", model), ("guided", guided))
+    ]
+    panels = [(name, each.q.numpy(), each.ends.numpy()) for name, each in
+              (("model", model), ("guided", guided), ("reference", reference))]  # fmt: skip
+    folding = Section(
+        "Folding",
+        [
+            "The reference simulation is folded as often as measured; nothing of it but that number took part in the "
+            "fit."
+        ],
+        [
+            Image(
+                protein_figures.profiles(curves, _Q, (chignolin.FOLDED,)),
+                "Free energy along the fraction of native contacts, each curve above its own minimum. The line marks "
+                "the threshold of a folded structure.",
+                "Free energy along the fraction of native contacts for model, guided and reference ensembles",
+            ),
+            Image(
+                protein_figures.maps(panels, ("Q", "end-to-end distance  (nm)")),
+                "Free energy over the fraction of native contacts and the end-to-end distance.",
+                "Maps of the free energy of model, guided and reference ensembles",
+            ),
+        ],
+    )
+    return [folding, _held_out(model, log_tilt, guided, reference)]
+
+
+def _model(run: Finished) -> tuple[Descriptors, Tensor]:
+    """Of the model's own samples, which the fit kept as observables; and the log-tilt of each."""
+    fitted = load_fitted(run.folder)
+    if fitted is None:
+        raise ConfigError(f"{run.folder} holds no fit: finish the run with --resume")
+    names = [row["name"] for row in run.metrics["observables"]]
+    pairs, _ = chignolin.native_contacts()
+    wanted = ["R_g", "end-to-end", *(f"c({i},{j})" for i, j in pairs.tolist())]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise ConfigError(f"{run.folder}: sections of chignolin need observable {missing[0]!r}: add it, or drop system")
+    column = fitted.observed[:, [names.index(name) for name in wanted]]
+    found = Descriptors(column[:, 2:].mean(dim=1), column[:, 2:], column[:, 0], column[:, 1])
+    return found, fitted.maxent.log_tilt_of(fitted.observed)
+
+
+def _held_out(model: Descriptors, log_tilt: Tensor, guided: Descriptors, reference: Descriptors) -> Section:
+    simulated, tilt = _reweighted_simulation()
+    rows: list[tuple[str, HeldOut]] = [
+        ("biased simulation", held_out(simulated, reference)),
+        ("  reweighted, exact", held_out(simulated, reference, tilt)),
+        ("model", held_out(model, reference)),
+        ("  reweighted", held_out(model, reference, log_tilt)),
+        ("guided", held_out(guided, reference)),
+    ]
+    (_, before), (_, best) = rows[:2]
+    after, start = rows[-1][1], rows[2][1]
+    share = [_share(s, a, b, e) for s, a, b, e in zip(*map(_numbers, (start, after, before, best)), strict=True)]
+    table = Table(
+        "Errors against the reference simulation in what took no part in the fit: Jensen–Shannon divergence of the "
+        "histogram of Q (nats), root mean square error of contact probabilities, errors of the mean radius of gyration "
+        "and end-to-end distance (nm). The last row is how much of the model's error guidance removed, over how much "
+        "of the biased simulation's exact maximum-entropy reweighting removes.",
+        ["ensemble", "JS of Q", "contacts", "R_g", "end-to-end"],
+        [
+            *([name, *(plain(value, 3) for value in _numbers(each))] for name, each in rows),
+            ["removed, over the best", *share],
+        ],
+    )
+    return Section("Held-out quantities", [], [], [table])
+
+
+def _numbers(found: HeldOut) -> tuple[float, float, float, float]:
+    return found.js, found.contacts, found.radius, found.ends
+
+
+def _share(start: float, after: float, before: float, best: float) -> str:
+    return f"{100 * (start - after) / (before - best):.0f} %" if before > best else "–"
+
+
+def _reweighted_simulation() -> tuple[Descriptors, Tensor]:
+    """The biased simulation and its exact maximum-entropy tilt to the measured share of folded structures."""
+    x = chignolin.ensembles().biased
+    data = Experiment(chignolin.folded(), values=[chignolin.folded_fraction(chignolin.TEMPERATURE)], errors=[0.0])
+    observed = evaluate(data.observable, x)
+    return describe(x), fit_lambdas(observed, data).log_tilt_of(observed)
+
+
+def _transition(run: Finished) -> list[Section]:
+    assert isinstance(run.config, PathConfig)
+    (x, *_) = leaves(run.ensemble.x)
+    truth = chignolin.ensembles().transition
+    committor = chignolin.committor()
+    q, simulated = committor(x), committor(truth)
+    ends = (0.4, 0.6)
+    inside = x[(q >= ends[0]) & (q <= ends[1])]
+    native = chignolin.NATIVE - chignolin.NATIVE.mean(dim=0)
+    panels = [
+        (f"{name}, {min(len(each), _DRAWN)} of {len(each):,}", superposed(_some(each).double(), native).numpy())
+        for name, each in (("guided, in the region", inside), ("simulated, in the region", truth))
+        if len(each)
+    ]
+    images = [
+        Image(
+            protein_figures.committors(q.numpy().astype(np.float64), simulated.numpy().astype(np.float64), ends),
+            "Committors, the probability to fold before unfolding, of guided structures and of the simulated ones in "
+            "the region. Committors of a Markov model come in steps, one for each of its clusters.",
+            "Histograms of committors of guided and simulated structures",
+        ),
+        Image(
+            protein_figures.traces(panels, native.numpy()),
+            "Transition states as Cα traces, superposed on the native structure (black); circles are first and squares "
+            "last residues.",
+            "Chains of transition states drawn over each other",
+        ),
+    ]
+    return [Section("Transition states", [], images)]
+
+
+def _some(x: Tensor) -> Tensor:
+    return x[torch.arange(min(len(x), _DRAWN)) * len(x) // min(len(x), _DRAWN)]
+
+
+register("chignolin", part=sections)
