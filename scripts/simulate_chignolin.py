@@ -131,7 +131,7 @@ def write_run_files(biased: Tensor, record: dict[str, Any]) -> None:
     lines = ["name,value,error,held_out", f"folded,{chignolin.folded_fraction(chignolin.TEMPERATURE):.4f},0.03,false"]
     held = {"R_g": truth["radius_of_gyration_nm"], "end-to-end": truth["end_to_end_nm"]}
     held |= {"c({},{})".format(*each["pair"]): each for each in truth["contacts"]}
-    lines += [f"{name},{each['mean']:.5f},{each['stderr']:.5f},true" for name, each in held.items()]
+    lines += [f'"{name}",{each["mean"]:.5f},{each["stderr"]:.5f},true' for name, each in held.items()]
     (RUNS / "chignolin-data.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
