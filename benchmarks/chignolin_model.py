@@ -21,11 +21,11 @@ import leastwork as lw
 from leastwork.discrepancy import wasserstein
 from leastwork.observables import distances, rmsd
 from leastwork.systems import chignolin
+from leastwork.systems.chignolin_errors import jensen_shannon
 
 IMAGE = Path(__file__).parents[1] / "docs/images/chignolin-solvers.png"
 WHOLE = Path("runs/chignolin/biased.pt")
 BONDS = distances([(i, i + 1) for i in range(9)])
-BINS = 40
 N = 20_000
 SOLVERS: dict[str, dict[str, Any]] = {
     "SDE, Euler, uniform": {"process": "sde", "solver": "euler", "t_grid": "uniform"},
@@ -39,13 +39,6 @@ COSTS = (15, 30, 60, 120, 240)
 
 def frames() -> Tensor:
     return torch.load(WHOLE, weights_only=True) if WHOLE.exists() else chignolin.ensembles().biased
-
-
-def js_of_q(x: Tensor, y: Tensor) -> float:
-    """Jensen–Shannon divergence of the histograms of Q, nats."""
-    p, q = (torch.histc(chignolin.native()(z)[:, 0].float(), BINS, 0, 1).double() / len(z) for z in (x, y))
-    m = 0.5 * (p + q)
-    return float(0.5 * (torch.xlogy(p, p / m).nansum() + torch.xlogy(q, q / m).nansum()))
 
 
 def bond_error(x: Tensor, y: Tensor) -> float:
@@ -63,7 +56,11 @@ def mirror_share(x: Tensor) -> lw.Estimate:
 
 def describe(name: str, x: Tensor, truth: Tensor) -> dict[str, float]:
     folded = lw.Estimate.from_samples(chignolin.is_folded(x).double())
-    found = {"bonds": bond_error(x, truth), "folded": folded.value, "js": js_of_q(x, truth)}
+    found = {
+        "bonds": bond_error(x, truth),
+        "folded": folded.value,
+        "js": jensen_shannon(chignolin.native()(x)[:, 0], chignolin.native()(truth)[:, 0]),
+    }
     print(f"{name:<34} W1 of bonds {found['bonds']:.5f} nm  folded {folded}  JS of Q {found['js']:.5f}  "
           f"mirror images {mirror_share(x)}", flush=True)  # fmt: skip
     return found

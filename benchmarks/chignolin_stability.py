@@ -7,6 +7,7 @@ fraction from the optimum's, in standard deviations, at 100,000 samples.
 """
 
 import sys
+from dataclasses import astuple
 
 from torch import Tensor
 
@@ -14,14 +15,10 @@ import leastwork as lw
 from leastwork.maxent import fit_lambdas
 from leastwork.observables import evaluate
 from leastwork.systems import chignolin
-from leastwork.systems.chignolin_errors import HeldOut, describe, held_out
+from leastwork.systems.chignolin_errors import describe, held_out
 
 LAW = {"steps": 100, "t_grid": "log-snr"}
 DRAWN = 100_000
-
-
-def numbers(found: HeldOut) -> tuple[float, ...]:
-    return found.js, found.contacts, found.radius, found.ends
 
 
 def main(name: str = "chignolin", drawn: int = DRAWN) -> None:
@@ -46,7 +43,7 @@ def main(name: str = "chignolin", drawn: int = DRAWN) -> None:
     judged = run.certify(many)
     after = held_out(describe(_x(many)), reference)
     sharp = lw.Estimate.from_samples(chignolin.is_folded(_x(many)).double())
-    removed = [(s - a) / (b - e) for s, a, b, e in zip(*map(numbers, (start, after, before, best)), strict=True)]
+    removed = [(s - a) / (b - e) for s, a, b, e in zip(*map(astuple, (start, after, before, best)), strict=True)]
     print(f"least-work, {drawn} samples: miss {judged.miss}, folded {many.mean(chignolin.folded())} (sharp {sharp})\n"
           f"  {after}\n  removed {' '.join(f'{r:.3f}' for r in removed)}", flush=True)  # fmt: skip
     scheduled = lw.guide_observables(model, data, "scheduled", samples=20_000, seed=0, fit_samples=2000, **LAW)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from leastwork.extras import needs
+from leastwork.observables import evaluate
 from leastwork.systems import chignolin
 from leastwork.systems.committor import chain_features
 
@@ -43,7 +44,7 @@ def markov_model(x: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
     msm = markov.msm.MaximumLikelihoodMSM(reversible=True).fit(counts).fetch_model()
     if msm.n_states != CLUSTERS:
         raise SystemExit(f"{CLUSTERS - msm.n_states} clusters are not connected: simulate for longer")
-    q = torch.cat([chignolin.native()(part)[:, 0] for part in x.split(50_000)]).double()
+    q = evaluate(chignolin.native(), x)[:, 0]
     size = torch.bincount(numbers, minlength=CLUSTERS)
     mean_q = torch.zeros(CLUSTERS, dtype=torch.float64).index_add_(0, numbers, q) / size
     unfolded, folded = (mean_q < UNFOLDED).nonzero()[:, 0], (mean_q > FOLDED).nonzero()[:, 0]

@@ -20,7 +20,7 @@ from torch import Tensor
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.estimate import Estimate
 from leastwork.geometry.alignment import blocks
-from leastwork.geometry.state import State, all_finite, batch_size, take
+from leastwork.geometry.state import State, all_finite, batch_size, evenly, take
 from leastwork.guidance.kernel_density import KernelDensity
 from leastwork.guidance.kernels import EuclideanKernel, Kernel
 
@@ -234,7 +234,7 @@ def _chosen(n: int, most: int) -> Tensor:
     """Indices of at most so many of n samples, evenly spaced."""
     if most < 1:
         raise LeastworkError(f"max_samples={most} leaves nothing to compare: choose at least 1")
-    return torch.arange(n) if n <= most else torch.arange(most) * n // most
+    return evenly(n, most)
 
 
 def _squared_distances(x: State, kernel: Kernel) -> Tensor:

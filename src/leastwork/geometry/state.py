@@ -10,7 +10,19 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["EventShape", "State", "all_finite", "batch_size", "cat", "event_numel", "inner", "leaves", "smap", "take"]
+__all__ = [
+    "EventShape",
+    "State",
+    "all_finite",
+    "batch_size",
+    "cat",
+    "evenly",
+    "event_numel",
+    "inner",
+    "leaves",
+    "smap",
+    "take",
+]
 
 State: TypeAlias = Tensor | tuple[Tensor, ...]
 EventShape: TypeAlias = tuple[int, ...] | tuple[tuple[int, ...], ...]
@@ -60,6 +72,15 @@ def all_finite(state: State) -> Tensor:
 def take(state: State, index: Any) -> State:
     """Samples ``state[index]``."""
     return smap(lambda leaf: leaf[index], state)
+
+
+def evenly(n: int, most: int) -> Tensor:
+    """Indices of at most so many of n samples, evenly spaced.
+
+    >>> evenly(10, 4).tolist(), evenly(3, 4).tolist()
+    ([0, 2, 5, 7], [0, 1, 2])
+    """
+    return torch.arange(n) if n <= most else torch.arange(most) * n // most
 
 
 def cat(states: list[State]) -> State:

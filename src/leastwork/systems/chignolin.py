@@ -28,6 +28,7 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError
 from leastwork.observables import Observable, contacts, native_fraction, pseudo_torsions, smooth_above
+from leastwork.observables.contacts import pairs_in_contact
 from leastwork.systems.committor import Committor, TransitionRegion, load_committor
 
 __all__ = [
@@ -104,16 +105,14 @@ def folded_fraction(temperature: float) -> float:
     return 1 / (1 + math.exp(-stability / (BOLTZMANN * temperature)))
 
 
-def native_contacts(cutoff: float = 0.95, apart: int = 4) -> tuple[Tensor, Tensor]:
-    """Pairs (i, j), int (C, 2), with j − i at least ``apart`` and nearer than ``cutoff`` in the crystal; and r₀, nm.
+def native_contacts() -> tuple[Tensor, Tensor]:
+    """Pairs (i, j), int (C, 2), four places or more apart along the chain and nearer than 0.95 nm; and r₀, nm.
 
     >>> len(native_contacts()[0])
     14
     """
-    i, j = torch.triu_indices(len(NATIVE), len(NATIVE), offset=apart)
-    distance = (NATIVE[i] - NATIVE[j]).norm(dim=1)
-    near = distance < cutoff
-    return torch.stack([i[near], j[near]], dim=1), distance[near]
+    pairs, lengths = pairs_in_contact(NATIVE)
+    return torch.tensor(pairs), torch.tensor(lengths, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -154,16 +153,12 @@ FOLDED, EDGE = 0.7, 0.05
 
 def native() -> Observable:
     """Q as the force field has it, (B, 1)."""
-    pairs, lengths = native_contacts()
-    index = [(int(i), int(j)) for i, j in pairs]
-    return native_fraction(index, lengths.tolist(), REFERENCE.steepness, REFERENCE.reach)
+    return native_fraction(*pairs_in_contact(NATIVE), REFERENCE.steepness, REFERENCE.reach)
 
 
 def contact_map() -> Observable:
     """Each native contact as the force field has it, (B, 14)."""
-    pairs, lengths = native_contacts()
-    index = [(int(i), int(j)) for i, j in pairs]
-    return contacts(index, lengths.tolist(), REFERENCE.steepness, REFERENCE.reach)
+    return contacts(*pairs_in_contact(NATIVE), REFERENCE.steepness, REFERENCE.reach)
 
 
 def folded() -> Observable:

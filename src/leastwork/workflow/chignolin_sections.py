@@ -6,30 +6,34 @@ Transition: committors, and structures drawn over each other beside simulated on
 """
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.experiment import Experiment
 from leastwork.geometry.alignment import superposed
-from leastwork.geometry.state import leaves
+from leastwork.geometry.state import evenly, leaves
 from leastwork.maxent import fit_lambdas
 from leastwork.observables import evaluate
+from leastwork.random import generator
 from leastwork.systems import chignolin
 from leastwork.systems.chignolin_errors import Descriptors, HeldOut, describe, held_out
+from leastwork.systems.committor import TransitionRegion
 from leastwork.workflow import protein_figures
 from leastwork.workflow.figures import Samples
 from leastwork.workflow.finished import Finished
 from leastwork.workflow.fitted import load_fitted
 from leastwork.workflow.numerals import plain
-from leastwork.workflow.path_config import PathConfig
+from leastwork.workflow.path_config import PathConfig, TransitionConfig
+from leastwork.workflow.path_truth import known_region
 from leastwork.workflow.sections import Image, Section, Table, register
 
 __all__ = ["sections"]
 
 _DRAWN = 120  # structures in a figure of traces
+_COMPARED = 4000  # simulated structures at most in a figure
 _Q = "fraction of native contacts  Q"
 
 
@@ -97,7 +101,7 @@ def _held_out(model: Descriptors, log_tilt: Tensor, guided: Descriptors, referen
     ]
     (_, before), (_, best) = rows[:2]
     after, start = rows[-1][1], rows[2][1]
-    share = [_share(s, a, b, e) for s, a, b, e in zip(*map(_numbers, (start, after, before, best)), strict=True)]
+    share = [_share(s, a, b, e) for s, a, b, e in zip(*map(astuple, (start, after, before, best)), strict=True)]
     table = Table(
         "Errors against the reference simulation in what took no part in the fit: Jensen–Shannon divergence of the "
         "histogram of Q (nats), root mean square error of contact probabilities, errors of the mean radius of gyration "
@@ -105,15 +109,11 @@ def _held_out(model: Descriptors, log_tilt: Tensor, guided: Descriptors, referen
         "of the biased simulation's exact maximum-entropy reweighting removes.",
         ["ensemble", "JS of Q", "contacts", "R_g", "end-to-end"],
         [
-            *([name, *(plain(value, 3) for value in _numbers(each))] for name, each in rows),
+            *([name, *(plain(value, 3) for value in astuple(each))] for name, each in rows),
             ["removed, over the best", *share],
         ],
     )
     return Section("Held-out quantities", [], [], [table])
-
-
-def _numbers(found: HeldOut) -> tuple[float, float, float, float]:
-    return found.js, found.contacts, found.radius, found.ends
 
 
 def _share(start: float, after: float, before: float, best: float) -> str:
@@ -131,14 +131,19 @@ def _reweighted_simulation() -> tuple[Descriptors, Tensor]:
 def _transition(run: Finished) -> list[Section]:
     assert isinstance(run.config, PathConfig)
     (x, *_) = leaves(run.ensemble.x)
-    truth = chignolin.ensembles().transition
-    committor = chignolin.committor()
-    q, simulated = committor(x), committor(truth)
-    ends = (0.4, 0.6)
-    inside = x[(q >= ends[0]) & (q <= ends[1])]
+    if not isinstance(run.config.region, TransitionConfig):
+        return []  # another region has no committors to be shown
+    region = TransitionRegion(chignolin.committor(), run.config.region.lower, run.config.region.upper)
+    known = known_region("chignolin", region)
+    truth = known.sample(_COMPARED, generator(run.config.seed, "truth")) if known is not None else x[:0]
+    q, simulated = region.committor(x), region.committor(truth)
+    ends, inside = (region.lower, region.upper), x[region(x)]
     native = chignolin.NATIVE - chignolin.NATIVE.mean(dim=0)
     panels = [
-        (f"{name}, {min(len(each), _DRAWN)} of {len(each):,}", superposed(_some(each).double(), native).numpy())
+        (
+            f"{name}, {min(len(each), _DRAWN)} of {len(each):,}",
+            superposed(each[evenly(len(each), _DRAWN)].double(), native).numpy(),
+        )
         for name, each in (("guided, in the region", inside), ("simulated, in the region", truth))
         if len(each)
     ]
@@ -157,10 +162,6 @@ def _transition(run: Finished) -> list[Section]:
         ),
     ]
     return [Section("Transition states", [], images)]
-
-
-def _some(x: Tensor) -> Tensor:
-    return x[torch.arange(min(len(x), _DRAWN)) * len(x) // min(len(x), _DRAWN)]
 
 
 register("chignolin", part=sections)

@@ -16,7 +16,7 @@ from leastwork.discrepancy import maximum_mean_discrepancy, wasserstein
 from leastwork.diversity import guides_apart, nearest_guide, novelty, relative_diversity, typical_distance
 from leastwork.ensemble import Ensemble
 from leastwork.estimate import Estimate
-from leastwork.geometry.state import State, event_numel, shapes, take
+from leastwork.geometry.state import State, evenly, event_numel, shapes, take
 from leastwork.guidance.kernel_density import KernelDensity
 from leastwork.guidance.kernels import AlignedKernel
 from leastwork.guidance.learned import flatten
@@ -90,7 +90,7 @@ def _inside(run: PathRun, inside: Ensemble, own: State | None, truth: RegionTrut
     """Of guided samples in A, beside the model's own there, if there are enough of them, and the truth, if known."""
     new = novelty(inside.x, run.guides)
     spread = typical_distance(run.guides.points, run.guides.kernel)
-    few = _even(len(inside), _COMPARED)
+    few = evenly(len(inside), _COMPARED)
     apart = maximum_mean_discrepancy(take(inside.x, few), run.guides.points, spread, run.guides.kernel)
     references: dict[str, State] = {} if own is None else {"model": own}
     if truth is not None:
@@ -141,7 +141,7 @@ def _diversity(run: PathRun, inside: Ensemble, truth: RegionTruth | None) -> dic
 
 def _distances(run: PathRun, inside: Ensemble, references: dict[str, State]) -> list[dict[str, Any]]:
     """W₁ of every marginal of samples in A, as they are and weighted, from every reference."""
-    few = _even(len(inside), _COMPARED)
+    few = evenly(len(inside), _COMPARED)
     names, of = _marginals(run)
     x, log_weight = of(take(inside.x, few)).to(torch.float64), inside.log_weight[few].to(torch.float64)
     kinds = {"guided": torch.zeros_like(log_weight), "model given A": log_weight}
@@ -190,8 +190,3 @@ def _distance(x: Tensor, y: Tensor, log_weight: Tensor, random: torch.Generator)
         errors.append(wasserstein(x[some], y[other], log_weight[some]))
         noise.append(wasserstein(x[again(effective)], x[again(len(y))]))
     return Estimate(wasserstein(x, y, log_weight), torch.stack(errors).std(dim=0)), torch.stack(noise).mean(dim=0)
-
-
-def _even(n: int, most: int) -> Tensor:
-    """Indices of at most so many of n samples, evenly spaced."""
-    return torch.arange(n) if n <= most else torch.arange(most) * n // most

@@ -13,13 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 import zarr
 from torch import Tensor, get_num_threads, set_num_threads
 
 from leastwork.ensemble import Ensemble
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
-from leastwork.geometry.state import leaves
+from leastwork.geometry.state import evenly, leaves
 from leastwork.process import Model
 from leastwork.progress import Progress, labelled, no_progress
 from leastwork.random import derive_seed
@@ -196,8 +195,8 @@ def _draw(folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, pro
 def _write_structures(folder: Path, sequence: str, ensemble: Ensemble) -> None:
     """Guided structures, evenly chosen, for a viewer; says what is missing where an extra is not installed."""
     (x, *_) = leaves(ensemble.x)
-    chosen = torch.arange(min(len(x), _VIEWED)) * len(x) // min(len(x), _VIEWED)
-    missing = write_structures(folder / "structures", "guided", x[chosen], [THREE_LETTERS[code] for code in sequence])
+    some = x[evenly(len(x), _VIEWED)]
+    missing = write_structures(folder / "structures", "guided", some, [THREE_LETTERS[code] for code in sequence])
     if missing is not None:
         warnings.warn(missing, LeastworkWarning, stacklevel=2)
 
