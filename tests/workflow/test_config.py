@@ -51,7 +51,11 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
         ("data.0.valeu=1", "unknown key 'valeu' in entry 1 of 'data': did you mean 'value'?"),
         ("observables.0.indx=1", "unknown key 'indx' in entry 1 of 'observables': did you mean 'index'?"),
         ("observables.0.kind=componant", "entry 1 of 'observables' is of kind 'componant': did you mean 'component'?"),
-        ("observables.0={name: x}", "entry 1 of 'observables' needs a kind: known are component, "),
+        (
+            "observables.0={name: x}",
+            "entry 1 of 'observables' needs a kind: known are component, chignolin, smooth_interval, python, "
+            "distances, end_to_end, radius_of_gyration, torsions, native_contacts, rmsd",
+        ),
         ("method=least", "'method' is 'least': give a method, one of 'least-work', 'scheduled'"),
         ("sampling.steps=0", "'steps' in 'sampling' is 0: give the number of steps, at least 1"),
         ("sampling.steps=many", "'steps' in 'sampling' is 'many': give the number of steps"),

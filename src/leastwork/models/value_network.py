@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, silu
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.invariants import Invariants
@@ -197,7 +197,6 @@ class ValueNetwork(nn.Module):
 
 
 def _silu(a: Tensor) -> tuple[Tensor, Tensor]:
-    """φ(a) = a s and φ′(a) = s + φ(1 − s), of one sigmoid s."""
+    """φ(a) = a s and φ′(a) = s (1 + a (1 − s)), s the sigmoid."""
     s = torch.sigmoid(a)
-    z = a * s
-    return z, s + z * (1 - s)
+    return silu(a), s * (1 + a * (1 - s))

@@ -5,7 +5,7 @@ next to those of exact maximum-entropy reweighting of the biased simulation, the
 Transition: committors, and structures drawn over each other beside simulated ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 
 import numpy as np
@@ -43,14 +43,16 @@ def sections(run: Finished) -> Sequence[Section]:
 
 
 def _stability(run: Finished) -> list[Section]:
-    (x, *_) = leaves(run.ensemble.x)
-    guided, reference = describe(x), describe(chignolin.ensembles().reference)
     model, log_tilt = _model(run)
-    curves = [
-        Samples(name, each.q.numpy()) for name, each in (("reference", reference), ("model", model), ("guided", guided))
+    kinds = {"model": model, "reference": describe(chignolin.ensembles().reference)}
+    if run.kind:  # weights alone guide nothing
+        kinds["guided"] = describe(leaves(run.ensemble.x)[0])
+    curves = [Samples(name, kinds[name].q.numpy()) for name in ("reference", "model", "guided") if name in kinds]
+    panels = [
+        (name, kinds[name].q.numpy(), kinds[name].ends.numpy())
+        for name in ("model", "guided", "reference")
+        if name in kinds
     ]
-    panels = [(name, each.q.numpy(), each.ends.numpy()) for name, each in
-              (("model", model), ("guided", guided), ("reference", reference))]  # fmt: skip
     folding = Section(
         "Folding",
         [
@@ -71,7 +73,7 @@ def _stability(run: Finished) -> list[Section]:
             ),
         ],
     )
-    return [folding, _held_out(model, log_tilt, guided, reference)]
+    return [folding, _held_out(kinds, log_tilt)]
 
 
 def _model(run: Finished) -> tuple[Descriptors, Tensor]:
@@ -90,23 +92,25 @@ def _model(run: Finished) -> tuple[Descriptors, Tensor]:
     return found, fitted.maxent.log_tilt_of(fitted.observed)
 
 
-def _held_out(model: Descriptors, log_tilt: Tensor, guided: Descriptors, reference: Descriptors) -> Section:
+def _held_out(kinds: Mapping[str, Descriptors], log_tilt: Tensor) -> Section:
+    model, reference = kinds["model"], kinds["reference"]
     simulated, tilt = _reweighted_simulation()
     rows: list[tuple[str, HeldOut]] = [
         ("biased simulation", held_out(simulated, reference)),
         ("  reweighted, exact", held_out(simulated, reference, tilt)),
         ("model", held_out(model, reference)),
         ("  reweighted", held_out(model, reference, log_tilt)),
-        ("guided", held_out(guided, reference)),
     ]
+    if "guided" in kinds:
+        rows.append(("guided", held_out(kinds["guided"], reference)))
     (_, before), (_, best) = rows[:2]
     after, start = rows[-1][1], rows[2][1]
     share = [_share(s, a, b, e) for s, a, b, e in zip(*map(astuple, (start, after, before, best)), strict=True)]
     table = Table(
         "Errors against the reference simulation in what took no part in the fit: Jensen–Shannon divergence of the "
         "histogram of Q (nats), root mean square error of contact probabilities, errors of the mean radius of gyration "
-        "and end-to-end distance (nm). The last row is how much of the model's error guidance removed, over how much "
-        "of the biased simulation's exact maximum-entropy reweighting removes.",
+        "and end-to-end distance (nm). The last row is how much of the model's error the row above removes, over how "
+        "much of the biased simulation's exact maximum-entropy reweighting removes.",
         ["ensemble", "JS of Q", "contacts", "R_g", "end-to-end"],
         [
             *([name, *(plain(value, 3) for value in astuple(each))] for name, each in rows),
