@@ -9,6 +9,7 @@ scripts/simulate_chignolin.py has left it, and the thinned ones that ship with t
 docs/images/chignolin-solvers.png.
 """
 
+import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ from leastwork.systems.chignolin_errors import jensen_shannon
 IMAGE = Path(__file__).parents[1] / "docs/images/chignolin-solvers.png"
 WHOLE = Path("runs/chignolin/biased.pt")
 BONDS = distances([(i, i + 1) for i in range(9)])
-N = 20_000
 SOLVERS: dict[str, dict[str, Any]] = {
     "SDE, Euler, uniform": {"process": "sde", "solver": "euler", "t_grid": "uniform"},
     "SDE, Euler": {"process": "sde", "solver": "euler", "t_grid": "log-snr"},
@@ -67,26 +67,29 @@ def describe(name: str, x: Tensor, truth: Tensor) -> dict[str, float]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=20_000)
+    n = parser.parse_args().samples
     model, truth = lw.load_model("chignolin"), frames()
     half = len(truth) // 2
-    describe("simulation, one half by the other", truth[half : half + N * (half // N) : half // N], truth[:half])
-    describe(f"{N} frames of it", truth[:: len(truth) // N][:N], truth)
+    describe("simulation, one half by the other", truth[half : half + n * (half // n) : half // n], truth[:half])
+    describe(f"{n} frames of it", truth[:: len(truth) // n][:n], truth)
     found: dict[str, list[tuple[int, dict[str, float]]]] = {name: [] for name in SOLVERS}
     for name, law in SOLVERS.items():
         for cost in COSTS:
             steps = (cost - 1) // 2 if law["solver"] == "heun" else cost - 1
             begin = time.perf_counter()
             try:
-                drawn = lw.sample(model, N, seed=cost, steps=steps, **law)
+                drawn = lw.sample(model, n, seed=cost, steps=steps, **law)
             except lw.LeastworkError as error:
                 print(f"{name}, {cost} evaluations: {error}", flush=True)
                 continue
             seconds = time.perf_counter() - begin
             assert isinstance(drawn.x, Tensor)
-            used = drawn.network_evaluations // N
+            used = drawn.network_evaluations // n
             found[name].append((used, describe(f"{name}, {used} evaluations", drawn.x, truth)))
             if cost == 30:
-                print(f"    {N / seconds:.0f} samples/s on {torch.get_num_threads()} threads", flush=True)
+                print(f"    {n / seconds:.0f} samples/s on {torch.get_num_threads()} threads", flush=True)
     true_share = float(chignolin.is_folded(truth).double().mean())
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     panels = figure.subplots(1, 3)
