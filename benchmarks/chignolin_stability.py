@@ -9,7 +9,6 @@ fraction from the optimum's, in standard deviations, at 100,000 samples.
 """
 
 import argparse
-from dataclasses import astuple
 
 from torch import Tensor
 
@@ -17,14 +16,14 @@ import leastwork as lw
 from leastwork.maxent import fit_lambdas
 from leastwork.observables import evaluate
 from leastwork.systems import chignolin
-from leastwork.systems.chignolin_errors import describe, held_out
+from leastwork.systems.chignolin_errors import describe, held_out, removed
 
-LAW = {"steps": 100, "t_grid": "log-snr"}
+LAW = {"steps": 200, "t_grid": "balanced"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--budget", type=int, default=5_000_000)
+    parser.add_argument("--budget", type=int, default=10_000_000)
     parser.add_argument("--drawn", type=int, default=100_000)
     parser.add_argument("--only", action="store_true", help="least-work alone")
     arguments = parser.parse_args()
@@ -49,9 +48,9 @@ def main() -> None:
     judged = run.certify(many)
     after = held_out(describe(_x(many)), reference)
     sharp = lw.Estimate.from_samples(chignolin.is_folded(_x(many)).double())
-    removed = [(s - a) / (b - e) for s, a, b, e in zip(*map(astuple, (start, after, before, best)), strict=True)]
+    share = removed(start, after, before, best)
     print(f"least-work, {arguments.drawn} samples: miss {judged.miss}, folded {many.mean(chignolin.folded())} "
-          f"(sharp {sharp})\n  {after}\n  removed {' '.join(f'{r:.3f}' for r in removed)}", flush=True)  # fmt: skip
+          f"(sharp {sharp})\n  {after}\n  removed {' '.join(f'{r:.3f}' for r in share)}", flush=True)  # fmt: skip
     if arguments.only:
         return
     scheduled = lw.guide_observables(model, data, "scheduled", samples=20_000, seed=0, fit_samples=2000, **LAW)

@@ -29,7 +29,7 @@ IMAGE = Path(__file__).parents[1] / "docs/images/chignolin-gamma.png"
 GAMMAS = (0.0, 0.01, 0.03, 0.1, 0.3)
 BONDS = distances([(i, i + 1) for i in range(9)])
 SHOTS, STARTS = 100, 50
-LAW = {"steps": 200, "t_grid": "log-snr"}
+LAW = {"steps": 200, "t_grid": "balanced"}
 
 
 def guides(n: int = 20) -> Tensor:

@@ -2,7 +2,8 @@
 
     loss = E |v̂(x_t, t) − v|²,    x_t = α x_0 + σ ε,    v = α ε − σ x_0
 
-(denoising on the zero-centroid subspace; Salimans & Ho, ICLR 2022), uniform in the log-SNR, with a cosine decay of the
+(denoising on the zero-centroid subspace; Salimans & Ho, ICLR 2022), first uniform in the log-SNR, then in larger
+batches two thirds of which lie where structures decide for a basin and for a hand; each with a cosine decay of the
 learning rate and an exponential moving average of the weights. After scripts/simulate_chignolin.py, run
 
     python scripts/train_chignolin.py
@@ -10,6 +11,7 @@ learning rate and an exponential moving average of the weights. After scripts/si
 
 import argparse
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,24 +26,54 @@ from leastwork.systems import chignolin
 FOLDER = Path("src/leastwork/models/bundled_weights/chignolin")
 FRAMES = Path("runs/chignolin/biased.pt")
 SCHEDULE = lw.VPSchedule(0.1, 20.0)
-RANGE = (-8.0, 9.2)  # of the log-SNR
 
 
-def train(pool: Tensor, width: int, depth: int, iterations: int, batch: int, rate: float, seed: int):
-    """The averaged network; pool: samples in network units, (n, N, 3)."""
+@dataclass(frozen=True)
+class Stage:
+    """Iterations of so many noised frames; shares of them uniform in ranges of the log-SNR."""
+
+    iterations: int
+    batch: int
+    rate: float
+    averaging: float
+    ranges: tuple[tuple[float, float, float], ...]
+    """share, from, to"""
+
+    def log_snr(self, generator: torch.Generator) -> Tensor:
+        counts = [round(share * self.batch) for share, _, _ in self.ranges[:-1]]
+        counts.append(self.batch - sum(counts))
+        parts = [
+            low + (high - low) * (torch.arange(n) + torch.rand(n, generator=generator)) / n
+            for n, (_, low, high) in zip(counts, self.ranges, strict=True)
+        ]
+        return torch.cat(parts)
+
+
+STAGES = (
+    Stage(50_000, 512, 2e-3, 0.999, ((1.0, -8.0, 9.2),)),
+    Stage(14_000, 1024, 7e-4, 0.9995, ((0.65, -4.0, 3.0), (0.35, -7.0, 9.2))),
+)
+
+
+def train(pool: Tensor, width: int, depth: int, stages: tuple[Stage, ...], seed: int) -> EquivariantPerceptron:
+    """The averaged network of the last stage; pool: samples in network units, (n, N, 3)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # the network's own initialisation knows no generator
+        net = EquivariantPerceptron(pool.shape[1], describe_schedule(SCHEDULE), width=width, depth=depth)
+    net.invariants.standardise(pool.flatten(1))
+    for number, stage in enumerate(stages):
+        net = improve(net, pool, stage, seed + number)
+    return net
+
+
+def improve(net: EquivariantPerceptron, pool: Tensor, stage: Stage, seed: int) -> EquivariantPerceptron:
     generator = torch.Generator().manual_seed(seed)
     began = time.perf_counter()
     done: list[float] = []
 
-    def build() -> EquivariantPerceptron:
-        net = EquivariantPerceptron(pool.shape[1], describe_schedule(SCHEDULE), width=width, depth=depth)
-        net.invariants.standardise(pool.flatten(1))
-        return net
-
     def loss(net: EquivariantPerceptron) -> Tensor:
-        x0 = pool[torch.randint(len(pool), (batch,), generator=generator)]
-        u = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-        t = SCHEDULE.time_of(RANGE[0] + (RANGE[1] - RANGE[0]) * u.double()).float()
+        x0 = pool[torch.randint(len(pool), (stage.batch,), generator=generator)]
+        t = SCHEDULE.time_of(stage.log_snr(generator).double()).float()
         alpha, sigma = SCHEDULE.alpha(t)[:, None, None], SCHEDULE.sigma(t)[:, None, None]
         noise = lw.ZeroCentre().project(torch.randn(x0.shape, generator=generator))
         value = (net(alpha * x0 + sigma * noise, t) - (alpha * noise - sigma * x0)).square().mean()
@@ -51,25 +83,23 @@ def train(pool: Tensor, width: int, depth: int, iterations: int, batch: int, rat
             print(f"{len(done):>7} iterations, loss {mean:.5f}, {time.perf_counter() - began:.0f} s", flush=True)
         return value
 
-    return averaged_network(build, loss, iterations, rate, 0.999, seed)
+    return averaged_network(lambda: net.requires_grad_(), loss, stage.iterations, stage.rate, stage.averaging, seed)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--depth", type=int, default=4)
-    parser.add_argument("--iterations", type=int, default=36_000)
-    parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--share", type=float, default=1.0, help="of the iterations, for a trial")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = vars(parser.parse_args())
-    folder = arguments.pop("folder")
+    arguments = parser.parse_args()
     frames = torch.load(FRAMES, weights_only=True)
     scale = round(float(frames.square().sum(dim=2).mean().div(3).sqrt()), 4)
-    net = train(frames / scale, **arguments)
+    stages = tuple(replace(stage, iterations=round(arguments.share * stage.iterations)) for stage in STAGES)
+    net = train(frames / scale, arguments.width, arguments.depth, stages, arguments.seed)
     model = lw.DiffusionModel(net, SCHEDULE, predicts="v", event_shape=(10, 3), subspace=lw.ZeroCentre(), scale=scale)
-    lw.save_model(model, folder)
+    lw.save_model(model, arguments.folder)
     print(f"{sum(p.numel() for p in net.parameters())} parameters, scale {scale} nm")
     drawn = lw.sample(model, 10_000, steps=200, t_grid="log-snr", seed=1, batch_size=8192).x
     assert isinstance(drawn, Tensor)

@@ -11,9 +11,11 @@ For a diffusion model y = D(x, t) is the denoiser and, with noise level κ,
 For a velocity model y = u(x, t), and A = 0, B = 1, E = −1, G = 0: guidance is a velocity added along generation.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -108,8 +110,9 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
     Args:
         process: gives the interval and the schedule.
         steps: number of steps S.
-        spacing: "uniform" in t, "log-snr" (uniform in the log-SNR; where α(t_max) = 0 the first step leaves
-            t_max for the first finite value, e^{-9} in α²/σ²), or the times themselves, decreasing.
+        spacing: "uniform" in t; "log-snr", uniform in ℓ = ln α²/σ² (where α(t_max) = 0 the first step leaves t_max for
+            the first finite value, ℓ = −9); "balanced", half of the steps so and half uniform in α²/(α² + σ²), which is
+            where samples decide for a basin; or the times themselves, decreasing.
 
     Raises:
         LeastworkError: no steps, an unknown spacing, or times that do not decrease within [t_min, t_max].
@@ -130,18 +133,28 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
         raise LeastworkError(f"steps={steps}: at least one step is needed")
     if spacing == "uniform":
         return torch.linspace(high, low, steps + 1, dtype=torch.float64)
-    if spacing == "log-snr":
+    if spacing in ("log-snr", "balanced"):
         if isinstance(process.model, VelocityModel):
             raise LeastworkError("a VelocityModel has no log-SNR: use t_grid='uniform' or pass the times")
         schedule = process.model.schedule
-        ends = schedule.log_snr(torch.tensor([high, low], dtype=torch.float64))
-        if torch.isinf(ends[0]):
-            if steps == 1:
-                return torch.tensor([high, low], dtype=torch.float64)
-            inner = torch.linspace(-9.0, float(ends[1]), steps, dtype=torch.float64)
-            times = torch.cat([torch.tensor([high], dtype=torch.float64), schedule.time_of(inner)])
-        else:
-            times = schedule.time_of(torch.linspace(float(ends[0]), float(ends[1]), steps + 1, dtype=torch.float64))
+        first, last = schedule.log_snr(torch.tensor([high, low], dtype=torch.float64)).tolist()
+        leap = math.isinf(first)  # from t_max to the first finite value
+        if leap and steps == 1:
+            return torch.tensor([high, low], dtype=torch.float64)
+        log_snr = _log_snr(-9.0 if leap else first, last, steps - leap, balanced=spacing == "balanced")
+        times = schedule.time_of(log_snr)
+        times = torch.cat([torch.tensor([high], dtype=torch.float64), times]) if leap else times
         times[0], times[-1] = high, low  # the inverse of log-SNR rounds
         return times
-    raise LeastworkError(f"t_grid={spacing!r} is not a grid: choose 'uniform', 'log-snr' or pass the times")
+    raise LeastworkError(f"t_grid={spacing!r} is not a grid: choose 'uniform', 'log-snr', 'balanced' or pass the times")
+
+
+def _log_snr(first: float, last: float, steps: int, balanced: bool) -> Tensor:
+    """Rising log-SNR ℓ, (steps + 1,), uniform in ℓ or in the mean of the fractions of ℓ and of sigmoid ℓ gone by."""
+    even = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
+    if not balanced:
+        return first + (last - first) * even
+    fine = torch.linspace(first, last, 20_001, dtype=torch.float64)
+    share = fine.sigmoid()
+    gone = 0.5 * (fine - first) / (last - first) + 0.5 * (share - share[0]) / (share[-1] - share[0])
+    return torch.from_numpy(np.interp(even.numpy(), gone.numpy(), fine.numpy()))

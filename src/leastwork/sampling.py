@@ -112,7 +112,7 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         process: "sde" (reverse SDE; has work and weights) or "ode" (probability-flow ODE; has a kinetic action).
         solver: "euler", "heun", "exponential", "multistep" (DPM-Solver++ 2M), or a solver object.
         steps: number of steps.
-        t_grid: "uniform" in t, "log-snr", or decreasing times.
+        t_grid: "uniform" in t, "log-snr", "balanced" (as in :func:`leastwork.process.time_grid`), or decreasing times.
         kappa: noise level of the SDE, default 1.
         seed: the only source of randomness; the batch size does not matter, to 10⁻⁵ in float32.
         batch_size: samples in memory at a time.

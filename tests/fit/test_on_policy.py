@@ -40,7 +40,7 @@ def network(mixture: GaussianMixture, doob: MixtureDoob) -> ValueNetwork:
     """Learned badly, in little time."""
     x0 = mixture.sample(4000, torch.Generator().manual_seed(0))
     start = ValueNetwork(1, width=24, depth=2).standardise(x0)
-    fitted = fit_value(start, VPSchedule(), x0.float(), doob.log_tilt(x0), iterations=150).network
+    fitted = fit_value(start, mixture.model(VPSchedule()), x0.float(), doob.log_tilt(x0), iterations=150).network
     assert isinstance(fitted, ValueNetwork)
     return fitted
 

@@ -83,7 +83,8 @@ def test_own_samples_are_used_and_counted_once() -> None:
     _, model, data = problem(1, 0.5, 0.7)
     own = sample(model, 3000, steps=10, seed=17)
     fit = learn_guidance(model, data, own=own, budget=1, iterations=20, steps=10, rounds=0)
-    assert fit.network_evaluations == own.network_evaluations
+    judged = 8 * (3000 // 7) // 64 * 64  # held-out samples, each at eight noise levels
+    assert fit.network_evaluations == own.network_evaluations + 512 + judged  # and one batch to learn from
     assert fit.history[0].polishes == ()
 
 

@@ -13,6 +13,7 @@ from leastwork.schedules import VPSchedule
 from leastwork.systems.mixtures import GaussianMixture, two_states
 
 SCHEDULE = VPSchedule()
+MODEL = two_states(1, (0.5, 0.5), separation=2.0, std=0.3).model(SCHEDULE)
 
 
 def problem(n: int, seed: int = 0) -> tuple[GaussianMixture, GaussianMixture, torch.Tensor, torch.Tensor]:
@@ -39,7 +40,7 @@ def error(guidance: LearnedGuidance, p: GaussianMixture, q: GaussianMixture) -> 
 
 def test_learned_guidance_is_near_the_exact_one() -> None:
     p, q, x0, r = problem(10_000)
-    fit = fit_value(ValueNetwork(1).standardise(x0), SCHEDULE, x0, r, iterations=500)
+    fit = fit_value(ValueNetwork(1).standardise(x0), MODEL, x0, r, iterations=500)
     assert error(LearnedGuidance(fit.network, SCHEDULE), p, q) < 0.08
     assert min(check.validation for check in fit.history) < 1
     assert all(math.isfinite(check.training) for check in fit.history)
@@ -48,8 +49,8 @@ def test_learned_guidance_is_near_the_exact_one() -> None:
 def test_a_constant_in_the_tilt_changes_nothing_and_nothing_overflows() -> None:
     _, _, x0, r = problem(2000)
     network = ValueNetwork(1, width=16)
-    one = fit_value(network, SCHEDULE, x0, r, iterations=40)
-    two = fit_value(network, SCHEDULE, x0, r + 1000, iterations=40)
+    one = fit_value(network, MODEL, x0, r, iterations=40)
+    two = fit_value(network, MODEL, x0, r + 1000, iterations=40)
     for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
@@ -57,7 +58,7 @@ def test_a_constant_in_the_tilt_changes_nothing_and_nothing_overflows() -> None:
 def test_same_seed_same_network_and_the_global_generator_is_left_alone() -> None:
     _, _, x0, r = problem(2000)
     state = torch.random.get_rng_state()
-    one, two = (fit_value(ValueNetwork(1, width=16), SCHEDULE, x0, r, iterations=30, seed=4) for _ in range(2))
+    one, two = (fit_value(ValueNetwork(1, width=16), MODEL, x0, r, iterations=30, seed=4) for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), state)
     for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -66,12 +67,12 @@ def test_same_seed_same_network_and_the_global_generator_is_left_alone() -> None
 def test_the_network_given_is_not_changed() -> None:
     _, _, x0, r = problem(2000)
     network = ValueNetwork(1, width=16)
-    fit_value(network, SCHEDULE, x0, r, iterations=30)
+    fit_value(network, MODEL, x0, r, iterations=30)
     assert float(network.head.weight.detach().abs().max()) == 0
 
 
 def quick_fit(x0: torch.Tensor, r: torch.Tensor, seed: int) -> ValueFit:
-    return fit_value(ValueNetwork(1, width=16), SCHEDULE, x0, r, iterations=60, learning_rate=0.01, seed=seed)
+    return fit_value(ValueNetwork(1, width=16), MODEL, x0, r, iterations=60, learning_rate=0.01, seed=seed)
 
 
 def test_noise_is_not_learned_and_the_history_is_kept() -> None:
@@ -112,7 +113,7 @@ def test_a_few_heavy_samples_that_sit_together_are_evidence_enough() -> None:
     x0 = torch.randn(7000, 1, generator=torch.Generator().manual_seed(2))
     x0[:7] = 6.0 + 0.1 * x0[:7]
     r = torch.where(x0[:, 0] > 5, 6.0, 0.0).double()
-    fit = fit_value(ValueNetwork(1).standardise(x0), SCHEDULE, x0, r, iterations=200)
+    fit = fit_value(ValueNetwork(1).standardise(x0), MODEL, x0, r, iterations=200)
     assert fit.history[-1].evidence > 10
 
 
@@ -120,9 +121,9 @@ def test_tilts_that_are_not_finite_are_counted() -> None:
     _, _, x0, r = problem(2000)
     r[7], r[9] = math.nan, math.inf
     with pytest.raises(NonFiniteError, match=r"2 of 2000 samples, the first at index 7"):
-        fit_value(ValueNetwork(1), SCHEDULE, x0, r, iterations=10)
+        fit_value(ValueNetwork(1), MODEL, x0, r, iterations=10)
     with pytest.raises(LeastworkError, match=r"shape \(5,\) for 2000"):
-        fit_value(ValueNetwork(1), SCHEDULE, x0, r[:5], iterations=10)
+        fit_value(ValueNetwork(1), MODEL, x0, r[:5], iterations=10)
 
 
 def test_samples_of_a_guided_model_learn_what_is_missing() -> None:
@@ -130,8 +131,8 @@ def test_samples_of_a_guided_model_learn_what_is_missing() -> None:
     p, q, x0, _ = problem(10_000)
     halfway = p.reweighted([0.35, 0.65])
     start = ValueNetwork(1).standardise(x0)
-    first = fit_value(start, SCHEDULE, x0, p.log_ratio(halfway, x0), iterations=400).network
+    first = fit_value(start, MODEL, x0, p.log_ratio(halfway, x0), iterations=400).network
     x1 = halfway.sample(10_000, torch.Generator().manual_seed(3))
-    fit = fit_value(first, SCHEDULE, x1.float(), halfway.log_ratio(q, x1), reference=first, iterations=400)
+    fit = fit_value(first, MODEL, x1.float(), halfway.log_ratio(q, x1), reference=first, iterations=400)
     before, after = (error(LearnedGuidance(network, SCHEDULE), p, q) for network in (first, fit.network))
     assert after < 0.1 < before

@@ -39,6 +39,15 @@ def test_output_turns_with_the_structure_and_has_no_net_force(t: float) -> None:
     assert torque.abs().max() < 1e-4 * out.abs().max()
 
 
+@pytest.mark.parametrize("t", [0.01, 0.5, 1.0])
+def test_far_from_the_data_the_output_grows_no_faster_than_the_structure(t: float) -> None:
+    """Faster, and a guided path that strays explodes."""
+    net, x = network(), structures()
+    sizes = [float(net(scale * x, torch.tensor(t)).norm()) for scale in (10.0, 100.0, 1000.0)]
+    assert sizes[1] < 12 * sizes[0]
+    assert sizes[2] < 12 * sizes[1]
+
+
 def test_a_mirror_image_gets_another_answer() -> None:
     net, x = network(), structures()
     mirror = torch.tensor([1.0, 1.0, -1.0])

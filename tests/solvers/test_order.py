@@ -123,6 +123,19 @@ def test_time_grids() -> None:
         as_solver("rk4")
 
 
+def test_the_balanced_grid_spends_half_of_its_steps_where_signal_and_noise_are_alike() -> None:
+    schedule = lw.VPSchedule()
+    process = Process(GAUSSIAN.model(schedule), 1.0)
+    even, fine = (schedule.log_snr(time_grid(process, 400, kind)) for kind in ("log-snr", "balanced"))
+    assert fine[[0, -1]].tolist() == even[[0, -1]].tolist()
+    width = float(even[-1] - even[0])
+    share = fine.sigmoid()
+    progress = 0.5 * (fine - fine[0]) / width + 0.5 * (share - share[0]) / (share[-1] - share[0])
+    torch.testing.assert_close(progress, torch.linspace(0, 1, 401, dtype=torch.float64), atol=1e-4, rtol=0)
+    inside = (fine.abs() < 3).sum() / 400
+    assert inside > 0.5 * (6 / width) + 0.45
+
+
 def test_forward_and_backward() -> None:
     """The probability-flow ODE encodes data as noise and returns them within 10⁻³ at 100 steps."""
     random = torch.Generator().manual_seed(3)

@@ -30,7 +30,7 @@ from leastwork.fit.network import value_network
 from leastwork.fit.on_policy import Descent, descend, draw_response
 from leastwork.fit.value import Check, LearningError, fit_value
 from leastwork.geometry.state import State
-from leastwork.guidance.learned import LearnedGuidance, flatten
+from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.value_network import ValueNetwork
 from leastwork.progress import Progress, no_progress
@@ -145,9 +145,6 @@ class _Task:
     def observe(self, x: State, log_weight: Tensor) -> _Drawn:
         return _Drawn(x, self.phi(x).to(torch.float64), self.region(x).to(torch.float64), log_weight.to(torch.float64))
 
-    def flat(self, x: State) -> Tensor:
-        return flatten(self.model.to_network_units(x))
-
     def seed_of(self, purpose: str) -> int:
         return derive_seed(self.seed, purpose)
 
@@ -164,6 +161,12 @@ class _Task:
         response = draw_response(sampler, self.paths, self.seed_of(purpose))
         done = descend(network, response, tilt(self.observe(response.x, response.log_weight)), _TRUST)
         return done, response.evaluations
+
+
+@dataclass(frozen=True)
+class _Learned:
+    network: ValueNetwork
+    history: tuple[Check, ...]
 
 
 def learn_region(
@@ -218,7 +221,10 @@ def learn_region(
         tilt, last = here.tilt(success, _HITS if keep >= _WORN and not reached else _FEW), False
         if reached and tilt is None:
             break
-        found = None if tilt is None else _learn(task, network, here, tilt, number, True)
+        found = None
+        if tilt is not None:
+            found, evaluations = _learn(task, network, here, tilt, number, True)
+            spent += evaluations
         if tilt is not None and (found is not None or reached):
             aimed, ess, reached = None, here.ess(tilt), True
             last = found is None or ess >= _SEEN
@@ -226,10 +232,11 @@ def learn_region(
             aimed = strength = _next_strength(here, strength, keep)
             tilt = strength * here.phi
             ess = here.ess(tilt)
-            found = _learn(task, network, here, tilt, number, False)
+            found, evaluations = _learn(task, network, here, tilt, number, False)
+            spent += evaluations
         checks: tuple[Check, ...] = ()
         if found is not None:
-            network, checks = found
+            network, checks = found.network, found.history
         history.append(RegionStage(aimed, ess, float(here.inside.mean()), checks))
         if last:
             break
@@ -269,13 +276,13 @@ def _learn(
     number: int,
     at_region: bool,
     learning_rate: float = 1e-3,
-) -> tuple[ValueNetwork, tuple[Check, ...]] | None:
-    """V with what is still missing; None where samples of A do not say enough of it."""
+) -> tuple[_Learned | None, int]:
+    """V with what is still missing, None where samples of A do not say enough of it; and the evaluations that took."""
     try:
         fit = fit_value(
             network,
-            task.model.schedule,
-            task.flat(here.x),
+            task.model,
+            task.model.to_network_units(here.x),
             here.log_weight + tilt,
             reference=network if number else None,
             learning_rate=learning_rate if number else 3e-3,  # it starts from what it knows
@@ -283,12 +290,12 @@ def _learn(
             seed=task.seed_of(f"stage {number}"),
             progress=task.progress,
         )
-    except LearningError:
+    except LearningError as error:
         if at_region:
-            return None
+            return None, error.network_evaluations
         raise
     assert isinstance(fit.network, ValueNetwork)
-    return fit.network, fit.history
+    return _Learned(fit.network, fit.history), fit.network_evaluations
 
 
 def _next_strength(here: _Drawn, strength: float, keep: float) -> float:
@@ -345,8 +352,10 @@ def _refine(task: _Task, network: ValueNetwork, odds: float, number: int) -> tup
     """V learned gently from its own samples of A; also the evaluations that took."""
     here, evaluations = task.draw(network, f"samples {number}")
     tilt = odds * here.inside
-    network, checks = _learn(task, network, here, tilt, number, True, _GENTLE) or (network, ())
-    return network, RegionStage(None, here.ess(tilt), float(here.inside.mean()), checks), evaluations
+    found, more = _learn(task, network, here, tilt, number, True, _GENTLE)
+    found = found or _Learned(network, ())
+    stage = RegionStage(None, here.ess(tilt), float(here.inside.mean()), found.history)
+    return found.network, stage, evaluations + more
 
 
 def _between(a: ValueNetwork, b: ValueNetwork) -> ValueNetwork:

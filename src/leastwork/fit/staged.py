@@ -20,7 +20,7 @@ from leastwork.experiment import Experiment
 from leastwork.fit.approach import Aim, Drawn, agrees, aim, far, part_way, pooled, solve
 from leastwork.fit.network import value_network
 from leastwork.fit.on_policy import Polish, draw_response, polish
-from leastwork.fit.value import Check, LearningError, fit_value
+from leastwork.fit.value import Check, LearningError, ValueFit, fit_value
 from leastwork.geometry.state import State, cat, event_numel
 from leastwork.guidance.learned import LearnedGuidance, flatten
 from leastwork.maxent import MaxEnt
@@ -70,6 +70,7 @@ class _Task:
     data: Experiment
     seed: int
     samples: int
+    noised: int
     paths: int
     rounds: int
     iterations: int
@@ -120,9 +121,10 @@ def learn_guidance(
         seed: of everything random.
         own: the model's own samples, if they have been drawn already with the same choices.
         network: V(x, α, σ) of flat states in network units; by default a ValueNetwork. Another one is not polished.
-        budget: network evaluations where one stage is enough: 40 % for the model's own samples, the rest for polish.
+        budget: network evaluations where one stage is enough: 40 % for the model's own samples, 10 % for its estimates
+            of the noise that V is learned from, the rest for polish.
         rounds: of polish.
-        iterations: of the optimiser, half as many in all stages but the last; by default 1500, above 8 dimensions 3000.
+        iterations: of the optimiser, half as many in all stages but the last; by default 1500, above 8 dimensions 4000.
         progress: ``leastwork.progress.bar`` shows one.
         choices: process, solver, steps, t_grid, batch_size as in :func:`leastwork.sample`. A process without path
             weights (the ODE, Heun, κ ≠ 1) is fitted on Euler steps of the SDE.
@@ -146,10 +148,10 @@ def learn_guidance(
     law = {name: value for name, value in choices.items() if name in LAW}
     per_sample = make_sampler(model, None, **law).evaluations
     samples = own_samples(budget, per_sample)
-    paths = min(max(int(0.6 * budget / per_sample / max(rounds, 1)), 4096), 10_000)
+    paths = min(max(int(0.5 * budget / per_sample / max(rounds, 1)), 4096), 10_000)
     if iterations is None:
-        iterations = 1500 if event_numel(model.event_shape) <= 8 else 3000
-    task = _Task(model, data, seed, samples, paths, rounds, iterations, progress, choices)
+        iterations = 1500 if event_numel(model.event_shape) <= 8 else 4000
+    task = _Task(model, data, seed, samples, int(0.1 * budget), paths, rounds, iterations, progress, choices)
     here = _own_samples(task, own)
     start = here.observed.mean(dim=0)
     spent = unused + here.evaluations
@@ -227,11 +229,11 @@ def _stage(
 ) -> tuple[Stage, nn.Module, MaxEnt, int]:
     """Learn V and polish it; also λ by then, and the evaluations that took."""
     last, maxent = goal.fraction == 1, goal.maxent
-    network, checks = _learn(task, maxent, here, network, number, last)
+    fit = _learn(task, maxent, here, network, number, last)
+    network, evaluations = fit.network, fit.network_evaluations
     data = part_way(task.data, start, goal.fraction)
     pool = [] if number else [here]
     polishes: list[Polish] = []
-    evaluations = 0
     for r in range((task.rounds if last else 1) if isinstance(network, ValueNetwork) else 0):
         assert isinstance(network, ValueNetwork)
         sampler = make_sampler(task.model, task.guidance(network), **task.law)
@@ -244,28 +246,26 @@ def _stage(
         done = polish(network, response, maxent.log_tilt_of(observed), observed, maxent.target, binding)
         polishes.append(done)
         network = done.network
-    return Stage(goal.fraction, goal.ess, checks, tuple(polishes)), network, maxent, evaluations
+    return Stage(goal.fraction, goal.ess, fit.history, tuple(polishes)), network, maxent, evaluations
 
 
-def _learn(
-    task: _Task, maxent: MaxEnt, here: Drawn, network: nn.Module, number: int, last: bool
-) -> tuple[nn.Module, tuple[Check, ...]]:
+def _learn(task: _Task, maxent: MaxEnt, here: Drawn, network: nn.Module, number: int, last: bool) -> ValueFit:
     try:
-        fit = fit_value(
+        return fit_value(
             network,
-            task.model.schedule,
-            task.flat(here.x),
+            task.model,
+            task.model.to_network_units(here.x),
             here.log_w(maxent),
             reference=network if number else None,
             learning_rate=1e-3 if number else 3e-3,  # it starts from what it knows
             iterations=task.iterations if last else task.iterations // 2,
+            noised=task.noised,
             seed=task.seed_of(f"stage {number}"),
             progress=task.progress,
         )
     except LearningError:
         solve(here, task.data)  # if the data are out of reach, that is what is wrong
         raise
-    return fit.network, fit.history
 
 
 @torch.no_grad()

@@ -2,16 +2,17 @@
 
 With ω = e^r/Z, and t uniform in the log-SNR ℓ, so that ½∫σ²|h|² dℓ = ½∫g²|h|² dt is the work of h = ∇V, minimise
 
-    E[e^V − ω V]  +  E[¼ (ω + c) |σh|² + (ω − c) σh·ε],        c = e^V, held fixed
+    E[¼ (e^V − ω V)]  +  E[¼ (ω + c) |σh|² + (ω − c) σh·(ε − ε̂)],        c = e^V, held fixed
 
-The first term is the Bregman divergence of e^V. The second is weighted score matching less its unweighted fit: its
-minimiser solves ½(ω̄ + c) σh = −E[(ω − c) ε | x_t], which at c = ω̄ = E[ω | x_t] is h = ∇ω̄/ω̄ whatever the score of the
-model, so that the base network is never called; there ω − c vanishes with the noise, where −ωε alone would diverge,
-and elsewhere |h| stays bounded. The first term alone validates, since the second is no objective while c moves. A
-conditional mean of ω cannot exceed its largest value: beyond it e^V goes on as its tangent, which moves no minimum.
+The first term is the Bregman divergence of e^V; its weight decides only how fast each term is learned. The second is
+weighted score matching less its unweighted fit: its minimiser solves ½(ω̄ + c) σh = −E[(ω − c)(ε − ε̂) | x_t], which at
+c = ω̄ = E[ω | x_t] is h = ∇ω̄/ω̄ whatever ε̂ is. With ε̂(x_t, t) the model's estimate of the noise, most of the noise is
+gone, so that h is learned from a few times fewer samples; where x_t tells ω, on the clean side, so does ω − c → 0. The
+first term alone validates, since the second is no objective while c moves. A conditional mean of ω cannot exceed its
+largest value: beyond it e^V goes on as its tangent, which moves no minimum.
 
-Samples of a guided model learn what is still missing: ω = dP/dQ · e^r/Z is then their own weight, and V − V₀ and h − h₀
-take the place of V and h, where V₀ is the value that guided them.
+Samples of a guided model learn what is still missing: ω = dP/dQ · e^r/Z is then their own weight, V − V₀ and h − h₀
+take the place of V and h, and ε̂ − σh₀ that of ε̂, where V₀ is the value that guided them.
 """
 
 import math
@@ -23,10 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.geometry.state import State, batch_size, take
+from leastwork.guidance.learned import flatten, unflatten
+from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.value_network import value_and_gradient
 from leastwork.progress import Progress, no_progress
 from leastwork.random import generator
-from leastwork.schedules import Schedule
+from leastwork.sampling import evaluating
 
 __all__ = ["Check", "LearningError", "ValueFit", "fit_value"]
 
@@ -35,6 +39,9 @@ _CLEAN = 12.0  # beyond it, on the clean side, everything
 _HELD_OUT = 7  # one sample in so many
 _CHECKS = 20  # validations in a full run
 _PATIENCE = 8  # of them without improvement end it
+_LEVELS = 64  # of the log-SNR, among the held-out samples
+_BREGMAN = 0.25  # weight of the first term
+_PIECE = 4096  # noised samples that the model sees at a time
 _SURE = 4.0  # evidence that it takes; noise alone reaches 2.5 in the best of the validations
 
 
@@ -55,76 +62,105 @@ class Check:
 
 
 class LearningError(LeastworkError):
-    """V was not learned; ``history`` tells how it went."""
+    """V was not learned; ``history`` tells how it went, after so many evaluations of the model."""
 
-    def __init__(self, message: str, history: tuple[Check, ...]) -> None:
+    def __init__(self, message: str, history: tuple[Check, ...], network_evaluations: int) -> None:
         super().__init__(message)
         self.history = history
+        self.network_evaluations = network_evaluations
 
 
 @dataclass(frozen=True)
 class ValueFit:
-    """The network with the best validation loss, and how it was found."""
+    """The network with the best validation loss, how it was found, and evaluations of the model that took."""
 
     network: nn.Module
     history: tuple[Check, ...]
+    network_evaluations: int
     seconds: float
 
 
 @dataclass(frozen=True)
 class _Pool:
-    """Samples x_0 (n, d), their weight ω (n,) with mean one, ln of the largest, and the range of the log-SNR."""
+    """Samples x_0 (n, d), as states too; weight ω (n,) with mean one, ln of the largest, and range of the log-SNR."""
 
     x0: Tensor
+    like: State
     omega: Tensor
     ceiling: float
     ends: tuple[float, float]
 
-    def draw(self, index: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples, stratified log-SNR and noise, each with its mirror image −ε."""
-        n = len(index)
-        strata = (torch.randperm(n, generator=random) + torch.rand(n, generator=random)) / n
-        log_snr = (self.ends[0] + (self.ends[1] - self.ends[0]) * strata).to(self.x0)
-        noise = torch.randn(n, self.x0.shape[1], generator=random).to(self.x0)
-        return index.repeat(2), log_snr.repeat(2), torch.cat([noise, -noise])
+    def log_snr(self, n: int, random: torch.Generator) -> Tensor:
+        """Stratified over the range, rising, float64 (n,)."""
+        strata = (torch.arange(n) + torch.rand(n, generator=random, dtype=torch.float64)) / n
+        return self.ends[0] + (self.ends[1] - self.ends[0]) * strata
 
 
-def _loss(
-    network: nn.Module,
-    reference: nn.Module | None,
-    pool: _Pool,
-    schedule: Schedule,
-    drawn: tuple[Tensor, Tensor, Tensor],
-) -> tuple[Tensor, Tensor, Tensor]:
+@dataclass(frozen=True)
+class _Noised:
+    """Noised samples: x_t (n, d), with α and σ, weight ω, ε − ε̂, and V₀ and h₀ of the guidance before, if any."""
+
+    x: Tensor
+    alpha: Tensor
+    sigma: Tensor
+    omega: Tensor
+    noise: Tensor
+    known: tuple[Tensor, Tensor] | None
+
+    def at(self, index: Tensor) -> "_Noised":
+        known = None if self.known is None else (self.known[0][index], self.known[1][index])
+        return _Noised(self.x[index], self.alpha[index], self.sigma[index], self.omega[index], self.noise[index], known)
+
+
+@torch.no_grad()
+def _noised(
+    pool: _Pool, index: Tensor, model: DiffusionModel, reference: nn.Module | None, random: torch.Generator
+) -> _Noised:
+    """Noise samples, index: (levels, n), each row to one log-SNR; ε̂ of the model and of the guidance before."""
+    log_snr = pool.log_snr(len(index), random)
+    times = model.schedule.time_of(log_snr)
+    alphas, sigmas = model.schedule.alpha(times).to(pool.x0), model.schedule.sigma(times).to(pool.x0)
+    parts: list[tuple[Tensor, ...]] = []
+    with evaluating(model):
+        for row, t, alpha, sigma in zip(index, times.tolist(), alphas, sigmas, strict=True):
+            for some in row.split(_PIECE):
+                x0 = pool.x0[some]
+                noise = torch.randn(x0.shape, generator=random).to(x0)
+                noise = flatten(model.project(unflatten(noise, pool.like)))
+                x = alpha * x0 + sigma * noise
+                noise = noise - flatten(model.as_prediction("noise", unflatten(x, pool.like), t))
+                known = () if reference is None else value_and_gradient(reference, x, alpha, sigma)
+                if known:
+                    noise = noise + sigma * known[1]
+                parts.append((x, alpha.expand(len(x)), sigma.expand(len(x)), pool.omega[some], noise, *known))
+    x, alpha, sigma, omega, noise, *known = (torch.cat(part) for part in zip(*parts, strict=True))
+    return _Noised(x, alpha, sigma, omega, noise, (known[0], known[1]) if known else None)
+
+
+def _loss(network: nn.Module, ceiling: float, seen: _Noised) -> tuple[Tensor, Tensor, Tensor]:
     """Both terms of the loss, and V or V − V₀, (B,) each."""
-    index, log_snr, noise = drawn
-    t = schedule.time_of(log_snr.to(torch.float64))
-    alpha, sigma = schedule.alpha(t).to(pool.x0), schedule.sigma(t).to(pool.x0)
-    x = alpha[:, None] * pool.x0[index] + sigma[:, None] * noise
-    omega = pool.omega[index]
-    value, gradient = value_and_gradient(network, x, alpha, sigma)
-    if reference is not None:
-        with torch.no_grad():
-            known, known_gradient = value_and_gradient(reference, x, alpha, sigma)
-        value, gradient = value - known, gradient - known_gradient
-    pull = sigma[:, None] * gradient
-    within = value.clamp(max=pool.ceiling)
+    value, gradient = value_and_gradient(network, seen.x, seen.alpha, seen.sigma)
+    if seen.known is not None:
+        value, gradient = value - seen.known[0], gradient - seen.known[1]
+    pull = seen.sigma[:, None] * gradient
+    within = value.clamp(max=ceiling)
     tilt = within.exp()
-    bregman = tilt + tilt.detach() * (value - within) - omega * value
+    bregman = tilt + tilt.detach() * (value - within) - seen.omega * value
     level = tilt.detach()
-    score = 0.25 * (omega + level) * pull.square().sum(dim=1) + (omega - level) * (pull * noise).sum(dim=1)
-    return bregman, score, value
+    score = 0.25 * (seen.omega + level) * pull.square().sum(dim=1)
+    return bregman, score + (seen.omega - level) * (pull * seen.noise).sum(dim=1), value
 
 
 def fit_value(
     network: nn.Module,
-    schedule: Schedule,
-    x0: Tensor,
+    model: DiffusionModel,
+    x0: State,
     log_tilt: Tensor,
     *,
     reference: nn.Module | None = None,
     iterations: int = 1500,
     batch_size: int = 512,
+    noised: int = 500_000,
     learning_rate: float = 3e-3,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -133,12 +169,13 @@ def fit_value(
 
     Args:
         network: V(x, α, σ), where the search starts.
-        schedule: α and σ.
-        x0: samples in network units, flat, (n, d).
+        model: whose samples they are, or were before guidance.
+        x0: samples in network units, (n, *event).
         log_tilt: r of the model's samples, or ln dP/dQ + r of guided ones, up to a constant, (n,).
         reference: V₀ of the guidance that drew them, or None for the model's own.
         iterations: steps of the optimiser, at most.
-        batch_size: samples a step; each is used with ε and −ε.
+        batch_size: noised samples a step, each of another log-SNR.
+        noised: how many there are to draw from, at most; each takes an evaluation of the model.
         learning_rate: its largest value; it rises over a tenth of the run and falls as a cosine.
         seed: of the split, the order and the noise.
         progress: ``leastwork.progress.bar`` shows one.
@@ -149,10 +186,14 @@ def fit_value(
     """
     begin = time.perf_counter()
     random = generator(seed, "value fit")
-    pool = _pool(x0, log_tilt, schedule)
+    pool = _pool(x0, log_tilt, model)
     validation, training = _split(pool.omega, random)
-    copies = max(1, 8192 // len(validation))
-    trial = [pool.draw(validation, random) for _ in range(min(copies, 8))]
+    columns = max(1, min(iterations, noised // batch_size))
+    seen = _noised(pool, _shuffled(training, batch_size, columns, random), model, reference, random)
+    judged = _shuffled(validation, _LEVELS, max(1, min(8 * len(validation), 8192) // _LEVELS), random)
+    trial = _noised(pool, judged, model, reference, random)
+    rows = torch.arange(batch_size) * columns
+    evaluations = len(seen.x) + len(trial.x)
 
     network = deepcopy(network)
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -165,9 +206,9 @@ def fit_value(
         for i in range(iterations):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
-            index = training[torch.randint(len(training), (batch_size,), generator=random)]
-            bregman, score, _ = _loss(network, reference, pool, schedule, pool.draw(index, random))
-            loss = (bregman + score).mean()
+            batch = seen.at(rows + torch.randint(columns, (batch_size,), generator=random))
+            bregman, score, _ = _loss(network, pool.ceiling, batch)
+            loss = (_BREGMAN * bregman + score).mean()
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -177,13 +218,14 @@ def fit_value(
             if (i + 1) % every and i + 1 < iterations:
                 continue
             with torch.no_grad():
-                terms = [_loss(average, reference, pool, schedule, drawn) for drawn in trial]
-            bregman, value = (torch.cat([term[k] for term in terms]) for k in (0, 2))
+                bregman, _, value = _loss(average, pool.ceiling, trial)
             found = float(bregman.mean())
-            evidence = _evidence(value.reshape(-1, len(validation)).mean(dim=0), pool.omega[validation])
+            evidence = _evidence(*_of_each(judged.flatten(), value, pool.omega))
             history.append(Check(i + 1, float(loss.detach()), found, evidence))
             if not math.isfinite(found):
-                raise LearningError(f"learning V diverged after {i + 1} iterations: {_REMEDY}", tuple(history))
+                raise LearningError(
+                    f"learning V diverged after {i + 1} iterations: {_REMEDY}", tuple(history), evaluations
+                )
             if found <= min(check.validation for check in history):
                 best.load_state_dict(average.state_dict())
                 since = 0
@@ -199,8 +241,24 @@ def fit_value(
             f"its correlation with their tilt {least.evidence:.2g} standard errors (wanted: {_SURE:g}), as if the tilt "
             f"had nothing to do with the state: {_REMEDY}",
             tuple(history),
+            evaluations,
         )
-    return ValueFit(best, tuple(history), time.perf_counter() - begin)
+    return ValueFit(best, tuple(history), evaluations, time.perf_counter() - begin)
+
+
+def _shuffled(samples: Tensor, levels: int, columns: int, random: torch.Generator) -> Tensor:
+    """Samples in random order, each as often as any other but for one, (levels, columns)."""
+    rounds = -(-levels * columns // len(samples))
+    order = torch.cat([torch.randperm(len(samples), generator=random) for _ in range(rounds)])
+    return samples[order[: levels * columns]].reshape(levels, columns)
+
+
+def _of_each(index: Tensor, value: Tensor, omega: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean V of every sample that was noised, and its ω."""
+    count = torch.bincount(index, minlength=len(omega))
+    total = torch.zeros_like(omega).index_add(0, index.to(omega.device), value)
+    there = count > 0
+    return total[there] / count[there].to(total), omega[there]
 
 
 def _evidence(value: Tensor, omega: Tensor) -> float:
@@ -240,8 +298,8 @@ def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
         a.lerp_(b, 1 - keep)
 
 
-def _pool(x0: Tensor, log_tilt: Tensor, schedule: Schedule) -> _Pool:
-    n = len(x0)
+def _pool(x0: State, log_tilt: Tensor, model: DiffusionModel) -> _Pool:
+    n = batch_size(x0)
     log_omega = log_tilt.detach().to(torch.float64)
     if log_omega.shape != (n,):
         raise LeastworkError(f"log_tilt has shape {tuple(log_omega.shape)} for {n} samples: pass ({n},), one each")
@@ -252,6 +310,8 @@ def _pool(x0: Tensor, log_tilt: Tensor, schedule: Schedule) -> _Pool:
             "look at that sample, or at the observable there"
         )
     log_omega = torch.log_softmax(log_omega, dim=0) + math.log(n)
+    schedule = model.schedule
     ends = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
     ends = (max(ends[0], -_EDGE), min(ends[1], _CLEAN))
-    return _Pool(x0, log_omega.exp().to(x0), float(log_omega.max()), ends)
+    flat = flatten(x0)
+    return _Pool(flat, take(x0, slice(1)), log_omega.exp().to(flat), float(log_omega.max()), ends)

@@ -1,16 +1,19 @@
 """What rotations and shifts leave alone: distances and signed triple products of points, with their Jacobian J.
 
-    d_ij = √(|r_ij|² + σ²)          τ_ij = b_i · (b_j × r_{i+1,j})          r_ij = x_j − x_i,  b_i = r_{i,i+1}
+    d_ij = √(|r_ij|² + σ²)      u_ij = r_ij/d_ij      τ_ij = u_{i,i+1} · (u_{j,j+1} × u_{i+1,j})      r_ij = x_j − x_i
 
-The triple product of two bonds and the line between them changes sign in a mirror, so that a function of both kinds
-knows handedness; distances alone do not (Thölke & De Fabritiis, ICLR 2022, among others, add such products for it).
-A score that turns with the structure is Jᵀc with invariant c: no net force, no torque, whatever c. All are brought to
-one scale at every noise level: distances by the mean and variance that noise of size σ would give to those of the data,
+The triple product of two bonds' directions and that of the line between them changes sign in a mirror, so that a
+function of both kinds knows handedness; distances alone do not (Thölke & De Fabritiis, ICLR 2022, among others, add
+such products for it). A score that turns with the structure is Jᵀc with invariant c: no net force, no torque, whatever
+c. All are of one scale at every noise level: distances by the mean and variance that noise of size σ would give to
+those of the data,
 
     (d − m)/s        m² = α² ⟨d⟩² + (16/π + 1)σ²        s² = α² Var d + (3/2)σ²
 
-with σ² under the root so that no distance has a kink where two noisy points meet. Contacts form within a fraction of a
-distance's standard deviation; tanh((d − m_k)/s_k), where m_k and s_k come from quantiles of the data, resolves them.
+with σ² under the root so that no distance has a kink where two noisy points meet. Directions keep the triple products
+within one, and all gradients bounded: far from the data the values grow no faster than the structure does. Contacts
+form within a fraction of a distance's standard deviation; tanh((d − m_k)/s_k), where m_k and s_k come from quantiles of
+the data, resolves them.
 """
 
 import math
@@ -34,10 +37,10 @@ class Seen:
 
     Args:
         values: brought to one scale, (B, F): distances, close looks at them, triple products.
-        lines: r_ij, (3, B, P).
-        slopes: of all values of a distance, over d, (B, 1 + K, P).
-        triple: the three vectors of each triple product, (3, B, T) each, and the product of the last two.
-        volume: scale of the triple products, (B, T) or (1, T).
+        lines: directions u_ij, (3, B, P).
+        slopes: of all values of a distance, times |∇d|/|u|, (B, 1 + K, P).
+        inverse: 1/d_ij, (B, P).
+        crosses: of the directions of the other two legs, for each leg of the triple products, (3, B, T) each.
         reach: length by which a coefficient times its column of J has the size of the coefficient, (B, P + T) or
             (1, P + T): distances, then triple products.
     """
@@ -45,8 +48,8 @@ class Seen:
     values: Tensor
     lines: Tensor
     slopes: Tensor
-    triple: tuple[Tensor, Tensor, Tensor, Tensor]
-    volume: Tensor
+    inverse: Tensor
+    crosses: tuple[Tensor, Tensor, Tensor]
     reach: Tensor
 
 
@@ -68,6 +71,7 @@ class Invariants(nn.Module):
     variance: Tensor
     incidence: Tensor
     legs: Tensor
+    members: Tensor
     spread: Tensor
 
     def __init__(self, points: int) -> None:
@@ -81,14 +85,15 @@ class Invariants(nn.Module):
         incidence[second, torch.arange(len(first))] = 1.0
         incidence[first, torch.arange(len(first))] = -1.0
         i, j = torch.triu_indices(points - 1, points - 1, offset=2)
-        legs = torch.stack([number[i, i + 1], number[j, j + 1], number[i + 1, j]])
-        self.points, self.pairs, self.triples = points, len(first), legs.shape[1]
+        legs = torch.cat([number[i, i + 1], number[j, j + 1], number[i + 1, j]])
+        self.points, self.pairs, self.triples = points, len(first), len(i)
         self.looks = 1 + len(_QUANTILES)
         self.register_buffer("centre", torch.ones(self.looks, self.pairs))
         self.register_buffer("variance", torch.ones(self.looks, self.pairs))
         self.register_buffer("incidence", incidence, persistent=False)
         self.register_buffer("legs", legs, persistent=False)
-        self.register_buffer("spread", incidence[:, legs.flatten()].contiguous(), persistent=False)
+        self.register_buffer("members", torch.eye(len(first))[legs].unflatten(0, (3, -1)).sum(dim=0), persistent=False)
+        self.register_buffer("spread", incidence[:, legs].contiguous(), persistent=False)
 
     @property
     def count(self) -> int:
@@ -115,15 +120,18 @@ class Invariants(nn.Module):
         distance = (lines.square().sum(dim=0) + noise[:, 0]).sqrt()
         looks = (distance[:, None] - middle) / width
         close = looks[:, 1:].tanh()
-        slope = 1 / (distance[:, None] * width)
-        slopes = torch.cat([slope[:, :1], slope[:, 1:] * (1 - close.square())], dim=1)
-        a, b, c = self._along(x, self.spread).chunk(3, dim=2)
-        sizes = [middle[:, 0].index_select(1, leg) for leg in self.legs]
-        volume = sizes[0] * sizes[1] * sizes[2]
+        slope = 1 / width
+        slopes = torch.cat([slope[:, :1].expand(len(x), -1, -1), slope[:, 1:] * (1 - close.square())], dim=1)
+        inverse = 1 / distance
+        lines = lines * inverse
+        a, b, c = lines.index_select(2, self.legs).chunk(3, dim=2)
         bc = _cross(b, c)
-        values = torch.cat([looks[:, 0], close.flatten(1), (a * bc).sum(dim=0) / volume], dim=1)
-        reach = torch.cat([width[:, 0], volume ** (1 / 3)], dim=1)
-        return Seen(values, lines, slopes, (a, b, c, bc), volume, reach)
+        triple = (a * bc).sum(dim=0)
+        crosses = (bc, _cross(c, a), _cross(a, b))
+        values = torch.cat([looks[:, 0], close.flatten(1), triple], dim=1)
+        typical = [middle[:, 0].index_select(1, leg) for leg in self.legs.chunk(3)]
+        reach = torch.cat([width[:, 0], (typical[0] * typical[1] * typical[2]) ** (1 / 3)], dim=1)
+        return Seen(values, lines, slopes, inverse, crosses, reach)
 
     def turn(self, seen: Seen, c: Tensor) -> Tensor:
         """Σ c ∇d-value + Σ c ∇τ-value over distances (their first look) and triple products, (B, 3N); c: (B, P + T)."""
@@ -137,19 +145,19 @@ class Invariants(nn.Module):
 
     def push(self, seen: Seen, direction: Tensor) -> Tensor:
         """J u, (B, F), the derivative of the values along u: (B, 3N)."""
-        move = self._along(direction, self.incidence)
-        of_pairs = (seen.lines * move).sum(dim=0)[:, None] * seen.slopes
-        p, q, r, qr = seen.triple
+        move = (seen.lines * self._along(direction, self.incidence)).sum(dim=0)
         legs = self._along(direction, self.spread).chunk(3, dim=2)
-        turned = sum((leg * v).sum(dim=0) for leg, v in zip(legs, (qr, _cross(r, p), _cross(p, q)), strict=True))
-        return torch.cat([of_pairs.flatten(1), turned / seen.volume], dim=1)
+        inverse = seen.inverse.index_select(1, self.legs).chunk(3, dim=1)
+        turned = sum((leg * v).sum(dim=0) * d for leg, v, d in zip(legs, seen.crosses, inverse, strict=True))
+        stretched = seen.values[:, -self.triples :] * ((move * seen.inverse) @ self.members.T)
+        return torch.cat([(move[:, None] * seen.slopes).flatten(1), turned - stretched], dim=1)
 
     def _force(self, seen: Seen, of_lines: Tensor, of_triples: Tensor) -> Tensor:
-        """From coefficients of r_ij, (B, P), and of the triple products' gradients, (B, T)."""
-        p, q, r, qr = seen.triple
-        weight = of_triples / seen.volume
-        around = torch.cat([weight * qr, weight * _cross(r, p), weight * _cross(p, q)], dim=2)
-        force = (of_lines * seen.lines) @ self.incidence.T + around @ self.spread.T
+        """From coefficients of u_ij, (B, P), and of the triple products' gradients, (B, T)."""
+        stretch = (of_triples * seen.values[:, -self.triples :]) @ self.members
+        inverse = seen.inverse.index_select(1, self.legs).chunk(3, dim=1)
+        around = torch.cat([of_triples * d * v for d, v in zip(inverse, seen.crosses, strict=True)], dim=2)
+        force = ((of_lines - stretch * seen.inverse) * seen.lines) @ self.incidence.T + around @ self.spread.T
         return force.permute(1, 2, 0).flatten(1)
 
     def _along(self, x: Tensor, differences: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def flatten(x: State) -> Tensor:
 
 
 def unflatten(flat: Tensor, like: State) -> State:
-    """Coordinates (B, d) in the structure of a state (B, *event)."""
+    """Coordinates (B, d) in the structure of a state (of any batch)."""
     parts = flat.split([leaf[0].numel() for leaf in leaves(like)], dim=1)
-    shaped = tuple(part.reshape(leaf.shape) for part, leaf in zip(parts, leaves(like), strict=True))
+    shaped = tuple(part.reshape(len(part), *leaf.shape[1:]) for part, leaf in zip(parts, leaves(like), strict=True))
     return shaped if isinstance(like, tuple) else shaped[0]

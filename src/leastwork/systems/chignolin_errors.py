@@ -1,19 +1,25 @@
 """How far an ensemble is from the reference simulation, in what no measurement told: Q, contacts, size and ends.
 
 JS = ½ KL(p ‖ m) + ½ KL(q ‖ m), m = ½(p + q), of histograms of Q        RMS = √⟨(c_ij − c′_ij)²⟩ of contacts
+
+Standard errors are those of the jackknife over twenty blocks in the order of the frames, so that a simulation's slow
+changes count, of either ensemble in turn (Quenouille, Biometrika 43, 353, 1956).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from leastwork.estimate import Estimate
 from leastwork.observables import end_to_end, evaluate, radius_of_gyration, stack
 from leastwork.systems import chignolin
 
-__all__ = ["Descriptors", "HeldOut", "describe", "held_out", "jensen_shannon"]
+__all__ = ["Descriptors", "HeldOut", "describe", "held_out", "jensen_shannon", "removed"]
 
 _BINS = 40
+_BLOCKS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +30,9 @@ class Descriptors:
     contacts: Tensor
     radius: Tensor
     ends: Tensor
+
+    def at(self, index: Tensor) -> "Descriptors":
+        return Descriptors(self.q[index], self.contacts[index], self.radius[index], self.ends[index])
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,10 @@ class HeldOut:
         ends: error of the mean end-to-end distance, nm.
     """
 
-    js: float
-    contacts: float
-    radius: float
-    ends: float
+    js: Estimate
+    contacts: Estimate
+    radius: Estimate
+    ends: Estimate
 
 
 def describe(x: Tensor) -> Descriptors:
@@ -51,15 +60,41 @@ def describe(x: Tensor) -> Descriptors:
 
 
 def held_out(found: Descriptors, truth: Descriptors, log_weight: Tensor | None = None) -> HeldOut:
-    """Errors of an ensemble, weighted if need be by e^{log_weight}, (n,)."""
-    n = len(found.q)
-    w = torch.full((n,), 1 / n, dtype=torch.float64) if log_weight is None else log_weight.double().softmax(dim=0)
-    return HeldOut(
+    """Errors of an ensemble, weighted if need be by e^{log_weight}, (n,), with standard errors."""
+    tilt = torch.zeros(len(found.q), dtype=torch.float64) if log_weight is None else log_weight.double()
+    values = _errors(found, truth, tilt)
+    variance = [0.0] * len(values)
+    for without_found in (True, False):
+        n = len(tilt) if without_found else len(truth.q)
+        block = torch.arange(n) * _BLOCKS // n
+        left: list[tuple[float, ...]] = []
+        for b in range(_BLOCKS):
+            rest = (block != b).nonzero()[:, 0]
+            part = (found.at(rest), truth, tilt[rest]) if without_found else (found, truth.at(rest), tilt)
+            left.append(_errors(*part))
+        spread = torch.tensor(left, dtype=torch.float64).var(dim=0, correction=0) * (_BLOCKS - 1)
+        variance = [v + s for v, s in zip(variance, spread.tolist(), strict=True)]
+    return HeldOut(*(Estimate(value, math.sqrt(v)) for value, v in zip(values, variance, strict=True)))
+
+
+def _errors(found: Descriptors, truth: Descriptors, log_weight: Tensor) -> tuple[float, ...]:
+    w = log_weight.softmax(dim=0)
+    return (
         jensen_shannon(found.q, truth.q, w),
         float((w @ found.contacts - truth.contacts.mean(dim=0)).square().mean().sqrt()),
         abs(float(w @ found.radius - truth.radius.mean())),
         abs(float(w @ found.ends - truth.ends.mean())),
     )
+
+
+def removed(start: HeldOut, after: HeldOut, before: HeldOut, best: HeldOut) -> list[float]:
+    """What share of its errors an ensemble loses from start to after, over those lost from before to best."""
+    errors = zip(*(_values(each) for each in (start, after, before, best)), strict=True)
+    return [(s - a) / (b - e) if b > e else math.nan for s, a, b, e in errors]
+
+
+def _values(errors: HeldOut) -> tuple[float, ...]:
+    return tuple(each.value for each in (errors.js, errors.contacts, errors.radius, errors.ends))
 
 
 def jensen_shannon(x: Tensor, y: Tensor, weight: Tensor | None = None, bins: int = _BINS) -> float:

@@ -5,8 +5,8 @@ next to those of exact maximum-entropy reweighting of the biased simulation, the
 Transition: committors, and structures drawn over each other beside simulated ones.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 
 import numpy as np
 from torch import Tensor
@@ -19,13 +19,12 @@ from leastwork.maxent import fit_lambdas
 from leastwork.observables import evaluate
 from leastwork.random import generator
 from leastwork.systems import chignolin
-from leastwork.systems.chignolin_errors import Descriptors, HeldOut, describe, held_out
+from leastwork.systems.chignolin_errors import Descriptors, HeldOut, describe, held_out, removed
 from leastwork.systems.committor import TransitionRegion
 from leastwork.workflow import protein_figures
 from leastwork.workflow.figures import Samples
 from leastwork.workflow.finished import Finished
 from leastwork.workflow.fitted import load_fitted
-from leastwork.workflow.numerals import plain
 from leastwork.workflow.path_config import PathConfig, TransitionConfig
 from leastwork.workflow.path_truth import known_region
 from leastwork.workflow.sections import Image, Section, Table, register
@@ -105,23 +104,19 @@ def _held_out(kinds: Mapping[str, Descriptors], log_tilt: Tensor) -> Section:
         rows.append(("guided", held_out(kinds["guided"], reference)))
     (_, before), (_, best) = rows[:2]
     after, start = rows[-1][1], rows[2][1]
-    share = [_share(s, a, b, e) for s, a, b, e in zip(*map(astuple, (start, after, before, best)), strict=True)]
+    share = ["–" if math.isnan(part) else f"{100 * part:.0f} %" for part in removed(start, after, before, best)]
     table = Table(
         "Errors against the reference simulation in what took no part in the fit: Jensen–Shannon divergence of the "
         "histogram of Q (nats), root mean square error of contact probabilities, errors of the mean radius of gyration "
-        "and end-to-end distance (nm). The last row is how much of the model's error the row above removes, over how "
-        "much of the biased simulation's exact maximum-entropy reweighting removes.",
+        "and end-to-end distance (nm), with standard errors of blocks. The last row is how much of the model's error "
+        "the row above removes, over how much of the biased simulation's exact maximum-entropy reweighting removes.",
         ["ensemble", "JS of Q", "contacts", "R_g", "end-to-end"],
         [
-            *([name, *(plain(value, 3) for value in astuple(each))] for name, each in rows),
+            *([name, *map(str, (each.js, each.contacts, each.radius, each.ends))] for name, each in rows),
             ["removed, over the best", *share],
         ],
     )
     return Section("Held-out quantities", [], [], [table])
-
-
-def _share(start: float, after: float, before: float, best: float) -> str:
-    return f"{100 * (start - after) / (before - best):.0f} %" if before > best else "–"
 
 
 def _reweighted_simulation() -> tuple[Descriptors, Tensor]:

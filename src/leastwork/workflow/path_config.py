@@ -98,8 +98,8 @@ class PathSamplingConfig(SamplingConfig):
     """How samples are drawn; the border of a region is met in the last, fine steps."""
 
     steps: int = Field(default=200, ge=1, description="the number of steps, at least 1")
-    t_grid: Literal["uniform", "log-snr"] | tuple[FiniteFloat, ...] = Field(
-        default="log-snr", description="'uniform', 'log-snr', or a list of decreasing times"
+    t_grid: Literal["uniform", "log-snr", "balanced"] | tuple[FiniteFloat, ...] = Field(
+        default="log-snr", description="'uniform', 'log-snr', 'balanced', or a list of decreasing times"
     )
 
 

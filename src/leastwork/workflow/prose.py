@@ -155,7 +155,11 @@ def drawing(config: AnyRun, metrics: Metrics) -> str:
     chosen = config.sampling
     process = "probability-flow ODE" if chosen.process == "ode" else f"reverse SDE (κ = {plain(chosen.kappa or 1.0)})"
     solvers = {"euler": "Euler", "heun": "Heun", "exponential": "exponential", "multistep": "second-order multistep"}
-    grid = {"uniform": "uniform in t", "log-snr": "uniform in the logarithmic signal-to-noise ratio"}
+    grid = {
+        "uniform": "uniform in t",
+        "log-snr": "uniform in the logarithmic signal-to-noise ratio",
+        "balanced": "half of them uniform in the logarithmic signal-to-noise ratio, half in the signal's share",
+    }
     times = grid.get(chosen.t_grid, "") if isinstance(chosen.t_grid, str) else "given explicitly"
     steps = chosen.steps if isinstance(chosen.t_grid, str) else len(chosen.t_grid) - 1
     used = metrics["versions"]

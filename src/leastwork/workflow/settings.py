@@ -24,8 +24,8 @@ class SamplingConfig(Strict):
     process: ProcessName = Field(default="sde", description="a process")
     solver: Literal["euler", "heun", "exponential", "multistep"] = Field(default="euler", description="a solver")
     steps: int = Field(default=100, ge=1, description="the number of steps, at least 1")
-    t_grid: Literal["uniform", "log-snr"] | tuple[FiniteFloat, ...] = Field(
-        default="uniform", description="'uniform', 'log-snr', or a list of decreasing times"
+    t_grid: Literal["uniform", "log-snr", "balanced"] | tuple[FiniteFloat, ...] = Field(
+        default="uniform", description="'uniform', 'log-snr', 'balanced', or a list of decreasing times"
     )
     kappa: FiniteFloat | None = Field(
         default=None, gt=0, description="the noise level of the SDE, above 0, or left out for 1"
