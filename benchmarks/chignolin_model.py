@@ -30,6 +30,7 @@ BONDS = distances([(i, i + 1) for i in range(9)])
 SOLVERS: dict[str, dict[str, Any]] = {
     "SDE, Euler, uniform": {"process": "sde", "solver": "euler", "t_grid": "uniform"},
     "SDE, Euler": {"process": "sde", "solver": "euler", "t_grid": "log-snr"},
+    "SDE, Euler, balanced": {"process": "sde", "solver": "euler", "t_grid": "balanced"},
     "SDE, exponential": {"process": "sde", "solver": "exponential", "t_grid": "log-snr"},
     "ODE, Heun": {"process": "ode", "solver": "heun", "t_grid": "log-snr"},
     "ODE, multistep": {"process": "ode", "solver": "multistep", "t_grid": "log-snr"},

@@ -44,7 +44,7 @@ def main() -> None:
     own = run.model_samples
     start = held_out(describe(_x(own)), reference)
     print(f"model {start}; reweighted {held_out(describe(_x(own)), reference, own.log_tilt)}", flush=True)
-    many = run.sample(arguments.drawn, seed=7, batch_size=8192)
+    many = run.sample(arguments.drawn, seed=7)
     judged = run.certify(many)
     after = held_out(describe(_x(many)), reference)
     sharp = lw.Estimate.from_samples(chignolin.is_folded(_x(many)).double())

@@ -83,7 +83,7 @@ def count(problem: Problem, samples: int, seed: int = 77, line: bool = False) ->
     assert model is not None
     found = []
     for k in range(samples // _CHUNK):
-        x = lw.sample(model, _CHUNK, seed=seed + k, batch_size=8192, **LAW).x
+        x = lw.sample(model, _CHUNK, seed=seed + k, **LAW).x
         assert isinstance(x, Tensor)
         found.append(x[problem.region(x)])
     hits = torch.cat(found)

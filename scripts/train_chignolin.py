@@ -101,7 +101,7 @@ def main() -> None:
     model = lw.DiffusionModel(net, SCHEDULE, predicts="v", event_shape=(10, 3), subspace=lw.ZeroCentre(), scale=scale)
     lw.save_model(model, arguments.folder)
     print(f"{sum(p.numel() for p in net.parameters())} parameters, scale {scale} nm")
-    drawn = lw.sample(model, 10_000, steps=200, t_grid="log-snr", seed=1, batch_size=8192).x
+    drawn = lw.sample(model, 10_000, steps=200, t_grid="log-snr", seed=1).x
     assert isinstance(drawn, Tensor)
     for name, x in (("model", drawn), ("simulation", frames)):
         print(f"{name}: folded {lw.Estimate.from_samples(chignolin.folded()(x)[:, 0].double())}")

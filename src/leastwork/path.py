@@ -43,6 +43,7 @@ Membership: TypeAlias = Callable[[State], Tensor]
 
 _REFERENCES = 1000  # model samples whose kernel density the guides' is compared with
 _BEYOND = 10.0  # standard errors from typical noise: a guide that the model can hardly produce
+_PATHS = 8192  # of each step of descent, at most
 _STEPS, _GRID = 200, "log-snr"  # by default: the border of a region is met in the last, fine steps
 
 
@@ -250,7 +251,8 @@ def guide_path(
         phi = Towards(guides, KernelDensity(guides.kernel, references, guides.bandwidth))
         near = points if isinstance(guides.kernel, EuclideanKernel) else None  # elsewhere coordinates have no place
         learned = learn_region(
-            guided, phi, inside, own, focus=near, success=success, seed=seed, samples=samples, progress=progress,
+            guided, phi, inside, own, focus=near, success=success, seed=seed, samples=samples,
+            paths=min(samples, _PATHS), progress=progress,
             **choices,
         )  # fmt: skip
         fit, guidance, odds = learned, learned.guidance, learned.log_odds

@@ -234,6 +234,12 @@ def test_folders_that_cannot_be_used(file: Path, tmp_path: Path) -> None:
         run(config(file), file / "out")
 
 
+def test_a_sequence_of_another_length_is_refused_before_a_folder_is_made(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sequence: 3 residues do not fit states of shape \(2,\)"):
+        run(config(file, "sequence=AYE"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_settings_do_not_continue_a_run(file: Path, tmp_path: Path) -> None:
     run(config(file), tmp_path / "out")
     with pytest.raises(ConfigError, match="is not empty: continue it with --resume"):

@@ -11,8 +11,10 @@ restricted to A by a divergence that no guidance towards it can save, so that it
 
 Stages raise λ from 0 by effective sample size, each drawn with the guidance so far and weighted by its path weights
 (annealed importance sampling; Neal, Stat. Comput. 11, 125, 2001), until enough samples hit A; A itself is then learned,
-again from its own samples where those before were few, and the dissipation brought down on the guided chain's paths.
-No gradient of φ or of 1_A is taken.
+again from its own samples where those before were few. Where their weights w leave few effective samples, a stage goes
+a part of the way, to Q w^τ. Then the dissipation is brought down on the guided chain's paths, unless it exceeds that of
+no guidance at all, (1 − p) ln((1 − p)/(1 − s)) + p ln(p/s), from where the way down is to do nothing. No gradient of φ
+or of 1_A is taken.
 """
 
 import math
@@ -44,6 +46,8 @@ _KEEP = 0.4  # of the effective samples, from one λ to the next
 _HITS = 1000  # effective samples in A with which A itself becomes the target; V learned from fewer leads some paths off
 _FEW = 100  # and where the kernel's guidance is worn out before
 _SEEN = 0.05  # ESS of samples of A that are good enough for the last V to be learned from
+_PART = 0.25  # ESS that a stage on a part of the way to A keeps
+_ROUNDS = 6  # most stages at A
 _WORN = 0.5  # ESS below which a stage on the way is improved on its paths before the next
 _MAX_STAGES = 20
 _FARTHEST = 1e3  # λ; the kernel's own region is reached long before
@@ -58,12 +62,14 @@ class RegionStage:
 
     Args:
         strength: λ of the kernel, or None for A itself.
+        share: τ, how much of the way to its target it went.
         ess: of its tilt, under the guidance before.
         success: share of the samples before it that hit A.
         checks: how V was learned; none where its samples told nothing new.
     """
 
     strength: float | None
+    share: float
     ess: float
     success: float
     checks: tuple[Check, ...]
@@ -215,7 +221,7 @@ def learn_region(
     here = task.observe(own.x, torch.zeros(len(own)))
     spent = own.network_evaluations
     network = value_network(model, [phi, region], own.x, task.seed_of("network"), focus)
-    strength, keep, reached = 0.0, 1.0, False
+    strength, keep, reached, share, rounds_at_region = 0.0, 1.0, False, 1.0, 0
     history: list[RegionStage] = []
     for number in range(_MAX_STAGES):
         tilt, last = here.tilt(success, _HITS if keep >= _WORN and not reached else _FEW), False
@@ -223,12 +229,15 @@ def learn_region(
             break
         found = None
         if tilt is not None:
-            found, evaluations = _learn(task, network, here, tilt, number, True)
+            share = 1.0 if here.ess(tilt) >= _SEEN else _part(here, tilt)
+            found, evaluations = _learn(task, network, here, tilt, number, True, share=share)
             spent += evaluations
         if tilt is not None and (found is not None or reached):
             aimed, ess, reached = None, here.ess(tilt), True
-            last = found is None or ess >= _SEEN
+            rounds_at_region += 1
+            last = found is None or share == 1 or rounds_at_region == _ROUNDS
         else:
+            share = 1.0
             aimed = strength = _next_strength(here, strength, keep)
             tilt = strength * here.phi
             ess = here.ess(tilt)
@@ -237,7 +246,7 @@ def learn_region(
         checks: tuple[Check, ...] = ()
         if found is not None:
             network, checks = found.network, found.history
-        history.append(RegionStage(aimed, ess, float(here.inside.mean()), checks))
+        history.append(RegionStage(aimed, share, ess, float(here.inside.mean()), checks))
         if last:
             break
         here, evaluations = task.draw(network, f"samples {number}")
@@ -276,6 +285,7 @@ def _learn(
     number: int,
     at_region: bool,
     learning_rate: float = 1e-3,
+    share: float = 1.0,
 ) -> tuple[_Learned | None, int]:
     """V with what is still missing, None where samples of A do not say enough of it; and the evaluations that took."""
     try:
@@ -283,7 +293,7 @@ def _learn(
             network,
             task.model,
             task.model.to_network_units(here.x),
-            here.log_weight + tilt,
+            share * (here.log_weight + tilt),
             reference=network if number else None,
             learning_rate=learning_rate if number else 3e-3,  # it starts from what it knows
             iterations=task.iterations if at_region else task.iterations // 2,
@@ -296,6 +306,16 @@ def _learn(
         raise
     assert isinstance(fit.network, ValueNetwork)
     return _Learned(fit.network, fit.history), fit.network_evaluations
+
+
+def _part(here: _Drawn, tilt: Tensor) -> float:
+    """The largest τ ≤ 1 that keeps enough effective samples of w^τ."""
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        enough = kish_ess(middle * (here.log_weight + tilt)).value >= _PART
+        low, high = (middle, high) if enough else (low, middle)
+    return low
 
 
 def _next_strength(here: _Drawn, strength: float, keep: float) -> float:
@@ -336,6 +356,8 @@ def _descend(
             done, spent = task.descend(network, tilt, f"descent {len(descents)}")
             descents.append(done)
             evaluations += spent
+            if not accepted and done.dissipation > _idle(sum(found) / len(found), task.success):
+                return network, sum(found) / len(found), tuple(descents), evaluations
             if accepted and done.dissipation > accepted[-1].dissipation + 3 * accepted[-1].stderr:
                 network = _between(accepted[-1].start, network)
                 continue
@@ -348,13 +370,18 @@ def _descend(
     return _between(ends[0], ends[-1]), sum(found) / len(found), tuple(descents), evaluations
 
 
+def _idle(probability: float, success: float) -> float:
+    """Dissipation of no guidance at all, nats."""
+    return least_work(success, probability)  # the same divergence, the other way round
+
+
 def _refine(task: _Task, network: ValueNetwork, odds: float, number: int) -> tuple[ValueNetwork, RegionStage, int]:
     """V learned gently from its own samples of A; also the evaluations that took."""
     here, evaluations = task.draw(network, f"samples {number}")
     tilt = odds * here.inside
     found, more = _learn(task, network, here, tilt, number, True, _GENTLE)
     found = found or _Learned(network, ())
-    stage = RegionStage(None, here.ess(tilt), float(here.inside.mean()), found.history)
+    stage = RegionStage(None, 1.0, here.ess(tilt), float(here.inside.mean()), found.history)
     return found.network, stage, evaluations + more
 
 

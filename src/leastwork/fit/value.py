@@ -41,7 +41,7 @@ _CHECKS = 20  # validations in a full run
 _PATIENCE = 8  # of them without improvement end it
 _LEVELS = 64  # of the log-SNR, among the held-out samples
 _BREGMAN = 0.25  # weight of the first term
-_PIECE = 4096  # noised samples that the model sees at a time
+_PIECE = 1024  # noised samples that the model sees at a time
 _SURE = 4.0  # evidence that it takes; noise alone reaches 2.5 in the best of the validations
 
 

@@ -30,7 +30,7 @@ class SamplingConfig(Strict):
     kappa: FiniteFloat | None = Field(
         default=None, gt=0, description="the noise level of the SDE, above 0, or left out for 1"
     )
-    batch_size: int = Field(default=4096, ge=1, description="the number of samples in memory at a time, at least 1")
+    batch_size: int = Field(default=1024, ge=1, description="the number of samples in memory at a time, at least 1")
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="a whole number, 0 or more")]
