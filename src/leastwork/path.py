@@ -186,6 +186,7 @@ def guide_path(
     success: float = 0.99,
     seed: int = 0,
     samples: int = 20_000,
+    iterations: int = 1500,
     certificate_samples: int = 10_000,
     gamma: float = 0.01,
     progress: Progress = no_progress,
@@ -208,6 +209,7 @@ def guide_path(
             that they reach.
         seed: of everything random.
         samples: of the model, and of each stage.
+        iterations: for "least-work", of the optimiser in a stage at the region, half as many on the way there.
         certificate_samples: fresh guided samples for the certificate and the free energy.
         gamma: for "transported" and "loss", the price of a nat of work, in units of the success rate.
         progress: ``leastwork.progress.bar`` shows one.
@@ -252,7 +254,7 @@ def guide_path(
         near = points if isinstance(guides.kernel, EuclideanKernel) else None  # elsewhere coordinates have no place
         learned = learn_region(
             guided, phi, inside, own, focus=near, success=success, seed=seed, samples=samples,
-            paths=min(samples, _PATHS), progress=progress,
+            paths=min(samples, _PATHS), iterations=iterations, progress=progress,
             **choices,
         )  # fmt: skip
         fit, guidance, odds = learned, learned.guidance, learned.log_odds

@@ -47,6 +47,7 @@ _HITS = 1000  # effective samples in A with which A itself becomes the target; V
 _FEW = 100  # and where the kernel's guidance is worn out before
 _SEEN = 0.05  # ESS of samples of A that are good enough for the last V to be learned from
 _PART = 0.25  # ESS that a stage on a part of the way to A keeps
+_EACH, _NOISED = 100, 500_000  # noised copies of a sample that V is learned from, and of all at most
 _ROUNDS = 6  # most stages at A
 _WORN = 0.5  # ESS below which a stage on the way is improved on its paths before the next
 _MAX_STAGES = 20
@@ -297,6 +298,7 @@ def _learn(
             reference=network if number else None,
             learning_rate=learning_rate if number else 3e-3,  # it starts from what it knows
             iterations=task.iterations if at_region else task.iterations // 2,
+            noised=min(_NOISED, _EACH * task.samples),
             seed=task.seed_of(f"stage {number}"),
             progress=task.progress,
         )

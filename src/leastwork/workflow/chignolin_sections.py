@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from leastwork.errors import ConfigError
+from leastwork.estimate import Estimate
 from leastwork.experiment import Experiment
 from leastwork.geometry.alignment import superposed
 from leastwork.geometry.state import evenly, leaves
@@ -25,6 +26,7 @@ from leastwork.workflow import protein_figures
 from leastwork.workflow.figures import Samples
 from leastwork.workflow.finished import Finished
 from leastwork.workflow.fitted import load_fitted
+from leastwork.workflow.numerals import plus_minus
 from leastwork.workflow.path_config import PathConfig, TransitionConfig
 from leastwork.workflow.path_truth import known_region
 from leastwork.workflow.sections import Image, Section, Table, register
@@ -112,11 +114,15 @@ def _held_out(kinds: Mapping[str, Descriptors], log_tilt: Tensor) -> Section:
         "the row above removes, over how much of the biased simulation's exact maximum-entropy reweighting removes.",
         ["ensemble", "JS of Q", "contacts", "R_g", "end-to-end"],
         [
-            *([name, *map(str, (each.js, each.contacts, each.radius, each.ends))] for name, each in rows),
+            *([name, *map(_shown, (each.js, each.contacts, each.radius, each.ends))] for name, each in rows),
             ["removed, over the best", *share],
         ],
     )
     return Section("Held-out quantities", [], [], [table])
+
+
+def _shown(error: Estimate) -> str:
+    return plus_minus(float(error.value), float(error.stderr))
 
 
 def _reweighted_simulation() -> tuple[Descriptors, Tensor]:

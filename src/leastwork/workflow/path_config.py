@@ -89,6 +89,9 @@ class PathFitConfig(Strict):
     """How the guidance is found."""
 
     samples: int = Field(default=20_000, ge=2, description="the number of samples of the model and of each stage")
+    iterations: int = Field(
+        default=1500, ge=2, description="the number of steps of the optimiser in a stage, for least-work, at least 2"
+    )
     gamma: FiniteFloat = Field(
         default=0.01, ge=0, description="the price of a nat of work in units of the success rate, 0 or more"
     )

@@ -57,6 +57,7 @@ def fit_path_run(config: PathConfig, inputs: PathInputs, progress: Progress) -> 
         success=config.success,
         seed=config.seed,
         samples=config.fit.samples,
+        iterations=config.fit.iterations,
         gamma=config.fit.gamma,
         progress=progress,
         **inputs.choices,
@@ -71,7 +72,10 @@ def save_path_run(run: PathRun, folder: Path) -> None:
     stages: list[dict[str, Any]] = []
     trials = 0
     if isinstance(run.fit, RegionFit):
-        stages = [{"strength": one.strength, "ess": one.ess, "success": one.success} for one in run.fit.history]
+        stages = [
+            {"strength": one.strength, "share": one.share, "ess": one.ess, "success": one.success}
+            for one in run.fit.history
+        ]
     else:
         trials = len(getattr(run.fit, "history", ()))
     fit = StoredFit(
