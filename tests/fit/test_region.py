@@ -7,11 +7,13 @@ import torch
 
 import leastwork as lw
 from leastwork.errors import LeastworkError
-from leastwork.fit.region import learn_region, least_work, log_odds
+from leastwork.fit.region import _descend, _Task, learn_region, least_work, log_odds, part_of_the_way
 from leastwork.guidance.learned import LearnedGuidance
+from leastwork.models.value_network import ValueNetwork
+from leastwork.progress import no_progress
 from leastwork.sampling import sample
 from leastwork.systems.thin_region import two_well
-from leastwork.work import certify
+from leastwork.work import certify, kish_ess
 
 Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison
 LAW = {"steps": 60, "t_grid": "log-snr"}
@@ -26,6 +28,28 @@ def test_a_tilt_by_the_log_odds_has_the_wanted_share_and_the_least_work() -> Non
     assert least_work(p, s) == pytest.approx(kl)
     assert least_work(p, 1.0) == pytest.approx(-math.log(p))
     assert least_work(p, p) == pytest.approx(0.0)
+
+
+def test_a_part_of_the_way_keeps_a_quarter_of_the_samples_effective() -> None:
+    """For normal ln w of variance v, the effective share of w^τ is e^{−τ²v}."""
+    log_w = 3 * torch.randn(200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    share = part_of_the_way(log_w)
+    assert share == pytest.approx(math.sqrt(math.log(4)) / 3, rel=0.02)
+    assert kish_ess(share * log_w).value == pytest.approx(0.25, abs=1e-6)
+
+
+def test_guidance_that_wastes_more_than_none_would_is_not_descended() -> None:
+    """The way down from there is to do nothing."""
+    away = two_well(0.02, dim=1)
+    model = away.mixture.model(lw.VPSchedule())
+    network = ValueNetwork(1, seed=3).standardise(sample(model, 1000, seed=1, **LAW).x)
+    for scale, worse in ((0.0, False), (3.0, True)):
+        torch.nn.init.constant_(network.head.bias, scale)
+        task = _Task(model, lambda x: x[:, 0], away.region, 0.5, 0, 1000, 1024, 10, no_progress, LAW)
+        after, _, descents, _ = _descend(task, network, 0.02, rounds=1)
+        assert (len(descents) == 1) is worse
+        assert (descents[0].dissipation > 1.1 * least_work(0.5, 0.02)) is worse
+        assert (after is network) is worse
 
 
 @pytest.fixture(scope="module")

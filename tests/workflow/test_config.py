@@ -59,7 +59,10 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
         ("method=least", "'method' is 'least': give a method, one of 'least-work', 'scheduled'"),
         ("sampling.steps=0", "'steps' in 'sampling' is 0: give the number of steps, at least 1"),
         ("sampling.steps=many", "'steps' in 'sampling' is 'many': give the number of steps"),
-        ("sampling.t_grid=cosine", "'t_grid' in 'sampling' is 'cosine': give 'uniform', 'log-snr', or a list"),
+        (
+            "sampling.t_grid=cosine",
+            "'t_grid' in 'sampling' is 'cosine': give 'uniform', 'log-snr', 'balanced', or a list",
+        ),
         ("sampling=3", "'sampling' is 3: give settings, as keys and values"),
         ("data.0.value=.nan", "'value' in entry 1 of 'data' is nan: give a finite number"),
         ("data.0.error=-1", "'error' in entry 1 of 'data' is -1: give a standard error, or 0 for exact"),

@@ -108,6 +108,15 @@ def log_odds(probability: float, success: float) -> float:
     return math.log(success) - math.log1p(-success) + math.log1p(-probability) - math.log(probability)
 
 
+def part_of_the_way(log_w: Tensor) -> float:
+    """The largest τ ≤ 1 that keeps a quarter of the samples effective under w^τ."""
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if kish_ess(middle * log_w).value >= _PART else (low, middle)
+    return low
+
+
 @dataclass(frozen=True)
 class _Drawn:
     """Samples: states in data units, φ and 1_A, float64 (n,) each, ln dP/dQ (n,)."""
@@ -230,7 +239,7 @@ def learn_region(
             break
         found = None
         if tilt is not None:
-            share = 1.0 if here.ess(tilt) >= _SEEN else _part(here, tilt)
+            share = 1.0 if here.ess(tilt) >= _SEEN else part_of_the_way(here.log_weight + tilt)
             found, evaluations = _learn(task, network, here, tilt, number, True, share=share)
             spent += evaluations
         if tilt is not None and (found is not None or reached):
@@ -310,16 +319,6 @@ def _learn(
     return _Learned(fit.network, fit.history), fit.network_evaluations
 
 
-def _part(here: _Drawn, tilt: Tensor) -> float:
-    """The largest τ ≤ 1 that keeps enough effective samples of w^τ."""
-    low, high = 0.0, 1.0
-    for _ in range(30):
-        middle = 0.5 * (low + high)
-        enough = kish_ess(middle * (here.log_weight + tilt)).value >= _PART
-        low, high = (middle, high) if enough else (low, middle)
-    return low
-
-
 def _next_strength(here: _Drawn, strength: float, keep: float) -> float:
     """The largest λ that keeps enough of the effective samples."""
     enough = _KEEP * keep
@@ -358,8 +357,10 @@ def _descend(
             done, spent = task.descend(network, tilt, f"descent {len(descents)}")
             descents.append(done)
             evaluations += spent
-            if not accepted and done.dissipation > _idle(sum(found) / len(found), task.success):
-                return network, sum(found) / len(found), tuple(descents), evaluations
+            seen = sum(found) / len(found)
+            idle = least_work(task.success, seen)  # dissipation of no guidance: the same divergence, the other way
+            if not accepted and done.dissipation > idle + 3 * done.stderr:
+                return network, seen, tuple(descents), evaluations
             if accepted and done.dissipation > accepted[-1].dissipation + 3 * accepted[-1].stderr:
                 network = _between(accepted[-1].start, network)
                 continue
@@ -370,11 +371,6 @@ def _descend(
             network = done.network
     ends = [each.start for each in accepted[-2:]]
     return _between(ends[0], ends[-1]), sum(found) / len(found), tuple(descents), evaluations
-
-
-def _idle(probability: float, success: float) -> float:
-    """Dissipation of no guidance at all, nats."""
-    return least_work(success, probability)  # the same divergence, the other way round
 
 
 def _refine(task: _Task, network: ValueNetwork, odds: float, number: int) -> tuple[ValueNetwork, RegionStage, int]:
