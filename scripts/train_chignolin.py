@@ -11,6 +11,7 @@ learning rate and an exponential moving average of the weights. After scripts/si
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,16 +58,21 @@ STAGES = (
 
 def train(pool: Tensor, width: int, depth: int, stages: tuple[Stage, ...], seed: int) -> EquivariantPerceptron:
     """The averaged network of the last stage; pool: samples in network units, (n, N, 3)."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # the network's own initialisation knows no generator
+
+    def first() -> EquivariantPerceptron:
         net = EquivariantPerceptron(pool.shape[1], describe_schedule(SCHEDULE), width=width, depth=depth)
-    net.invariants.standardise(pool.flatten(1))
-    for number, stage in enumerate(stages):
-        net = improve(net, pool, stage, seed + number)
+        net.invariants.standardise(pool.flatten(1))
+        return net
+
+    net = improved(first, pool, stages[0], seed)
+    for number, stage in enumerate(stages[1:], 1):
+        net = improved(net.requires_grad_, pool, stage, seed + number)
     return net
 
 
-def improve(net: EquivariantPerceptron, pool: Tensor, stage: Stage, seed: int) -> EquivariantPerceptron:
+def improved(
+    build: Callable[[], EquivariantPerceptron], pool: Tensor, stage: Stage, seed: int
+) -> EquivariantPerceptron:
     generator = torch.Generator().manual_seed(seed)
     began = time.perf_counter()
     done: list[float] = []
@@ -83,7 +89,7 @@ def improve(net: EquivariantPerceptron, pool: Tensor, stage: Stage, seed: int) -
             print(f"{len(done):>7} iterations, loss {mean:.5f}, {time.perf_counter() - began:.0f} s", flush=True)
         return value
 
-    return averaged_network(lambda: net.requires_grad_(), loss, stage.iterations, stage.rate, stage.averaging, seed)
+    return averaged_network(build, loss, stage.iterations, stage.rate, stage.averaging, seed)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError
 from leastwork.fit.network import value_network
 from leastwork.fit.on_policy import Descent, descend, draw_response
-from leastwork.fit.value import Check, LearningError, fit_value
+from leastwork.fit.value import Check, LearningError, ValueFit, fit_value
 from leastwork.geometry.state import State
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.diffusion import DiffusionModel
@@ -179,12 +179,6 @@ class _Task:
         return done, response.evaluations
 
 
-@dataclass(frozen=True)
-class _Learned:
-    network: ValueNetwork
-    history: tuple[Check, ...]
-
-
 def learn_region(
     model: DiffusionModel,
     phi: Callable[[State], Tensor],
@@ -255,7 +249,7 @@ def learn_region(
             spent += evaluations
         checks: tuple[Check, ...] = ()
         if found is not None:
-            network, checks = found.network, found.history
+            network, checks = _of_head(found), found.history
         history.append(RegionStage(aimed, share, ess, float(here.inside.mean()), checks))
         if last:
             break
@@ -296,7 +290,7 @@ def _learn(
     at_region: bool,
     learning_rate: float = 1e-3,
     share: float = 1.0,
-) -> tuple[_Learned | None, int]:
+) -> tuple[ValueFit | None, int]:
     """V with what is still missing, None where samples of A do not say enough of it; and the evaluations that took."""
     try:
         fit = fit_value(
@@ -315,8 +309,12 @@ def _learn(
         if at_region:
             return None, error.network_evaluations
         raise
-    assert isinstance(fit.network, ValueNetwork)
-    return _Learned(fit.network, fit.history), fit.network_evaluations
+    return fit, fit.network_evaluations
+
+
+def _of_head(fit: ValueFit) -> ValueNetwork:
+    assert isinstance(fit.network, ValueNetwork)  # as it was before
+    return fit.network
 
 
 def _next_strength(here: _Drawn, strength: float, keep: float) -> float:
@@ -378,9 +376,9 @@ def _refine(task: _Task, network: ValueNetwork, odds: float, number: int) -> tup
     here, evaluations = task.draw(network, f"samples {number}")
     tilt = odds * here.inside
     found, more = _learn(task, network, here, tilt, number, True, _GENTLE)
-    found = found or _Learned(network, ())
-    stage = RegionStage(None, 1.0, here.ess(tilt), float(here.inside.mean()), found.history)
-    return found.network, stage, evaluations + more
+    checks = () if found is None else found.history
+    stage = RegionStage(None, 1.0, here.ess(tilt), float(here.inside.mean()), checks)
+    return network if found is None else _of_head(found), stage, evaluations + more
 
 
 def _between(a: ValueNetwork, b: ValueNetwork) -> ValueNetwork:

@@ -41,6 +41,7 @@ _CHECKS = 20  # validations in a full run
 _PATIENCE = 8  # of them without improvement end it
 _LEVELS = 64  # of the log-SNR, among the held-out samples
 _BREGMAN = 0.25  # weight of the first term
+_HELD = 2**28  # numbers of the noised samples, 1 GiB in float32
 _PIECE = 1024  # noised samples that the model sees at a time
 _SURE = 4.0  # evidence that it takes; noise alone reaches 2.5 in the best of the validations
 
@@ -175,7 +176,8 @@ def fit_value(
         reference: V₀ of the guidance that drew them, or None for the model's own.
         iterations: steps of the optimiser, at most.
         batch_size: noised samples a step, each of another log-SNR.
-        noised: how many there are to draw from, at most; each takes an evaluation of the model.
+        noised: how many there are to draw from, at most, and no more than a GiB of them; each takes an evaluation of
+            the model.
         learning_rate: its largest value; it rises over a tenth of the run and falls as a cosine.
         seed: of the split, the order and the noise.
         progress: ``leastwork.progress.bar`` shows one.
@@ -188,7 +190,8 @@ def fit_value(
     random = generator(seed, "value fit")
     pool = _pool(x0, log_tilt, model)
     validation, training = _split(pool.omega, random)
-    columns = max(1, min(iterations, noised // batch_size))
+    most = min(noised, _HELD // (3 * pool.x0.shape[1]))  # x, noise and h₀ of each
+    columns = max(1, min(iterations, most // batch_size))
     seen = _noised(pool, _shuffled(training, batch_size, columns, random), model, reference, random)
     judged = _shuffled(validation, _LEVELS, max(1, min(8 * len(validation), 8192) // _LEVELS), random)
     trial = _noised(pool, judged, model, reference, random)
