@@ -1,23 +1,49 @@
 """What is measured: differentiable functions of a state, in data units."""
 
 from leastwork.observables.contacts import contacts, native_fraction, smooth_above
+from leastwork.observables.couplings import (
+    KARPLUS,
+    KINDS,
+    Backbone,
+    Karplus,
+    KarplusSet,
+    Relation,
+    TwoTorsions,
+    forward_model_covariance,
+    karplus_set,
+    scalar_couplings,
+)
 from leastwork.observables.deviation import rmsd
 from leastwork.observables.distances import distances, end_to_end, radius_of_gyration
 from leastwork.observables.function import Observable, component, evaluate, smooth_interval, stack
+from leastwork.observables.noe import bounds_from_distances, effective_distance, inverse_powers
 from leastwork.observables.torsions import cosines_and_sines, pseudo_torsions, torsions
 
 __all__ = [
+    "KARPLUS",
+    "KINDS",
+    "Backbone",
+    "Karplus",
+    "KarplusSet",
     "Observable",
+    "Relation",
+    "TwoTorsions",
+    "bounds_from_distances",
     "component",
     "contacts",
     "cosines_and_sines",
     "distances",
+    "effective_distance",
     "end_to_end",
     "evaluate",
+    "forward_model_covariance",
+    "inverse_powers",
+    "karplus_set",
     "native_fraction",
     "pseudo_torsions",
     "radius_of_gyration",
     "rmsd",
+    "scalar_couplings",
     "smooth_above",
     "smooth_interval",
     "stack",

@@ -1,0 +1,124 @@
+"""Averages that a nuclear Overhauser effect measures: ⟨r⁻⁶⟩ of pairs of atoms, or ⟨r⁻³⟩ where they move fast.
+
+    r_eff = ⟨r_ij⁻ᵖ⟩^(−1/p)        r_eff ≤ u  ⇔  ⟨r_ij⁻ᵖ⟩ ≥ u⁻ᵖ        p = 6, or 3
+
+The effective distance is no average, but r⁻ᵖ has one, so that an upper bound of the distance is a *lower* bound of an
+average (Tropp, J. Chem. Phys. 72, 6035, 1980, for the two exponents): p = 6 where the distance changes more slowly than
+the molecule tumbles, p = 3 where it changes faster.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError
+from leastwork.observables.distances import distances
+from leastwork.observables.function import Observable
+
+__all__ = ["bounds_from_distances", "effective_distance", "inverse_powers"]
+
+_POWERS = (3, 6)
+
+
+def inverse_powers(pairs: Sequence[tuple[int, int]], power: int = 6, unit: str = "nm") -> Observable:
+    """r_ij⁻ᵖ of pairs of atoms, (B, K), in unit⁻ᵖ; infinite for atoms in one place.
+
+    Args:
+        pairs: (i, j), counted from 0, (K, 2).
+        power: p, 6 or 3.
+        unit: of the model's coordinates.
+
+    Raises:
+        LeastworkError: no pairs, an atom paired with itself, a pair given twice, or another power.
+
+    >>> inverse_powers([(0, 1)], power=3)(torch.tensor([[[0.0, 0.0, 0.0], [0.0, 0.5, 0.0]]]))
+    tensor([[8.]])
+    """
+    _check_power(power)
+    lengths = distances(pairs, unit)
+    names = tuple(f"{name}^-{power}" for name in lengths.names)
+    return Observable(_InversePowers(lengths, power), names, f"{unit}^-{power}")
+
+
+def bounds_from_distances(
+    upper: float | Sequence[float] | Tensor, errors: float | Sequence[float] | Tensor = 0.0, power: int = 6
+) -> tuple[Tensor, Tensor]:
+    """The lower bounds u⁻ᵖ of ⟨r⁻ᵖ⟩ that upper bounds of effective distances amount to, and their errors.
+
+    The error is to first order, p u^(−p−1) σ_u: a bound 10 % uncertain in the distance is 60 % uncertain in ⟨r⁻⁶⟩.
+
+    Args:
+        upper: u, of the effective distances, in a unit such as nm, (K,).
+        errors: σ_u, their standard errors, a number or (K,).
+        power: p, 6 or 3.
+
+    Returns:
+        ``lower`` and ``errors`` of an :class:`~leastwork.Experiment` with :func:`inverse_powers`, float64 (K,) each.
+
+    Raises:
+        LeastworkError: a distance that is not positive, an error that is negative, or another power.
+
+    >>> lower, errors = bounds_from_distances([0.5], errors=0.05, power=3)
+    >>> lower.tolist(), [round(error, 3) for error in errors.tolist()]
+    ([8.0], [2.4])
+    """
+    _check_power(power)
+    distance = _numbers(upper, "the upper bounds")
+    sigma = _numbers(errors, "the errors of the upper bounds")
+    for value in distance.tolist():
+        if not (0 < value < math.inf):
+            raise LeastworkError(f"{value:g} is no upper bound of a distance: give a positive number")
+    for value in sigma.tolist():
+        if not (0 <= value < math.inf):
+            raise LeastworkError(f"{value:g} is no error of a distance: give 0 for a sharp bound, or a positive number")
+    if len(sigma) not in (1, len(distance)):
+        raise LeastworkError(f"{len(sigma)} errors for {len(distance)} upper bounds: give one for all, or one each")
+    return distance**-power, power * distance ** (-power - 1) * sigma
+
+
+def effective_distance(average: float | Sequence[float] | Tensor, power: int = 6) -> Tensor:
+    """⟨r⁻ᵖ⟩^(−1/p), float64 (K,), in the unit of r.
+
+    Args:
+        average: ⟨r⁻ᵖ⟩, (K,).
+        power: p, 6 or 3.
+
+    Raises:
+        LeastworkError: an average that is not positive, or another power.
+
+    >>> effective_distance([8.0], power=3).tolist()
+    [0.5]
+    """
+    _check_power(power)
+    averages = _numbers(average, "the averages")
+    for value in averages.tolist():
+        if not (0 < value < math.inf):
+            raise LeastworkError(f"{value:g} is no average of r^-{power}: it is positive")
+    return averages ** (-1 / power)
+
+
+def _check_power(power: int) -> None:
+    if power not in _POWERS:
+        raise LeastworkError(f"power = {power}: an NOE goes with the inverse 6th power of the distance, or the 3rd")
+
+
+def _numbers(data: float | Sequence[float] | Tensor, what: str) -> Tensor:
+    try:
+        numbers = torch.as_tensor(data, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise LeastworkError(f"{what}, {data!r}, are not numbers: give one per pair") from None
+    if numbers.ndim > 1:
+        raise LeastworkError(f"{what} are of shape {tuple(numbers.shape)}: give one number per pair")
+    return numbers.reshape(-1)
+
+
+@dataclass(frozen=True)
+class _InversePowers:
+    lengths: Observable
+    power: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.lengths(x) ** -self.power
