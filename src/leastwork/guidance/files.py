@@ -20,6 +20,7 @@ from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.geometry.state import State
 from leastwork.guidance.base import Guidance, Scaled, Sum
 from leastwork.guidance.control import ControlGuidance, control_from, control_parts
+from leastwork.guidance.interval import IntervalGuidance
 from leastwork.guidance.kernel_density import KernelDensity
 from leastwork.guidance.kernels import AlignedKernel, EuclideanKernel, Kernel
 from leastwork.guidance.learned import LearnedGuidance
@@ -169,6 +170,22 @@ def _scheduled(parts: Parts, find: Find) -> Guidance:
     return ScheduledGuidance(find(rest.pop("names")), **rest)
 
 
+def _interval_parts(guidance: IntervalGuidance) -> Parts:
+    own = ("lower", "upper", "log_odds", "shift", "scale")
+    schedule = describe_schedule(guidance.schedule)
+    return {
+        "names": guidance.coordinate.names,
+        "schedule": schedule,
+        **{name: getattr(guidance, name) for name in own},
+    }
+
+
+def _interval(parts: Parts, find: Find) -> Guidance:
+    rest = dict(parts)
+    names, schedule = rest.pop("names"), schedule_from(rest.pop("schedule"))
+    return IntervalGuidance(find(names), schedule=schedule, **rest)
+
+
 def _learned_parts(guidance: LearnedGuidance) -> Parts:
     network = guidance.network
     if type(network) is not ValueNetwork:
@@ -241,6 +258,7 @@ def _loss(parts: Parts, find: Find) -> Guidance:
 
 register("learned", LearnedGuidance, _learned_parts, _learned)
 register("scheduled", ScheduledGuidance, _scheduled_parts, _scheduled)
+register("interval", IntervalGuidance, _interval_parts, _interval)
 register("scaled", Scaled, vars, lambda parts, find: Scaled(**parts))
 register("sum", Sum, vars, lambda parts, find: Sum(tuple(parts["terms"])))
 register("control", ControlGuidance, control_parts, lambda parts, find: control_from(parts))

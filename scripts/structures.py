@@ -1,0 +1,106 @@
+"""Denoising training of a model of structures, equivariant and centred, in stages.
+
+    loss = E |v̂(x_t, t) − v|²,    x_t = α x_0 + σ ε,    v = α ε − σ x_0
+
+(denoising on the zero-centroid subspace; Salimans & Ho, ICLR 2022), with a cosine decay of the learning rate and an
+exponential moving average of the weights in each stage.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from training import averaged_network
+
+import leastwork as lw
+from leastwork.models.equivariant import EquivariantPerceptron
+from leastwork.schedules import describe_schedule
+
+SCHEDULE = lw.VPSchedule(0.1, 20.0)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Iterations of so many noised frames; shares of them uniform in ranges of the log-SNR."""
+
+    iterations: int
+    batch: int
+    rate: float
+    averaging: float
+    ranges: tuple[tuple[float, float, float], ...]
+    """share, from, to"""
+
+    def log_snr(self, generator: torch.Generator) -> Tensor:
+        counts = [round(share * self.batch) for share, _, _ in self.ranges[:-1]]
+        counts.append(self.batch - sum(counts))
+        parts = [
+            low + (high - low) * (torch.arange(n) + torch.rand(n, generator=generator)) / n
+            for n, (_, low, high) in zip(counts, self.ranges, strict=True)
+        ]
+        return torch.cat(parts)
+
+
+def train(pool: Tensor, width: int, depth: int, stages: tuple[Stage, ...], seed: int) -> EquivariantPerceptron:
+    """The averaged network of the last stage; pool: samples in network units, (n, N, 3)."""
+
+    def first() -> EquivariantPerceptron:
+        net = EquivariantPerceptron(pool.shape[1], describe_schedule(SCHEDULE), width=width, depth=depth)
+        net.invariants.standardise(pool.flatten(1))
+        return net
+
+    net = improved(first, pool, stages[0], seed)
+    for number, stage in enumerate(stages[1:], 1):
+        net = improved(net.requires_grad_, pool, stage, seed + number)
+    return net
+
+
+def improved(
+    build: Callable[[], EquivariantPerceptron], pool: Tensor, stage: Stage, seed: int
+) -> EquivariantPerceptron:
+    generator = torch.Generator().manual_seed(seed)
+    began = time.perf_counter()
+    done: list[float] = []
+
+    def loss(net: EquivariantPerceptron) -> Tensor:
+        value = batch_loss(net, pool, stage, generator).mean()
+        done.append(float(value.detach()))
+        if len(done) % 1000 == 0:
+            mean = sum(done[-1000:]) / 1000
+            print(f"{len(done):>7} iterations, loss {mean:.5f}, {time.perf_counter() - began:.0f} s", flush=True)
+        return value
+
+    return averaged_network(build, loss, stage.iterations, stage.rate, stage.averaging, seed)
+
+
+def batch_loss(net: EquivariantPerceptron, pool: Tensor, stage: Stage, generator: torch.Generator) -> Tensor:
+    """|v̂ − v|² a coordinate, of one batch, (B,)."""
+    x0 = pool[torch.randint(len(pool), (stage.batch,), generator=generator)]
+    t = SCHEDULE.time_of(stage.log_snr(generator).double()).float()
+    alpha, sigma = SCHEDULE.alpha(t)[:, None, None], SCHEDULE.sigma(t)[:, None, None]
+    noise = lw.ZeroCentre().project(torch.randn(x0.shape, generator=generator))
+    return (net(alpha * x0 + sigma * noise, t) - (alpha * noise - sigma * x0)).square().mean(dim=(1, 2))
+
+
+@torch.no_grad()
+def denoising_loss(
+    net: EquivariantPerceptron, pool: Tensor, stage: Stage, seed: int, batches: int = 100
+) -> lw.Estimate:
+    """The loss of a stage on other frames, with its standard error."""
+    generator = torch.Generator().manual_seed(seed)
+    return lw.Estimate.from_samples(
+        torch.cat([batch_loss(net, pool, stage, generator) for _ in range(batches)]).double()
+    )
+
+
+def wrapped(net: EquivariantPerceptron, points: int, scale: float) -> lw.DiffusionModel:
+    """The model of a trained network; scale: nm in a network unit."""
+    return lw.DiffusionModel(
+        net, SCHEDULE, predicts="v", event_shape=(points, 3), subspace=lw.ZeroCentre(), scale=scale
+    )
+
+
+def scale_of(frames: Tensor) -> float:
+    """Root mean square coordinate of centred frames (n, N, 3), nm, to four digits."""
+    return round(float(frames.square().sum(dim=2).mean().div(3).sqrt()), 4)

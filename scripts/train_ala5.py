@@ -1,0 +1,60 @@
+"""Train the bundled model of the alanine pentapeptide's biased ensemble on its simulated frames, and measure it.
+
+First uniform in the log-SNR, then in larger batches two thirds of which lie where structures decide for a basin. A
+sixth of the frames, the last of each run, is held out; the loss on it tells how far the frames are learned by heart.
+After scripts/simulate_ala5.py, run
+
+    python scripts/train_ala5.py
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from structures import Stage, denoising_loss, scale_of, train, wrapped
+from torch import Tensor
+
+import leastwork as lw
+from leastwork.observables import evaluate
+from leastwork.systems import ala5
+
+FOLDER = Path("src/leastwork/models/bundled_weights/ala5")
+FRAMES = Path("runs/ala5/ff99sb-lowered.pt")
+HELD_OUT = 6
+STAGES = (
+    Stage(22_000, 512, 2e-3, 0.999, ((1.0, -8.0, 9.2),)),
+    Stage(3_500, 1024, 7e-4, 0.9995, ((0.65, -4.0, 4.0), (0.35, -7.0, 9.2))),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--share", type=float, default=1.0, help="of the iterations, for a trial")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    runs = torch.load(FRAMES, weights_only=True)["frames"]
+    kept = [len(x) - len(x) // HELD_OUT for x in runs]
+    frames = torch.cat([x[:n] for x, n in zip(runs, kept, strict=True)])
+    held_out = torch.cat([x[n:] for x, n in zip(runs, kept, strict=True)])
+    scale = scale_of(frames)
+    stages = tuple(replace(stage, iterations=round(arguments.share * stage.iterations)) for stage in STAGES)
+    net = train(frames / scale, arguments.width, arguments.depth, stages, arguments.seed)
+    model = wrapped(net, 16, scale)
+    lw.save_model(model, arguments.folder)
+    print(f"{sum(p.numel() for p in net.parameters())} parameters, scale {scale} nm")
+    for name, x in (("training", frames), ("held-out", held_out)):
+        print(f"loss on {name} frames: {denoising_loss(net, x / scale, STAGES[0], seed=1)}")
+    drawn = lw.sample(model, 8_000, steps=120, t_grid="balanced", seed=1).x
+    assert isinstance(drawn, Tensor)
+    populations = ala5.populations()
+    for name, x in (("model", drawn), ("simulation", torch.cat(runs))):
+        share = evaluate(populations, x).double().mean(dim=0)
+        print(f"{name}: " + ", ".join(f"{k} {v:.3f}" for k, v in zip(populations.names, share.tolist(), strict=True)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Interval guidance: into A = {x: l ≤ f(x) ≤ u} of a smooth coordinate f, by one Gaussian; nothing is learned.
+
+    V(x, t) = ln [1 + (e^L − 1) π]        π = Φ((u − m)/s) − Φ((l − m)/s)        h = ∂V/∂m · Jᵀ∇f
+    m = f(D(x, t))        s² = (σ²/α) ∇f · J ∇f        J = ∂D/∂x
+
+By Tweedie's formula of second order the covariance of x_0 given x_t is (σ²/α) J, so that m and s are mean and spread
+of f to first order (as in Boys et al., TMLR 2024, for linear measurements). Where p is Gaussian and f linear, π is
+P(A | x_t) and h is Doob's transform of the tilt L 1_A, exactly. Elsewhere it is good where little noise is left, which
+is where the border of A is met: no network has to learn how sharp it is. Where π ≪ e^{−L}, from where a way into A
+costs more than a miss, V is flat and nothing is pushed.
+
+s is held fixed in the gradient. Where a network's J is not positive, s would vanish or be imaginary: it is taken no
+smaller than 10⁻² σ/√(α² + σ²) |∇f|, a hundredth of what noise alone gives to data of unit variance.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError
+from leastwork.geometry.state import State, inner, leaves
+from leastwork.guidance.base import Composable
+from leastwork.models.predictions import Moments
+from leastwork.models.units import to_data_units
+from leastwork.observables import Observable
+from leastwork.schedules import Schedule
+
+__all__ = ["IntervalGuidance", "log_share"]
+
+_FLOOR = 1e-4  # of s², in units of σ²/(α² + σ²) |∇f|²
+
+
+@dataclass(frozen=True, eq=False)
+class IntervalGuidance(Composable):
+    """h towards l ≤ f ≤ u, through the network.
+
+    Args:
+        coordinate: f, data units, one column; differentiable.
+        lower, upper: l < u, in its unit; either may be infinite.
+        log_odds: L > 0 of the tilt L 1_A, as :func:`leastwork.fit.region.log_odds` has it.
+        schedule: α and σ of the model.
+        shift, scale: the model's units.
+
+    Raises:
+        LeastworkError: a coordinate of several columns, ends in the wrong order, or L that is not positive.
+    """
+
+    coordinate: Observable
+    lower: float
+    upper: float
+    log_odds: float
+    schedule: Schedule
+    shift: float | Tensor = 0.0
+    scale: float | Tensor = 1.0
+
+    def __post_init__(self) -> None:
+        names = self.coordinate.names
+        if len(names) != 1:
+            raise LeastworkError(f"an interval is of one coordinate, not of {len(names)}, {names}: pick one")
+        if not self.lower < self.upper:
+            raise LeastworkError(f"lower = {self.lower:g} is not below upper = {self.upper:g}: exchange them")
+        if not 0 < self.log_odds < math.inf:
+            raise LeastworkError(f"log_odds = {self.log_odds:g}: give a positive number, the tilt inside the interval")
+
+    @property
+    def through_network(self) -> bool:
+        return True
+
+    def __call__(self, x: State, t: float, denoised: State) -> State:
+        """h(x, t), network units, (B, *event); x and denoised with the graph between them."""
+        mean, spread, pull = self.moments(x, t, denoised)
+        log_pi, slope = log_share(self.lower, self.upper, mean, spread)
+        force = torch.sigmoid(self._log_gain + log_pi) * slope
+        h = tuple(force.to(leaf).reshape(-1, *[1] * (leaf.ndim - 1)) * leaf for leaf in leaves(pull))
+        return h if isinstance(x, tuple) else h[0]
+
+    def value(self, x: State, t: float, denoised: State) -> Tensor:
+        """V(x, t), float64 (B,); x and denoised with the graph between them."""
+        mean, spread, _ = self.moments(x, t, denoised)
+        return torch.nn.functional.softplus(self._log_gain + log_share(self.lower, self.upper, mean, spread)[0])
+
+    def moments(self, x: State, t: float, denoised: State) -> tuple[Tensor, Tensor, State]:
+        """m and s, float64 (B,), and Jᵀ∇f, network units (B, *event)."""
+        if not any(leaf.requires_grad for leaf in leaves(denoised)):
+            raise LeastworkError(
+                "the network's output has no gradient with respect to x: take .detach(), numpy and no_grad out of it"
+            )
+        with torch.enable_grad():
+            f = self.coordinate(to_data_units(denoised, self.shift, self.scale))[:, 0]
+            slope = torch.autograd.grad(f.sum(), leaves(denoised), retain_graph=True)
+            pull = torch.autograd.grad(leaves(denoised), leaves(x), slope, retain_graph=True, materialize_grads=True)
+        m = Moments.at(self.schedule, float(t))
+        like_x, like_d = (v if isinstance(x, tuple) else v[0] for v in (pull, slope))
+        variance = m.sigma**2 / m.alpha * inner(like_d, like_x).to(torch.float64)
+        least = _FLOOR * m.sigma**2 / (m.alpha**2 + m.sigma**2) * inner(like_d, like_d).to(torch.float64)
+        spread = torch.maximum(variance, least).sqrt().clamp(min=torch.finfo(torch.float32).tiny)
+        return f.detach().to(torch.float64), spread, like_x
+
+    @property
+    def _log_gain(self) -> float:
+        """ln(e^L − 1)."""
+        return self.log_odds + math.log(-math.expm1(-self.log_odds))
+
+
+def log_share(lower: float, upper: float, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+    """ln π of a Gaussian between two values, and ∂ ln π/∂m, (B,) each; exact far out in its tails.
+
+    Args:
+        lower, upper: l < u.
+        mean: m, float64 (B,).
+        spread: s > 0, float64 (B,).
+
+    >>> log_pi, slope = log_share(-1.0, 1.0, torch.zeros(1).double(), torch.ones(1).double())
+    >>> round(log_pi.exp().item(), 4), slope.item()
+    (0.6827, 0.0)
+    """
+    low, high = (lower - mean) / spread, (upper - mean) / spread
+    above = low > 0  # there both Φ are one, but not those of the mirror image
+    a, b = torch.where(above, -high, low), torch.where(above, -low, high)
+    log_b = torch.special.log_ndtr(b)
+    log_pi = log_b + torch.log1p(-(torch.special.log_ndtr(a) - log_b).exp())
+
+    def density(z: Tensor) -> Tensor:
+        """φ(z)/π."""
+        return (-0.5 * z.square() - 0.5 * math.log(2 * math.pi) - log_pi).exp()
+
+    return log_pi, (density(low) - density(high)) / spread
