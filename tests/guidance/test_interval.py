@@ -99,6 +99,14 @@ def test_the_share_is_exact_far_out() -> None:
         assert steep == pytest.approx(float(up - down) / 2e-5, rel=1e-5, abs=1e-8)
 
 
+@pytest.mark.parametrize("spread", [1e2, 1e5, 1e9, 1e20])
+def test_a_thin_interval_is_its_width_times_the_density(spread: float) -> None:
+    mean, s = torch.tensor([0.7 * spread], dtype=torch.float64), torch.tensor([spread], dtype=torch.float64)
+    log_pi, slope = log_share(-1.0, 1.0, mean, s)
+    assert float(log_pi) == pytest.approx(math.log(2 / spread) - 0.5 * 0.49 - 0.5 * math.log(2 * math.pi), abs=1e-4)
+    assert float(slope) == pytest.approx(-0.7 / spread, rel=1e-4)
+
+
 @pytest.mark.parametrize(("lower", "upper"), [(-math.inf, 0.3), (0.3, math.inf)])
 def test_one_end_may_be_open(lower: float, upper: float) -> None:
     mean = torch.tensor([-9.0, 0.0, 9.0], dtype=torch.float64)

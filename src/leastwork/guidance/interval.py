@@ -29,6 +29,8 @@ from leastwork.schedules import Schedule
 
 __all__ = ["IntervalGuidance", "log_share"]
 
+_THIN = 1e-5  # of an interval, in units of s
+_FAR = -5.0  # of the nearer end, likewise
 _FLOOR = 1e-4  # of s², in units of σ²/(α² + σ²) |∇f|²
 
 
@@ -120,10 +122,18 @@ def log_share(lower: float, upper: float, mean: Tensor, spread: Tensor) -> tuple
     above = low > 0  # there both Φ are one, but not those of the mirror image
     a, b = torch.where(above, -high, low), torch.where(above, -low, high)
     log_b = torch.special.log_ndtr(b)
-    log_pi = log_b + torch.log1p(-(torch.special.log_ndtr(a) - log_b).exp())
+    middle, width = 0.5 * (low + high), (upper - lower) / spread
+    log_a = torch.special.log_ndtr(a)
+    rest = -torch.expm1(log_a - log_b)  # π/Φ(b)
+    thin, far = width < _THIN, b < _FAR  # where Φ at both ends agree in too many digits, and where all of them vanish
+    log_pi = torch.where(thin, _log_density(middle) + width.log(), log_b + rest.log())
+    at_b = math.sqrt(2 / math.pi) / torch.special.erfcx(-b / math.sqrt(2)) / rest  # φ(b)/π
+    in_tail = at_b * torch.expm1(0.5 * (b - a) * (b + a))  # [φ(a) − φ(b)]/π
+    between = (_log_density(a) - log_pi).exp() - (_log_density(b) - log_pi).exp()
+    ends = torch.where(far, in_tail, between) * torch.where(above, -1.0, 1.0)
+    return log_pi, torch.where(thin, middle, ends) / spread
 
-    def density(z: Tensor) -> Tensor:
-        """φ(z)/π."""
-        return (-0.5 * z.square() - 0.5 * math.log(2 * math.pi) - log_pi).exp()
 
-    return log_pi, (density(low) - density(high)) / spread
+def _log_density(z: Tensor) -> Tensor:
+    """ln φ."""
+    return -0.5 * z.square() - 0.5 * math.log(2 * math.pi)
