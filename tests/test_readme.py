@@ -28,6 +28,8 @@ def test_the_examples_of_the_readme_run(capsys) -> None:
 
 @pytest.mark.slow
 def test_the_page_on_rare_regions_runs() -> None:
-    guided = run("docs/path.md")["run"]
+    names = run("docs/path.md")
+    guided = names["run"]
     assert guided.success.value > 0.9
     assert abs(guided.free_energy.value - 4.6) < 0.3  # −ln 0.01, of the discretised model
+    assert names["certificate"].efficiency.value > 0.84  # nothing learned
