@@ -4,8 +4,6 @@ Values and bounds are one thing, an interval that the average must meet: [o, o],
 are held out take no part in a fit; they are there to judge it.
 """
 
-import csv
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +16,12 @@ from torch import Tensor
 from leastwork.errors import ConfigError
 from leastwork.estimate import Estimate
 from leastwork.observables.function import Observable
+from leastwork.tables import cells, columns, flag, numbered
+from leastwork.words import nearest, plural
 
 __all__ = ["Experiment"]
 
 _COLUMNS = ("name", "value", "error", "lower", "upper", "held_out")
-_FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +91,11 @@ class Experiment:
         upper = torch.where(valued, self.values, self.upper.nan_to_num(nan=math.inf))
         return lower, upper
 
+    def outside(self, average: Tensor) -> Tensor:
+        """By how much averages (K,) lie above or, negative, below their intervals, (K,)."""
+        lower, upper = self.interval
+        return average - torch.minimum(torch.maximum(average, lower), upper)
+
     def z_scores(self, average: Estimate) -> Tensor:
         """How far averages (K,) lie outside their data, in standard errors of datum and average together: (K,).
 
@@ -99,9 +103,8 @@ class Experiment:
         >>> data.z_scores(Estimate(2.0, 0.4)).tolist()
         [2.0]
         """
-        lower, upper = self.interval
         mean, stderr = (torch.as_tensor(v, dtype=torch.float64) for v in (average.value, average.stderr))
-        outside = mean - torch.minimum(torch.maximum(mean, lower), upper)
+        outside = self.outside(mean)
         scale = (self.covariance.diagonal() + stderr**2).sqrt()
         return torch.where(outside == 0, 0.0, outside / scale)
 
@@ -117,10 +120,6 @@ class Experiment:
             observable: what was measured; its names are those of the rows.
         """
         return _read_csv(cls, Path(path), observable)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _floats(data: Any, key: str) -> Tensor:
@@ -141,8 +140,8 @@ def _column(data: Any, key: str, names: tuple[str, ...]) -> Tensor:
     column = column[None] if column.ndim == 0 else column
     noun = "value" if key == "values" else f"{key} bound"
     if column.shape != (len(names),):
-        got = _plural(len(column), noun) if column.ndim == 1 else f"{noun}s of shape {tuple(column.shape)}"
-        raise ConfigError(f"{got} for {_plural(len(names), 'observable')} {names}: give one {noun} per observable")
+        got = plural(len(column), noun) if column.ndim == 1 else f"{noun}s of shape {tuple(column.shape)}"
+        raise ConfigError(f"{got} for {plural(len(names), 'observable')} {names}: give one {noun} per observable")
     for name, number in zip(names, column.tolist(), strict=True):
         if math.isinf(number):
             raise ConfigError(f"the {noun} of {name!r} is infinite: give a finite number, or None for no {noun}")
@@ -155,9 +154,9 @@ def _errors(data: Any, names: tuple[str, ...]) -> Tensor:
     errors = _floats(data, "errors")
     errors = errors.repeat(count) if errors.ndim == 0 else errors
     if errors.shape not in ((count,), (count, count)):
-        got = _plural(len(errors), "error") if errors.ndim == 1 else f"errors of shape {tuple(errors.shape)}"
+        got = plural(len(errors), "error") if errors.ndim == 1 else f"errors of shape {tuple(errors.shape)}"
         raise ConfigError(
-            f"{got} for {_plural(count, 'observable')} {names}: give one number, one per observable, or a covariance "
+            f"{got} for {plural(count, 'observable')} {names}: give one number, one per observable, or a covariance "
             f"({count}, {count})"
         )
     diagonal = errors if errors.ndim == 1 else errors.diagonal()
@@ -186,7 +185,7 @@ def _flags(data: Any, names: tuple[str, ...]) -> Tensor:
     flags = flags[None] if flags.ndim == 0 else flags
     if flags.dtype != torch.bool or flags.shape != (len(names),):
         raise ConfigError(
-            f"held_out is {flags.dtype} of shape {tuple(flags.shape)} for {_plural(len(names), 'observable')} {names}: "
+            f"held_out is {flags.dtype} of shape {tuple(flags.shape)} for {plural(len(names), 'observable')} {names}: "
             "give one True or False per observable"
         )
     return flags.clone()
@@ -205,17 +204,16 @@ def _check_datum(name: str, value: float, lower: float, upper: float) -> None:
 def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Experiment:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file of data")
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
-    if not numbered:
+    lines = numbered(path.read_text(encoding="utf-8-sig"))
+    if not lines:
         raise ConfigError(f"{path}: the file holds no data: begin with the line {','.join(_COLUMNS)}")
-    header = _header(numbered[0][1], f"{path}, line {numbered[0][0]}")
+    header = _header(lines[0][1], f"{path}, line {lines[0][0]}")
     found: dict[str, tuple[int, dict[str, Any]]] = {}
-    for number, line in numbered[1:]:
+    for number, line in lines[1:]:
         where = f"{path}, line {number}"
         name, datum = _row(line, header, where)
         if name not in observable.names:
-            raise ConfigError(f"{where}: there is no observable {name!r}{_nearest(name, observable.names)}")
+            raise ConfigError(f"{where}: there is no observable {name!r}{nearest(name, observable.names)}")
         first, known = found.setdefault(name, (number, datum))
         if known != datum:
             raise ConfigError(f"{path}, lines {first} and {number}: two different data for {name!r}: keep one of them")
@@ -227,12 +225,7 @@ def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Expe
 
 
 def _header(line: str, where: str) -> list[str]:
-    header = [cell.strip() for cell in next(csv.reader([line]))]
-    for column in header:
-        if column not in _COLUMNS:
-            raise ConfigError(f"{where}: there is no column {column!r}{_nearest(column, _COLUMNS)}")
-        if header.count(column) > 1:
-            raise ConfigError(f"{where}: the column {column!r} appears twice: keep one of them")
+    header = columns(line, _COLUMNS, where)
     if "name" not in header or not {"value", "lower", "upper"} & set(header):
         raise ConfigError(f"{where}: the first line must name the columns, at least name and value, lower or upper")
     return header
@@ -240,10 +233,10 @@ def _header(line: str, where: str) -> list[str]:
 
 def _row(line: str, header: list[str], where: str) -> tuple[str, dict[str, Any]]:
     """The name of a row, and its datum as arguments of Experiment."""
-    cells = [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
-    if len(cells) > len(header):
-        raise ConfigError(f"{where}: {_plural(len(cells), 'cell')} for {_plural(len(header), 'column')}: quote commas")
-    row = dict(zip(header, cells, strict=False))
+    found = cells(line)
+    if len(found) > len(header):
+        raise ConfigError(f"{where}: {plural(len(found), 'cell')} for {plural(len(header), 'column')}: quote commas")
+    row = dict(zip(header, found, strict=False))
     name = row.get("name", "")
     if not name:
         raise ConfigError(f"{where}: the row has no name: write the observable's")
@@ -258,7 +251,7 @@ def _row(line: str, header: list[str], where: str) -> tuple[str, dict[str, Any]]
         _check_datum(name, *(math.nan if number is None else number for number in (value, lower, upper)))
     except ConfigError as problem:
         raise ConfigError(f"{where}: {problem}") from None
-    held_out = _FLAGS.get(row.get("held_out", "").lower())
+    held_out = flag(row.get("held_out", ""))
     if held_out is None:
         raise ConfigError(f"{where}: held_out of {name!r} is {row['held_out']!r}: write true or false")
     return name, {"values": value, "errors": error or 0.0, "lower": lower, "upper": upper, "held_out": held_out}
@@ -276,9 +269,3 @@ def _number(cell: str, column: str, name: str, where: str) -> float | None:
             f"{where}: the {column} of {name!r} is {cell!r}: write a finite number, or leave the cell empty"
         )
     return number
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    """A clause that suggests the nearest known word, or lists them all."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(known)}"

@@ -7,7 +7,6 @@ Two errors add: ε of each measurement, which the file states, and that of the K
 for less.
 """
 
-import csv
 import difflib
 import math
 import re
@@ -30,12 +29,13 @@ from leastwork.observables.couplings import (
     karplus_set,
     scalar_couplings,
 )
+from leastwork.tables import cells, columns, flag, numbered
+from leastwork.words import plural
 
 __all__ = ["Coupling", "Couplings"]
 
 _COLUMNS = ("kind", "residue", "value", "error", "held_out", "unit")
 _REQUIRED = ("kind", "residue", "value")
-_FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 _UNIT = re.compile(r"\s*#\s*units?\s*[:=]\s*(.*?)\s*$", re.IGNORECASE)
 
 
@@ -224,10 +224,6 @@ def _unknown(kind: str) -> str:
     return f"there is no coupling {kind!r}: {hint}"
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def _number(text: str, what: str, where: str) -> float:
     try:
         number = float(text)
@@ -275,9 +271,9 @@ def _text_of(path: Path, default: float | None) -> str:
 
 
 def _from_csv(path: Path, default: float | None) -> Couplings:
-    lines = list(enumerate(_text_of(path, default).splitlines(), 1))
-    units = {number: found[1] for number, line in lines if (found := _UNIT.match(line))}
-    table = [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
+    text = _text_of(path, default)
+    units = {number: found[1] for number, line in enumerate(text.splitlines(), 1) if (found := _UNIT.match(line))}
+    table = numbered(text)
     if not table:
         raise ConfigError(f"{path}: the file holds no couplings: begin with the line {','.join(_COLUMNS[:5])}")
     header = _header(table[0][1], _at(path, table[0][0]))
@@ -307,14 +303,7 @@ def _check_units(path: Path, units: dict[int, str]) -> None:
 
 
 def _header(line: str, where: str) -> list[str]:
-    header = [cell.strip() for cell in next(csv.reader([line]))]
-    for column in header:
-        if column not in _COLUMNS:
-            close = difflib.get_close_matches(column, _COLUMNS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(_COLUMNS)}"
-            raise ConfigError(f"{where}: there is no column {column!r}: {hint}")
-        if header.count(column) > 1:
-            raise ConfigError(f"{where}: the column {column!r} appears twice: keep one of them")
+    header = columns(line, _COLUMNS, where)
     for column in _REQUIRED:
         if column not in header:
             raise ConfigError(f"{where}: there is no column {column!r}, name at least {', '.join(_REQUIRED)}")
@@ -323,19 +312,19 @@ def _header(line: str, where: str) -> list[str]:
 
 def _row(line: str, header: list[str], default: float | None, number: int, where: str) -> tuple[Coupling, str]:
     """A row, and its unit if it states one."""
-    cells = [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
-    if len(cells) > len(header):
+    found = cells(line)
+    if len(found) > len(header):
         raise ConfigError(
-            f"{where}: {_plural(len(cells), 'cell')} for {_plural(len(header), 'column')}: write a kind as 3JHNHA, or "
+            f"{where}: {plural(len(found), 'cell')} for {plural(len(header), 'column')}: write a kind as 3JHNHA, or "
             'in quotation marks, "3J(HN,HA)"'
         )
-    row = dict.fromkeys(header, "") | dict(zip(header, cells, strict=False))
+    row = dict.fromkeys(header, "") | dict(zip(header, found, strict=False))
     kind = _KIND_OF_CODE.get(_code(row["kind"]))
     if kind is None:
         raise ConfigError(f"{where}: {_unknown(row['kind'])}")
     residue = _residue(row["residue"], kind, where)
     value, error = _measured(f"{kind} of residue {residue}", row["value"], row.get("error", ""), default, where)
-    held_out = _FLAGS.get(row.get("held_out", "").lower())
+    held_out = flag(row.get("held_out", ""))
     if held_out is None:
         raise ConfigError(f"{where}: held_out of {kind} of residue {residue} is {row['held_out']!r}: write yes or no")
     return Coupling(kind, residue, value, error, held_out, number), row.get("unit", "")
@@ -378,7 +367,7 @@ def _from_nmr_star(path: Path, default: float | None) -> Couplings:
         if not rows:
             raise ConfigError(f"{path}: there are no couplings of a known kind, {', '.join(KINDS)}, but {listed}")
         warnings.warn(
-            f"{path}: {_plural(len(unknown), 'coupling')} of kinds that there is no relation for {_is(unknown)} left "
+            f"{path}: {plural(len(unknown), 'coupling')} of kinds that there is no relation for {_is(unknown)} left "
             f"out: {listed}",
             LeastworkWarning,
             stacklevel=3,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkError, NonFiniteError
 from leastwork.geometry.state import State, batch_size, leaves, take
+from leastwork.words import plural
 
 __all__ = ["Observable", "component", "evaluate", "smooth_interval", "stack"]
 
@@ -52,7 +53,7 @@ class Observable:
         unit = self.unit if isinstance(self.unit, str) else tuple(self.unit)
         if isinstance(unit, tuple) and len(unit) != len(names):
             raise ConfigError(
-                f"{_plural(len(unit), 'unit')} for {_plural(len(names), 'name')}: give one for all or one each"
+                f"{plural(len(unit), 'unit')} for {plural(len(names), 'name')}: give one for all or one each"
             )
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "unit", unit)
@@ -77,7 +78,7 @@ class Observable:
             )
         if values.ndim not in (1, 2) or values.shape[0] != size:
             raise LeastworkError(
-                f"fn of {self.names} returns shape {tuple(values.shape)} for {_plural(size, 'sample')}: "
+                f"fn of {self.names} returns shape {tuple(values.shape)} for {plural(size, 'sample')}: "
                 f"return ({size},) or ({size}, {self.count}), one row per sample"
             )
         if not values.is_floating_point():
@@ -87,7 +88,7 @@ class Observable:
             )
         values = values[:, None] if values.ndim == 1 else values
         if values.shape[1] != self.count:
-            columns, names = _plural(values.shape[1], "column"), _plural(self.count, "name")
+            columns, names = plural(values.shape[1], "column"), plural(self.count, "name")
             raise LeastworkError(f"fn returns {columns} for {names}: give one name per column")
         return values
 
@@ -116,7 +117,7 @@ def evaluate(observable: Observable, x: State, batch_size: int = 4096) -> Tensor
         column = int((~finite).any(dim=0).nonzero()[0])
         bad = (~finite[:, column]).nonzero()[:, 0]
         raise NonFiniteError(
-            f"observable {observable.names[column]!r} is NaN or infinite for {len(bad)} of {_plural(n, 'sample')}, "
+            f"observable {observable.names[column]!r} is NaN or infinite for {len(bad)} of {plural(n, 'sample')}, "
             f"the first at index {int(bad[0])}: look at that sample, or at fn there"
         )
     return values
@@ -190,7 +191,7 @@ class _Component:
         flat = torch.cat([leaf.reshape(len(leaf), -1) for leaf in leaves(x)], dim=1)
         size = flat.shape[1]
         if not -size <= self.index < size:
-            raise LeastworkError(f"the event has {_plural(size, 'coordinate')}, so index {self.index} does not exist")
+            raise LeastworkError(f"the event has {plural(size, 'coordinate')}, so index {self.index} does not exist")
         return flat[:, self.index]
 
 
@@ -209,7 +210,3 @@ class _Interval:
         if self.upper is not None:
             inside = inside * torch.sigmoid((self.upper - value) / self.width)
         return inside
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -3,26 +3,17 @@
 Remedies come from the descriptions of the fields, so that a key is explained in one place.
 """
 
-import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-__all__ = ["nearest", "sentences"]
+from leastwork.words import nearest
+
+__all__ = ["sentences"]
 
 Place: TypeAlias = tuple[int | str, ...]
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """A clause that suggests the nearest known word, or lists them all.
-
-    >>> nearest("stepz", ["n", "steps"])
-    ": did you mean 'steps'?"
-    """
-    close = difflib.get_close_matches(word, known, n=1)
-    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(known)}"
 
 
 def sentences(error: ValidationError, schema: type[BaseModel]) -> list[str]:

@@ -29,7 +29,7 @@ from leastwork.observables import (
 from leastwork.observables.contacts import pairs_in_contact
 from leastwork.process import Model
 from leastwork.systems import chignolin
-from leastwork.workflow.complaints import nearest
+from leastwork.words import nearest
 from leastwork.workflow.config import CsvConfig, DatumConfig, RunConfig
 from leastwork.workflow.guide_points import read_structure
 from leastwork.workflow.observable_config import (

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from leastwork.errors import ConfigError
-from leastwork.workflow.complaints import nearest
+from leastwork.words import nearest
 from leastwork.workflow.run_file import first_key
 from leastwork.workflow.settings import Named
 

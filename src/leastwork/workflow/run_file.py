@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from leastwork.errors import ConfigError
-from leastwork.workflow.complaints import nearest
+from leastwork.words import nearest
 
 __all__ = ["bundled_runs", "find", "first_key", "override", "read"]
 
