@@ -93,6 +93,9 @@ def test_what_cannot_be_cross_validated_is_refused() -> None:
         trust(SAMPLES, data(o, 0.3), ["one"] * 4)
     with pytest.raises(LeastworkError, match="'b' has no error"):
         trust(SAMPLES, Experiment(data(o, 0.3).observable, o, [0.1, 0.0, 0.1, 0.1]), GROUPS)
+    shared = torch.full((4, 4), 0.09)
+    with pytest.raises(LeastworkError, match="an error of its own"):
+        trust(SAMPLES, Experiment(data(o, 0.3).observable, o, shared), GROUPS)
     with pytest.raises(LeastworkError, match="3 groups for 4 data"):
         trust(SAMPLES, data(o, 0.3), GROUPS[:3])
     with pytest.raises(LeastworkError, match="positive"):

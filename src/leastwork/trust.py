@@ -24,6 +24,7 @@ from leastwork.maxent import fit_lambdas
 
 __all__ = ["TrustCurve", "chi_squared", "trust"]
 
+_SINGULAR = 1e-12  # smallest eigenvalue of the errors' covariance, over the largest
 _THETAS = tuple(torch.logspace(-1, 3, 17, dtype=torch.float64).tolist())
 
 
@@ -76,7 +77,8 @@ def trust(
         log_weight: ln dP/dQ of the samples, (n,), where they are not drawn from the model itself.
 
     Raises:
-        LeastworkError: fewer than two groups among the fitted data, exact data, or a θ that is not positive.
+        LeastworkError: fewer than two groups among the fitted data, exact data, errors that are one and the same, or
+            a θ that is not positive.
 
     >>> from leastwork.observables import Observable
     >>> x = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -128,8 +130,7 @@ def chi_squared(average: Tensor, experiment: Experiment, of: Tensor) -> float:
     >>> chi_squared(torch.tensor([2.0, 2.0]), data, torch.tensor([0, 1]))
     2.5
     """
-    lower, upper = experiment.interval
-    outside = (average - torch.minimum(torch.maximum(average, lower), upper))[of].to(torch.float64)
+    outside = experiment.outside(average.to(torch.float64))[of]
     return float(outside @ torch.linalg.solve(experiment.covariance[of][:, of], outside)) / len(of)
 
 
@@ -166,6 +167,12 @@ def _check(experiment: Experiment, groups: Sequence[str], thetas: Sequence[float
     exact = [experiment.names[k] for k in fitted if experiment.covariance[k, k] == 0]
     if exact:
         raise LeastworkError(f"{exact[0]!r} has no error that θ could multiply: give all fitted data their errors")
+    spread = torch.linalg.eigvalsh(experiment.covariance[experiment.fitted][:, experiment.fitted])
+    if spread[0] <= _SINGULAR * spread[-1]:
+        raise LeastworkError(
+            "some of the fitted data have one and the same error, so that no χ² can be taken: give each an error of its "
+            "own besides the one that they share"
+        )
     if not thetas or not all(0 < theta < math.inf for theta in thetas):
         raise LeastworkError(f"thetas = {tuple(thetas)}: give positive numbers")
     return names

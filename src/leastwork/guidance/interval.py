@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
-from leastwork.geometry.state import State, inner, leaves
+from leastwork.geometry.state import State, inner, leaves, smap
 from leastwork.guidance.base import Composable
+from leastwork.guidance.pull_back import pull_back
 from leastwork.models.predictions import Moments
 from leastwork.models.units import to_data_units
 from leastwork.observables import Observable
@@ -75,8 +76,7 @@ class IntervalGuidance(Composable):
         mean, spread, pull = self.moments(x, t, denoised)
         log_pi, slope = log_share(self.lower, self.upper, mean, spread)
         force = torch.sigmoid(self._log_gain + log_pi) * slope
-        h = tuple(force.to(leaf).reshape(-1, *[1] * (leaf.ndim - 1)) * leaf for leaf in leaves(pull))
-        return h if isinstance(x, tuple) else h[0]
+        return smap(lambda leaf: force.to(leaf).reshape(-1, *[1] * (leaf.ndim - 1)) * leaf, pull)
 
     def value(self, x: State, t: float, denoised: State) -> Tensor:
         """V(x, t), float64 (B,); x and denoised with the graph between them."""
@@ -85,20 +85,17 @@ class IntervalGuidance(Composable):
 
     def moments(self, x: State, t: float, denoised: State) -> tuple[Tensor, Tensor, State]:
         """m and s, float64 (B,), and Jᵀ∇f, network units (B, *event)."""
-        if not any(leaf.requires_grad for leaf in leaves(denoised)):
-            raise LeastworkError(
-                "the network's output has no gradient with respect to x: take .detach(), numpy and no_grad out of it"
-            )
         with torch.enable_grad():
-            f = self.coordinate(to_data_units(denoised, self.shift, self.scale))[:, 0]
-            slope = torch.autograd.grad(f.sum(), leaves(denoised), retain_graph=True)
-            pull = torch.autograd.grad(leaves(denoised), leaves(x), slope, retain_graph=True, materialize_grads=True)
+            at = smap(lambda leaf: leaf.detach().requires_grad_(), denoised)
+            f = self.coordinate(to_data_units(at, self.shift, self.scale))[:, 0]
+            slopes = torch.autograd.grad(f.sum(), leaves(at))
+        slope = slopes if isinstance(x, tuple) else slopes[0]
+        pull = pull_back(denoised, x, slope)
         m = Moments.at(self.schedule, float(t))
-        like_x, like_d = (v if isinstance(x, tuple) else v[0] for v in (pull, slope))
-        variance = m.sigma**2 / m.alpha * inner(like_d, like_x).to(torch.float64)
-        least = _FLOOR * m.sigma**2 / (m.alpha**2 + m.sigma**2) * inner(like_d, like_d).to(torch.float64)
+        variance = m.sigma**2 / m.alpha * inner(slope, pull).to(torch.float64)
+        least = _FLOOR * m.sigma**2 / (m.alpha**2 + m.sigma**2) * inner(slope, slope).to(torch.float64)
         spread = torch.maximum(variance, least).sqrt().clamp(min=torch.finfo(torch.float32).tiny)
-        return f.detach().to(torch.float64), spread, like_x
+        return f.detach().to(torch.float64), spread, pull
 
     @property
     def _log_gain(self) -> float:

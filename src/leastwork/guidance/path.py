@@ -20,6 +20,7 @@ from leastwork.geometry.state import State, leaves, smap
 from leastwork.guidance.base import Composable
 from leastwork.guidance.kernel_density import KernelDensity
 from leastwork.guidance.kernels import Kernel
+from leastwork.guidance.pull_back import pull_back
 from leastwork.models.units import to_data_units
 
 __all__ = ["LossGuidance", "Sigmoid", "TransportedGuidance"]
@@ -145,21 +146,8 @@ class LossGuidance(Composable):
         """h(x, t), network units, (B, *event); x and denoised with the graph between them."""
         with torch.enable_grad():
             point = to_data_units(denoised, self.shift, self.scale)
-        if not any(leaf.requires_grad for leaf in leaves(point)):
-            raise LeastworkError(
-                "the network's output has no gradient with respect to x: take .detach(), numpy and no_grad out of the "
-                "network, or guide by transported kernels, which need none"
-            )
         k = self.density
         at = smap(torch.Tensor.detach, point)
         _, score = k.kernel.log_kernel_and_score(at, k.guides.to(leaves(at)[0].device), k.bandwidth)
-        gradients = torch.autograd.grad(
-            leaves(point),
-            leaves(x),
-            leaves(score),
-            retain_graph=True,  # other terms of a sum may go through it too
-            materialize_grads=True,
-        )
         eta = self.strength * math.exp(-self.decay * t)
-        h = tuple(eta * gradient for gradient in gradients)
-        return h if isinstance(x, tuple) else h[0]
+        return smap(lambda leaf: eta * leaf, pull_back(point, x, score))
