@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.discrepancy import wasserstein
+from leastwork.discrepancy import histogram_divergence, wasserstein
 from leastwork.observables import Backbone, distances, evaluate, scalar_couplings, torsions
 from leastwork.observables.couplings import KINDS
 from leastwork.systems import ala5
@@ -40,12 +40,6 @@ def bins(x: Tensor, residue: int) -> Tensor:
     return torch.bincount(place[:, 0] * BINS + place[:, 1], minlength=BINS**2).double() / len(x)
 
 
-def divergence(p: Tensor, q: Tensor) -> float:
-    """Jensen–Shannon, nats."""
-    middle = 0.5 * (p + q)
-    return float(sum(0.5 * torch.xlogy(one, one / middle).nan_to_num().sum() for one in (p, q)))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=8_000)
@@ -53,7 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
     n, model, truth = arguments.samples, lw.load_model(arguments.model), frames()
     some = torch.randperm(len(truth), generator=torch.Generator().manual_seed(0))
-    noise = [divergence(bins(truth[some[:n]], i), bins(truth[some[n:]], i)) for i in RESIDUES]
+    noise = [histogram_divergence(bins(truth[some[:n]], i), bins(truth[some[n:]], i)) for i in RESIDUES]
     print("JS of φ, ψ, residues 2 to 5, nats: frames against frames " + " ".join(f"{js:.4f}" for js in noise))
     kinds = [(kind, residue) for kind in KINDS for residue in RESIDUES]
     couplings = scalar_couplings(CHAIN, kinds)
@@ -61,7 +55,7 @@ def main() -> None:
     for cost in (60, 120):
         x = lw.sample(model, n, steps=cost - 1, t_grid="balanced", seed=cost).x
         assert isinstance(x, Tensor)
-        found = [divergence(bins(x, i), bins(truth, i)) for i in RESIDUES]
+        found = [histogram_divergence(bins(x, i), bins(truth, i)) for i in RESIDUES]
         bonds = float(wasserstein(BONDS(x).double(), BONDS(truth).double()).mean())
         print(f"{cost} evaluations: JS " + " ".join(f"{js:.4f}" for js in found) + f"  W1 of bonds {bonds:.5f} nm",
               flush=True)  # fmt: skip

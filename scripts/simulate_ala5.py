@@ -82,7 +82,7 @@ class Runs:
 
     def load(self) -> "Runs":
         if self.path.exists():
-            saved = torch.load(self.path)
+            saved = torch.load(self.path, weights_only=True)
             self.frames = saved["frames"]
             self.phases = [None if each is None else Phase(*each) for each in saved["phases"]]
             self.chunks = saved["chunks"]
@@ -126,11 +126,11 @@ def simulate(every: list[Runs], lengths: list[float]) -> None:
 
 
 def angles(x: Tensor) -> tuple[Tensor, Tensor]:
-    """φ of residues 2 to 5, (B, 4), and ψ of 1 to 5, (B, 5), rad."""
-    atom = range(3 * RESIDUES)
-    phi = torsions([(i - 1, i, i + 1, i + 2) for i in atom[3::3]])(x)
-    psi = torsions([(i, i + 1, i + 2, i + 3) for i in atom[::3]])(x)
-    return phi.double(), psi.double()
+    """φ and ψ of residues 2 to 5, degrees, (B, 4) each."""
+    residues = range(2, RESIDUES + 1)
+    of = ([ala5.BACKBONE.phi(i) for i in residues], [ala5.BACKBONE.psi(i) for i in residues])
+    phi, psi = (torsions(atoms)(x).double().rad2deg() for atoms in of)
+    return phi, psi
 
 
 def couplings(x: Tensor) -> Tensor:
@@ -153,7 +153,16 @@ def transitions(phi: Tensor, psi: Tensor) -> int:
     """Crossings between the middles of α_R and of PPII and β, in either direction."""
     negative = phi < 0
     helix, strand = negative & (psi > -70) & (psi < 0), negative & ((psi > 110) | (psi < -170))
-    side = helix.long() - strand.long()
+    return crossings(helix.long() - strand.long())
+
+
+def visits(phi: Tensor) -> int:
+    """How often φ, degrees, comes to 40…90 from below −40, or the other way."""
+    return crossings(((phi > 40) & (phi < 90)).long() - ((phi > -150) & (phi < -40)).long())
+
+
+def crossings(side: Tensor) -> int:
+    """How often the sign of ``side`` changes; where it is 0, no side is taken."""
     side = side[side != 0]
     return int((side[1:] != side[:-1]).sum())
 
@@ -177,13 +186,13 @@ def chi_squared(means: Tensor) -> dict[str, float]:
 def statistics(runs: Runs) -> dict[str, Any]:
     """What is worth knowing of a force field's runs."""
     each = [couplings(x) for x in runs.frames]
-    degrees = [tuple(angle.rad2deg() for angle in angles(x)) for x in runs.frames]
+    degrees = [angles(x) for x in runs.frames]
     mean, error = mean_and_error(each)
     blocks = block_means(each)
     chi = chi_squared(mean)
     without = [chi_squared((blocks.sum(dim=0) - one) / (len(blocks) - 1)) for one in blocks]
     populations = {
-        name: mean_and_error([inside(phi, psi[:, 1:]).double() for phi, psi in degrees])
+        name: mean_and_error([inside(phi, psi).double() for phi, psi in degrees])
         for name, inside in ala5.BASINS.items()
     }
     return {
@@ -211,17 +220,10 @@ def statistics(runs: Runs) -> dict[str, Any]:
             for i in range(RESIDUES - 1)
         ],
         "transitions": {
-            str(i + 2): sum(transitions(phi[:, i], psi[:, i + 1]) for phi, psi in degrees) for i in range(RESIDUES - 1)
+            str(i + 2): sum(transitions(phi[:, i], psi[:, i]) for phi, psi in degrees) for i in range(RESIDUES - 1)
         },
         "visits_to_alpha_L": {str(i + 2): sum(visits(phi[:, i]) for phi, _ in degrees) for i in range(RESIDUES - 1)},
     }
-
-
-def visits(phi: Tensor) -> int:
-    """How often φ, degrees, comes to 40…90 from below −40, or the other way."""
-    side = ((phi > 40) & (phi < 90)).long() - ((phi > -150) & (phi < -40)).long()
-    side = side[side != 0]
-    return int((side[1:] != side[:-1]).sum())
 
 
 def jackknife(without: list[float]) -> float:

@@ -6,9 +6,11 @@
 exponential moving average of the weights in each stage.
 """
 
+import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -85,22 +87,34 @@ def batch_loss(net: EquivariantPerceptron, pool: Tensor, stage: Stage, generator
 
 @torch.no_grad()
 def denoising_loss(
-    net: EquivariantPerceptron, pool: Tensor, stage: Stage, seed: int, batches: int = 100
+    model: lw.DiffusionModel, frames: Tensor, stage: Stage, seed: int, batches: int = 100
 ) -> lw.Estimate:
-    """The loss of a stage on other frames, with its standard error."""
+    """The loss of a stage on other frames, nm, with its standard error."""
+    assert isinstance(model.net, EquivariantPerceptron)
     generator = torch.Generator().manual_seed(seed)
-    return lw.Estimate.from_samples(
-        torch.cat([batch_loss(net, pool, stage, generator) for _ in range(batches)]).double()
-    )
+    pool = frames / model.scale
+    each = [batch_loss(model.net, pool, stage, generator) for _ in range(batches)]
+    return lw.Estimate.from_samples(torch.cat(each).double())
 
 
-def wrapped(net: EquivariantPerceptron, points: int, scale: float) -> lw.DiffusionModel:
-    """The model of a trained network; scale: nm in a network unit."""
-    return lw.DiffusionModel(
-        net, SCHEDULE, predicts="v", event_shape=(points, 3), subspace=lw.ZeroCentre(), scale=scale
-    )
+def arguments(about: str, folder: Path) -> argparse.Namespace:
+    """The command line of a training script; folder: where its model is bundled."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=folder)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--share", type=float, default=1.0, help="of the iterations, for a trial")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
 
 
-def scale_of(frames: Tensor) -> float:
-    """Root mean square coordinate of centred frames (n, N, 3), nm, to four digits."""
-    return round(float(frames.square().sum(dim=2).mean().div(3).sqrt()), 4)
+def trained(frames: Tensor, stages: tuple[Stage, ...], given: argparse.Namespace) -> lw.DiffusionModel:
+    """The model of centred frames (n, N, 3), nm, trained and saved; its unit is their root mean square coordinate."""
+    scale = round(float(frames.square().sum(dim=2).mean().div(3).sqrt()), 4)
+    stages = tuple(replace(stage, iterations=round(given.share * stage.iterations)) for stage in stages)
+    net = train(frames / scale, given.width, given.depth, stages, given.seed)
+    shape = tuple(frames.shape[1:])
+    model = lw.DiffusionModel(net, SCHEDULE, predicts="v", event_shape=shape, subspace=lw.ZeroCentre(), scale=scale)
+    lw.save_model(model, given.folder)
+    print(f"{sum(p.numel() for p in net.parameters())} parameters, scale {scale} nm")
+    return model

@@ -7,12 +7,10 @@ After scripts/simulate_ala5.py, run
     python scripts/train_ala5.py
 """
 
-import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import torch
-from structures import Stage, denoising_loss, scale_of, train, wrapped
+from structures import Stage, arguments, denoising_loss, trained
 from torch import Tensor
 
 import leastwork as lw
@@ -29,25 +27,14 @@ STAGES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--depth", type=int, default=4)
-    parser.add_argument("--share", type=float, default=1.0, help="of the iterations, for a trial")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    given = arguments(__doc__ or "", FOLDER)
     runs = torch.load(FRAMES, weights_only=True)["frames"]
     kept = [len(x) - len(x) // HELD_OUT for x in runs]
     frames = torch.cat([x[:n] for x, n in zip(runs, kept, strict=True)])
     held_out = torch.cat([x[n:] for x, n in zip(runs, kept, strict=True)])
-    scale = scale_of(frames)
-    stages = tuple(replace(stage, iterations=round(arguments.share * stage.iterations)) for stage in STAGES)
-    net = train(frames / scale, arguments.width, arguments.depth, stages, arguments.seed)
-    model = wrapped(net, 16, scale)
-    lw.save_model(model, arguments.folder)
-    print(f"{sum(p.numel() for p in net.parameters())} parameters, scale {scale} nm")
+    model = trained(frames, STAGES, given)
     for name, x in (("training", frames), ("held-out", held_out)):
-        print(f"loss on {name} frames: {denoising_loss(net, x / scale, STAGES[0], seed=1)}")
+        print(f"loss on {name} frames: {denoising_loss(model, x, STAGES[0], seed=1)}")
     drawn = lw.sample(model, 8_000, steps=120, t_grid="balanced", seed=1).x
     assert isinstance(drawn, Tensor)
     populations = ala5.populations()

@@ -6,12 +6,10 @@ for a hand. After scripts/simulate_chignolin.py, run
     python scripts/train_chignolin.py
 """
 
-import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import torch
-from structures import Stage, scale_of, train, wrapped
+from structures import Stage, arguments, trained
 from torch import Tensor
 
 import leastwork as lw
@@ -27,20 +25,9 @@ STAGES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--depth", type=int, default=4)
-    parser.add_argument("--share", type=float, default=1.0, help="of the iterations, for a trial")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    given = arguments(__doc__ or "", FOLDER)
     frames = torch.load(FRAMES, weights_only=True)
-    scale = scale_of(frames)
-    stages = tuple(replace(stage, iterations=round(arguments.share * stage.iterations)) for stage in STAGES)
-    net = train(frames / scale, arguments.width, arguments.depth, stages, arguments.seed)
-    model = wrapped(net, 10, scale)
-    lw.save_model(model, arguments.folder)
-    print(f"{sum(p.numel() for p in net.parameters())} parameters, scale {scale} nm")
+    model = trained(frames, STAGES, given)
     drawn = lw.sample(model, 10_000, steps=200, t_grid="log-snr", seed=1).x
     assert isinstance(drawn, Tensor)
     for name, x in (("model", drawn), ("simulation", frames)):

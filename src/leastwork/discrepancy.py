@@ -22,7 +22,7 @@ from leastwork.geometry.alignment import blocks
 from leastwork.geometry.state import State, all_finite, batch_size, take
 from leastwork.guidance.kernels import EuclideanKernel, Kernel
 
-__all__ = ["maximum_mean_discrepancy", "wasserstein"]
+__all__ = ["histogram_divergence", "maximum_mean_discrepancy", "wasserstein"]
 
 _PAIRS = 2**20  # of two samples, held at a time: 8 MiB
 
@@ -172,3 +172,17 @@ def wasserstein(a: Tensor, b: Tensor, log_weight_a: Tensor | None = None, log_we
     values, order = torch.cat([a.detach(), b.detach()]).to(torch.float64).sort(dim=0)
     rise = torch.cat([w, -v]).to(values.device)[order]  # of F_a − F_b at each value
     return (rise.cumsum(dim=0)[:-1].abs() * values.diff(dim=0)).sum(dim=0)
+
+
+def histogram_divergence(p: Tensor, q: Tensor) -> float:
+    """Jensen–Shannon divergence of two histograms, nats, between 0 and ln 2.
+
+    Args:
+        p, q: shares of the same bins, that sum to one, (bins,).
+
+    >>> round(histogram_divergence(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])), 4)  # ln 2
+    0.6931
+    """
+    middle = 0.5 * (p + q)
+    there = middle > 0  # a bin that is empty in both has no share in it
+    return 0.5 * float(sum(torch.xlogy(one[there], one[there] / middle[there]).sum() for one in (p, q)))

@@ -170,8 +170,8 @@ def _check(experiment: Experiment, groups: Sequence[str], thetas: Sequence[float
     spread = torch.linalg.eigvalsh(experiment.covariance[experiment.fitted][:, experiment.fitted])
     if spread[0] <= _SINGULAR * spread[-1]:
         raise LeastworkError(
-            "some of the fitted data have one and the same error, so that no χ² can be taken: give each an error of its "
-            "own besides the one that they share"
+            "some of the fitted data have one and the same error, so that no χ² can be taken: give each an error of "
+            "its own besides the one that they share"
         )
     if not thetas or not all(0 < theta < math.inf for theta in thetas):
         raise LeastworkError(f"thetas = {tuple(thetas)}: give positive numbers")

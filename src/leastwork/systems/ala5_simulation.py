@@ -42,11 +42,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leastwork.errors import ConfigError, LeastworkError, NonFiniteError
+from leastwork.errors import ConfigError, LeastworkError
 from leastwork.extras import needs
 from leastwork.observables import torsions
-from leastwork.progress import Progress, no_progress
+from leastwork.systems.ala5 import SEQUENCE, TEMPERATURE
 from leastwork.systems.chignolin import BOLTZMANN
+from leastwork.systems.motion import Motion
 
 __all__ = [
     "ATOMS",
@@ -68,8 +69,7 @@ __all__ = [
     "lowering",
 ]
 
-RESIDUES = 5
-TEMPERATURE = 300.0  # K
+RESIDUES = len(SEQUENCE)
 FRICTION = 1.0  # 1/ps
 TIMESTEP = 0.005  # ps
 HYDROGEN_MASS = 2.5  # u
@@ -249,7 +249,7 @@ class Phase:
     velocities: Tensor
 
 
-class Simulation:
+class Simulation(Motion):
     """One molecule in motion.
 
     OpenMM's Reference platform has one source of random numbers, which each new simulation seeds again: make one, run
@@ -287,8 +287,7 @@ class Simulation:
         integrator.setConstraintTolerance(1e-6)
         kind = openmm.Platform.getPlatformByName(platform)
         threads = {"Threads": "1"} if platform == "CPU" else {}
-        self._context: Any = openmm.Context(self.system, integrator, kind, threads)
-        self._integrator: Any = integrator
+        super().__init__(openmm.Context(self.system, integrator, kind, threads), integrator, BACKBONE)
         if isinstance(start, Phase):
             self._context.setPositions(start.positions.to(torch.float64).numpy())
             self._context.setVelocities(start.velocities.to(torch.float64).numpy())
@@ -298,15 +297,6 @@ class Simulation:
             openmm.LocalEnergyMinimizer.minimize(self._context, 10.0, 200)
             self._context.setVelocitiesToTemperature(temperature, seed)
 
-    def step(self, steps: int) -> None:
-        """Go on for so many steps."""
-        self._integrator.step(steps)
-
-    @property
-    def positions(self) -> np.ndarray:
-        """Where all atoms are, (54, 3), nm."""
-        return self._context.getState(getPositions=True).getPositions(asNumpy=True)._value
-
     @property
     def phase(self) -> Phase:
         """From which a simulation can go on."""
@@ -315,33 +305,10 @@ class Simulation:
         return Phase(torch.tensor(x), torch.tensor(v))
 
     @property
-    def energy(self) -> float:
-        """U, kJ/mol."""
-        return float(self._context.getState(getEnergy=True).getPotentialEnergy()._value)
-
-    @property
     def kinetic_temperature(self) -> float:
         """K, of the velocities now."""
         kinetic = self._context.getState(getEnergy=True).getKineticEnergy()._value
         return 2 * kinetic / (BOLTZMANN * (3 * ATOMS - self.system.getNumConstraints()))
-
-    def trajectory(self, frames: int, every: int, progress: Progress = no_progress) -> Tensor:
-        """Centred backbone frames, float32 (frames, 16, 3), nm; one each ``every`` steps.
-
-        Raises:
-            NonFiniteError: the dynamics exploded.
-        """
-        x = np.empty((frames, len(BACKBONE), 3), dtype=np.float32)
-        index = list(BACKBONE)
-        with progress("simulating", frames) as tick:
-            for i in range(frames):
-                self.step(every)
-                at = self.positions[index]
-                if not np.isfinite(at).all():
-                    raise NonFiniteError(f"the simulation exploded before frame {i}: take another seed")
-                x[i] = at - at.mean(axis=0)
-                tick()
-        return torch.from_numpy(x)
 
 
 def _bias(openmm: Any, energy: float) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from leastwork.discrepancy import histogram_divergence
 from leastwork.estimate import Estimate
 from leastwork.observables import end_to_end, evaluate, radius_of_gyration, stack
 from leastwork.systems import chignolin
@@ -113,6 +114,4 @@ def jensen_shannon(x: Tensor, y: Tensor, weight: Tensor | None = None, bins: int
     w = torch.full((len(x),), 1 / len(x), dtype=torch.float64) if weight is None else weight.double()
     p = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, w)
     q = torch.bincount((y.double() * bins).long().clamp(0, bins - 1), minlength=bins).double() / len(y)
-    m = 0.5 * (p + q)
-    divergence = (torch.xlogy(part, part / m).nan_to_num(0.0).sum() for part in (p, q))
-    return 0.5 * float(sum(divergence))
+    return histogram_divergence(p, q)

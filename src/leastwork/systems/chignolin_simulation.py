@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leastwork.errors import NonFiniteError
 from leastwork.extras import needs
 from leastwork.observables import torsions
-from leastwork.progress import Progress, no_progress
 from leastwork.systems.chignolin import NATIVE, TEMPERATURE, ForceField, native_contacts
+from leastwork.systems.motion import Motion
 
 __all__ = ["FRICTION", "MASS", "TIMESTEP", "Simulation"]
 
@@ -20,7 +19,7 @@ FRICTION = 1.0  # 1/ps
 TIMESTEP = 0.010  # ps
 
 
-class Simulation:
+class Simulation(Motion):
     """One molecule in motion.
 
     Args:
@@ -41,8 +40,8 @@ class Simulation:
             system.addForce(force)
         integrator = openmm.LangevinMiddleIntegrator(temperature, FRICTION, TIMESTEP)
         integrator.setRandomNumberSeed(seed)
-        self._context: Any = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
-        self._integrator: Any = integrator
+        context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
+        super().__init__(context, integrator, range(len(NATIVE)))
         self._temperature, self._seed = temperature, seed
         self.place(NATIVE)
 
@@ -51,43 +50,10 @@ class Simulation:
         self._context.setPositions(x.to(torch.float64).numpy())
         self._context.setVelocitiesToTemperature(self._temperature, self._seed if seed is None else seed)
 
-    def step(self, steps: int) -> None:
-        """Go on for so many steps."""
-        self._integrator.step(steps)
-
-    @property
-    def positions(self) -> np.ndarray:
-        """Where the beads are, (10, 3), nm."""
-        return self._context.getState(getPositions=True).getPositions(asNumpy=True)._value
-
-    @property
-    def energy(self) -> float:
-        """U, kJ/mol."""
-        return float(self._context.getState(getEnergy=True).getPotentialEnergy()._value)
-
     @property
     def forces(self) -> np.ndarray:
         """−∇U, (10, 3), kJ/(mol nm)."""
         return self._context.getState(getForces=True).getForces(asNumpy=True)._value
-
-    def trajectory(self, frames: int, every: int, progress: Progress = no_progress) -> Tensor:
-        """Centred frames, float32 (frames, 10, 3), nm; one each ``every`` steps.
-
-        Raises:
-            NonFiniteError: the dynamics exploded.
-        """
-        x = np.empty((frames, *NATIVE.shape), dtype=np.float32)
-        with progress("simulating", frames) as tick:
-            for i in range(frames):
-                self.step(every)
-                at = self.positions
-                if not np.isfinite(at).all():
-                    raise NonFiniteError(
-                        f"the simulation exploded before frame {i}: take another seed, or smaller steps"
-                    )
-                x[i] = at - at.mean(axis=0)
-                tick()
-        return torch.from_numpy(x)
 
     def until(self, done: Callable[[np.ndarray], int | None], every: int, most: int) -> int | None:
         """What ``done`` says of the positions when it first says something, asked each ``every`` steps."""
