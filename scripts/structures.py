@@ -97,11 +97,11 @@ def denoising_loss(
     return lw.Estimate.from_samples(torch.cat(each).double())
 
 
-def arguments(about: str, folder: Path) -> argparse.Namespace:
-    """The command line of a training script; folder: where its model is bundled."""
+def arguments(about: str, folder: Path, width: int = 256) -> argparse.Namespace:
+    """The command line of a training script; folder: where its model is bundled; width: of its network."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=folder)
-    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--width", type=int, default=width)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--share", type=float, default=1.0, help="of the iterations, for a trial")
     parser.add_argument("--seed", type=int, default=0)

@@ -21,13 +21,13 @@ FOLDER = Path("src/leastwork/models/bundled_weights/ala5")
 FRAMES = Path("runs/ala5/ff99sb-lowered.pt")
 HELD_OUT = 6
 STAGES = (
-    Stage(22_000, 512, 2e-3, 0.999, ((1.0, -8.0, 9.2),)),
-    Stage(3_500, 1024, 7e-4, 0.9995, ((0.65, -4.0, 4.0), (0.35, -7.0, 9.2))),
+    Stage(36_000, 512, 2e-3, 0.9995, ((1.0, -8.0, 9.2),)),
+    Stage(6_000, 1024, 7e-4, 0.9995, ((0.65, -4.0, 4.0), (0.35, -7.0, 9.2))),
 )
 
 
 def main() -> None:
-    given = arguments(__doc__ or "", FOLDER)
+    given = arguments(__doc__ or "", FOLDER, width=384)
     runs = torch.load(FRAMES, weights_only=True)["frames"]
     kept = [len(x) - len(x) // HELD_OUT for x in runs]
     frames = torch.cat([x[:n] for x, n in zip(runs, kept, strict=True)])

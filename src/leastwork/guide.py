@@ -5,7 +5,7 @@ p·exp(−λ·O)/Z is fixed by the model's samples before a single guided one is
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol, TypeAlias, get_args
@@ -31,6 +31,7 @@ from leastwork.process import Model
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
 from leastwork.sampling import LAW, make_sampler, moved, sample
+from leastwork.trust import TrustCurve, check_groups, trust, trusted
 from leastwork.work import Certificate, certify
 
 __all__ = ["Method", "ObservableRun", "guide_observables"]
@@ -53,7 +54,7 @@ class ObservableRun:
 
     Args:
         model: what is guided.
-        data: the experiment.
+        data: the experiment, its errors multiplied by θ where that was chosen.
         method: how.
         maxent: λ, target and the reweighted answer, from the model's own samples.
         guidance: h, or None for ``method="reweight"``.
@@ -62,6 +63,7 @@ class ObservableRun:
         model_samples: the model's own, with the target's log-tilt.
         fit: how the guidance was found, or None.
         certificate_samples: how many fresh samples the certificate takes.
+        trust: what each θ makes of the data, where it was chosen.
     """
 
     model: Model
@@ -77,6 +79,7 @@ class ObservableRun:
     network_evaluations: int = 0
     seconds: float = 0.0
     progress: Progress = field(default=no_progress, repr=False)
+    trust: TrustCurve | None = None
 
     @property
     def lambdas(self) -> Estimate:
@@ -139,6 +142,7 @@ def guide_observables(
     seed: int = 0,
     samples: int | None = None,
     certificate_samples: int = 10_000,
+    groups: Sequence[str] | None = None,
     network: nn.Module | None = None,
     budget: int = 5_000_000,
     fit_samples: int = 10_000,
@@ -161,6 +165,9 @@ def guide_observables(
         seed: of everything random.
         samples: of the model, for λ; by default 20,000, or what 40 % of the budget pays for if that is less.
         certificate_samples: fresh guided samples for the certificate.
+        groups: of which group each datum is, (K,), such as its type of coupling; then θ, by which the covariance of
+            the data's errors is multiplied, is chosen by cross-validation over them on the model's own samples, before
+            λ is fitted (:func:`leastwork.trust.trust`). By default the errors are taken as they are.
         network: for "least-work", V(x, α, σ) of flat states in network units; by default a ``ValueNetwork``.
         budget: for "least-work", network evaluations to fit with where one stage is enough.
         fit_samples: for "scheduled", in each evaluation of the schedule's objective.
@@ -173,17 +180,21 @@ def guide_observables(
     Raises:
         InfeasibleError: no reweighting reaches the values; says which datum and what range.
         LearningError: V was not learned; its ``history`` tells how it went.
-        LeastworkError: an argument that cannot be used.
+        LeastworkError: an argument that cannot be used, or groups that no θ can be chosen by.
     """
     begin = time.perf_counter()
     if method not in get_args(Method):
         raise LeastworkError(f"method={method!r} is not a method: choose one of {get_args(Method)}")
+    if groups is not None:
+        check_groups(data, groups)
     model = moved(model, choices.get("device"), choices.get("dtype"))
     law: dict[str, Any] = {name: value for name, value in choices.items() if name in LAW}
     if samples is None:
         samples = own_samples(budget, make_sampler(model, None, **law).evaluations)
     own = sample(model, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
     observed = evaluate(data.observable, own.x)
+    curve = None if groups is None else trust(observed, data, groups)
+    data = data if curve is None else trusted(data, curve.theta)
     guidance: Guidance | None = None
     fit: Fit | None = None
     evaluations = own.network_evaluations
@@ -217,6 +228,7 @@ def guide_observables(
         evaluations + (fit.network_evaluations if fit else 0),
         time.perf_counter() - begin,
         progress,
+        curve,
     )
 
 

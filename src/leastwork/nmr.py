@@ -32,7 +32,7 @@ from leastwork.observables.couplings import (
 from leastwork.tables import cells, columns, flag, numbered
 from leastwork.words import plural
 
-__all__ = ["Coupling", "Couplings"]
+__all__ = ["Coupling", "Couplings", "coupling_kind"]
 
 _COLUMNS = ("kind", "residue", "value", "error", "held_out", "unit")
 _REQUIRED = ("kind", "residue", "value")
@@ -197,6 +197,21 @@ class Couplings:
 
     def _where(self, *rows: Coupling) -> str:
         return _at(self.source, *(row.line for row in rows))
+
+
+def coupling_kind(text: str) -> str:
+    """The kind of coupling, of whatever way to write it.
+
+    Raises:
+        ConfigError: none of :data:`~leastwork.observables.KINDS`; suggests the nearest.
+
+    >>> coupling_kind("3JHNHA"), coupling_kind("¹J(N,Cα)")
+    ('3J(HN,HA)', '1J(N,CA)')
+    """
+    kind = _KIND_OF_CODE.get(_code(text))
+    if kind is None:
+        raise ConfigError(_unknown(text))
+    return kind
 
 
 # What is common to both formats.

@@ -22,7 +22,7 @@ from leastwork.estimate import Estimate
 from leastwork.experiment import Experiment
 from leastwork.maxent import fit_lambdas
 
-__all__ = ["TrustCurve", "chi_squared", "trust"]
+__all__ = ["TrustCurve", "check_groups", "chi_squared", "trust", "trusted"]
 
 _SINGULAR = 1e-12  # smallest eigenvalue of the errors' covariance, over the largest
 _THETAS = tuple(torch.logspace(-1, 3, 17, dtype=torch.float64).tolist())
@@ -86,7 +86,9 @@ def trust(
     >>> trust(x, Experiment(both, values=[0.1, -0.1], errors=0.5), groups=["1", "2"]).theta  # nothing to be corrected
     1000.0
     """
-    names = _check(experiment, groups, thetas)
+    names = check_groups(experiment, groups)
+    if not thetas or not all(0 < theta < math.inf for theta in thetas):
+        raise LeastworkError(f"thetas = {tuple(thetas)}: give positive numbers")
     fitted = experiment.fitted
     rising = torch.tensor(sorted(thetas), dtype=torch.float64)
     by_group, all_data, kl, ess, model = [], [], [], [], math.nan
@@ -94,8 +96,8 @@ def trust(
     for theta in rising.tolist():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LeastworkWarning)  # the curve tells the ESS
-            whole = fit_lambdas(observed, _scaled(experiment, theta), log_weight)
-            others = [fit_lambdas(observed, _scaled(experiment, theta, without), log_weight) for without in members]
+            whole = fit_lambdas(observed, trusted(experiment, theta), log_weight)
+            others = [fit_lambdas(observed, _without(experiment, theta, left_out), log_weight) for left_out in members]
         model = chi_squared(whole.model_mean, experiment, fitted)  # whatever θ
         all_data.append(chi_squared(whole.predicted, experiment, fitted))
         by_group.append([chi_squared(fit.predicted, experiment, g) for fit, g in zip(others, members, strict=True)])
@@ -134,11 +136,20 @@ def chi_squared(average: Tensor, experiment: Experiment, of: Tensor) -> float:
     return float(outside @ torch.linalg.solve(experiment.covariance[of][:, of], outside)) / len(of)
 
 
-def _scaled(experiment: Experiment, theta: float, without: Tensor | None = None) -> Experiment:
+def trusted(experiment: Experiment, theta: float) -> Experiment:
+    """The same data, the covariance of their errors multiplied by θ.
+
+    >>> from leastwork.observables import Observable
+    >>> trusted(Experiment(Observable(lambda x: x), values=[0.0], errors=[0.5]), 4.0).covariance.sqrt().item()
+    1.0
+    """
+    return experiment if theta == 1 else replace(experiment, errors=theta * experiment.covariance)
+
+
+def _without(experiment: Experiment, theta: float, left_out: Tensor) -> Experiment:
     held_out = experiment.held_out.clone()
-    if without is not None:
-        held_out[without] = True
-    return replace(experiment, errors=theta * experiment.covariance, held_out=held_out)
+    held_out[left_out] = True
+    return replace(trusted(experiment, theta), held_out=held_out)
 
 
 def _over_groups(values: Tensor, share: Tensor) -> Estimate:
@@ -156,7 +167,16 @@ def _largest_as_good(values: Tensor, share: Tensor) -> int:
     return int((worse.value <= worse.stderr).nonzero()[-1])
 
 
-def _check(experiment: Experiment, groups: Sequence[str], thetas: Sequence[float]) -> tuple[str, ...]:
+def check_groups(experiment: Experiment, groups: Sequence[str]) -> tuple[str, ...]:
+    """The groups of fitted data, in order of appearance.
+
+    Args:
+        experiment: K data.
+        groups: of which group each datum is, (K,).
+
+    Raises:
+        LeastworkError: of which no χ² can be taken, or which are too few for cross-validation, as in :func:`trust`.
+    """
     count = len(experiment.names)
     if len(groups) != count:
         raise LeastworkError(f"{len(groups)} groups for {count} data: name one for each")
@@ -173,6 +193,4 @@ def _check(experiment: Experiment, groups: Sequence[str], thetas: Sequence[float
             "some of the fitted data have one and the same error, so that no χ² can be taken: give each an error of "
             "its own besides the one that they share"
         )
-    if not thetas or not all(0 < theta < math.inf for theta in thetas):
-        raise LeastworkError(f"thetas = {tuple(thetas)}: give positive numbers")
     return names

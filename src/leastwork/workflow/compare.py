@@ -17,8 +17,10 @@ from leastwork.geometry.state import State
 from leastwork.progress import Progress, no_progress
 from leastwork.storage import write_text
 from leastwork.systems.prinz import kl_histogram
+from leastwork.trust import trusted
 from leastwork.workflow.comparison_figure import draw_comparison
 from leastwork.workflow.config import JointConfig, Run
+from leastwork.workflow.couplings_config import stated_theta
 from leastwork.workflow.fitted import as_numbers
 from leastwork.workflow.folders import open_folder
 from leastwork.workflow.inputs import build_inputs
@@ -55,6 +57,11 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         )
     if isinstance(config, PathConfig):
         raise ConfigError(f"{config.name} is guided to structures, and compare is for runs with data: use run")
+    theta = stated_theta(config.data)
+    if theta is None:
+        raise ConfigError(
+            "'theta' in 'data' is auto, and compare takes one for all methods: give a number, such as what a run chose"
+        )
     inputs = build_inputs(config)
     choose_threads(inputs.model)
     open_folder(out, config, resume)
@@ -78,7 +85,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
     left: list[Compared] = [method for method in COMPARED if method not in done]
     found = compare(
         inputs.model,
-        inputs.data,
+        trusted(inputs.data, theta),
         left,
         n=-(-config.sampling.n // _BLOCK) * _BLOCK,
         seed=config.seed,

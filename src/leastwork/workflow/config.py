@@ -21,6 +21,7 @@ from pydantic import (
 from leastwork.errors import ConfigError
 from leastwork.guide import Method
 from leastwork.workflow.complaints import sentences
+from leastwork.workflow.couplings_config import CouplingsConfig
 from leastwork.workflow.joint_config import JointFile
 from leastwork.workflow.observable_config import ObservableConfig
 from leastwork.workflow.path_config import PathConfig
@@ -51,11 +52,16 @@ class CsvConfig(Strict):
 
 
 def _form(data: Any) -> str:
+    if isinstance(data, CouplingsConfig) or (isinstance(data, dict) and "couplings" in data):
+        return "a file of couplings"
     return "a file" if isinstance(data, dict | CsvConfig) else "a list"
 
 
 DataConfig = Annotated[
-    Annotated[tuple[DatumConfig, ...], Tag("a list")] | Annotated[CsvConfig, Tag("a file")], Discriminator(_form)
+    Annotated[tuple[DatumConfig, ...], Tag("a list")]
+    | Annotated[CsvConfig, Tag("a file")]
+    | Annotated[CouplingsConfig, Tag("a file of couplings")],
+    Discriminator(_form),
 ]
 
 
@@ -80,11 +86,13 @@ class FitConfig(Strict):
 class RunConfig(AnyConfig):
     """One run of Observable Guidance."""
 
-    system: Literal["prinz", "chignolin"] | None = Field(
-        default=None, description="a bundled system whose truth is known"
+    system: Literal["prinz", "chignolin", "ala5"] | None = Field(
+        default=None, description="a bundled system whose truth is known, or a part of it"
     )
-    observables: tuple[ObservableConfig, ...] = Field(min_length=1, description="a list of at least one observable")
-    data: DataConfig = Field(description="a list of data, or csv: FILE")
+    observables: tuple[ObservableConfig, ...] | None = Field(
+        default=None, min_length=1, description="a list of at least one observable"
+    )
+    data: DataConfig = Field(description="a list of data, or csv: FILE, or couplings: FILE")
     method: Method = Field(default="least-work", description="a method")
     fit: FitConfig = Field(default=FitConfig(), description="settings, as keys and values")
     sampling: SamplingConfig = Field(default=SamplingConfig(), description="settings, as keys and values")
@@ -92,10 +100,12 @@ class RunConfig(AnyConfig):
     certificate_samples: CertificateSamples = None
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        observables = tuple(item.with_files(place) for item in self.observables)
+        observables = None if self.observables is None else tuple(item.with_files(place) for item in self.observables)
         data = self.data
         if isinstance(data, CsvConfig):
             data = data.model_copy(update={"csv": place(data.csv)})
+        elif isinstance(data, CouplingsConfig):
+            data = data.with_files(place)
         return self.model_copy(update={"observables": observables, "data": data})
 
 
@@ -177,7 +187,10 @@ def _part(part: str, file: JointFile, folder: Path, overrides: Sequence[str]) ->
 def _single(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> AnyRun:
     for setting in overrides:
         override(tree, setting)
-    return _anchored(_checked(_schema(tree, path.name), tree, path), path.resolve().parent)
+    config = _checked(_schema(tree, path.name), tree, path)
+    if isinstance(config, RunConfig) and config.observables is None and not isinstance(config.data, CouplingsConfig):
+        raise ConfigError(f"{path.name}: 'observables' is missing: give a list of at least one observable")
+    return _anchored(config, path.resolve().parent)
 
 
 def _checked(schema: type[_File], tree: dict[str, Any], path: Path) -> _File:

@@ -1,4 +1,4 @@
-"""What a run knows before it draws: λ and the target, the guidance, and the model's own samples.
+"""What a run knows before it draws: θ, λ and the target, the guidance, and the model's own samples.
 
 It is written before the first guided sample, so that an interrupted run goes on with the very same guidance.
 """
@@ -25,8 +25,11 @@ from leastwork.observables import Observable, evaluate
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
 from leastwork.storage import write_text
+from leastwork.trust import TrustCurve, trusted
 from leastwork.workflow.config import RunConfig
+from leastwork.workflow.couplings_config import stated_theta
 from leastwork.workflow.inputs import Inputs
+from leastwork.workflow.trust_file import curve_from, described
 
 __all__ = ["Fitted", "fit", "load_fitted", "save_fitted"]
 
@@ -42,6 +45,9 @@ class Fitted:
         x: the model's samples themselves where they are numbers, (n,), else None.
         network_evaluations, seconds: what it took.
         stages: how a least-work guidance was learned, one entry a stage, plain values.
+        theta: θ, by which the covariance of the data's stated errors was multiplied.
+        trust: what other θ would have made of the data, where it was chosen by that.
+        reported: observables without data of the model's samples, (n, M), or None.
     """
 
     maxent: MaxEnt
@@ -51,20 +57,25 @@ class Fitted:
     network_evaluations: int
     seconds: float
     stages: tuple[Mapping[str, Any], ...] = ()
+    theta: float = 1.0
+    trust: TrustCurve | None = None
+    reported: Tensor | None = None
 
 
 def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> Fitted:
-    """Fit λ and the guidance as the run says."""
+    """Fit θ, λ and the guidance as the run says."""
     chosen = config.fit
     search = None
     if chosen.search == "gaussian-process":
         search = gaussian_process_search(chosen.calls, seed=derive_seed(config.seed, "search"))
+    stated = stated_theta(config.data)
     found = guide_observables(
         inputs.model,
-        inputs.data,
+        inputs.data if stated is None else trusted(inputs.data, stated),
         config.method,
         seed=config.seed,
         samples=chosen.samples,
+        groups=inputs.couplings.groups if stated is None and inputs.couplings is not None else None,
         budget=chosen.budget,
         fit_samples=chosen.fit_samples,
         gamma=chosen.gamma,
@@ -82,6 +93,9 @@ def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> 
         found.network_evaluations,
         found.seconds,
         tuple(map(_stage, found.fit.history)) if isinstance(found.fit, LeastWorkFit) else (),
+        found.trust.theta if found.trust is not None else stated or 1.0,
+        found.trust,
+        None if inputs.reported is None else evaluate(inputs.reported, own.x),
     )
 
 
@@ -110,19 +124,25 @@ def save_fitted(fitted: Fitted, folder: Path) -> None:
     tensors["observed"] = fitted.observed
     if fitted.x is not None:
         tensors["x"] = fitted.x
+    if fitted.reported is not None:
+        tensors["reported"] = fitted.reported
     plain = {name: part for name, part in parts.items() if not isinstance(part, Tensor)}
     path = folder / "fit" / "fit.safetensors"
     path.parent.mkdir(exist_ok=True)
     save_file(tensors, path.with_suffix(".tmp"))
     os.replace(path.with_suffix(".tmp"), path)
-    described = {
+    if fitted.trust is not None:
+        write_text(folder / "fit" / "trust.json", json.dumps(described(fitted.trust), indent=1) + "\n")
+    about = {
         "maxent": plain,
         "guided": fitted.guidance is not None,
         "network_evaluations": fitted.network_evaluations,
         "seconds": fitted.seconds,
         "stages": fitted.stages,
+        "theta": fitted.theta,
+        "theta_chosen": fitted.trust is not None,
     }
-    write_text(folder / "fit" / "fit.json", json.dumps(described, indent=1) + "\n")
+    write_text(folder / "fit" / "fit.json", json.dumps(about, indent=1) + "\n")
 
 
 def load_fitted(folder: Path, observable: Observable | None = None) -> Fitted | None:
@@ -135,14 +155,16 @@ def load_fitted(folder: Path, observable: Observable | None = None) -> Fitted | 
     if not mark.exists():
         return None
     try:
-        described = json.loads(mark.read_text(encoding="utf-8"))
+        about = json.loads(mark.read_text(encoding="utf-8"))
         tensors: dict[str, Any] = load_file(mark.with_name("fit.safetensors"))
-        observed, x = tensors.pop("observed"), tensors.pop("x", None)
-        plain = described["maxent"]
+        observed, x, reported = tensors.pop("observed"), tensors.pop("x", None), tensors.pop("reported", None)
+        plain = about["maxent"]
         maxent = MaxEnt(**{**plain, "names": tuple(plain["names"])}, **tensors)
-        guided = described["guided"] and observable is not None
-        rest = (described["network_evaluations"], described["seconds"], tuple(described["stages"]))
+        guided = about["guided"] and observable is not None
+        rest = (about["network_evaluations"], about["seconds"], tuple(about["stages"]), about.get("theta", 1.0))
+        curve = mark.with_name("trust.json") if about.get("theta_chosen") else None
+        trust = None if curve is None else curve_from(json.loads(curve.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, SafetensorError, OSError) as error:
         raise ConfigError(f"{mark.parent} is damaged ({error}): delete it to fit anew") from error
     guidance = load_guidance(folder / "guidance", observable) if guided else None
-    return Fitted(maxent, guidance, observed, x, *rest)
+    return Fitted(maxent, guidance, observed, x, *rest, trust, reported)

@@ -28,9 +28,11 @@ from leastwork.observables import (
 )
 from leastwork.observables.contacts import pairs_in_contact
 from leastwork.process import Model
-from leastwork.systems import chignolin
+from leastwork.systems import ala5, chignolin
 from leastwork.words import nearest
 from leastwork.workflow.config import CsvConfig, DatumConfig, RunConfig
+from leastwork.workflow.couplings_config import CouplingsConfig
+from leastwork.workflow.couplings_inputs import CouplingData, coupling_data
 from leastwork.workflow.guide_points import read_structure
 from leastwork.workflow.observable_config import (
     ChignolinConfig,
@@ -51,16 +53,27 @@ from leastwork.workflow.user_code import load_function
 __all__ = ["Inputs", "build_inputs", "copy_inputs", "sampling_choices"]
 
 _Config = TypeVar("_Config", bound=AnyConfig)
+_SHAPES = {"prinz": (1,), "chignolin": (10, 3), "ala5": (16, 3)}
 _CHIGNOLIN = {"folded": chignolin.folded, "Q": chignolin.native, "contacts": chignolin.contact_map}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run works with."""
+    """What a run works with.
+
+    Args:
+        model: what is guided.
+        data: the experiment, its errors as stated.
+        choices: of the sampling.
+        couplings: the same data where they are scalar couplings.
+        reported: observables without data, or None.
+    """
 
     model: Model
     data: Experiment
     choices: dict[str, Any]
+    couplings: CouplingData | None = None
+    reported: Observable | None = None
 
 
 def build_inputs(config: RunConfig) -> Inputs:
@@ -70,13 +83,18 @@ def build_inputs(config: RunConfig) -> Inputs:
         ConfigError: a file, name or shape that cannot be used.
     """
     model = load_model(config.model)
-    observable = stack(*(_measured(i, item, model) for i, item in enumerate(config.observables, 1)))
-    shape = (10, 3) if config.system == "chignolin" else (1,)
-    if config.system is not None and model.event_shape != shape:
+    items = [_measured(i, item, model) for i, item in enumerate(config.observables or (), 1)]
+    shape = model.event_shape if config.system is None else _SHAPES[config.system]
+    if model.event_shape != shape:
         raise ConfigError(
             f"system {config.system} has events {shape}, but model {config.model!r} {model.event_shape}: drop it"
         )
-    return Inputs(model, _experiment(config, observable), sampling_choices(config.sampling))
+    choices = sampling_choices(config.sampling)
+    populations = [ala5.populations()] if config.system == "ala5" else []
+    if isinstance(config.data, CouplingsConfig):
+        found = coupling_data(config.data, config.system, model.event_shape)
+        return Inputs(model, found.experiment, choices, found, _stacked([*items, *populations]))
+    return Inputs(model, _experiment(config, stack(*items)), choices, reported=_stacked(populations))
 
 
 def sampling_choices(chosen: SamplingConfig) -> dict[str, Any]:
@@ -107,6 +125,10 @@ def copy_inputs(config: _Config, folder: Path) -> _Config:
         return target.relative_to(folder)
 
     return config.with_files(copy)
+
+
+def _stacked(items: Sequence[Observable]) -> Observable | None:
+    return stack(*items) if items else None
 
 
 def _measured(number: int, item: ObservableConfig, model: Model) -> Observable:
@@ -183,6 +205,7 @@ def _experiment(config: RunConfig, observable: Observable) -> Experiment:
     if isinstance(config.data, CsvConfig):
         return Experiment.from_csv(config.data.csv, observable)
     data: dict[str, DatumConfig] = {}
+    assert not isinstance(config.data, CouplingsConfig)  # which have an experiment of their own
     for datum in config.data:
         if datum.name not in observable.names:
             raise ConfigError(f"data: there is no observable {datum.name!r}{nearest(datum.name, observable.names)}")

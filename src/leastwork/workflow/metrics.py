@@ -88,22 +88,28 @@ def observable_metrics(data: Experiment, fitted: Fitted, guided: Tensor | None) 
     ]
 
 
-def reweighted_averages(data: Experiment, fitted: Fitted) -> Estimate:
+def reweighted_averages(data: Experiment, fitted: Fitted, of: Tensor | None = None) -> Estimate:
     """Averages of the model's samples under the target, (K,), with errors that know λ was fitted to the same samples.
 
+    Args:
+        data: the experiment, its errors as stated.
+        fitted: λ, θ and the model's samples.
+        of: other functions of the samples than the observables that were fitted, float64 (n, M).
+
     λ holds the fitted averages f at their data, so that of an observable only what does not follow them is uncertain:
-    ψ = w (O − ⟨O⟩ − (f − ⟨f⟩)(C_ff + Σ_ff)⁻¹ C_fO), with C the covariance under the target. A λ that was fitted to
+    ψ = w (O − ⟨O⟩ − (f − ⟨f⟩)(C_ff + θΣ_ff)⁻¹ C_fO), with C the covariance under the target. A λ that was fitted to
     guided samples too holds nothing of these: ψ = w (O − ⟨O⟩).
     """
     observed, lambdas = fitted.observed, fitted.maxent.lambdas
     w = torch.softmax(fitted.maxent.log_tilt_of(observed), dim=0)
-    mean = w @ observed
-    centred = observed - mean
+    wanted = observed if of is None else of
+    mean = w @ wanted
+    centred = wanted - mean
     if fitted.stages:
         return Estimate.from_influence(mean, len(w) * w[:, None] * centred)
     active = lambdas.nonzero()[:, 0]
-    f = centred[:, active]
-    covariance = f.T @ (w[:, None] * f) + data.covariance[active][:, active]
+    f = observed[:, active] - w @ observed[:, active]
+    covariance = f.T @ (w[:, None] * f) + fitted.theta * data.covariance[active][:, active]
     follows = torch.linalg.lstsq(covariance, f.T @ (w[:, None] * centred), driver="gelsd").solution
     return Estimate.from_influence(mean, len(w) * w[:, None] * (centred - f @ follows))
 

@@ -8,8 +8,9 @@ import torch
 
 from leastwork.errors import ConfigError
 from leastwork.work import ON_TARGET
-from leastwork.workflow import figures
+from leastwork.workflow import couplings_prose, figures
 from leastwork.workflow.config import RunConfig
+from leastwork.workflow.couplings_config import CouplingsConfig
 from leastwork.workflow.figures import Samples
 from leastwork.workflow.finished import Finished
 from leastwork.workflow.fitted import Fitted, load_fitted
@@ -35,19 +36,24 @@ def context(run: Finished, config: RunConfig) -> dict[str, Any]:
     guided = config.method != "reweight"
     ledger = run.ensemble.ledger
     action = None if ledger.action is None else {"value": float(ledger.action.mean()), "stderr": _stderr(ledger.action)}
+    beware = warnings(config, run.metrics, ledger.why_no_weights, run.kind == "control")
+    method = methods(config, run.metrics, run.kind, run.schedule, fitted.stages)
+    if isinstance(config.data, CouplingsConfig):
+        beware += couplings_prose.warnings(run.metrics)
+        method += f" {couplings_prose.methods(config.data, run.metrics)}"
     return {
         "kind": kind_of(config),
         "guided": guided,
         "has_units": any(row["unit"] for row in run.metrics["observables"]),
         "outcome": outcome(config, run.metrics),
-        "warnings": warnings(config, run.metrics, ledger.why_no_weights, run.kind == "control"),
+        "warnings": beware,
         "densities": _densities(run, config, fitted, guided),
         "on_a_line": _on_a_line(run, fitted),
         "observables": _observables(run),
         "ledger": run.work_figure(),
         "action": action if guided else None,
         "model_ess": run.ensemble.ess if ledger.log_weight is not None and guided else None,
-        "methods": methods(config, run.metrics, run.kind, run.schedule, fitted.stages),
+        "methods": method,
         "stages": fitted.stages,
         "settings": _settings(run, config),
     }
@@ -128,6 +134,8 @@ def _settings(run: Finished, config: RunConfig) -> list[tuple[str, str]]:
     rows = [*run.drawing_settings(), ("model samples", count(run.metrics["quality"]["model_samples"]))]
     if config.method == "least-work" and run.kind != "control":
         rows.append(("budget", f"{count(config.fit.budget)} network evaluations"))
+    if isinstance(config.data, CouplingsConfig):
+        rows += couplings_prose.settings(config.data, run.metrics)
     if config.method == "scheduled":
         how = config.fit.search if config.fit.search == "gradient" else f"{config.fit.search}, {config.fit.calls} calls"
         rows += [

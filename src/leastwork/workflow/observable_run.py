@@ -14,11 +14,13 @@ from leastwork.process import Model
 from leastwork.progress import Progress
 from leastwork.work import kish_ess
 from leastwork.workflow.config import RunConfig
+from leastwork.workflow.couplings_metrics import coupling_metrics
 from leastwork.workflow.finished import PLOTTED, save_plots
 from leastwork.workflow.fitted import Fitted, as_numbers, fit, load_fitted, save_fitted
 from leastwork.workflow.inputs import Inputs, build_inputs
 from leastwork.workflow.metrics import certificate_metrics, certify_run, observable_metrics, with_stderr
 from leastwork.workflow.quality import ceiling, quality, truth
+from leastwork.workflow.reported import populations, reported
 
 __all__ = ["ObservableJob"]
 
@@ -72,8 +74,17 @@ class ObservableJob:
         known: dict[str, Any] = {}
         if density is not None and fitted.x is not None and x is not None:
             known = quality(density, fitted.x, reweighted, x if guided else None, config.seed)
+        rows = observable_metrics(data, fitted, observed if guided else None)
+        if self.inputs.couplings is not None:
+            known |= coupling_metrics(self.inputs.couplings, fitted, observed if guided else None, rows, config.seed)
+        if self.inputs.reported is not None and fitted.reported is not None:
+            shown = self.inputs.reported
+            after = evaluate(shown, ensemble.x) if guided else None
+            known["reported"] = reported(shown, data, fitted, after)
+            if config.system == "ala5":
+                known["populations"] = populations(shown, data, fitted, after)
         return {
-            "observables": observable_metrics(data, fitted, observed if guided else None),
+            "observables": rows,
             "certificate": None if certificate is None else certificate_metrics(certificate, data.names),
             "free_energy": None,
             "quality": {

@@ -9,9 +9,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+import leastwork.workflow.ala5_sections
 import leastwork.workflow.chignolin_sections  # noqa: F401  registers its sections
 from leastwork.storage import write_text
-from leastwork.workflow import observable_report, path_report
+from leastwork.workflow import couplings_sections, observable_report, path_report
 from leastwork.workflow.finished import Finished, read_finished
 from leastwork.workflow.joint_finished import FinishedJoint, read_joint
 from leastwork.workflow.joint_report import introduction, overview
@@ -106,7 +107,7 @@ def _body(pages: Environment, run: Finished, shown: dict[str, Any], number: _Num
         level: of its headings.
     """
     template = pages.get_template("path.html.j2" if isinstance(run.config, PathConfig) else "observables.html.j2")
-    rest = {"sections": part_sections(run), "number": number, "level": level}
+    rest = {"sections": [*couplings_sections.sections(run), *part_sections(run)], "number": number, "level": level}
     return template.render(config=run.config, metrics=run.metrics, **shown, **rest)
 
 
