@@ -22,7 +22,7 @@ from leastwork.estimate import Estimate
 from leastwork.experiment import Experiment
 from leastwork.maxent import fit_lambdas
 
-__all__ = ["TrustCurve", "check_groups", "chi_squared", "trust", "trusted"]
+__all__ = ["TrustCurve", "check_groups", "chi_squared", "one_and_the_same", "trust", "trusted"]
 
 _SINGULAR = 1e-12  # smallest eigenvalue of the errors' covariance, over the largest
 _THETAS = tuple(torch.logspace(-1, 3, 17, dtype=torch.float64).tolist())
@@ -187,10 +187,22 @@ def check_groups(experiment: Experiment, groups: Sequence[str]) -> tuple[str, ..
     exact = [experiment.names[k] for k in fitted if experiment.covariance[k, k] == 0]
     if exact:
         raise LeastworkError(f"{exact[0]!r} has no error that θ could multiply: give all fitted data their errors")
-    spread = torch.linalg.eigvalsh(experiment.covariance[experiment.fitted][:, experiment.fitted])
-    if spread[0] <= _SINGULAR * spread[-1]:
+    if one_and_the_same(experiment.covariance[experiment.fitted][:, experiment.fitted]):
         raise LeastworkError(
             "some of the fitted data have one and the same error, so that no χ² can be taken: give each an error of "
             "its own besides the one that they share"
         )
     return names
+
+
+def one_and_the_same(covariance: Tensor) -> bool:
+    """Whether some of the data have one and the same error, or none, so that no χ² of all of them can be taken.
+
+    Args:
+        covariance: Σ of the data, (K, K).
+
+    >>> one_and_the_same(torch.ones(2, 2)), one_and_the_same(torch.eye(2))
+    (True, False)
+    """
+    spread = torch.linalg.eigvalsh(covariance)
+    return bool(spread[0] <= _SINGULAR * spread[-1])

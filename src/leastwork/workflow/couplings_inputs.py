@@ -4,22 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.experiment import Experiment
 from leastwork.geometry.state import EventShape, shapes
 from leastwork.nmr import Couplings
 from leastwork.observables import Backbone
 from leastwork.systems import ala5
-from leastwork.trust import check_groups
+from leastwork.trust import check_groups, one_and_the_same
 from leastwork.words import plural
 from leastwork.workflow.couplings_config import CouplingsConfig
 
 __all__ = ["CouplingData", "LeftOut", "coupling_data"]
 
 LeftOut = Literal["types", "residues"]
-_SINGULAR = 1e-12  # smallest eigenvalue of the errors' covariance, over the largest
 _STAR = (".str", ".star", ".nmrstar")
 
 
@@ -64,8 +61,7 @@ def coupling_data(config: CouplingsConfig, system: str | None, event_shape: Even
         fitted = config.fit
         couplings = couplings.held_out_where(lambda row: row.kind not in fitted)
     experiment = couplings.experiment(backbone, karplus=config.karplus, shared=config.shared)
-    spread = torch.linalg.eigvalsh(experiment.covariance)
-    if spread[0] <= _SINGULAR * spread[-1]:
+    if one_and_the_same(experiment.covariance):
         raise ConfigError(
             f"data: with shared: {config.shared:g} some of the couplings have one and the same error, so that no χ² "
             "can be taken: give each an error of its own, or take a smaller share"
