@@ -14,6 +14,7 @@ from leastwork.systems.committor import chain_features
 LAG = 10  # frames, of TICA and of the Markov model: its slowest timescale no longer grows
 DIMENSION = 5  # TICA coordinates
 CLUSTERS = 300
+WIDTH = 0.06  # TICA coordinates: of all tried, with it q tells best which state trajectories reach first
 BINS, EACH = 40, 800  # clusters are sought in frames spread evenly along the slowest coordinate: the barrier gets some
 UNFOLDED, FOLDED = 0.2, 0.85  # mean Q of a cluster below and above which it belongs to A or B
 
@@ -54,6 +55,7 @@ def markov_model(x: Tensor) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "directions": torch.from_numpy(directions).float().contiguous(),
         "clusters": points.float(),
         "values": values.float(),
+        "width": torch.tensor(WIDTH),
     }
     record = {
         "lag_frames": LAG,

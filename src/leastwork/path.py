@@ -18,6 +18,7 @@ from torch import Tensor
 from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
 from leastwork.estimate import Estimate
+from leastwork.fit.members import learn_members
 from leastwork.fit.path import fit_loss, fit_transported
 from leastwork.fit.region import learn_region, log_odds
 from leastwork.flow_map import prior_distance
@@ -38,7 +39,7 @@ from leastwork.work import Certificate, certify
 
 __all__ = ["PathMethod", "PathRun", "Towards", "guide_path", "usual_kernel"]
 
-PathMethod: TypeAlias = Literal["least-work", "transported", "loss"]
+PathMethod: TypeAlias = Literal["least-work", "fine-tuned", "transported", "loss"]
 Membership: TypeAlias = Callable[[State], Tensor]
 
 _REFERENCES = 1000  # model samples whose kernel density the guides' is compared with
@@ -186,7 +187,8 @@ def guide_path(
     success: float = 0.99,
     seed: int = 0,
     samples: int = 20_000,
-    iterations: int = 1500,
+    iterations: int | None = None,
+    members: int = 20_000,
     certificate_samples: int = 10_000,
     gamma: float = 0.01,
     progress: Progress = no_progress,
@@ -197,19 +199,24 @@ def guide_path(
     Args:
         model: a DiffusionModel.
         points: guiding structures, (M, *event), data units, M ≥ 2.
-        method: "least-work", h = ∇V learned in stages; "transported", the published form, kernels around guides that
-            are carried forward by the probability-flow ODE, strength and bandwidth sigmoid in t; "loss", the gradient
-            of the guides' log-kernel at the denoised estimate. The last two are fitted to (1 − success) + γ·work.
+        method: "least-work", h = ∇V learned in stages; "fine-tuned", h = s_A − s, where s_A is the score of a copy of
+            the model's network, tuned to members of A that noising and denoising finds from the guides, for models
+            that know more of their data than a small V can; "transported", the published form, kernels around guides
+            that are carried forward by the probability-flow ODE, strength and bandwidth sigmoid in t; "loss", the
+            gradient of the guides' log-kernel at the denoised estimate. The last two are fitted to (1 − success) plus
+            γ·work.
         region: A, membership of samples in data units, (B, *event) -> bool (B,); by default where the guides' kernel
             density is at least the fifth percentile of what each of them has under the others.
         kernel: distance between structures; by default Euclidean, after rigid-body alignment where the model has no
             orientation.
         bandwidth: of the kernel, in its unit; by default the one under which the guides are likeliest.
-        success: for "least-work", the share of the target in A, below one; the other methods are judged by the share
-            that they reach.
+        success: for "least-work" and "fine-tuned", the share of the target in A, below one; the other methods are
+            judged by the share that they reach.
         seed: of everything random.
         samples: of the model, and of each stage.
-        iterations: for "least-work", of the optimiser in a stage at the region, half as many on the way there.
+        iterations: of the optimiser; for "least-work" in a stage at the region, by default 1500, and half as many on
+            the way there; for "fine-tuned", by default 6000.
+        members: for "fine-tuned", how many to find.
         certificate_samples: fresh guided samples for the certificate and the free energy.
         gamma: for "transported" and "loss", the price of a nat of work, in units of the success rate.
         progress: ``leastwork.progress.bar`` shows one.
@@ -254,11 +261,17 @@ def guide_path(
         near = points if isinstance(guides.kernel, EuclideanKernel) else None  # elsewhere coordinates have no place
         learned = learn_region(
             guided, phi, inside, own, focus=near, success=success, seed=seed, samples=samples,
-            paths=min(samples, _PATHS), iterations=iterations, progress=progress,
+            paths=min(samples, _PATHS), iterations=1500 if iterations is None else iterations, progress=progress,
             **choices,
         )  # fmt: skip
         fit, guidance, odds = learned, learned.guidance, learned.log_odds
         evaluations = 0  # own samples are counted in it
+    elif method == "fine-tuned":
+        tuned = learn_members(
+            guided, inside, points, own, success=success, seed=seed, members=members,
+            iterations=6000 if iterations is None else iterations, progress=progress, **choices,
+        )  # fmt: skip
+        fit, guidance, odds, evaluations = tuned, tuned.guidance, tuned.log_odds, 0
     else:
         fitting = fit_transported if method == "transported" else fit_loss
         found = fitting(guided, guides, inside, gamma=gamma, seed=seed, progress=progress, **law)

@@ -20,12 +20,15 @@ from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.geometry.state import State
 from leastwork.guidance.base import Guidance, Scaled, Sum
 from leastwork.guidance.control import ControlGuidance, control_from, control_parts
+from leastwork.guidance.handover import Handover
 from leastwork.guidance.interval import IntervalGuidance
 from leastwork.guidance.kernel_density import KernelDensity
 from leastwork.guidance.kernels import AlignedKernel, EuclideanKernel, Kernel
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.guidance.path import LossGuidance, Sigmoid, TransportedGuidance
 from leastwork.guidance.scheduled import ScheduledGuidance
+from leastwork.guidance.tuned import TunedGuidance
+from leastwork.models.bundled import model_from, model_parts
 from leastwork.models.networks import filled
 from leastwork.models.value_network import ValueNetwork
 from leastwork.observables import Observable
@@ -256,10 +259,29 @@ def _loss(parts: Parts, find: Find) -> Guidance:
     return LossGuidance(KernelDensity(_kernel(k["kernel"]), _state(k["points"]), k["bandwidth"]), **rest)
 
 
+def _handover_parts(guidance: Handover) -> Parts:
+    own = {name: getattr(guidance, name) for name in ("early", "late", "at", "width")}
+    return {**own, "schedule": describe_schedule(guidance.schedule)}
+
+
+def _handover(parts: Parts, find: Find) -> Guidance:
+    return Handover(**{**parts, "schedule": schedule_from(parts["schedule"])})
+
+
+def _tuned_parts(guidance: TunedGuidance) -> Parts:
+    return model_parts(guidance.model)
+
+
+def _tuned(parts: Parts, find: Find) -> Guidance:
+    return TunedGuidance(model_from(parts))
+
+
 register("learned", LearnedGuidance, _learned_parts, _learned)
 register("scheduled", ScheduledGuidance, _scheduled_parts, _scheduled)
 register("interval", IntervalGuidance, _interval_parts, _interval)
 register("scaled", Scaled, vars, lambda parts, find: Scaled(**parts))
+register("handover", Handover, _handover_parts, _handover)
+register("tuned", TunedGuidance, _tuned_parts, _tuned)
 register("sum", Sum, vars, lambda parts, find: Sum(tuple(parts["terms"])))
 register("control", ControlGuidance, control_parts, lambda parts, find: control_from(parts))
 register("transported", TransportedGuidance, _transported_parts, _transported)

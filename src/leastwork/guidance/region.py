@@ -6,14 +6,26 @@ default all but the outermost 5 % of the guides lie inside.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State
 from leastwork.guidance.kernel_density import KernelDensity
+from leastwork.observables import Observable
 
-__all__ = ["Region"]
+__all__ = ["IntervalRegion", "Region"]
+
+
+@runtime_checkable
+class IntervalRegion(Protocol):
+    """A region that is l ≤ f(x) ≤ u of a differentiable coordinate, so that guidance can follow its border."""
+
+    @property
+    def interval(self) -> tuple[Observable, float, float]:
+        """f of one column, l and u, data units."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

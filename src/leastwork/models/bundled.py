@@ -3,7 +3,7 @@
 import difflib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.equivariant import EquivariantPerceptron
-from leastwork.models.networks import Perceptron
+from leastwork.models.networks import Perceptron, filled
 from leastwork.models.velocity import StandardNormal, VelocityModel
 from leastwork.schedules import describe_schedule, schedule_from
 
-__all__ = ["bundled_models", "load_model", "save_model"]
+__all__ = ["bundled_models", "load_model", "model_from", "model_parts", "save_model"]
 
 _FOLDER = Path(__file__).parent / "bundled_weights"
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -47,6 +47,18 @@ def save_model(model: DiffusionModel | VelocityModel, folder: str | Path) -> Non
         ConfigError: the network is a plain function, or a part has no file form.
     """
     folder = Path(folder)
+    described = _described(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    assert isinstance(model.net, nn.Module)
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.net.state_dict().items()}
+    save_file(weights, folder / "model.safetensors.tmp")
+    os.replace(folder / "model.safetensors.tmp", folder / "model.safetensors")
+    (folder / "model.json.tmp").write_text(json.dumps(described, indent=1) + "\n")
+    os.replace(folder / "model.json.tmp", folder / "model.json")
+
+
+def _described(model: DiffusionModel | VelocityModel) -> dict[str, Any]:
+    """Everything but the weights, as plain values."""
     if not isinstance(model.net, nn.Module):
         raise ConfigError("only a network that is a torch.nn.Module can be saved: wrap the function in one")
     if model.context:
@@ -72,12 +84,36 @@ def save_model(model: DiffusionModel | VelocityModel, folder: str | Path) -> Non
         if not isinstance(model.prior, StandardNormal):
             raise ConfigError(f"prior {model.prior!r} has no file form: only StandardNormal has")
         described |= {"kind": "velocity", "data_at_one": model.data_at_one, "prior_scale": model.prior.scale}
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().cpu().contiguous() for key, value in model.net.state_dict().items()}
-    save_file(weights, folder / "model.safetensors.tmp")
-    os.replace(folder / "model.safetensors.tmp", folder / "model.safetensors")
-    (folder / "model.json.tmp").write_text(json.dumps(described, indent=1) + "\n")
-    os.replace(folder / "model.json.tmp", folder / "model.json")
+    return described
+
+
+def model_parts(model: DiffusionModel) -> dict[str, Any]:
+    """A model as plain values and tensors, for a file that holds more than it.
+
+    Raises:
+        ConfigError: its network is not of this package, or a part has no file form.
+    """
+    described = _described(model)
+    if described["network"]["config"] is None:
+        raise ConfigError(
+            f"a model with your own network, {type(model.net).__name__}, has no file form here: save its state_dict"
+        )
+    assert isinstance(model.net, nn.Module)
+    return {"described": json.loads(json.dumps(described)), "weights": model.net.state_dict()}
+
+
+def model_from(parts: Mapping[str, Any]) -> DiffusionModel:
+    """The model of :func:`model_parts`.
+
+    Raises:
+        KeyError: a part is missing, or the weights are those of another network.
+    """
+    described = parts["described"]
+    name = described["network"]["name"]
+    model = _put_together(described, filled(_NETWORKS[name](**described["network"]["config"]), parts["weights"]))
+    if not isinstance(model, DiffusionModel):
+        raise KeyError("a velocity model where a diffusion model is needed")
+    return model
 
 
 def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel | VelocityModel:
@@ -105,23 +141,26 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
     try:
         net = _build_network(described, net, folder)
         _fill(net, folder / "model.safetensors")
-        shape = described["event_shape"]
-        event_shape = tuple(tuple(part) if isinstance(part, list) else part for part in shape)
-        shift, scale = _tensor(described["shift"]), _tensor(described["scale"])
-        if described["kind"] == "velocity":
-            prior = StandardNormal(described["prior_scale"])
-            return VelocityModel(
-                net, event_shape, prior, data_at_one=described["data_at_one"], shift=shift, scale=scale
-            )
-        schedule = schedule_from(described["schedule"])
-        subspace = ZeroCentre() if described["zero_centre"] else None
-        return DiffusionModel(
-            net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale
-        )
+        return _put_together(described, net)
     except (KeyError, TypeError) as error:
         raise ConfigError(
             f"{folder / 'model.json'} is not a leastwork model ({error}): write it by save_model"
         ) from error
+
+
+def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionModel | VelocityModel:
+    """A model of its description and a network that has its weights."""
+    shape = described["event_shape"]
+    event_shape = tuple(tuple(part) if isinstance(part, list) else part for part in shape)
+    shift, scale = _tensor(described["shift"]), _tensor(described["scale"])
+    if described["kind"] == "velocity":
+        prior = StandardNormal(described["prior_scale"])
+        return VelocityModel(net, event_shape, prior, data_at_one=described["data_at_one"], shift=shift, scale=scale)
+    schedule = schedule_from(described["schedule"])
+    subspace = ZeroCentre() if described["zero_centre"] else None
+    return DiffusionModel(
+        net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from leastwork.geometry.state import State, smap
 from leastwork.schedules import Schedule
 
-__all__ = ["Moments", "Prediction", "from_data", "to_data"]
+__all__ = ["Moments", "Prediction", "data_weights", "from_data", "to_data"]
 
 Prediction: TypeAlias = Literal["score", "noise", "data", "velocity", "v"]
 
@@ -44,7 +44,7 @@ class Moments:
         )
 
 
-def _data_weights(kind: Prediction, m: Moments) -> tuple[float, float]:
+def data_weights(kind: Prediction, m: Moments) -> tuple[float, float]:
     """Weights (p, q) with D = p · prediction + q · x."""
     match kind:
         case "data":
@@ -89,7 +89,7 @@ def _affine(weights: tuple[float, float], a: State, x: State) -> State:
 
 def to_data(kind: Prediction, prediction: State, x: State, m: Moments) -> State:
     """D from a prediction at x; all states of one structure (B, *event)."""
-    return _affine(_data_weights(kind, m), prediction, x)
+    return _affine(data_weights(kind, m), prediction, x)
 
 
 def from_data(kind: Prediction, denoised: State, x: State, m: Moments) -> State:

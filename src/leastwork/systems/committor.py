@@ -1,12 +1,15 @@
 """The committor of a Markov model, q(x): the probability to reach B before A from x, as a function of structures.
 
-    x → features (distances, cosines and sines of torsions) → TICA → nearest cluster → its committor
+    x → features (distances, cosines and sines of torsions) → TICA y → q = Σ_c w_c q_c,  w_c ∝ exp(−|y − y_c|²/2b²)
 
+with q_c the committor of cluster c. A small b makes q smooth, so that a region of it has a border that guidance can
+follow; it also tells the outcome of trajectories better than the nearest cluster does.
 The model itself is made by deeptime (Hoffmann et al., Mach. Learn.: Sci. Technol. 3, 015009, 2022) from a trajectory;
 here it is only read and evaluated, by torch, without any extra. Structures with q near one half are the transition
 states between A and B.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +19,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from leastwork.geometry.state import State
-from leastwork.observables import cosines_and_sines, distances
+from leastwork.observables import Observable, cosines_and_sines, distances
 
 __all__ = ["Committor", "TransitionRegion", "chain_features", "load_committor"]
 
+_LEAST = 1e-3
 _BLOCK = 8192  # structures whose distances to all clusters are held at a time
 
 
@@ -40,12 +44,14 @@ class Committor:
         directions: TICA's, (F, D).
         clusters: their centres, (C, D).
         values: q of each cluster, (C,).
+        width: b, in TICA coordinates.
     """
 
     mean: Tensor
     directions: Tensor
     clusters: Tensor
     values: Tensor
+    width: float
 
     def coordinates(self, x: Tensor) -> Tensor:
         """TICA coordinates, (B, D)."""
@@ -54,8 +60,22 @@ class Committor:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """q, (B,); x: (B, N, 3), data units."""
-        nearest = [torch.cdist(self.coordinates(part), self.clusters).argmin(dim=1) for part in x.split(_BLOCK)]
-        return self.values[torch.cat(nearest)]
+        return torch.cat([self._weights(part).exp() @ self._bounded for part in x.split(_BLOCK)])
+
+    def log_odds(self, x: Tensor) -> Tensor:
+        """ln q/(1 − q), differentiable, (B, 1)."""
+        w, q = self._weights(x), self._bounded
+        return ((w + q.log()).logsumexp(dim=1) - (w + (-q).log1p()).logsumexp(dim=1))[:, None]
+
+    @property
+    def _bounded(self) -> Tensor:
+        """q of each cluster, within 10⁻³ of its ends, so that its log-odds are finite."""
+        return self.values.clamp(_LEAST, 1 - _LEAST)
+
+    def _weights(self, x: Tensor) -> Tensor:
+        """ln w, (B, C)."""
+        apart = torch.cdist(self.coordinates(x), self.clusters).square()
+        return torch.log_softmax(-apart / (2 * self.width**2), dim=1)
 
 
 @dataclass(frozen=True)
@@ -73,12 +93,23 @@ class TransitionRegion:
         return (q >= self.lower) & (q <= self.upper)
 
     @property
+    def interval(self) -> tuple[Observable, float, float]:
+        """ln q/(1 − q) and its ends, between which a structure is a transition state."""
+        coordinate = Observable(self.committor.log_odds, names=("log-odds of the committor",))
+        return coordinate, _log_odds(self.lower), _log_odds(self.upper)
+
+    @property
     def definition(self) -> str:
         """One sentence for a report."""
         return f"A = {{x: {self.lower:g} ≤ q(x) ≤ {self.upper:g}}}, q the committor of a Markov model"
 
 
+def _log_odds(q: float) -> float:
+    return math.log(q / (1 - q)) if 0 < q < 1 else math.copysign(math.inf, q - 0.5)
+
+
 def load_committor(file: Path) -> Committor:
     """Read a committor that was written as tensors of these names."""
     tensors: Mapping[str, Tensor] = load_file(file)
-    return Committor(tensors["mean"], tensors["directions"], tensors["clusters"], tensors["values"])
+    width = float(tensors["width"])
+    return Committor(tensors["mean"], tensors["directions"], tensors["clusters"], tensors["values"], width)

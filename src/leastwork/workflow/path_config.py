@@ -89,8 +89,11 @@ class PathFitConfig(Strict):
     """How the guidance is found."""
 
     samples: int = Field(default=20_000, ge=2, description="the number of samples of the model and of each stage")
-    iterations: int = Field(
-        default=1500, ge=2, description="the number of steps of the optimiser in a stage, for least-work, at least 2"
+    iterations: int | None = Field(
+        default=None, ge=2, description="the number of steps of the optimiser (in a stage, for least-work), at least 2"
+    )
+    members: int = Field(
+        default=20_000, ge=100, description="the number of members of the region to find, for fine-tuned, at least 100"
     )
     gamma: FiniteFloat = Field(
         default=0.01, ge=0, description="the price of a nat of work in units of the success rate, 0 or more"

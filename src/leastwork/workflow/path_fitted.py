@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from leastwork.errors import ConfigError
+from leastwork.fit.members import MemberFit
 from leastwork.fit.region import RegionFit
 from leastwork.guidance.files import load_guidance, save_guidance
 from leastwork.guidance.kernel_density import kernel_density
@@ -20,6 +21,7 @@ from leastwork.progress import Progress
 from leastwork.storage import open_ensemble, save_ensemble, write_text
 from leastwork.workflow.path_config import PathConfig
 from leastwork.workflow.path_inputs import PathInputs
+from leastwork.workflow.regions import interval_coordinate
 
 __all__ = ["StoredFit", "fit_path_run", "load_path_run", "read_fit", "save_path_run"]
 
@@ -32,7 +34,7 @@ class StoredFit:
         log_odds: L of the target.
         target: its share of A.
         network_evaluations, seconds: what it took.
-        stages: of a least-work guidance, plain values.
+        stages: of a least-work guidance, or how a fine-tuned one was found, plain values.
         trials: parameters that were tried for the published forms.
         bandwidth: of the guides' kernel.
     """
@@ -58,6 +60,7 @@ def fit_path_run(config: PathConfig, inputs: PathInputs, progress: Progress) -> 
         seed=config.seed,
         samples=config.fit.samples,
         iterations=config.fit.iterations,
+        members=config.fit.members,
         gamma=config.fit.gamma,
         progress=progress,
         **inputs.choices,
@@ -76,6 +79,9 @@ def save_path_run(run: PathRun, folder: Path) -> None:
             {"strength": one.strength, "share": one.share, "ess": one.ess, "success": one.success}
             for one in run.fit.history
         ]
+    elif isinstance(run.fit, MemberFit):
+        stages = [{"acceptance": run.fit.acceptance, "members": run.fit.members, "handover": run.fit.handover}]
+        trials = len(run.fit.trials)
     else:
         trials = len(getattr(run.fit, "history", ()))
     fit = StoredFit(
@@ -121,7 +127,7 @@ def load_path_run(folder: Path, config: PathConfig, inputs: PathInputs) -> PathR
         guides,
         Region(guides) if inputs.region is None else inputs.region,
         config.method,
-        load_guidance(folder / "guidance"),
+        load_guidance(folder / "guidance", interval_coordinate(inputs.region)),
         fit.log_odds,
         fit.target,
         inputs.choices,

@@ -16,12 +16,14 @@ from torch import Tensor
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import EventShape, State, batch_size, event_numel
 from leastwork.guidance.learned import flatten
+from leastwork.guidance.region import IntervalRegion
+from leastwork.observables import Observable
 from leastwork.systems import chignolin
 from leastwork.systems.committor import TransitionRegion
 from leastwork.workflow.path_config import BallConfig, MembershipConfig, RegionConfig, TransitionConfig
 from leastwork.workflow.user_code import load_function
 
-__all__ = ["Ball", "DefinedRegion", "Slab", "UserRegion", "build_region"]
+__all__ = ["Ball", "DefinedRegion", "Slab", "UserRegion", "build_region", "interval_coordinate"]
 
 
 @runtime_checkable
@@ -77,6 +79,14 @@ class Slab:
         return (values >= self.lower) & (values <= self.upper)
 
     @property
+    def interval(self) -> tuple[Observable, float, float]:
+        """x_i, l and u."""
+        return Observable(self._coordinate, names=(f"x_{self.index + 1}",)), self.lower, self.upper
+
+    def _coordinate(self, x: State) -> Tensor:
+        return flatten(x)[:, self.index, None]
+
+    @property
     def definition(self) -> str:
         low = f"{self.lower:g} ≤ " if math.isfinite(self.lower) else ""
         high = f" ≤ {self.upper:g}" if math.isfinite(self.upper) else ""
@@ -103,6 +113,11 @@ class UserRegion:
     @property
     def definition(self) -> str:
         return f"A = {{x: {self.name} is true}}"
+
+
+def interval_coordinate(region: object) -> Observable | None:
+    """The coordinate of a region that is an interval of one."""
+    return region.interval[0] if isinstance(region, IntervalRegion) else None
 
 
 def build_region(config: RegionConfig, event_shape: EventShape) -> DefinedRegion:

@@ -1,0 +1,167 @@
+"""Guidance into a rare region A by a copy of the model that was fine-tuned to p(x | A), late by A's own border.
+
+    h = s_A − s          s_A the score of the members of A that chains from the guides found
+
+Least work for a share s in A comes from p e^{L 1_A}/Z, a mixture of p(x | A) and a little of p; as s → 1 its score is
+s_A. Where A is an interval of a smooth coordinate, its border is sharper than any network learns it, and
+:class:`leastwork.guidance.IntervalGuidance` takes over late, when little noise is left and the coordinate given x_t is
+nearly Gaussian. From which log-SNR is decided on fresh paths, by the least dissipation.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leastwork.ensemble import Ensemble
+from leastwork.errors import LeastworkError
+from leastwork.fit.region import log_odds
+from leastwork.fit.renoise import renoise
+from leastwork.fit.tuning import fine_tune
+from leastwork.geometry.state import State
+from leastwork.guidance.base import Guidance
+from leastwork.guidance.handover import Handover
+from leastwork.guidance.interval import IntervalGuidance
+from leastwork.guidance.region import IntervalRegion
+from leastwork.guidance.tuned import TunedGuidance
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.progress import Progress, no_progress
+from leastwork.random import derive_seed
+from leastwork.sampling import LAW, sample
+from leastwork.work import certify
+
+__all__ = ["MemberFit", "Trial", "learn_members"]
+
+_COUNTED = 100  # of the model's own samples in A: so many tell p(A) as well as path weights do
+_HANDOVERS = (3.5, 4.5, 5.5)  # log-SNR
+_MARGIN = 0.9  # of the interval, for a late guidance that is not to stop short at its border
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A guidance that was tried: the log-SNR of its handover, None without one; success, dissipation, nats."""
+
+    handover: float | None
+    success: float
+    dissipation: float
+
+
+@dataclass(frozen=True)
+class MemberFit:
+    """The guidance, L and p(A) of its target, and what that took.
+
+    Args:
+        guidance: h.
+        log_odds: L.
+        probability: p(A) that L was made with.
+        acceptance: of the moves that found members.
+        members: different ones that it was learned from.
+        trials: of handovers.
+        handover: the log-SNR of the one chosen, None without one.
+        network_evaluations: of the model; steps of the fine-tuning count three for each of their samples.
+        seconds: all together.
+    """
+
+    guidance: Guidance
+    log_odds: float
+    probability: float
+    acceptance: float
+    members: int
+    trials: tuple[Trial, ...]
+    handover: float | None
+    network_evaluations: int
+    seconds: float
+
+
+def learn_members(
+    model: DiffusionModel,
+    region: Callable[[State], Tensor],
+    points: State,
+    own: Ensemble,
+    *,
+    success: float = 0.99,
+    seed: int = 0,
+    members: int = 20_000,
+    iterations: int = 6000,
+    paths: int = 2048,
+    progress: Progress = no_progress,
+    **choices: Any,
+) -> MemberFit:
+    """Learn the guidance into a region from a few of its members.
+
+    Args:
+        model: a DiffusionModel whose network is an ``nn.Module``.
+        region: membership of A, data units (B, *event) -> bool (B,); with an ``interval``, its border is met by it.
+        points: members of A, (M, *event), data units.
+        own: the model's own samples, drawn with the same choices.
+        success: s, the share of the target inside A.
+        seed: of everything random.
+        members: to find, and learn from.
+        iterations: of the fine-tuning.
+        paths: of each trial of a handover.
+        progress: ``leastwork.progress.bar`` shows one.
+        choices: as in :func:`leastwork.sample`, with path weights at κ = 1.
+
+    Raises:
+        LeastworkError: a network that cannot be tuned, or a region that the model does not come back to.
+    """
+    begin = time.perf_counter()
+    law = {name: value for name, value in choices.items() if name in LAW}
+    found = renoise(model, region, points, members=members, seed=derive_seed(seed, "members"), progress=progress, **law)
+    spent = own.network_evaluations + found.evaluations
+    batch = 512
+    weights = found.stays / found.stays.mean()
+    drawn = torch.multinomial(
+        weights, 4 * len(weights), True, generator=torch.Generator().manual_seed(derive_seed(seed, "stays"))
+    )
+    pool = found.x[drawn] if isinstance(found.x, Tensor) else tuple(leaf[drawn] for leaf in found.x)
+    tuned = fine_tune(
+        model, pool, iterations=iterations, batch_size=batch, seed=derive_seed(seed, "tuning"), progress=progress
+    )
+    spent += 3 * batch * iterations
+    early = TunedGuidance(tuned.model)
+    inside = region(own.x)
+    probability = float(inside.double().mean())
+    trials: list[Trial] = []
+    candidates: list[tuple[Guidance, float | None]] = [(early, None)]
+
+    def tried(guidance: Guidance, at: float | None) -> None:
+        nonlocal spent, probability
+        number = derive_seed(seed, f"handover {at}")
+        ensemble = sample(model, paths, guidance, seed=number, progress=progress, **choices)
+        spent += ensemble.network_evaluations
+        hit = region(ensemble.x).to(torch.float64)
+        if at is None and int(inside.sum()) < _COUNTED:
+            probability = float((ensemble.log_weight.exp() * hit).mean())
+        if not 0 < probability < 1:
+            raise LeastworkError("the tuned model does not reach the region: find more members, or tune for longer")
+        tilt = log_odds(probability, success) * hit
+        certificate = certify(ensemble.work, ensemble.log_weight, tilt)
+        trials.append(Trial(at, float(hit.mean()), certificate.dissipation.value))
+
+    tried(early, None)
+    odds = log_odds(probability, success)
+    if isinstance(region, IntervalRegion) and odds > 0:
+        coordinate, lower, upper = region.interval
+        middle, half = 0.5 * (lower + upper), 0.5 * _MARGIN * (upper - lower)
+        if half < float("inf"):
+            lower, upper = middle - half, middle + half
+        late = IntervalGuidance(coordinate, lower, upper, odds, model.schedule, model.shift, model.scale)
+        for at in _HANDOVERS:
+            candidates.append((Handover(early, late, model.schedule, at), at))
+            tried(*candidates[-1])
+    best = min(range(len(trials)), key=lambda k: trials[k].dissipation)
+    return MemberFit(
+        candidates[best][0],
+        odds,
+        probability,
+        found.acceptance,
+        len(found.stays),
+        tuple(trials),
+        trials[best].handover,
+        spent,
+        time.perf_counter() - begin,
+    )

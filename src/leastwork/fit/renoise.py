@@ -1,0 +1,182 @@
+"""Many members of a rare region A from a few: noise them, let the model take the noise away, keep what is in A.
+
+    x_t = α x_0 + σ ε      x_0′ ~ p(x_0 | x_t)      accept if x_0′ ∈ A, else stay
+
+As (x_0, x_t) and (x_0′, x_t) have the same joint law, p is stationary under the move and the move reversible, so that
+with the second step it is Metropolis' rule (J. Chem. Phys. 21, 1087, 1953) for p restricted to A: what chains of it
+visit are draws of p(x | A), as far as the model's own paths are those of its score. How much noise decides how far a
+move goes and how often it comes back: the log-SNR is drawn anew for every move, between the noise from which one in a
+hundred returns and that from which half do. No density, gradient or weight is needed.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError
+from leastwork.geometry.state import State, batch_size, cat, smap, take
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.progress import Progress, no_progress
+from leastwork.random import generator
+from leastwork.sampling import evaluating, make_sampler
+from leastwork.stepping import Carry, Sampler, advance, table
+
+__all__ = ["Members", "renoise"]
+
+_STEPS = 60  # of a whole path, at most: what the chains visit is only learned from
+_TRIED = 256  # moves at each noise, before any chain starts
+_NOISES = tuple(float(v) for v in range(-5, 9))  # log-SNR
+_LOW, _HIGH = 0.01, 0.5  # acceptance at the most and the least noise
+_PARTS = 8  # noises of one round
+_PIECE = 1024
+_MOST_ROUNDS = 400
+
+
+@dataclass(frozen=True)
+class Members:
+    """Members of A, each as often as chains stayed at it.
+
+    Args:
+        x: network units, (m, *event).
+        stays: how often each was counted, float64 (m,).
+        acceptance: share of the moves that stayed in A.
+        ends: range of the log-SNR of the moves.
+        evaluations: of the model.
+    """
+
+    x: State
+    stays: Tensor
+    acceptance: float
+    ends: tuple[float, float]
+    evaluations: int
+
+
+@torch.no_grad()
+def renoise(
+    model: DiffusionModel,
+    region: Callable[[State], Tensor],
+    points: State,
+    *,
+    members: int = 20_000,
+    chains: int = 4096,
+    seed: int = 0,
+    progress: Progress = no_progress,
+    **law: Any,
+) -> Members:
+    """Draw members of a region.
+
+    Args:
+        model: a DiffusionModel.
+        region: membership of A, data units (B, *event) -> bool (B,).
+        points: members to start from, (M, *event), data units.
+        members: accepted moves to end with; those of the first rounds, until each chain moved once, are dropped.
+        chains: of them.
+        seed: of everything random.
+        progress: ``leastwork.progress.bar`` shows one.
+        law: solver, steps and t_grid as in :func:`leastwork.sample`; of steps, no more than 60.
+
+    Raises:
+        LeastworkError: no point lies in A, or the model does not come back to it.
+    """
+    random = generator(seed, "renoise")
+    inside = region(points).nonzero()[:, 0]
+    if len(inside) == 0:
+        raise LeastworkError("no guide lies in the region, so there is nothing to start from: check its units")
+    start = model.to_network_units(take(points, inside))
+    sampler = make_sampler(model, None, **{**law, "steps": min(int(law.get("steps", _STEPS)), _STEPS)})
+    with evaluating(model):
+        ends, evaluations = _ends(sampler, region, start, random)
+        x = _repeated(start, chains, random)
+        where = torch.full((chains,), -1)
+        found: list[State] = []
+        stays: list[Tensor] = []
+        moves = accepted = kept = 0
+        settled = False
+        with progress("finding members of the region", members) as tick:
+            for _ in range(_MOST_ROUNDS):
+                before = kept
+                for part, chosen in enumerate(torch.randperm(chains, generator=random).chunk(_PARTS)):
+                    share = (part + float(torch.rand((), generator=random))) / _PARTS
+                    at = ends[0] + (ends[1] - ends[0]) * share
+                    new, spent = _completed(sampler, take(x, chosen), at, random)
+                    evaluations += spent
+                    ok = region(model.to_data_units(new))
+                    moves, accepted = moves + len(ok), accepted + int(ok.sum())
+                    x = _placed(x, chosen[ok], take(new, ok))
+                    if settled:
+                        where[chosen[ok]] = kept + torch.arange(int(ok.sum()))
+                        found.append(take(new, ok))
+                        kept += int(ok.sum())
+                if settled:
+                    stays.append(torch.bincount(where[where >= 0], minlength=kept))
+                    tick(min(kept, members) - min(before, members))
+                settled = settled or accepted >= chains
+                if kept >= members:
+                    break
+    if kept < members // 4:
+        raise LeastworkError(
+            f"{accepted} of {moves} moves stayed in the region, too few to learn from: give a wider region, or guides "
+            "that the model can produce"
+        )
+    total = torch.stack([torch.nn.functional.pad(count, (0, kept - len(count))) for count in stays]).sum(dim=0)
+    return Members(cat(found), total.to(torch.float64), accepted / moves, ends, evaluations)
+
+
+def _ends(
+    sampler: Sampler, region: Callable[[State], Tensor], start: State, random: torch.Generator
+) -> tuple[tuple[float, float], int]:
+    """The log-SNR from which one in a hundred returns and that from which half do; and evaluations."""
+    model = sampler.process.model
+    assert isinstance(model, DiffusionModel)
+    schedule = model.schedule
+    limits = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
+    noises = [v for v in _NOISES if limits[0] < v < limits[1]]
+    shares, evaluations = [], 0
+    for at in noises:
+        back, spent = _completed(sampler, _repeated(start, _TRIED, random), at, random)
+        evaluations += spent
+        shares.append(float(region(model.to_data_units(back)).float().mean()))
+    good = [at for at, share in zip(noises, shares, strict=True) if share >= _LOW]
+    if not good:
+        raise LeastworkError(
+            f"of {_TRIED} guides that were noised a little and denoised by the model, {max(shares):.1%} came back to "
+            "the region: it is too thin for this model, or the guides are such as it cannot produce"
+        )
+    near = [at for at, share in zip(noises, shares, strict=True) if share >= _HIGH and at > good[0]]
+    return (good[0], near[0] if near else noises[-1]), evaluations
+
+
+def _completed(sampler: Sampler, x0: State, log_snr: float, random: torch.Generator) -> tuple[State, int]:
+    """Noise states to about a log-SNR, denoise them by the model; network units, and evaluations."""
+    process, times, rows = sampler.process, sampler.steps.times, table(sampler.steps)
+    model = process.model
+    assert isinstance(model, DiffusionModel)
+    first = int((model.schedule.log_snr(times) >= log_snr).nonzero()[0])
+    first = min(first, len(rows) - 1)
+    done: list[State] = []
+    for some in torch.arange(batch_size(x0)).split(_PIECE):
+        x = take(x0, some)
+        carry = Carry(model.add_noise(x, _noise(model, x, random), float(times[first])))
+        for row in rows[first:]:
+            carry, _ = advance(sampler, row, carry, _noise(model, x, random))
+        done.append(process.evaluate(carry.x, float(times[-1])))
+    return cat(done), batch_size(x0) * (len(rows) - first + 1)
+
+
+def _noise(model: DiffusionModel, like: State, random: torch.Generator) -> State:
+    return model.project(smap(lambda leaf: torch.randn(leaf.shape, generator=random).to(leaf), like))
+
+
+def _repeated(x: State, n: int, random: torch.Generator) -> State:
+    """n of them, each as often as any other but for one, in random order."""
+    m = batch_size(x)
+    index = torch.arange(math.ceil(n / m) * m) % m
+    return take(x, index[torch.randperm(len(index), generator=random)][:n])
+
+
+def _placed(x: State, index: Tensor, new: State) -> State:
+    return smap(lambda leaf, other: leaf.index_copy(0, index, other), x, new)
