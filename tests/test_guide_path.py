@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 import leastwork as lw
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
+from leastwork.fit.members import MemberFit
 from leastwork.fit.region import least_work
+from leastwork.geometry.state import State
 from leastwork.path import PathRun, guide_path
 from leastwork.systems.thin_region import TwoWell, two_well
+from leastwork.workflow.regions import Slab
 
 Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison
 LAW = {"steps": 40}
@@ -146,3 +150,43 @@ def test_least_work_reaches_a_thin_region_of_ten_dimensions() -> None:
 def own_count(model: lw.DiffusionModel, well: TwoWell) -> torch.Tensor:
     parts = [lw.sample(model, 200_000, seed=s, steps=200, t_grid="log-snr").x for s in (50, 51)]
     return torch.cat([well.region(x) for x in parts]).double()
+
+
+def test_a_tuned_copy_reaches_a_region_and_weighs_it() -> None:
+    model = lw.load_model("moons")
+    own = lw.sample(model, 20_000, seed=3, steps=50, t_grid="log-snr").x
+    assert isinstance(own, Tensor)
+
+    def region(x: State) -> Tensor:
+        assert isinstance(x, Tensor)
+        return (x - x.new_tensor([0.0, 1.0])).norm(dim=1) < 0.25
+
+    inside = region(own)
+    share = lw.Estimate.from_samples(inside.double())
+    run = lw.guide_path(
+        model, own[inside][:10], "fine-tuned", region=region, samples=4000, members=2000, iterations=300,
+        certificate_samples=2000, steps=50, t_grid="log-snr",
+    )  # fmt: skip
+    assert run.success.value > 20 * share.value
+    difference = run.free_energy.value + math.log(share.value)
+    assert abs(difference) < 5 * math.hypot(run.free_energy.stderr, share.stderr / share.value)
+    certificate = run.certificate
+    assert certificate.bound.value - 5 * certificate.bound.stderr < certificate.work.value  # the second law
+    assert isinstance(run.fit, MemberFit)
+    assert run.fit.handover is None  # a region that is no interval has no border to follow
+
+
+def test_an_interval_is_met_by_its_border() -> None:
+    model = lw.load_model("moons")
+    own = lw.sample(model, 4000, seed=3, steps=50, t_grid="log-snr").x
+    assert isinstance(own, Tensor)
+    slab = Slab(0, 1.2, 1.4)
+    run = lw.guide_path(
+        model, own[slab(own)][:10], "fine-tuned", region=slab, samples=4000, members=1000, iterations=100,
+        certificate_samples=1000, steps=50, t_grid="log-snr",
+    )  # fmt: skip
+    assert isinstance(run.fit, MemberFit)
+    alone, *handed = run.fit.trials
+    assert max(trial.success for trial in handed) > alone.success
+    assert run.fit.handover in {trial.handover for trial in run.fit.trials}
+    assert run.success.value > 0.6

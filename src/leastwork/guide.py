@@ -21,10 +21,12 @@ from leastwork.fit.adjoint_matching import match_adjoint
 from leastwork.fit.objective import Objective
 from leastwork.fit.scheduled import Search, fit_schedule
 from leastwork.fit.staged import LeastWorkFit, learn_guidance, own_samples
+from leastwork.fit.tilting import tune_to_data
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.control import ControlNetwork
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.maxent import LogTilt, MaxEnt, fit_lambdas
+from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.velocity import VelocityModel
 from leastwork.observables import evaluate
 from leastwork.process import Model
@@ -36,7 +38,7 @@ from leastwork.work import Certificate, certify
 
 __all__ = ["Method", "ObservableRun", "guide_observables"]
 
-Method: TypeAlias = Literal["least-work", "scheduled", "loss", "adjoint-matching", "reweight"]
+Method: TypeAlias = Literal["least-work", "fine-tuned", "scheduled", "loss", "adjoint-matching", "reweight"]
 
 
 class Fit(Protocol):
@@ -158,7 +160,9 @@ def guide_observables(
         model: a DiffusionModel or VelocityModel.
         data: observables with measured values, errors or bounds.
         method: "least-work", h = ∇V learned from the model's own samples, in stages where the data are far, and
-            polished on its own paths; "scheduled", the published form h = −η(t) Σ λ_k ∇O_k(D), its schedule fitted to
+            polished on its own paths; "fine-tuned", h = s_λ − s, where s_λ is the score of a copy of the model's
+            network, tuned to its own samples, weighted, for models that know more of their data than a small V can;
+            "scheduled", the published form h = −η(t) Σ λ_k ∇O_k(D), its schedule fitted to
             mismatch + γ·work; "loss", h = −Σ λ_k ∇ₓO_k(D(x, t)), the gradient of the tilt at the denoised estimate;
             "adjoint-matching", h = ∇V learned on its own paths alone; "reweight", no guidance, weights only. A
             VelocityModel has no score: there "least-work" is the added velocity of least kinetic action.
@@ -169,7 +173,7 @@ def guide_observables(
             the data's errors is multiplied, is chosen by cross-validation over them on the model's own samples, before
             λ is fitted (:func:`leastwork.trust.trust`). By default the errors are taken as they are.
         network: for "least-work", V(x, α, σ) of flat states in network units; by default a ``ValueNetwork``.
-        budget: for "least-work", network evaluations to fit with where one stage is enough.
+        budget: for "least-work" and "fine-tuned", network evaluations to fit with where one stage is enough.
         fit_samples: for "scheduled", in each evaluation of the schedule's objective.
         gamma: for "scheduled", price of a nat of work, in squared standard deviations of the observables.
         jacobian: for "scheduled", differentiate through the network.
@@ -201,6 +205,11 @@ def guide_observables(
     if method == "least-work":
         found = _least_work(model, data, own, seed, network, budget, progress, choices)
         maxent, guidance, fit, evaluations = found.maxent, found.guidance, found, 0  # own samples are counted in it
+    elif method == "fine-tuned":
+        if not isinstance(model, DiffusionModel):
+            raise LeastworkError("a VelocityModel has no score that a copy could be tuned to: use 'least-work'")
+        tuned = tune_to_data(model, data, own, seed=seed, budget=budget, progress=progress, **choices)
+        maxent, guidance, fit, evaluations = tuned.maxent, tuned.guidance, tuned, 0
     else:
         maxent = fit_lambdas(observed, data)
     if method in ("scheduled", "loss"):

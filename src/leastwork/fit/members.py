@@ -8,6 +8,7 @@ s_A. Where A is an interval of a smooth coordinate, its border is sharper than a
 nearly Gaussian. From which log-SNR is decided on fresh paths, by the least dissipation.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ __all__ = ["MemberFit", "Trial", "learn_members"]
 
 _COUNTED = 100  # of the model's own samples in A: so many tell p(A) as well as path weights do
 _HANDOVERS = (3.5, 4.5, 5.5)  # log-SNR
-_MARGIN = 0.9  # of the interval, for a late guidance that is not to stop short at its border
+_AIM = 0.75  # of the interval, its middle part: what aims at all of it stops short at its ends
+_BEYOND = 1.5  # log-SNR that is still learned after the last handover
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,15 @@ def learn_members(
         weights, 4 * len(weights), True, generator=torch.Generator().manual_seed(derive_seed(seed, "stays"))
     )
     pool = found.x[drawn] if isinstance(found.x, Tensor) else tuple(leaf[drawn] for leaf in found.x)
+    bounded = isinstance(region, IntervalRegion)
     tuned = fine_tune(
-        model, pool, iterations=iterations, batch_size=batch, seed=derive_seed(seed, "tuning"), progress=progress
+        model,
+        pool,
+        iterations=iterations,
+        batch_size=batch,
+        most=_HANDOVERS[-1] + _BEYOND if bounded else math.inf,
+        seed=derive_seed(seed, "tuning"),
+        progress=progress,
     )
     spent += 3 * batch * iterations
     early = TunedGuidance(tuned.model)
@@ -144,10 +153,10 @@ def learn_members(
 
     tried(early, None)
     odds = log_odds(probability, success)
-    if isinstance(region, IntervalRegion) and odds > 0:
+    if bounded and odds > 0:
         coordinate, lower, upper = region.interval
-        middle, half = 0.5 * (lower + upper), 0.5 * _MARGIN * (upper - lower)
-        if half < float("inf"):
+        middle, half = 0.5 * (lower + upper), 0.5 * _AIM * (upper - lower)
+        if half < math.inf:
             lower, upper = middle - half, middle + half
         late = IntervalGuidance(coordinate, lower, upper, odds, model.schedule, model.shift, model.scale)
         for at in _HANDOVERS:

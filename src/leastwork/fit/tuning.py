@@ -1,8 +1,9 @@
 """Fine-tuning: denoising score matching from the model's own weights, on samples x_0 of weight ω.
 
-    minimise  E[½ ω |q|² + (ω − c) q·(ε − ε̂)]      q = ε̂ − ε̂_θ = σ h      x_t = α x_0 + σ ε
+    minimise  E[½ ω |q|² + (ω − u c) q·(ε − ε̂)]      q = ε̂ − ε̂_θ = σ h      x_t = α x_0 + σ ε
 
-ε̂ is the model's estimate of the noise and ε̂_θ that of its copy; t is uniform in the log-SNR, in which ½∫|q|² dℓ is the
+ε̂ is the model's estimate of the noise and ε̂_θ that of its copy; u is the weight of a sample under the model, one for
+its own, and ω that under the target; t is uniform in the log-SNR, in which ½∫|q|² dℓ is the
 work of h. The minimiser is the score of the law of the weighted samples for every c(x_t): with samples of the model,
 E[ε − ε̂ | x_t] = 0, and c near E[ω | x_t] takes away most of the noise (:mod:`leastwork.fit.value`); with samples of
 the target alone, ω = 1 and c = 0, and this is score matching as the model was trained (Vincent, Neural Comput. 23,
@@ -30,7 +31,7 @@ from leastwork.sampling import evaluating
 
 __all__ = ["Tuned", "fine_tune"]
 
-_ENDS = (-7.0, 9.0)  # log-SNR: beyond, x_t says nothing of x_0, or all
+_EDGE, _CLEAN = -6.0, 9.0  # log-SNR: beyond, x_t says nothing of x_0, or all
 _LEVELS = 2048  # of the log-SNR
 _FEW = 16  # levels in a batch, for a network that takes one time at a call
 _KEEP = 0.999  # share of the average that a step keeps, in the end
@@ -49,24 +50,28 @@ class Tuned:
 
 @dataclass(frozen=True)
 class _Levels:
-    """α, σ, and ε̂ = p x + q · prediction at rising log-SNR, (K,) each."""
+    """α, σ, and ε̂ = p x + q · prediction at rising log-SNR, (K,) each; and its range."""
 
     times: Tensor
     alpha: Tensor
     sigma: Tensor
     on_x: Tensor
     on_prediction: Tensor
+    range: float
 
 
 def fine_tune(
     model: DiffusionModel,
     x0: State,
     omega: Tensor | None = None,
+    of_model: Tensor | None = None,
     *,
+    start: DiffusionModel | None = None,
     baseline: Baseline | None = None,
     iterations: int = 6000,
     batch_size: int = 512,
     learning_rate: float = 1e-3,
+    most: float = math.inf,
     seed: int = 0,
     progress: Progress = no_progress,
     label: str = "fine-tuning the model",
@@ -76,11 +81,14 @@ def fine_tune(
     Args:
         model: whose network is an ``nn.Module``; it is copied, not changed.
         x0: samples in network units, (n, *event): of the target, or of the model with ``omega``.
-        omega: weights of mean one under the model, (n,); by default each is one, and the samples are of the target.
-        baseline: c, flat states, α and σ -> (B,), of samples of the model; by default 0.
+        omega: ω, weights under the target, of mean one, (n,); by default one.
+        of_model: u, weights under the model, of mean one, (n,); by default one.
+        start: a copy that was tuned before, to go on from; by default the model.
+        baseline: c, flat states, α and σ -> (B,); by default 0, the only choice where u is not known.
         iterations: steps of Adam.
         batch_size: samples of a step.
         learning_rate: its largest value; it rises over a tenth of the run and falls as a cosine.
+        most: the largest log-SNR that is learned; beyond it the copy answers as it comes.
         seed: of the order and the noise.
         progress: ``leastwork.progress.bar`` shows one.
         label: what it says.
@@ -93,9 +101,11 @@ def fine_tune(
     if not isinstance(net, nn.Module) or not any(p.is_floating_point() for p in net.parameters()):
         raise LeastworkError("only a network that is a torch.nn.Module with weights can be tuned: use 'least-work'")
     random = generator(seed, "fine-tuning")
-    tuned, average = deepcopy(net).requires_grad_(True), deepcopy(net).requires_grad_(False)
+    first = net if start is None else start.net
+    assert isinstance(first, nn.Module)
+    tuned, average = deepcopy(first).requires_grad_(True), deepcopy(first).requires_grad_(False)
     copy = replace(model, net=tuned)
-    levels, together = _levels(model), _takes_many_times(model, x0)
+    levels, together = _levels(model, most), _takes_many_times(model, x0)
     optimiser = torch.optim.Adam(tuned.parameters(), lr=learning_rate, betas=(0.9, 0.99))
     losses: list[float] = []
     with progress(label, iterations) as tick, evaluating(model), evaluating(copy), torch.enable_grad():
@@ -104,7 +114,8 @@ def fine_tune(
                 group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
             index = torch.randint(len(leaves(x0)[0]), (batch_size,), generator=random)
             level = _stratified(batch_size if together else _FEW, batch_size, random)
-            loss = _loss(model, copy, levels, level, take(x0, index), _at(omega, index), baseline, random, together)
+            weights = _at(omega, index), _at(of_model, index)
+            loss = _loss(model, copy, levels, level, take(x0, index), *weights, baseline, random, together)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -126,6 +137,7 @@ def _loss(
     level: Tensor,
     x0: State,
     omega: Tensor | None,
+    of_model: Tensor | None,
     baseline: Baseline | None,
     random: torch.Generator,
     together: bool,
@@ -138,14 +150,16 @@ def _loss(
         known = _noise_estimate(model, levels, level, x, together)
     pull = smap(torch.sub, known, _noise_estimate(copy, levels, level, x, together))
     first = leaves(x0)[0]
-    weight = first.new_ones(batch_size(x0)) if omega is None else omega.to(first)
-    c = torch.zeros_like(weight)
+    one = first.new_ones(batch_size(x0))
+    weight = one if omega is None else omega.to(first)
+    c = torch.zeros_like(one)
     if baseline is not None:
         with torch.no_grad():
             c = baseline(torch.cat([leaf.flatten(1) for leaf in leaves(x)], dim=1), alpha.to(first), sigma.to(first))
+            c = c * (one if of_model is None else of_model.to(first))
     missing = smap(torch.sub, noise, known)
     each = 0.5 * weight * inner(pull, pull) + (weight - c) * inner(pull, missing)
-    return (_ENDS[1] - _ENDS[0]) * each.mean()
+    return levels.range * each.mean()
 
 
 def _noise_estimate(model: DiffusionModel, levels: _Levels, level: Tensor, x: State, together: bool) -> State:
@@ -163,10 +177,10 @@ def _noise_estimate(model: DiffusionModel, levels: _Levels, level: Tensor, x: St
     return model.project(smap(lambda a, b: _over(p, a) * a + _over(q, b) * b, x, prediction))
 
 
-def _levels(model: DiffusionModel) -> _Levels:
+def _levels(model: DiffusionModel, most: float) -> _Levels:
     schedule = model.schedule
     limits = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
-    ends = max(limits[0], _ENDS[0]), min(limits[1], _ENDS[1])
+    ends = max(limits[0], _EDGE), min(limits[1], most, _CLEAN)
     places = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
     times = schedule.time_of(ends[0] + (ends[1] - ends[0]) * places)
     p, q = [], []
@@ -175,7 +189,9 @@ def _levels(model: DiffusionModel) -> _Levels:
         on_prediction, on_x = data_weights(model.predicts, m)
         p.append((1 - m.alpha * on_x) / m.sigma)
         q.append(-m.alpha * on_prediction / m.sigma)
-    return _Levels(times, schedule.alpha(times), schedule.sigma(times), torch.tensor(p), torch.tensor(q))
+    return _Levels(
+        times, schedule.alpha(times), schedule.sigma(times), torch.tensor(p), torch.tensor(q), ends[1] - ends[0]
+    )
 
 
 def _stratified(levels: int, n: int, random: torch.Generator) -> Tensor:

@@ -44,7 +44,7 @@ class Handover(Composable):
     def share(self, t: float) -> float:
         """g, how much of h is h₂ at time t."""
         m = Moments.at(self.schedule, float(t))
-        log_snr = 2 * math.log(m.alpha / m.sigma)
+        log_snr = 2 * math.log(m.alpha / m.sigma) if m.alpha > 0 else -math.inf
         return 1 / (1 + math.exp(-max(-60.0, min(60.0, (log_snr - self.at) / self.width))))
 
     def __call__(self, x: State, t: float, denoised: State) -> State:

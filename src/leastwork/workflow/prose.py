@@ -13,6 +13,7 @@ LEAST_ESS = 0.01
 Metrics = Mapping[str, Any]
 _REMEDY = {  # for a guidance that is poor
     "least-work": "take a larger fit.budget, or more sampling.steps",
+    "fine-tuned": "take a larger fit.budget, or more sampling.steps",
     "scheduled": "use method: least-work, another fit.gamma or more sampling.steps",
 }
 _INSTEAD = "use method: least-work"
@@ -80,7 +81,8 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: 
     """What to beware of, one sentence each with its remedy; ``control``: of a flow, whose λ is from its samples."""
     found = []
     certificate, reweighting = metrics["certificate"], metrics["quality"]["reweighting_ess"]
-    if reweighting < LEAST_ESS and (control or config.method != "least-work"):  # which finds λ on its way to the target
+    pools = config.method in ("least-work", "fine-tuned")  # λ is found again on the way to the target
+    if reweighting < LEAST_ESS and (control or not pools):
         other = "" if control else "method: least-work, "
         found.append(
             f"Only {fraction(reweighting)} of the model's samples are effective under the target, so λ is uncertain: "
@@ -128,7 +130,7 @@ def methods(
         schedule: parameters of the guidance.
         stages: of a learned one.
     """
-    text = [drawing(config, metrics), _entropy(config, metrics, bool(stages))]
+    text = [drawing(config, metrics), _entropy(config, metrics, bool(stages) or config.method == "fine-tuned")]
     if config.method == "scheduled":
         text.append(_schedule(config, schedule))
     elif config.method == "loss":
@@ -138,6 +140,12 @@ def methods(
     elif config.method == "adjoint-matching":
         text.append(
             "The score was shifted by h = ∇V, V learned on guided paths by adjoint matching (arXiv:2409.08861)."
+        )
+    elif config.method == "fine-tuned":
+        text.append(
+            "The score was shifted by the difference between that of a copy of the model and its own, the copy "
+            "fine-tuned by weighted denoising score matching to samples of the model with weights exp(−λ·O), and then "
+            "to these and guided samples, to averages of which the guided ones meet the data."
         )
     elif kind == "control":
         text.append(

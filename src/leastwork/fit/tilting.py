@@ -1,0 +1,202 @@
+"""Guidance to measured averages by a copy of the model that was fine-tuned to p·e^{−λ·O}/Z.
+
+    h = s_λ − s          s_λ the score of the model's own samples, weighted by e^{−λ·O}/Z
+
+A V of its own has to learn from samples what the model already knows: which noisy state becomes which structure. The
+copy starts with that knowledge (:mod:`leastwork.fit.tuning`). V, learned first and quickly
+(:mod:`leastwork.fit.value`), is its control variate.
+
+What is learned from finite samples falls a little short of the data. So fresh guided samples, with their weights, join
+the pool, and the copy goes on to a λ′ by which their own averages would meet the data, λ′ = λ + Cov_Q(O)⁻¹ (E_Q[O] −
+target); the target itself, and all that is judged by it, stays at λ.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leastwork.ensemble import Ensemble
+from leastwork.errors import LeastworkError
+from leastwork.experiment import Experiment
+from leastwork.fit.approach import Drawn, pooled, solve
+from leastwork.fit.network import value_network
+from leastwork.fit.tuning import fine_tune
+from leastwork.fit.value import fit_value
+from leastwork.geometry.state import State, cat
+from leastwork.guidance.tuned import TunedGuidance
+from leastwork.maxent import MaxEnt
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.value_network import ValueNetwork
+from leastwork.observables import evaluate
+from leastwork.progress import Progress, no_progress
+from leastwork.random import derive_seed, generator
+from leastwork.sampling import sample
+from leastwork.work import kish_ess
+
+__all__ = ["TiltFit", "TiltRound", "tune_to_data"]
+
+_STEPS = 60  # of a path that is only learned from, at most
+_LEAST = 0.02  # ESS of the tilt under the model
+_BATCH = 512
+_SHARE = 0.5  # of the budget, for samples to learn from
+_RANGE = 8192, 100_000  # of their number
+_GUIDED = 8192
+_VALUE = 2000  # iterations of the control variate
+
+
+@dataclass(frozen=True)
+class TiltRound:
+    """Before a round, on fresh guided samples: (E_Q[O] − target)/σ_O, (K,), and the ESS of the target."""
+
+    miss: Tensor
+    ess: float
+
+
+@dataclass(frozen=True)
+class TiltFit:
+    """The guidance, the target it was made for, and what that took."""
+
+    guidance: TunedGuidance
+    maxent: MaxEnt
+    history: tuple[TiltRound, ...]
+    network_evaluations: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """States in network units, observables (n, K), and ln of the weights under the model, normalised, (n,)."""
+
+    x: State
+    observed: Tensor
+    log_weight: Tensor
+
+    def omega(self, lambdas: Tensor) -> Tensor:
+        return len(self.observed) * torch.softmax(self.log_weight - self.observed @ lambdas, dim=0)
+
+
+def tune_to_data(
+    model: DiffusionModel,
+    data: Experiment,
+    own: Ensemble,
+    *,
+    seed: int = 0,
+    budget: int = 5_000_000,
+    iterations: int = 6000,
+    rounds: int = 1,
+    progress: Progress = no_progress,
+    **choices: Any,
+) -> TiltFit:
+    """Learn the guidance that meets the data with the least work, by a copy of the model.
+
+    Args:
+        model: a DiffusionModel whose network is an ``nn.Module``.
+        data: the experiment.
+        own: the model's own samples, which fix λ.
+        seed: of everything random.
+        budget: network evaluations, half of them for samples to learn from, of 60 steps at most, and the rest for the
+            optimiser, whose every sample counts three.
+        iterations: of the first fine-tuning, at most; of a round, half as many.
+        rounds: of guided samples that join the pool, until their averages meet the data.
+        progress: ``leastwork.progress.bar`` shows one.
+        choices: as in :func:`leastwork.sample`.
+
+    Raises:
+        InfeasibleError: no reweighting reaches the data.
+        LearningError: V was not learned.
+        LeastworkError: a network that cannot be tuned, or data too far for one stage.
+    """
+    begin = time.perf_counter()
+    observed = evaluate(data.observable, own.x)
+    here = Drawn(own.x, observed, torch.zeros(len(own), dtype=torch.float64), own.network_evaluations)
+    maxent = solve(here, data)
+    if here.ess(maxent) < _LEAST:
+        raise LeastworkError(
+            f"the data leave {here.ess(maxent):.2%} of the model's samples effective, too few to tune a copy by: use "
+            "method='least-work', which goes there in stages"
+        )
+    steps = min(int(choices.get("steps", 100)), _STEPS)
+    n = min(max(int(_SHARE * budget / (steps + 1)), _RANGE[0]), _RANGE[1])
+    most = max(int((1 - _SHARE) * budget / (3 * _BATCH)), 100)
+    iterations = min(iterations, most)
+    drawn = sample(model, n, seed=derive_seed(seed, "pool"), progress=progress, **{**choices, "steps": steps})
+    zero = torch.zeros(n, dtype=torch.float64)
+    pool = _Pool(model.to_network_units(drawn.x), evaluate(data.observable, drawn.x), zero)
+    spent = own.network_evaluations + drawn.network_evaluations
+    value = fit_value(
+        _network(model, data, drawn.x, pool, maxent, seed),
+        model,
+        pool.x,
+        -(pool.observed @ maxent.lambdas),
+        iterations=_VALUE,
+        noised=min(_BATCH * _VALUE, budget // 10),
+        seed=derive_seed(seed, "baseline"),
+        progress=progress,
+    )
+    spent += value.network_evaluations
+    network = value.network.requires_grad_(False)
+
+    def baseline(x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return network(x, alpha, sigma).exp()
+
+    tuned = fine_tune(
+        model, pool.x, pool.omega(maxent.lambdas), baseline=baseline, iterations=iterations, batch_size=_BATCH,
+        learning_rate=3e-4, seed=derive_seed(seed, "tuning"), progress=progress,
+    ).model  # fmt: skip
+    spent += 3 * _BATCH * iterations
+    history: list[TiltRound] = []
+    seen = [here]
+    for number in range(rounds):
+        guided = sample(
+            model,
+            _GUIDED,
+            TunedGuidance(tuned),
+            seed=derive_seed(seed, f"round {number}"),
+            progress=progress,
+            **choices,
+        )
+        spent += 2 * guided.network_evaluations
+        found = Drawn(guided.x, evaluate(data.observable, guided.x), guided.log_weight, guided.network_evaluations)
+        seen.append(found)
+        maxent = pooled(seen, data, maxent)
+        history.append(TiltRound((found.observed.mean(dim=0) - maxent.target) / maxent.model_std, found.ess(maxent)))
+        pool = _joined(pool, found, model, maxent)
+        tuned = fine_tune(
+            model, pool.x, pool.omega(_aimed(found, maxent)), pool.omega(torch.zeros_like(maxent.lambdas)),
+            start=tuned, baseline=baseline, iterations=iterations // 2, batch_size=_BATCH, learning_rate=3e-4,
+            seed=derive_seed(seed, f"tuning {number}"), progress=progress,
+        ).model  # fmt: skip
+        spent += 3 * _BATCH * (iterations // 2)
+    return TiltFit(TunedGuidance(tuned), maxent, tuple(history), spent, time.perf_counter() - begin)
+
+
+def _network(model: DiffusionModel, data: Experiment, x: State, pool: _Pool, maxent: MaxEnt, seed: int) -> ValueNetwork:
+    network = value_network(model, [data.observable], x, derive_seed(seed, "network"))
+    flat = torch.cat([leaf.flatten(1) for leaf in (pool.x if isinstance(pool.x, tuple) else (pool.x,))], dim=1)
+    return network.look_along(flat, pool.omega(maxent.lambdas) - 1, generator(seed, "direction"))
+
+
+def _aimed(found: Drawn, maxent: MaxEnt) -> Tensor:
+    """λ′, of the data that bind."""
+    binding = (maxent.lambdas != 0).nonzero()[:, 0]
+    values = found.observed[:, binding]
+    miss = values.mean(dim=0) - maxent.target[binding]
+    change = torch.zeros_like(maxent.lambdas)
+    change[binding] = torch.linalg.solve(torch.cov(values.T).reshape(len(binding), len(binding)), miss)
+    return maxent.lambdas + change
+
+
+def _joined(pool: _Pool, found: Drawn, model: DiffusionModel, maxent: MaxEnt) -> _Pool:
+    """Both, each with a share in proportion to its effective number under the target."""
+    tilts = [pool.log_weight - pool.observed @ maxent.lambdas, found.log_weight - found.observed @ maxent.lambdas]
+    shares = [len(tilt) * kish_ess(tilt).value for tilt in tilts]
+    logs = [
+        torch.log_softmax(part.log_weight, dim=0) + torch.tensor(share, dtype=torch.float64).log()
+        for part, share in zip((pool, found), shares, strict=True)
+    ]
+    joined = torch.log_softmax(torch.cat(logs), dim=0)
+    states = cat([pool.x, model.to_network_units(found.x)])
+    return _Pool(states, torch.cat([pool.observed, found.observed]), joined)
