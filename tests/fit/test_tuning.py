@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_copy() -> None:
 
 def test_a_plain_function_cannot_be_tuned() -> None:
     plain = lw.DiffusionModel(lambda x, t: -x, SCHEDULE, predicts="score", event_shape=(1,))
-    with pytest.raises(lw.LeastworkError, match="only a network that is a torch.nn.Module"):
+    with pytest.raises(lw.LeastworkError, match=r"only a network that is a torch\.nn\.Module"):
         fine_tune(plain, draws(), iterations=2)
 
 

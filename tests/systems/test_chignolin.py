@@ -147,7 +147,7 @@ def test_biased_frames_reweighted_by_the_energy_are_the_reference() -> None:
 def test_committor_goes_from_unfolded_to_folded() -> None:
     x = chignolin.ensembles().biased
     q, Q = chignolin.committor()(x), chignolin.native()(x)[:, 0]
-    assert float(chignolin.committor()(chignolin.NATIVE[None].float())) == 1
+    assert float(chignolin.committor()(chignolin.NATIVE[None].float())) == pytest.approx(0.999, abs=1e-4)  # its bound
     assert float(q[Q < 0.15].mean()) < 0.02
     assert float(q[Q > 0.9].mean()) > 0.9
     inside = chignolin.transition_region()(x)

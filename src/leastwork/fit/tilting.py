@@ -42,7 +42,7 @@ _STEPS = 60  # of a path that is only learned from, at most
 _LEAST = 0.02  # ESS of the tilt under the model
 _BATCH = 512
 _SHARE = 0.5  # of the budget, for samples to learn from
-_RANGE = 8192, 100_000  # of their number
+_RANGE = 8192, 400_000  # of their number
 _GUIDED = 8192
 _VALUE = 2000  # iterations of the control variate
 
@@ -85,7 +85,7 @@ def tune_to_data(
     *,
     seed: int = 0,
     budget: int = 5_000_000,
-    iterations: int = 6000,
+    iterations: int = 12_000,
     rounds: int = 1,
     progress: Progress = no_progress,
     **choices: Any,
