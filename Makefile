@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: install
 	@rm -rf runs/demo runs/demo.partial
-	$(BIN)/leastwork run prinz --out runs/demo
+	$(BIN)/leastwork run chignolin --out runs/demo
 
 test: install
 	$(BIN)/ruff check .

@@ -75,7 +75,7 @@ def test_paths_are_relative_to_the_run_file(tmp_path: Path) -> None:
         ("method=scheduled", "'method' is 'scheduled': give a method, one of 'least-work', 'transported', 'loss'"),
         ("success=1", "'success' is 1: give the share of the samples"),
         ("bandwidth=0", "'bandwidth' is 0: give the width of the guides' kernel"),
-        ("fit.budget=3", "unknown key 'budget' in 'fit': known are samples, iterations, gamma"),
+        ("fit.budget=3", "unknown key 'budget' in 'fit': known are samples, iterations, members, gamma"),
         ("system=prinz", "'system' is 'prinz': give a bundled system whose truth is known"),
         ("sampling.stepz=5", "unknown key 'stepz' in 'sampling': did you mean 'steps'?"),
     ],

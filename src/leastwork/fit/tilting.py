@@ -1,14 +1,15 @@
-"""Guidance to measured averages by a copy of the model that was fine-tuned to p·e^{−λ·O}/Z.
+"""Guidance to measured averages by a copy of the model that was fine-tuned to p·e^{−λ·O}/Z, and by a value network.
 
-    h = s_λ − s          s_λ the score of the model's own samples, weighted by e^{−λ·O}/Z
+    h = ½ (s_λ − s) + ½ ∇V          s_λ the score of the model's own samples, weighted by e^{−λ·O}/Z
 
 A V of its own has to learn from samples what the model already knows: which noisy state becomes which structure. The
-copy starts with that knowledge (:mod:`leastwork.fit.tuning`). V, learned first and quickly
-(:mod:`leastwork.fit.value`), is its control variate.
+copy starts with that knowledge (:mod:`leastwork.fit.tuning`), but nothing makes its h a gradient. V is learned first
+(:mod:`leastwork.fit.value`) and is the copy's control variate. Both estimate the same h, with errors that have little
+in common but the samples, so that their mean is nearer to it than either.
 
 What is learned from finite samples falls a little short of the data. So fresh guided samples, with their weights, join
-the pool, and the copy goes on to a λ′ by which their own averages would meet the data, λ′ = λ + Cov_Q(O)⁻¹ (E_Q[O] −
-target); the target itself, and all that is judged by it, stays at λ.
+the pool, and the copy goes on to a λ′ by which their own averages would meet the data, λ′ = λ + 2 Cov_Q(O)⁻¹ (E_Q[O] −
+target), twice the step of Newton, since V stays; the target itself, and all that is judged by it, stays at λ.
 """
 
 import time
@@ -26,6 +27,8 @@ from leastwork.fit.network import value_network
 from leastwork.fit.tuning import fine_tune
 from leastwork.fit.value import fit_value
 from leastwork.geometry.state import State, cat
+from leastwork.guidance.base import Guidance
+from leastwork.guidance.learned import LearnedGuidance
 from leastwork.guidance.tuned import TunedGuidance
 from leastwork.maxent import MaxEnt
 from leastwork.models.diffusion import DiffusionModel
@@ -44,7 +47,8 @@ _BATCH = 512
 _SHARE = 0.5  # of the budget, for samples to learn from
 _RANGE = 8192, 400_000  # of their number
 _GUIDED = 8192
-_VALUE = 2000  # iterations of the control variate
+_TWICE = 2.0  # of a change of the copy only half arrives
+_VALUE = 4000  # iterations of V
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class TiltRound:
 class TiltFit:
     """The guidance, the target it was made for, and what that took."""
 
-    guidance: TunedGuidance
+    guidance: Guidance
     maxent: MaxEnt
     history: tuple[TiltRound, ...]
     network_evaluations: int
@@ -132,7 +136,7 @@ def tune_to_data(
         pool.x,
         -(pool.observed @ maxent.lambdas),
         iterations=_VALUE,
-        noised=min(_BATCH * _VALUE, budget // 10),
+        noised=min(_BATCH * _VALUE, budget // 5),
         seed=derive_seed(seed, "baseline"),
         progress=progress,
     )
@@ -149,11 +153,15 @@ def tune_to_data(
     spent += 3 * _BATCH * iterations
     history: list[TiltRound] = []
     seen = [here]
+
+    def mean(copy: DiffusionModel) -> Guidance:
+        return 0.5 * TunedGuidance(copy) + 0.5 * LearnedGuidance(network, model.schedule)
+
     for number in range(rounds):
         guided = sample(
             model,
             _GUIDED,
-            TunedGuidance(tuned),
+            mean(tuned),
             seed=derive_seed(seed, f"round {number}"),
             progress=progress,
             **choices,
@@ -170,7 +178,7 @@ def tune_to_data(
             seed=derive_seed(seed, f"tuning {number}"), progress=progress,
         ).model  # fmt: skip
         spent += 3 * _BATCH * (iterations // 2)
-    return TiltFit(TunedGuidance(tuned), maxent, tuple(history), spent, time.perf_counter() - begin)
+    return TiltFit(mean(tuned), maxent, tuple(history), spent, time.perf_counter() - begin)
 
 
 def _network(model: DiffusionModel, data: Experiment, x: State, pool: _Pool, maxent: MaxEnt, seed: int) -> ValueNetwork:
@@ -185,7 +193,7 @@ def _aimed(found: Drawn, maxent: MaxEnt) -> Tensor:
     values = found.observed[:, binding]
     miss = values.mean(dim=0) - maxent.target[binding]
     change = torch.zeros_like(maxent.lambdas)
-    change[binding] = torch.linalg.solve(torch.cov(values.T).reshape(len(binding), len(binding)), miss)
+    change[binding] = _TWICE * torch.linalg.solve(torch.cov(values.T).reshape(len(binding), len(binding)), miss)
     return maxent.lambdas + change
 
 

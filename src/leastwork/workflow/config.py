@@ -72,7 +72,12 @@ class FitConfig(Strict):
         default=None, ge=2, description="the number of model samples for λ, at least 2, or left out for what is needed"
     )
     budget: int = Field(
-        default=5_000_000, ge=1, description="the number of network evaluations for least-work to fit with, at least 1"
+        default=5_000_000,
+        ge=1,
+        description="the number of network evaluations for least-work or fine-tuned to fit with, at least 1",
+    )
+    iterations: int | None = Field(
+        default=None, ge=2, description="the number of steps of the optimiser, for these two, at least 2, or left out"
     )
     fit_samples: int = Field(default=10_000, ge=2, description="the number of samples in one evaluation, at least 2")
     gamma: FiniteFloat = Field(default=1e-3, ge=0, description="the price of a nat of work, 0 or more")

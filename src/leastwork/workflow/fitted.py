@@ -77,6 +77,7 @@ def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> 
         samples=chosen.samples,
         groups=inputs.couplings.groups if stated is None and inputs.couplings is not None else None,
         budget=chosen.budget,
+        iterations=chosen.iterations,
         fit_samples=chosen.fit_samples,
         gamma=chosen.gamma,
         jacobian=chosen.jacobian,

@@ -80,7 +80,9 @@ def save_path_run(run: PathRun, folder: Path) -> None:
             for one in run.fit.history
         ]
     elif isinstance(run.fit, MemberFit):
-        stages = [{"acceptance": run.fit.acceptance, "members": run.fit.members, "handover": run.fit.handover}]
+        trials_of = [asdict(trial) for trial in run.fit.trials]
+        found = {"acceptance": run.fit.acceptance, "members": run.fit.members, "handover": run.fit.handover}
+        stages = [{**found, "trials": trials_of}]
         trials = len(run.fit.trials)
     else:
         trials = len(getattr(run.fit, "history", ()))

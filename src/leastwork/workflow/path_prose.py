@@ -66,8 +66,8 @@ def free_energy(metrics: Metrics) -> list[str]:
     if found["exact"] is not None:
         exact = found["exact"]
         sentences.append(
-            f"The density that the model was trained on has −ln p(A) = {plain(exact['value'])} k_BT, "
-            f"p(A) = {plain(exact['probability'])}, by quadrature: a difference beyond the error is the model's own."
+            f"−ln p(A) = {plain(exact['value'])} k_BT, p(A) = {plain(exact['probability'])} in {exact['source']}: a "
+            "difference beyond the error is the model's own."
         )
     return sentences
 

@@ -91,7 +91,11 @@ def _free_energy(run: PathRun, ensemble: Ensemble, definition: str, truth: Regio
         found |= {**with_stderr(energy), "probability": {"value": p, "stderr": p * energy.stderr}}
     exact = None
     if truth is not None:
-        exact = {"value": -truth.log_probability, "probability": math.exp(truth.log_probability)}
+        exact = {
+            "value": -truth.log_probability,
+            "probability": math.exp(truth.log_probability),
+            "source": truth.source,
+        }
     return {**found, "exact": exact}
 
 

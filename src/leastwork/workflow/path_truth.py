@@ -37,6 +37,8 @@ class KnownRegion:
     given: PlaneDensity
     region: Callable[[Tensor], Tensor]
 
+    source = "the density that the model was trained on, by quadrature"
+
     @property
     def log_probability(self) -> float:
         """ln p(A) under the whole density."""
@@ -54,6 +56,9 @@ class KnownRegion:
 class RegionTruth(Protocol):
     """The truth about a region: ln p(A), and draws of the true distribution given A."""
 
+    source: str
+    """Whose truth, and how it was found."""
+
     @property
     def log_probability(self) -> float: ...
     def sample(self, n: int, generator: torch.Generator) -> Tensor: ...
@@ -70,6 +75,7 @@ class SimulatedRegion:
 
     frames: Tensor
     log_probability: float
+    source = "the simulation that the model was trained on, by counting"
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n different frames, or all of them if there are no more."""

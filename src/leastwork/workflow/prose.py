@@ -143,9 +143,10 @@ def methods(
         )
     elif config.method == "fine-tuned":
         text.append(
-            "The score was shifted by the difference between that of a copy of the model and its own, the copy "
+            "The score was shifted by the mean of ∇V, where V(x, t) = ln E[exp(−λ·O) | x_t = x] was learned from the "
+            "model's own samples, and of the difference between the score of a copy of the model and its own, the copy "
             "fine-tuned by weighted denoising score matching to samples of the model with weights exp(−λ·O), and then "
-            "to these and guided samples, to averages of which the guided ones meet the data."
+            "to these and guided samples until the averages were met."
         )
     elif kind == "control":
         text.append(
