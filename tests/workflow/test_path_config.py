@@ -72,7 +72,10 @@ def test_paths_are_relative_to_the_run_file(tmp_path: Path) -> None:
         ("region.centre=[]", r"'centre' in 'region' is \[\]: give a list of numbers"),
         ("region.centre=[0, x]", "entry 2 of 'centre' in 'centre' is 'x'|entry 2 of 'centre' in 'region' is 'x'"),
         ("region.centr=[0, 1]", "unknown key 'centr' in 'region': did you mean 'centre'?"),
-        ("method=scheduled", "'method' is 'scheduled': give a method, one of 'least-work', 'transported', 'loss'"),
+        (
+            "method=scheduled",
+            "'method' is 'scheduled': give a method, one of 'least-work', 'fine-tuned', 'transported', 'loss'",
+        ),
         ("success=1", "'success' is 1: give the share of the samples"),
         ("bandwidth=0", "'bandwidth' is 0: give the width of the guides' kernel"),
         ("fit.budget=3", "unknown key 'budget' in 'fit': known are samples, iterations, members, gamma"),

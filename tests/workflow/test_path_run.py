@@ -13,6 +13,7 @@ import torch
 
 import leastwork as lw
 from leastwork.errors import ConfigError, LeastworkError
+from leastwork.workflow import report
 from leastwork.workflow.config import load_config
 from leastwork.workflow.path_config import PathConfig
 from leastwork.workflow.path_fitted import load_path_run
@@ -228,3 +229,19 @@ def test_the_saddle_of_muller_brown(tmp_path: Path) -> None:
     assert quality["diversity"]["reference"] == "truth"
     assert quality["diversity"]["value"] > 0.5
     assert quality["nearest_guide"]["guided"]["value"] > 0.5 * quality["nearest_guide"]["guides"]["value"]
+
+
+def test_a_tuned_run_is_read_back_with_its_guidance_and_reported(file: Path, tmp_path: Path) -> None:
+    settings = ["method=fine-tuned", "fit.members=200", "fit.iterations=20", "fit.samples=500", "sampling.steps=10"]
+    run(load_config(file, settings), tmp_path / "out")
+    config = load_config(tmp_path / "out" / "config.yaml")
+    assert isinstance(config, PathConfig)
+    again = load_path_run(tmp_path / "out", config, build_path_inputs(config))
+    assert again is not None
+    stored = lw.open_ensemble(tmp_path / "out" / "ensemble.zarr")
+    drawn = again.sample(len(stored), seed=config.seed + 1).x
+    assert drawn.shape == stored.x.shape  # type: ignore[union-attr]
+    page = report.write_report(tmp_path / "out").read_text()
+    assert "A copy of the model was tuned to" in page
+    assert "handover at a log-SNR of" in page
+    assert "fine-tuned by denoising score matching" in page
