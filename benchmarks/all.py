@@ -24,6 +24,11 @@ BENCHMARKS = (
     "free_energy_cost",
     "moons_panels",
     "path_sensitivity",
+    "chignolin_model",
+    "chignolin_stability",
+    "chignolin_transition",
+    "ala5_model",
+    "ala5_couplings",
 )
 
 
