@@ -63,7 +63,7 @@ def judge(name: str, run: PathRun) -> None:
 
 
 def shoot(job: tuple[np.ndarray, int]) -> tuple[float, int]:
-    """Of trajectories from one structure, the share of those decided that fold first, and how many did not in 10 ns."""
+    """Of trajectories from one structure, the share of those decided that fold first, and how many did not in 2 ns."""
     from leastwork.systems.chignolin_simulation import Simulation
 
     torch.set_num_threads(1)
@@ -80,7 +80,7 @@ def shoot(job: tuple[np.ndarray, int]) -> tuple[float, int]:
     folded = undecided = 0
     for shot in range(SHOTS):
         simulation.place(torch.from_numpy(start), seed=seed * SHOTS + shot + 1)
-        answer = simulation.until(decided, every=50, most=20_000)
+        answer = simulation.until(decided, every=50, most=4_000)
         undecided += answer is None
         folded += answer or 0
     return folded / max(SHOTS - undecided, 1), undecided
