@@ -1,6 +1,7 @@
 """Observable Guidance of chignolin by its measured stability, three ways: `python benchmarks/chignolin_stability.py`.
 
-The published form is searched in 40 calls of 1,000 samples and 60 steps (extra `search`). `--budget` is what the fit may spend, `--drawn` how many samples judge it, and `--only` leaves the scheduled form out.
+The published form is searched in 40 calls of 1,000 samples and 60 steps (extra `search`). `--budget` is what the fit
+may spend, `--drawn` how many samples judge it, and `--only` leaves the scheduled form out.
 
 One number, the folded fraction 0.533 ± 0.03 at 340.15 K. Work and efficiency are judged on fresh samples; errors in
 held-out quantities are those against the reference simulation, `removed` the share of them that guidance removes over
