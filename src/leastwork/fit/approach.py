@@ -19,11 +19,11 @@ from torch import Tensor
 
 from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning
 from leastwork.experiment import Experiment
-from leastwork.geometry.state import State
+from leastwork.geometry.state import State, cat
 from leastwork.maxent import MaxEnt, fit_lambdas
 from leastwork.work import kish_ess
 
-__all__ = ["Aim", "Drawn", "agrees", "aim", "far", "part_way", "pooled", "solve"]
+__all__ = ["Aim", "Drawn", "agrees", "aim", "far", "joined", "part_way", "pooled", "solve"]
 
 _ENOUGH = 0.5  # ESS that a stage keeps
 _LAST = 0.3  # ESS with which it may go all the way
@@ -45,6 +45,10 @@ class Drawn:
 
     def ess(self, maxent: MaxEnt) -> float:
         return kish_ess(self.log_w(maxent)).value
+
+    def omega(self, lambdas: Tensor) -> Tensor:
+        """dP/dQ · e^{−λ·O}/Z, of mean one, (n,); λ: (K,)."""
+        return len(self.observed) * torch.softmax(self.log_weight - self.observed @ lambdas, dim=0)
 
 
 @dataclass(frozen=True)
@@ -109,12 +113,21 @@ def solve(drawn: Drawn, data: Experiment) -> MaxEnt:
         return fit_lambdas(drawn.observed, data, drawn.log_weight)
 
 
-def pooled(pool: Sequence[Drawn], data: Experiment, maxent: MaxEnt) -> MaxEnt:
-    """λ on samples of several guidances, each with a share in proportion to its effective number under ``maxent``."""
+def joined(pool: Sequence[Drawn], maxent: MaxEnt) -> Drawn:
+    """Samples of several guidances, each with a share in proportion to its effective number under ``maxent``."""
     shares = [math.log(len(drawn.observed) * drawn.ess(maxent)) for drawn in pool]
     parts = [torch.log_softmax(drawn.log_weight, dim=0) + s for drawn, s in zip(pool, shares, strict=True)]
-    joined = Drawn(pool[0].x, torch.cat([drawn.observed for drawn in pool]), torch.cat(parts), 0)
-    return solve(joined, data)
+    return Drawn(
+        cat([drawn.x for drawn in pool]),
+        torch.cat([drawn.observed for drawn in pool]),
+        torch.cat(parts),
+        sum(drawn.evaluations for drawn in pool),
+    )
+
+
+def pooled(pool: Sequence[Drawn], data: Experiment, maxent: MaxEnt) -> MaxEnt:
+    """λ on samples of several guidances."""
+    return solve(joined(pool, maxent), data)
 
 
 def part_way(data: Experiment, start: Tensor, fraction: float) -> Experiment:

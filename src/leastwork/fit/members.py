@@ -10,7 +10,7 @@ nearly Gaussian. From which log-SNR is decided on fresh paths, by the least diss
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from leastwork.errors import LeastworkError
 from leastwork.fit.region import log_odds
 from leastwork.fit.renoise import renoise
 from leastwork.fit.tuning import fine_tune
-from leastwork.geometry.state import State
+from leastwork.geometry.state import State, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.handover import Handover
 from leastwork.guidance.interval import IntervalGuidance
@@ -30,7 +30,7 @@ from leastwork.guidance.region import IntervalRegion
 from leastwork.guidance.tuned import TunedGuidance
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.progress import Progress, no_progress
-from leastwork.random import derive_seed
+from leastwork.random import derive_seed, generator
 from leastwork.sampling import LAW, sample
 from leastwork.work import certify
 
@@ -62,7 +62,6 @@ class MemberFit:
         acceptance: of the moves that found members.
         members: different ones that it was learned from.
         trials: of handovers.
-        handover: the log-SNR of the one chosen, None without one.
         network_evaluations: of the model; steps of the fine-tuning count three for each of their samples.
         seconds: all together.
     """
@@ -73,9 +72,13 @@ class MemberFit:
     acceptance: float
     members: int
     trials: tuple[Trial, ...]
-    handover: float | None
     network_evaluations: int
     seconds: float
+
+    @property
+    def handover(self) -> float | None:
+        """The log-SNR of the one chosen, which wastes least; None without one."""
+        return _best(self.trials).handover
 
 
 def learn_members(
@@ -115,15 +118,11 @@ def learn_members(
     found = renoise(model, region, points, members=members, seed=derive_seed(seed, "members"), progress=progress, **law)
     spent = own.network_evaluations + found.evaluations
     batch = 512
-    weights = found.stays / found.stays.mean()
-    drawn = torch.multinomial(
-        weights, 4 * len(weights), True, generator=torch.Generator().manual_seed(derive_seed(seed, "stays"))
-    )
-    pool = found.x[drawn] if isinstance(found.x, Tensor) else tuple(leaf[drawn] for leaf in found.x)
+    drawn = torch.multinomial(found.stays, 4 * len(found.stays), True, generator=generator(seed, "stays"))
     bounded = isinstance(region, IntervalRegion)
     tuned = fine_tune(
         model,
-        pool,
+        take(found.x, drawn),
         iterations=iterations,
         batch_size=batch,
         most=_HANDOVERS[-1] + _BEYOND if bounded else math.inf,
@@ -135,7 +134,7 @@ def learn_members(
     inside = region(own.x)
     probability = float(inside.double().mean())
     trials: list[Trial] = []
-    candidates: list[tuple[Guidance, float | None]] = [(early, None)]
+    candidates: dict[float | None, Guidance] = {None: early}
 
     def tried(guidance: Guidance, at: float | None) -> None:
         nonlocal spent, probability
@@ -160,17 +159,19 @@ def learn_members(
             lower, upper = middle - half, middle + half
         late = IntervalGuidance(coordinate, lower, upper, odds, model.schedule, model.shift, model.scale)
         for at in _HANDOVERS:
-            candidates.append((Handover(early, late, model.schedule, at), at))
-            tried(*candidates[-1])
-    best = min(range(len(trials)), key=lambda k: trials[k].dissipation)
+            candidates[at] = Handover(early, late, model.schedule, at)
+            tried(candidates[at], at)
     return MemberFit(
-        candidates[best][0],
+        candidates[_best(trials).handover],
         odds,
         probability,
         found.acceptance,
         len(found.stays),
         tuple(trials),
-        trials[best].handover,
         spent,
         time.perf_counter() - begin,
     )
+
+
+def _best(trials: Sequence[Trial]) -> Trial:
+    return min(trials, key=lambda trial: trial.dissipation)

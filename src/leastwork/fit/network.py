@@ -10,8 +10,9 @@ from leastwork.guidance.learned import flatten
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.symmetry import has_no_orientation, is_invariant
 from leastwork.models.value_network import ValueNetwork
+from leastwork.random import derive_seed, generator
 
-__all__ = ["value_network"]
+__all__ = ["directed_network", "value_network"]
 
 
 def value_network(
@@ -32,3 +33,17 @@ def value_network(
     network = ValueNetwork(event_numel(model.event_shape), seed=seed, focus=near, invariant=invariant).to(x0)
     network.standardise(x0)
     return network.focus_on(flatten(model.to_network_units(focus)).to(x0)) if near and focus is not None else network
+
+
+def directed_network(
+    model: DiffusionModel, functions: Sequence[Callable[[Any], Tensor]], x: State, omega: Tensor, seed: int
+) -> ValueNetwork:
+    """The same, which also knows along which direction a tilt moves the samples' mean.
+
+    Args:
+        model, functions, x: as in :func:`value_network`.
+        omega: e^r/Z of each sample, (n,).
+        seed: of the fit.
+    """
+    network = value_network(model, functions, x, derive_seed(seed, "network"))
+    return network.look_along(flatten(model.to_network_units(x)), omega - 1, generator(seed, "direction"))

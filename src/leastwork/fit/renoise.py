@@ -93,7 +93,7 @@ def renoise(
         x = _repeated(start, chains, random)
         where = torch.full((chains,), -1)
         found: list[State] = []
-        stays: list[Tensor] = []
+        visited: list[Tensor] = []
         moves = accepted = kept = 0
         settled = False
         with progress("finding members of the region", members) as tick:
@@ -112,7 +112,7 @@ def renoise(
                         found.append(take(new, ok))
                         kept += int(ok.sum())
                 if settled:
-                    stays.append(torch.bincount(where[where >= 0], minlength=kept))
+                    visited.append(where[where >= 0])
                     tick(min(kept, members) - min(before, members))
                 settled = settled or accepted >= chains
                 if kept >= members:
@@ -122,8 +122,8 @@ def renoise(
             f"{accepted} of {moves} moves stayed in the region, too few to learn from: give a wider region, or guides "
             "that the model can produce"
         )
-    total = torch.stack([torch.nn.functional.pad(count, (0, kept - len(count))) for count in stays]).sum(dim=0)
-    return Members(cat(found), total.to(torch.float64), accepted / moves, ends, evaluations)
+    stays = torch.bincount(torch.cat(visited), minlength=kept).to(torch.float64)
+    return Members(cat(found), stays, accepted / moves, ends, evaluations)
 
 
 def _ends(

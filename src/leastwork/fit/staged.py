@@ -18,7 +18,7 @@ from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.experiment import Experiment
 from leastwork.fit.approach import Aim, Drawn, agrees, aim, far, part_way, pooled, solve
-from leastwork.fit.network import value_network
+from leastwork.fit.network import directed_network
 from leastwork.fit.on_policy import Polish, draw_response, polish
 from leastwork.fit.value import Check, LearningError, ValueFit, fit_value
 from leastwork.geometry.state import State, cat, event_numel
@@ -159,7 +159,7 @@ def learn_guidance(
     maxent, history = goal.maxent, []
     nothing = goal.fraction == 1 and agrees(here, maxent, data)
     if network is None or nothing:
-        network = _first_network(task, here, maxent)  # whose h is 0
+        network = directed_network(model, [data.observable], here.x, here.omega(maxent.lambdas), seed)  # whose h is 0
     if not nothing:
         while True:
             stage, network, maxent, evaluations = _stage(task, goal, here, network, len(history), start)
@@ -214,14 +214,6 @@ def _own_samples(task: _Task, own: Ensemble | None) -> Drawn:
         torch.zeros(_FAR_SAMPLES, dtype=torch.float64),
         here.evaluations + more.evaluations,
     )
-
-
-def _first_network(task: _Task, here: Drawn, maxent: MaxEnt) -> ValueNetwork:
-    """A network that knows the data's scale, and along which direction the tilt moves their mean."""
-    x0 = task.flat(here.x)
-    network = value_network(task.model, [task.data.observable], here.x, task.seed_of("network"))
-    w = len(x0) * torch.softmax(maxent.log_tilt_of(here.observed), dim=0)
-    return network.look_along(x0, w - 1, generator(task.seed, "direction"))
 
 
 def _stage(

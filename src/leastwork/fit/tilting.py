@@ -22,22 +22,19 @@ from torch import Tensor
 from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError
 from leastwork.experiment import Experiment
-from leastwork.fit.approach import Drawn, pooled, solve
-from leastwork.fit.network import value_network
+from leastwork.fit.approach import Drawn, joined, pooled, solve
+from leastwork.fit.network import directed_network
 from leastwork.fit.tuning import fine_tune
 from leastwork.fit.value import fit_value
-from leastwork.geometry.state import State, cat
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.guidance.tuned import TunedGuidance
 from leastwork.maxent import MaxEnt
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.value_network import ValueNetwork
 from leastwork.observables import evaluate
 from leastwork.progress import Progress, no_progress
-from leastwork.random import derive_seed, generator
+from leastwork.random import derive_seed
 from leastwork.sampling import sample
-from leastwork.work import kish_ess
 
 __all__ = ["TiltFit", "TiltRound", "tune_to_data"]
 
@@ -68,18 +65,6 @@ class TiltFit:
     history: tuple[TiltRound, ...]
     network_evaluations: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """States in network units, observables (n, K), and ln of the weights under the model, normalised, (n,)."""
-
-    x: State
-    observed: Tensor
-    log_weight: Tensor
-
-    def omega(self, lambdas: Tensor) -> Tensor:
-        return len(self.observed) * torch.softmax(self.log_weight - self.observed @ lambdas, dim=0)
 
 
 def tune_to_data(
@@ -127,13 +112,12 @@ def tune_to_data(
     most = max(int((1 - _SHARE) * budget / (3 * _BATCH)), 100)
     iterations = min(iterations, most)
     drawn = sample(model, n, seed=derive_seed(seed, "pool"), progress=progress, **{**choices, "steps": steps})
-    zero = torch.zeros(n, dtype=torch.float64)
-    pool = _Pool(model.to_network_units(drawn.x), evaluate(data.observable, drawn.x), zero)
+    pool = Drawn(drawn.x, evaluate(data.observable, drawn.x), torch.zeros(n, dtype=torch.float64), 0)
     spent = own.network_evaluations + drawn.network_evaluations
     value = fit_value(
-        _network(model, data, drawn.x, pool, maxent, seed),
+        directed_network(model, [data.observable], pool.x, pool.omega(maxent.lambdas), seed),
         model,
-        pool.x,
+        model.to_network_units(pool.x),
         -(pool.observed @ maxent.lambdas),
         iterations=_VALUE,
         noised=min(_BATCH * _VALUE, budget // 5),
@@ -147,7 +131,8 @@ def tune_to_data(
         return network(x, alpha, sigma).exp()
 
     tuned = fine_tune(
-        model, pool.x, pool.omega(maxent.lambdas), baseline=baseline, iterations=iterations, batch_size=_BATCH,
+        model, model.to_network_units(pool.x), pool.omega(maxent.lambdas), baseline=baseline,
+        iterations=iterations, batch_size=_BATCH,
         learning_rate=3e-4, seed=derive_seed(seed, "tuning"), progress=progress,
     ).model  # fmt: skip
     spent += 3 * _BATCH * iterations
@@ -171,20 +156,15 @@ def tune_to_data(
         seen.append(found)
         maxent = pooled(seen, data, maxent)
         history.append(TiltRound((found.observed.mean(dim=0) - maxent.target) / maxent.model_std, found.ess(maxent)))
-        pool = _joined(pool, found, model, maxent)
+        pool = joined([pool, found], maxent)
         tuned = fine_tune(
-            model, pool.x, pool.omega(_aimed(found, maxent)), pool.omega(torch.zeros_like(maxent.lambdas)),
-            start=tuned, baseline=baseline, iterations=iterations // 2, batch_size=_BATCH, learning_rate=3e-4,
+            model, model.to_network_units(pool.x), pool.omega(_aimed(found, maxent)),
+            pool.omega(torch.zeros_like(maxent.lambdas)), start=tuned,
+            baseline=baseline, iterations=iterations // 2, batch_size=_BATCH, learning_rate=3e-4,
             seed=derive_seed(seed, f"tuning {number}"), progress=progress,
         ).model  # fmt: skip
         spent += 3 * _BATCH * (iterations // 2)
     return TiltFit(mean(tuned), maxent, tuple(history), spent, time.perf_counter() - begin)
-
-
-def _network(model: DiffusionModel, data: Experiment, x: State, pool: _Pool, maxent: MaxEnt, seed: int) -> ValueNetwork:
-    network = value_network(model, [data.observable], x, derive_seed(seed, "network"))
-    flat = torch.cat([leaf.flatten(1) for leaf in (pool.x if isinstance(pool.x, tuple) else (pool.x,))], dim=1)
-    return network.look_along(flat, pool.omega(maxent.lambdas) - 1, generator(seed, "direction"))
 
 
 def _aimed(found: Drawn, maxent: MaxEnt) -> Tensor:
@@ -195,16 +175,3 @@ def _aimed(found: Drawn, maxent: MaxEnt) -> Tensor:
     change = torch.zeros_like(maxent.lambdas)
     change[binding] = _TWICE * torch.linalg.solve(torch.cov(values.T).reshape(len(binding), len(binding)), miss)
     return maxent.lambdas + change
-
-
-def _joined(pool: _Pool, found: Drawn, model: DiffusionModel, maxent: MaxEnt) -> _Pool:
-    """Both, each with a share in proportion to its effective number under the target."""
-    tilts = [pool.log_weight - pool.observed @ maxent.lambdas, found.log_weight - found.observed @ maxent.lambdas]
-    shares = [len(tilt) * kish_ess(tilt).value for tilt in tilts]
-    logs = [
-        torch.log_softmax(part.log_weight, dim=0) + torch.tensor(share, dtype=torch.float64).log()
-        for part, share in zip((pool, found), shares, strict=True)
-    ]
-    joined = torch.log_softmax(torch.cat(logs), dim=0)
-    states = cat([pool.x, model.to_network_units(found.x)])
-    return _Pool(states, torch.cat([pool.observed, found.observed]), joined)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from leastwork.errors import LeastworkError
 from leastwork.fit.value import warm_cosine
 from leastwork.geometry.state import State, batch_size, inner, leaves, smap, take
+from leastwork.guidance.learned import flatten
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Moments, data_weights
 from leastwork.progress import Progress, no_progress
@@ -155,7 +156,7 @@ def _loss(
     c = torch.zeros_like(one)
     if baseline is not None:
         with torch.no_grad():
-            c = baseline(torch.cat([leaf.flatten(1) for leaf in leaves(x)], dim=1), alpha.to(first), sigma.to(first))
+            c = baseline(flatten(x), alpha.to(first), sigma.to(first))
             c = c * (one if of_model is None else of_model.to(first))
     missing = smap(torch.sub, noise, known)
     each = 0.5 * weight * inner(pull, pull) + (weight - c) * inner(pull, missing)
