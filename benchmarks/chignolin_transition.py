@@ -22,6 +22,7 @@ from torch import Tensor
 import leastwork as lw
 from leastwork.discrepancy import wasserstein
 from leastwork.diversity import novelty, relative_diversity
+from leastwork.fit.members import MemberFit
 from leastwork.guidance.kernels import AlignedKernel
 from leastwork.observables import distances
 from leastwork.path import PathMethod, PathRun
@@ -122,6 +123,8 @@ def main() -> None:
     if "best" in arguments.parts:
         best = guided(members=arguments.members, iterations=arguments.iterations)
         judge("fine-tuned", best)
+        assert isinstance(best.fit, MemberFit)
+        print(f"  {best.fit.members} members, {best.fit.acceptance:.1%} of the moves; {best.fit.trials}", flush=True)
         if arguments.shoot:
             shooting(best)
     if "guides" in arguments.parts:

@@ -156,7 +156,7 @@ def _transition(run: Finished) -> list[Section]:
         Image(
             protein_figures.committors(q.numpy().astype(np.float64), simulated.numpy().astype(np.float64), ends),
             "Committors, the probability to fold before unfolding, of guided structures and of the simulated ones in "
-            "the region. Committors of a Markov model come in steps, one for each of its clusters.",
+            "the region.",
             "Histograms of committors of guided and simulated structures",
         ),
         Image(
