@@ -37,14 +37,18 @@ class Stage:
     def log_snr(self, generator: torch.Generator) -> Tensor:
         counts = [round(share * self.batch) for share, _, _ in self.ranges[:-1]]
         counts.append(self.batch - sum(counts))
+        device = generator.device
         parts = [
-            low + (high - low) * (torch.arange(n) + torch.rand(n, generator=generator)) / n
+            low
+            + (high - low) * (torch.arange(n, device=device) + torch.rand(n, generator=generator, device=device)) / n
             for n, (_, low, high) in zip(counts, self.ranges, strict=True)
         ]
         return torch.cat(parts)
 
 
-def train(pool: Tensor, width: int, depth: int, stages: tuple[Stage, ...], seed: int) -> EquivariantPerceptron:
+def train(
+    pool: Tensor, width: int, depth: int, stages: tuple[Stage, ...], seed: int, device: str = "cpu"
+) -> EquivariantPerceptron:
     """The averaged network of the last stage; pool: samples in network units, (n, N, 3)."""
 
     def first() -> EquivariantPerceptron:
@@ -52,36 +56,43 @@ def train(pool: Tensor, width: int, depth: int, stages: tuple[Stage, ...], seed:
         net.invariants.standardise(pool.flatten(1))
         return net
 
-    net = improved(first, pool, stages[0], seed)
+    net = improved(first, pool, stages[0], seed, device)
     for number, stage in enumerate(stages[1:], 1):
-        net = improved(net.requires_grad_, pool, stage, seed + number)
+        net = improved(net.requires_grad_, pool, stage, seed + number, device)
     return net
 
 
 def improved(
-    build: Callable[[], EquivariantPerceptron], pool: Tensor, stage: Stage, seed: int
+    build: Callable[[], EquivariantPerceptron], pool: Tensor, stage: Stage, seed: int, device: str
 ) -> EquivariantPerceptron:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(seed)
+    pool = pool.to(device)
     began = time.perf_counter()
-    done: list[float] = []
+    total = torch.zeros((), dtype=torch.float64, device=device)
+
+    def told(iterations: int, value: Tensor) -> None:
+        total.add_(value)
+        if iterations % 1000 == 0:
+            took = time.perf_counter() - began
+            print(f"{iterations:>7} iterations, loss {float(total) / 1000:.5f}, {took:.0f} s", flush=True)
+            total.zero_()
 
     def loss(net: EquivariantPerceptron) -> Tensor:
-        value = batch_loss(net, pool, stage, generator).mean()
-        done.append(float(value.detach()))
-        if len(done) % 1000 == 0:
-            mean = sum(done[-1000:]) / 1000
-            print(f"{len(done):>7} iterations, loss {mean:.5f}, {time.perf_counter() - began:.0f} s", flush=True)
-        return value
+        return batch_loss(net, pool, stage, generator).mean()
 
-    return averaged_network(build, loss, stage.iterations, stage.rate, stage.averaging, seed)
+    return averaged_network(
+        build, loss, stage.iterations, stage.rate, stage.averaging, seed, device, random=generator, told=told
+    )
 
 
 def batch_loss(net: EquivariantPerceptron, pool: Tensor, stage: Stage, generator: torch.Generator) -> Tensor:
     """|v̂ − v|² a coordinate, of one batch, (B,)."""
-    x0 = pool[torch.randint(len(pool), (stage.batch,), generator=generator)]
+    device = generator.device
+    x0 = pool[torch.randint(len(pool), (stage.batch,), generator=generator, device=device)]
     t = SCHEDULE.time_of(stage.log_snr(generator).double()).float()
     alpha, sigma = SCHEDULE.alpha(t)[:, None, None], SCHEDULE.sigma(t)[:, None, None]
-    noise = lw.ZeroCentre().project(torch.randn(x0.shape, generator=generator))
+    noise = lw.ZeroCentre().project(torch.randn(x0.shape, generator=generator, device=device))
+    assert isinstance(noise, Tensor)
     return (net(alpha * x0 + sigma * noise, t) - (alpha * noise - sigma * x0)).square().mean(dim=(1, 2))
 
 
@@ -105,6 +116,7 @@ def arguments(about: str, folder: Path, width: int = 256) -> argparse.Namespace:
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--share", type=float, default=1.0, help="of the iterations, for a trial")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help='"cuda" where there is one')
     return parser.parse_args()
 
 
@@ -112,7 +124,7 @@ def trained(frames: Tensor, stages: tuple[Stage, ...], given: argparse.Namespace
     """The model of centred frames (n, N, 3), nm, trained and saved; its unit is their root mean square coordinate."""
     scale = round(float(frames.square().sum(dim=2).mean().div(3).sqrt()), 4)
     stages = tuple(replace(stage, iterations=round(given.share * stage.iterations)) for stage in stages)
-    net = train(frames / scale, given.width, given.depth, stages, given.seed)
+    net = train(frames / scale, given.width, given.depth, stages, given.seed, given.device)
     shape = tuple(frames.shape[1:])
     model = lw.DiffusionModel(net, SCHEDULE, predicts="v", event_shape=shape, subspace=lw.ZeroCentre(), scale=scale)
     lw.save_model(model, given.folder)

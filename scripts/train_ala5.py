@@ -21,8 +21,8 @@ FOLDER = Path("src/leastwork/models/bundled_weights/ala5")
 FRAMES = Path("runs/ala5/ff99sb-lowered.pt")
 HELD_OUT = 6
 STAGES = (
-    Stage(36_000, 512, 2e-3, 0.9995, ((1.0, -8.0, 9.2),)),
-    Stage(6_000, 1024, 7e-4, 0.9995, ((0.65, -4.0, 4.0), (0.35, -7.0, 9.2))),
+    Stage(100_000, 2048, 2e-3, 0.9998, ((1.0, -8.0, 9.2),)),
+    Stage(40_000, 4096, 7e-4, 0.9998, ((0.65, -4.0, 4.0), (0.35, -7.0, 9.2))),
 )
 
 

@@ -1,14 +1,19 @@
-"""What the training of every bundled model shares: Adam, a cosine decay of its rate, an average of the weights."""
+"""What the training of every bundled model shares: Adam, a cosine decay of its rate, an average of the weights.
+
+On a GPU one step is recorded as a graph and replayed: small networks take longer to launch than to compute.
+"""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 Network = TypeVar("Network", bound=nn.Module)
+Told = Callable[[int, Tensor], None]
+"""What is told of every step: how many there were, and the loss of its batch."""
 
 
 def averaged_network(
@@ -18,6 +23,9 @@ def averaged_network(
     rate: float,
     averaging: float,
     seed: int,
+    device: str = "cpu",
+    random: torch.Generator | None = None,
+    told: Told | None = None,
 ) -> Network:
     """The exponential moving average of the weights after ``iterations`` steps, frozen.
 
@@ -28,19 +36,73 @@ def averaged_network(
         rate: of learning, at the start.
         averaging: share of the average that a step keeps.
         seed: of the network's first weights.
+        device: where to compute.
+        random: the generator that ``loss`` draws from, which a graph has to know.
+        told: of every step.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # the network's own initialisation knows no generator
         net = build()
-    averaged = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(averaging))
-    optimiser = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.99))
+    net = net.to(device)
+    graphed = torch.device(device).type == "cuda"
+    first_rate = torch.tensor(rate, device=device) if graphed else rate
+    optimiser = torch.optim.Adam(net.parameters(), lr=first_rate, betas=(0.9, 0.99), capturable=graphed)
     decay = CosineAnnealingLR(optimiser, iterations)
-    for _ in range(iterations):
-        value = loss(net)
+    averaged: list[Tensor] = []
+
+    def step() -> Tensor:
         optimiser.zero_grad()
+        value = loss(net)
         value.backward()
         optimiser.step()
+        weights = [p.detach() for p in net.parameters()]
+        if averaged:
+            torch._foreach_lerp_(averaged, weights, 1 - averaging)
+        else:
+            averaged.extend(p.clone() for p in weights)
+        return value.detach()
+
+    one = _aside(step) if graphed else step
+    for i in range(iterations):
+        if graphed and i == _WARM:
+            one = _recorded(step, random)
+        value = one()
         decay.step()
-        averaged.update_parameters(net)
-    net.load_state_dict(averaged.module.state_dict())
-    return net.requires_grad_(False)
+        if told is not None:
+            told(i + 1, value)
+    with torch.no_grad():
+        for parameter, weight in zip(net.parameters(), averaged, strict=True):
+            parameter.copy_(weight)
+    return deepcopy(net).cpu().requires_grad_(False)
+
+
+_WARM = 12  # steps before a graph is recorded, in which libraries and buffers settle
+
+
+def _aside(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """The step on a stream of its own, as a recording takes it."""
+    stream = torch.cuda.Stream()
+
+    def one() -> Tensor:
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            value = step()
+        torch.cuda.current_stream().wait_stream(stream)
+        return value
+
+    return one
+
+
+def _recorded(step: Callable[[], Tensor], random: torch.Generator | None) -> Callable[[], Tensor]:
+    """The step as a graph; recording does not take it."""
+    graph = torch.cuda.CUDAGraph()
+    if random is not None:
+        graph.register_generator_state(random)
+    with torch.cuda.graph(graph):
+        value = step()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return value
+
+    return replay

@@ -75,7 +75,7 @@ class Run:
     def noise(self, start: int) -> BlockNoise:
         """The noise of the batch that begins at ``start``."""
         stop = min(start + self.batch_size, self.n)
-        return BlockNoise(self.seed, start, stop, self.sampler.process.model.event_shape, self.dtype, self.device)
+        return BlockNoise(self.seed, start, stop, self.sampler.process.model.noise_shape, self.dtype, self.device)
 
 
 @overload
@@ -194,7 +194,7 @@ def _fingerprint(run: Run) -> dict[str, object]:
 def _probe(run: Run) -> list[str]:
     """One step from a few states: another network or another guidance takes another one."""
     sampler = run.sampler
-    shape = sampler.process.model.event_shape
+    shape = sampler.process.model.noise_shape
     x = sampler.process.prior(BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw())
     middle = table(sampler.steps)[len(sampler.steps) // 2]
     with evaluating(sampler.process.model):
@@ -255,9 +255,9 @@ def _check(run: Run, start: int, result: BatchResult) -> None:
 def _join(results: list[BatchResult], ledger: Ledger, evaluations: int, seconds: float) -> Ensemble:
     def joined(name: str) -> Tensor | None:
         parts = [getattr(result, name) for result in results]
-        return None if parts[0] is None else torch.cat(parts)
+        return None if parts[0] is None else torch.cat(parts).cpu()  # a number a sample: not worth a GPU
 
-    moments = torch.stack([result.step_moments for result in results]).sum(dim=0)
+    moments = torch.stack([result.step_moments for result in results]).sum(dim=0).cpu()
     work = joined("work")
     ledger = replace(
         ledger,

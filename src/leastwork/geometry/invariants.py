@@ -105,7 +105,7 @@ class Invariants(nn.Module):
         """Take means, variances and quantiles of the distances from data, (n, 3N), network units."""
         some = x[:: max(len(x) // 20_000, 1)]
         distance = torch.cat([self._along(part, self.incidence).norm(dim=0) for part in some.split(8192)]).double()
-        grid = torch.tensor([(p - _NEAR, p, p + _NEAR) for p in _QUANTILES], dtype=torch.float64)
+        grid = torch.tensor([(p - _NEAR, p, p + _NEAR) for p in _QUANTILES]).to(distance)
         low, middle, high = distance.quantile(grid.flatten(), dim=0).unflatten(0, grid.shape).unbind(1)
         self.centre.copy_(torch.cat([distance.mean(dim=0)[None], middle]))
         self.variance.copy_(torch.cat([distance.var(dim=0)[None], (0.5 * (high - low)).square()]))

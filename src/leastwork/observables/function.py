@@ -95,7 +95,7 @@ class Observable:
 
 @torch.no_grad()
 def evaluate(observable: Observable, x: State, batch_size: int = 4096) -> Tensor:
-    """The observables of many samples, float64 (n, K), batch by batch and without gradients.
+    """The observables of many samples, float64 (n, K) on the CPU, batch by batch and without gradients.
 
     Args:
         observable: K functions of a state.
@@ -111,7 +111,7 @@ def evaluate(observable: Observable, x: State, batch_size: int = 4096) -> Tensor
     if n == 0:
         raise LeastworkError(f"no samples to evaluate {observable.names} on: give at least one")
     starts = range(0, n, batch_size)
-    values = torch.cat([observable(take(x, slice(i, i + batch_size))).to(torch.float64) for i in starts])
+    values = torch.cat([observable(take(x, slice(i, i + batch_size))).to("cpu", torch.float64) for i in starts])
     finite = values.isfinite()
     if not finite.all():
         column = int((~finite).any(dim=0).nonzero()[0])
