@@ -12,6 +12,7 @@ from torch import Tensor
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.state import State, all_finite, inner, leaves, shapes, smap
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel
 from leastwork.process import Model, Process, time_grid
 from leastwork.random import generator
 from leastwork.sampling import evaluating, placement
@@ -123,6 +124,7 @@ def prior_distance(model: Model, points: State, steps: int = 100) -> Tensor:
     """
     times = time_grid(Process(model, kappa=0.0), steps).flip(0)
     z = smap(lambda leaf: leaf[-1], carry_forward(model, points, times))
+    assert not isinstance(model, FrameModel)
     if isinstance(model, DiffusionModel):
         z = smap(lambda leaf: leaf.to(torch.float64) / model.prior_scale, z)
         d = model.dimension
@@ -134,6 +136,8 @@ def prior_distance(model: Model, points: State, steps: int = 100) -> Tensor:
 
 
 def _check_shape(model: Model, x: State) -> None:
+    if isinstance(model, FrameModel):
+        raise LeastworkError("frames cannot be carried by transport: draw them with process='ode'")
     found = tuple(tuple(leaf.shape[1:]) for leaf in leaves(x))
     if found != shapes(model.event_shape):
         raise LeastworkError(f"x has event shape {found}, the model {shapes(model.event_shape)}: pass (B, *event)")
@@ -142,6 +146,7 @@ def _check_shape(model: Model, x: State) -> None:
 def _heun(model: Model, x: State, times: Sequence[float]) -> Iterator[State]:
     """The state at every one of the times, x at the first of them."""
     yield x
+    assert not isinstance(model, FrameModel)
     for t, t_next in pairwise(times):
         dt = t_next - t
         u = model.velocity(x, t)

@@ -27,6 +27,7 @@ from leastwork.guidance.control import ControlNetwork
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.maxent import LogTilt, MaxEnt, fit_lambdas
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel
 from leastwork.models.velocity import VelocityModel
 from leastwork.observables import evaluate
 from leastwork.process import Model
@@ -158,7 +159,7 @@ def guide_observables(
     """Make ensemble averages agree with measurements, changing the model no more than needed.
 
     Args:
-        model: a DiffusionModel or VelocityModel.
+        model: a DiffusionModel, FrameModel or VelocityModel.
         data: observables with measured values, errors or bounds.
         method: "least-work", h = ∇V learned from the model's own samples, in stages where the data are far, and
             polished on its own paths; "fine-tuned", the mean of ∇V and s_λ − s, where s_λ is the score of a copy of
@@ -210,13 +211,16 @@ def guide_observables(
         maxent, guidance, fit, evaluations = found.maxent, found.guidance, found, 0  # own samples are counted in it
     elif method == "fine-tuned":
         if not isinstance(model, DiffusionModel):
-            raise LeastworkError("a VelocityModel has no score that a copy could be tuned to: use 'least-work'")
+            kind = type(model).__name__
+            raise LeastworkError(f"a {kind} has no score that a copy could be tuned to: use 'least-work'")
         most = 12_000 if iterations is None else iterations
         tuned = tune_to_data(model, data, own, seed=seed, budget=budget, iterations=most, progress=progress, **choices)
         maxent, guidance, fit, evaluations = tuned.maxent, tuned.guidance, tuned, 0
     else:
         maxent = fit_lambdas(observed, data)
     if method in ("scheduled", "loss"):
+        if isinstance(model, FrameModel):
+            raise LeastworkError(f"method={method!r} is not for frames: use 'least-work' or 'reweight'")
         units = {"shift": model.shift, "scale": model.scale}
         through = jacobian or method == "loss"
         guidance = ScheduledGuidance(data.observable, maxent.lambdas, 1.0, 0.0, through, **units)

@@ -25,12 +25,15 @@ from leastwork.flow_map import prior_distance
 from leastwork.geometry.state import State, batch_size, smap, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.check import check_guides
+from leastwork.guidance.frame_kernels import FrameKernel
 from leastwork.guidance.kernel_density import KernelDensity, kernel_density
 from leastwork.guidance.kernels import AlignedKernel, EuclideanKernel, Kernel
 from leastwork.guidance.region import Region
 from leastwork.guide import Fit
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.symmetry import has_no_orientation
+from leastwork.models.velocity import VelocityModel
 from leastwork.process import Model
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
@@ -197,7 +200,7 @@ def guide_path(
     """Sample a region that a model hardly visits, from a few structures in it, with the least work.
 
     Args:
-        model: a DiffusionModel.
+        model: a DiffusionModel, or a FrameModel.
         points: guiding structures, (M, *event), data units, M ≥ 2.
         method: "least-work", h = ∇V learned in stages; "fine-tuned", h = s_A − s, where s_A is the score of a copy of
             the model's network, tuned to members of A that noising and denoising finds from the guides, for models
@@ -234,8 +237,10 @@ def guide_path(
     begin = time.perf_counter()
     if method not in get_args(PathMethod):
         raise LeastworkError(f"method={method!r} is not a method: choose one of {get_args(PathMethod)}")
-    if not isinstance(model, DiffusionModel):
+    if isinstance(model, VelocityModel):
         raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
+    if isinstance(model, FrameModel) and method != "least-work":
+        raise LeastworkError(f"method={method!r} is not for frames: use 'least-work'")
     if not 0 < success < 1:
         raise LeastworkError(f"success={success} must lie between 0 and 1: a target all in A makes each miss infinite")
     choices = {"steps": _STEPS, "t_grid": _GRID, **choices}
@@ -247,13 +252,14 @@ def guide_path(
             "'exponential'; samples may be drawn in another way afterwards"
         )
     guided = moved(model, choices.get("device"), choices.get("dtype"))
-    assert isinstance(guided, DiffusionModel)
+    assert not isinstance(guided, VelocityModel)
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
     own = sample(guided, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
     check_guides(points, own.x)
     inside = Region(guides) if region is None else region
     _check_region(inside, points, own.x, region is not None)
-    _check_reach(guided, points)
+    if isinstance(guided, DiffusionModel):
+        _check_reach(guided, points)
     fit: Fit
     if method == "least-work":
         references = smap(lambda leaf: leaf[:_REFERENCES], own.x)
@@ -267,12 +273,14 @@ def guide_path(
         fit, guidance, odds = learned, learned.guidance, learned.log_odds
         evaluations = 0  # own samples are counted in it
     elif method == "fine-tuned":
+        assert isinstance(guided, DiffusionModel)
         tuned = learn_members(
             guided, inside, points, own, success=success, seed=seed, members=members,
             iterations=6000 if iterations is None else iterations, progress=progress, **choices,
         )  # fmt: skip
         fit, guidance, odds, evaluations = tuned, tuned.guidance, tuned.log_odds, 0
     else:
+        assert isinstance(guided, DiffusionModel)
         fitting = fit_transported if method == "transported" else fit_loss
         found = fitting(guided, guides, inside, gamma=gamma, seed=seed, progress=progress, **law)
         fit, guidance = found, found.guidance
@@ -298,9 +306,11 @@ def guide_path(
     )
 
 
-def usual_kernel(model: DiffusionModel) -> Kernel:
+def usual_kernel(model: Scored) -> Kernel:
     """The distance between a model's structures: after rigid-body alignment where it has no orientation."""
-    return AlignedKernel() if has_no_orientation(model) else EuclideanKernel()
+    if not has_no_orientation(model):
+        return EuclideanKernel()
+    return FrameKernel() if isinstance(model, FrameModel) else AlignedKernel()
 
 
 def _own_target(inside: Tensor, log_weight: Tensor) -> tuple[float, float]:

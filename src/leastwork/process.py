@@ -8,7 +8,9 @@ For a diffusion model y = D(x, t) is the denoiser and, with noise level κ,
 
     A = f + ½(1+κ²) g²/σ²    B = −½(1+κ²) g² α/σ²    E = −½(1+κ²) g²    G = κ g.
 
-For a velocity model y = u(x, t), and A = 0, B = 1, E = −1, G = 0: guidance is a velocity added along generation.
+For a velocity model y = u(x, t), and A = 0, B = 1, E = −1, G = 0: guidance is a velocity added along generation. For a
+model of rigid frames the positions go as above; y of a rotation is its score, and it turns by −½(1+κ²) g_R² (s + h) dt
++ κ g_R dW̄ in its own frame.
 """
 
 import math
@@ -22,12 +24,13 @@ from torch import Tensor
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, smap
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel
 from leastwork.models.velocity import VelocityModel
 from leastwork.schedules import diffusion_squared, drift
 
 __all__ = ["Coefficients", "Model", "Process", "time_grid"]
 
-Model: TypeAlias = DiffusionModel | VelocityModel
+Model: TypeAlias = DiffusionModel | FrameModel | VelocityModel
 
 
 @dataclass(frozen=True)
@@ -81,27 +84,33 @@ class Process:
         )
 
     def evaluate(self, x: State, t: float) -> State:
-        """y(x, t): the denoiser D, or the velocity u."""
+        """y(x, t): the denoiser D, or the velocity u; of frames, D of positions and the score of rotations."""
         if isinstance(self.model, VelocityModel):
             return self.model.velocity(x, t)
+        if isinstance(self.model, FrameModel):
+            return self.model.estimate(x, t)
         return self.model.denoise(x, t)
 
     def endpoint(self, x: State, y: State, t: float) -> State:
         """What the model expects at t = 0, from y(x, t): D itself, or the straight line x − t u."""
         if isinstance(self.model, VelocityModel):
             return smap(lambda a, b: a - t * b, x, y)
+        if isinstance(self.model, FrameModel):
+            return self.model.endpoint(x, y, t)
         return y
 
     def prior(self, noise: State) -> State:
         """States at t_max from standard normal noise."""
         if isinstance(self.model, VelocityModel):
             return self.model.prior.from_noise(noise)
+        if isinstance(self.model, FrameModel):
+            return self.model.prior(noise)
         scale = self.model.prior_scale
         return smap(lambda leaf: scale * leaf, self.project(noise))
 
     def project(self, x: State) -> State:
         """Onto the model's subspace, if it lives on one."""
-        return self.model.project(x) if isinstance(self.model, DiffusionModel) else x
+        return x if isinstance(self.model, VelocityModel) else self.model.project(x)
 
 
 def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -> Tensor:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from leastwork.errors import NonFiniteError
+from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.geometry.rotations import exp, orthonormal
 from leastwork.geometry.state import State, all_finite, smap
 from leastwork.guidance.base import Guidance
-from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.velocity import VelocityModel
 from leastwork.process import Process
 from leastwork.random import BlockNoise
 from leastwork.solvers.steps import Steps
@@ -34,7 +35,8 @@ class Sampler:
     @property
     def evaluations(self) -> int:
         """Network evaluations for one sample, the last denoising step included."""
-        return len(self.steps) * self.evaluations_per_step + isinstance(self.process.model, DiffusionModel)
+        last = not isinstance(self.process.model, VelocityModel)
+        return len(self.steps) * self.evaluations_per_step + last
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,12 @@ def _combine(*terms: tuple[float, State | None]) -> State:
     return total
 
 
+def _sum(*terms: tuple[float, Tensor | None]) -> Tensor:
+    total = _combine(*terms)
+    assert isinstance(total, Tensor)
+    return total
+
+
 def evaluate(sampler: Sampler, x: State, t: float) -> tuple[State, State | None]:
     """The model y(x, t) and the guidance h(x, t), None without one, both (B, *event).
 
@@ -129,7 +137,8 @@ def advance(sampler: Sampler, row: list[float], carry: Carry, noise: State | Non
 
     Args:
         sampler: process, steps, guidance.
-        row: t, t_next, a, b, b′, e, e′, c of the step, and for Heun ½Δt (A, B, E) of its correction, or NaN.
+        row: t, t_next, a, b, b′, e, e′, c of the step, and for Heun ½Δt (A, B, E) of its correction, or NaN; for frames
+            b, e, c of rotations.
         carry: state before the step.
         noise: z, or None for the ODE.
     """
@@ -140,6 +149,8 @@ def move(
     sampler: Sampler, row: list[float], carry: Carry, y: State, h: State | None, noise: State | None
 ) -> tuple[Carry, Cost]:
     """The part of :func:`advance` that follows :func:`evaluate`: y and h are its values at ``carry.x``."""
+    if sampler.steps.turns is not None:
+        return _turn(sampler, row, carry, y, h, noise)
     t, t_next, a, b, b_previous, e, e_previous, c, *corrector = row
     shift = None if h is None or (e == 0 and e_previous == 0) else _combine((e, h), (e_previous, carry.h))
     x = _combine((a, carry.x), (b, y), (b_previous, carry.y), (c, noise), (1.0, shift))
@@ -151,6 +162,34 @@ def move(
         x = _combine((0.5, carry.x), (0.5 - p_x, x), (0.5 * c, noise), (-p_y, y_after), (0.5, after))
     x = sampler.process.project(x)  # rounding would carry it off a subspace
     return Carry(x, y, h), _cost(sampler, shift, after, noise, t - t_next, c)
+
+
+def _turn(
+    sampler: Sampler, row: list[float], carry: Carry, y: State, h: State | None, noise: State | None
+) -> tuple[Carry, Cost]:
+    """One step of rigid frames: positions as any state, rotations by a turn in their own frame."""
+    t, t_next, a, b, b_previous, e, e_previous, c, turn_b, turn_e, turn_c = row
+    if h is not None and h[1].shape != y[1].shape:
+        raise LeastworkError(
+            f"the guidance of frames gives {tuple(h[1].shape)} for rotations: give turns, {tuple(y[1].shape)}, in the "
+            "residues' own frames (leastwork.geometry.rotations.slope_of makes them of a gradient)"
+        )
+    before_y, before_h = (None if s is None else s[0] for s in (carry.y, carry.h))
+    shift: Tensor | None = None
+    turn: Tensor | None = None
+    if h is not None and not (e == 0 and e_previous == 0 and turn_e == 0):
+        shift, turn = _sum((e, h[0]), (e_previous, before_h)), turn_e * h[1]
+    z, z_turn = (None, None) if noise is None else noise
+    position = _sum((a, carry.x[0]), (b, y[0]), (b_previous, before_y), (c, z), (1.0, shift))
+    omega = _sum((turn_b, y[1]), (turn_c, z_turn), (1.0, turn))
+    rotation = orthonormal(carry.x[1] @ exp(omega))
+    after = Carry(sampler.process.project((position, rotation)), y, h)
+    if shift is None or turn is None:
+        return after, Cost()
+    if sampler.steps.has_density:
+        assert noise is not None
+        return after, Cost(*step_cost((shift / c, turn / turn_c), noise, 1.0))
+    return after, Cost(action=kinetic_action((shift, turn), t - t_next)) if sampler.process.kappa == 0 else Cost()
 
 
 def _cost(sampler: Sampler, shift: State | None, after: State | None, noise: State | None, dt: float, c: float) -> Cost:
@@ -171,6 +210,8 @@ def table(steps: Steps) -> list[list[float]]:
     columns = torch.stack([s.times[:-1], s.times[1:], s.a, s.b, s.b_previous, s.e, s.e_previous, s.c], dim=1)
     if s.corrector is not None:
         columns = torch.cat([columns, s.corrector], dim=1)
+    if s.turns is not None:
+        columns = torch.cat([columns, torch.stack([s.turns.b, s.turns.e, s.turns.c], dim=1)], dim=1)
     return columns.tolist()
 
 
@@ -207,8 +248,9 @@ def integrate(
         if on_step is not None:
             on_step(StepInfo(noise.start, i + 1, len(steps), row[1], carry.x, total.work))
     x = carry.x
-    if isinstance(model, DiffusionModel):
-        x = process.evaluate(x, float(steps.times[-1]))
+    if not isinstance(model, VelocityModel):
+        last = float(steps.times[-1])
+        x = process.endpoint(x, process.evaluate(x, last), last)
         if check_steps:
             _check_finite(Carry(x), noise.start, "the last denoising step")
     zero = torch.zeros(noise.stop - noise.start, dtype=torch.float64, device=noise.device)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from leastwork.geometry.state import State, event_numel
 from leastwork.guidance.learned import flatten
-from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.symmetry import has_no_orientation, is_invariant
 from leastwork.models.value_network import ValueNetwork
 from leastwork.random import derive_seed, generator
@@ -16,7 +16,7 @@ __all__ = ["directed_network", "value_network"]
 
 
 def value_network(
-    model: DiffusionModel, functions: Sequence[Callable[[Any], Tensor]], x: State, seed: int, focus: State | None = None
+    model: Scored, functions: Sequence[Callable[[Any], Tensor]], x: State, seed: int, focus: State | None = None
 ) -> ValueNetwork:
     """A network that does nothing yet, on the scale of the data.
 
@@ -28,15 +28,17 @@ def value_network(
         focus: points of the part of space that matters, data units; of no use where invariants are seen.
     """
     x0 = flatten(model.to_network_units(x))
+    frames = isinstance(model, FrameModel)
     invariant = has_no_orientation(model) and all(is_invariant(fn, x) for fn in functions)
-    near = focus is not None and not invariant
-    network = ValueNetwork(event_numel(model.event_shape), seed=seed, focus=near, invariant=invariant).to(x0)
+    near = focus is not None and not invariant and not frames
+    d = event_numel(model.event_shape)
+    network = ValueNetwork(d, seed=seed, focus=near, invariant=invariant, frames=frames).to(x0)
     network.standardise(x0)
     return network.focus_on(flatten(model.to_network_units(focus)).to(x0)) if near and focus is not None else network
 
 
 def directed_network(
-    model: DiffusionModel, functions: Sequence[Callable[[Any], Tensor]], x: State, omega: Tensor, seed: int
+    model: Scored, functions: Sequence[Callable[[Any], Tensor]], x: State, omega: Tensor, seed: int
 ) -> ValueNetwork:
     """The same, which also knows along which direction a tilt moves the samples' mean.
 

@@ -26,6 +26,7 @@ from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.state import State, all_finite, cat
 from leastwork.guidance.learned import LearnedGuidance, flatten
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel
 from leastwork.models.value_network import ValueNetwork
 from leastwork.random import BLOCK, BlockNoise
 from leastwork.sampling import evaluating
@@ -86,19 +87,21 @@ def draw_response(sampler: Sampler, n: int, seed: int) -> Response:
     guidance, model = sampler.guidance, sampler.process.model
     if not isinstance(guidance, LearnedGuidance) or not isinstance(guidance.network, ValueNetwork):
         raise LeastworkError("polishing needs a LearnedGuidance with a ValueNetwork, whose head it changes")
-    if not isinstance(model, DiffusionModel) or not sampler.steps.has_density:
+    if not isinstance(model, (DiffusionModel, FrameModel)) or not sampler.steps.has_density:
         raise LeastworkError("polishing needs path weights: use process='sde' with solver 'euler' or 'exponential'")
     like = next(guidance.network.parameters())
     pieces: list[tuple[State, Tensor, Tensor, Tensor]] = []
     with evaluating(model):
         for start in range(0, n, BLOCK):
-            noise = BlockNoise(seed, start, min(start + BLOCK, n), model.event_shape, like.dtype, like.device)
+            noise = BlockNoise(seed, start, min(start + BLOCK, n), model.noise_shape, like.dtype, like.device)
             pieces.append(_piece(sampler, guidance.network, model, noise))
     x, log_weight, work, jacobian = zip(*pieces, strict=True)
     joined = Response(
         cat(list(x)), torch.cat(log_weight), torch.cat(work), torch.cat(jacobian), n * sampler.evaluations
     )
-    bad = (~(all_finite(joined.x) & joined.log_weight.isfinite() & joined.jacobian.isfinite().all(dim=1))).nonzero()
+    bad = (
+        ~(all_finite(joined.x).cpu() & joined.log_weight.isfinite() & joined.jacobian.isfinite().all(dim=1))
+    ).nonzero()
     if len(bad):
         raise NonFiniteError(
             f"{len(bad)} of {n} guided paths are not finite, the first is {int(bad[0])}: use more steps"
@@ -107,7 +110,7 @@ def draw_response(sampler: Sampler, n: int, seed: int) -> Response:
 
 
 def _piece(
-    sampler: Sampler, network: ValueNetwork, model: DiffusionModel, noise: BlockNoise
+    sampler: Sampler, network: ValueNetwork, model: DiffusionModel | FrameModel, noise: BlockNoise
 ) -> tuple[State, Tensor, Tensor, Tensor]:
     schedule, steps = model.schedule, sampler.steps
     alpha, sigma = schedule.alpha(steps.times[:-1]), schedule.sigma(steps.times[:-1])
@@ -122,19 +125,31 @@ def _piece(
 
     for i, row in enumerate(table(steps)):
         z = model.project(noise.draw())
-        e, e_previous, c = row[5], row[6], row[7]
-        x, kick = flatten(carry.x), flatten(z) / c
+        x = flatten(carry.x)
+        now, earlier = _kicks(row, z)
         if before is not None:
-            add(i - 1, before[0], before[1] - e_previous * kick)
+            add(i - 1, before[0], before[1] - earlier)
         carry, cost = advance(sampler, row, carry, z)
         total = total + cost
-        before = (x, -e * kick)
+        before = (x, -now)
     assert before is not None
     add(len(steps) - 1, *before)
-    x = sampler.process.evaluate(carry.x, float(steps.times[-1]))
+    last = float(steps.times[-1])
+    x = sampler.process.endpoint(carry.x, sampler.process.evaluate(carry.x, last), last)
     zero = torch.zeros(len(jacobian), dtype=torch.float64, device=jacobian.device)
     log_weight, work = (zero if v is None else v for v in (total.log_weight, total.work))
-    return model.to_data_units(x), log_weight, work, jacobian.flatten(1)
+    return model.to_data_units(x), log_weight.cpu(), work.cpu(), jacobian.flatten(1).cpu()
+
+
+def _kicks(row: list[float], z: State) -> tuple[Tensor, Tensor]:
+    """e z/c and e′ z/c of a step, (B, d)."""
+    e, e_previous, c = row[5], row[6], row[7]
+    if not isinstance(z, tuple) or len(row) == 8:
+        return flatten(z) * (e / c), flatten(z) * (e_previous / c)
+    turn_e, turn_c = row[9], row[10]
+    shift, turn = z[0].flatten(1), z[1].flatten(1)
+    now = torch.cat([shift * (e / c), turn * (turn_e / turn_c)], dim=1)
+    return now, torch.cat([shift * (e_previous / c), 0 * turn], dim=1)
 
 
 @torch.no_grad()

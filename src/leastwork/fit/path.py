@@ -26,6 +26,7 @@ from leastwork.guidance.kernel_density import KernelDensity
 from leastwork.guidance.kernels import FeatureKernel
 from leastwork.guidance.path import LossGuidance, Sigmoid, TransportedGuidance
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel
 from leastwork.process import Model, Process
 from leastwork.progress import Progress, no_progress
 from leastwork.random import BLOCK, BlockNoise, derive_seed
@@ -253,9 +254,12 @@ def fit_loss(
         NoPathWeightsError, LeastworkError: as :func:`fit_path`.
     """
 
+    assert not isinstance(model, FrameModel)
+    units = (model.shift, model.scale)
+
     def build(parameters: Sequence[float]) -> Guidance:
         log_strength, decay = parameters
-        return LossGuidance(density, math.exp(log_strength), decay, model.shift, model.scale)
+        return LossGuidance(density, math.exp(log_strength), decay, *units)
 
     bounds = ((math.log(1e-3), math.log(30.0)), (-4.0, 16.0))
     return fit_path(

@@ -33,7 +33,7 @@ from leastwork.fit.on_policy import Descent, descend, draw_response
 from leastwork.fit.value import Check, LearningError, ValueFit, fit_value
 from leastwork.geometry.state import State
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import Scored
 from leastwork.models.value_network import ValueNetwork
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
@@ -144,7 +144,7 @@ class _Drawn:
 
 @dataclass(frozen=True)
 class _Task:
-    model: DiffusionModel
+    model: Scored
     phi: Callable[[State], Tensor]
     region: Callable[[State], Tensor]
     success: float
@@ -180,7 +180,7 @@ class _Task:
 
 
 def learn_region(
-    model: DiffusionModel,
+    model: Scored,
     phi: Callable[[State], Tensor],
     region: Callable[[State], Tensor],
     own: Ensemble,

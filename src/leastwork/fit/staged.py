@@ -21,13 +21,14 @@ from leastwork.fit.approach import Aim, Drawn, agrees, aim, far, part_way, poole
 from leastwork.fit.network import directed_network
 from leastwork.fit.on_policy import Polish, draw_response, polish
 from leastwork.fit.value import Check, LearningError, ValueFit, fit_value
-from leastwork.geometry.state import State, cat, event_numel
+from leastwork.geometry.state import State, cat, event_numel, shapes
 from leastwork.guidance.learned import LearnedGuidance, flatten
 from leastwork.maxent import MaxEnt
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.value_network import ValueNetwork
 from leastwork.observables import evaluate
-from leastwork.process import Model
+from leastwork.process import Model, Process
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed, generator
 from leastwork.sampling import LAW, make_sampler, sample
@@ -66,7 +67,7 @@ class LeastWorkFit:
 class _Task:
     """What all stages share: how many samples V learns from, how many paths a polish takes, and how they are drawn."""
 
-    model: DiffusionModel
+    model: Scored
     data: Experiment
     seed: int
     samples: int
@@ -116,7 +117,7 @@ def learn_guidance(
     """Learn the guidance that meets the data with the least work.
 
     Args:
-        model: a DiffusionModel.
+        model: a DiffusionModel or a FrameModel.
         data: the experiment.
         seed: of everything random.
         own: the model's own samples, if they have been drawn already with the same choices.
@@ -139,7 +140,7 @@ def learn_guidance(
         LeastworkError: a model without an SDE, or stages that come no nearer.
     """
     begin = time.perf_counter()
-    if not isinstance(model, DiffusionModel):
+    if not isinstance(model, (DiffusionModel, FrameModel)):
         raise LeastworkError("a VelocityModel has no score, so no least-work guidance by values: guide by its action")
     unused = 0
     if not _has_least_work(model, choices):
@@ -191,7 +192,7 @@ def own_samples(budget: int, per_sample: int) -> int:
     return min(max(int(0.4 * budget / per_sample), 8192), 20_000)
 
 
-def _has_least_work(model: DiffusionModel, choices: Mapping[str, Any]) -> bool:
+def _has_least_work(model: Scored, choices: Mapping[str, Any]) -> bool:
     """Whether the samples drawn so have path weights at κ = 1."""
     law = {name: value for name, value in choices.items() if name in LAW}
     plain = law.get("process", "sde") == "sde" and law.get("kappa") in (None, 1, 1.0)
@@ -265,11 +266,13 @@ def _check_memory(task: _Task, network: nn.Module) -> None:
     """Warn where V at t_max still depends on x, so that no guidance can start from the prior without waste."""
     like = next(network.parameters())
     schedule = task.model.schedule
-    shape = (4096, event_numel(task.model.event_shape))
-    noise = torch.randn(shape, generator=generator(task.seed, "memory")).to(like)
+    random = generator(task.seed, "memory")
+    drawn = [torch.randn(4096, *shape, generator=random).to(like) for shape in shapes(task.model.noise_shape)]
+    noise: State = tuple(drawn) if len(drawn) > 1 else drawn[0]
+    x = flatten(Process(task.model).prior(noise))
     t = torch.tensor(schedule.t_max, dtype=torch.float64)
     alpha, sigma = schedule.alpha(t).to(like), schedule.sigma(t).to(like)
-    variance = float(network(sigma * noise, alpha, sigma).var())
+    variance = float(network(x, alpha, sigma).var())
     if variance > _MEMORY:
         warnings.warn(
             f"V at t_max = {schedule.t_max} has variance {variance:.3g} > {_MEMORY}: the noise there still knows "

@@ -11,6 +11,9 @@ gone, so that h is learned from a few times fewer samples; where x_t tells ω, o
 first term alone validates, since the second is no objective while c moves. A conditional mean of ω cannot exceed its
 largest value: beyond it e^V goes on as its tangent, which moves no minimum.
 
+Of rigid frames h is a tangent, and in place of σ(ε − ε̂) stands the difference of the model's score and that of the
+noise added; rotations have as lever, in place of σ, what makes ½∫|lever·h|² dℓ the work.
+
 Samples of a guided model learn what is still missing: ω = dP/dQ · e^r/Z is then their own weight, V − V₀ and h − h₀
 take the place of V and h, and ε̂ − σh₀ that of ε̂, where V₀ is the value that guided them.
 """
@@ -26,7 +29,8 @@ from torch import Tensor, nn
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.state import State, batch_size, take
 from leastwork.guidance.learned import flatten, unflatten
-from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel, Scored
+from leastwork.models.predictions import Moments
 from leastwork.models.value_network import value_and_gradient
 from leastwork.progress import Progress, no_progress
 from leastwork.random import generator
@@ -99,24 +103,27 @@ class _Pool:
 
 @dataclass(frozen=True)
 class _Noised:
-    """Noised samples: x_t (n, d), with α and σ, weight ω, ε − ε̂, and V₀ and h₀ of the guidance before, if any."""
+    """Noised samples: x_t (n, d), with α and σ, weight ω, ε − ε̂, and V₀ and h₀ of the guidance before, if any.
+
+    ``lever`` multiplies h: σ, (n, 1), or one for each coordinate of a tangent of frames, of which ``noise`` then is.
+    """
 
     x: Tensor
     alpha: Tensor
     sigma: Tensor
     omega: Tensor
+    lever: Tensor
     noise: Tensor
     known: tuple[Tensor, Tensor] | None
 
     def at(self, index: Tensor) -> "_Noised":
         known = None if self.known is None else (self.known[0][index], self.known[1][index])
-        return _Noised(self.x[index], self.alpha[index], self.sigma[index], self.omega[index], self.noise[index], known)
+        x, alpha, sigma, omega = self.x[index], self.alpha[index], self.sigma[index], self.omega[index]
+        return _Noised(x, alpha, sigma, omega, self.lever[index], self.noise[index], known)
 
 
 @torch.no_grad()
-def _noised(
-    pool: _Pool, index: Tensor, model: DiffusionModel, reference: nn.Module | None, random: torch.Generator
-) -> _Noised:
+def _noised(pool: _Pool, index: Tensor, model: Scored, reference: nn.Module | None, random: torch.Generator) -> _Noised:
     """Noise samples, index: (levels, n), each row to one log-SNR; ε̂ of the model and of the guidance before."""
     log_snr = pool.log_snr(len(index), random)
     times = model.schedule.time_of(log_snr)
@@ -125,17 +132,30 @@ def _noised(
     with evaluating(model):
         for row, t, alpha, sigma in zip(index, times.tolist(), alphas, sigmas, strict=True):
             for some in row.split(_PIECE):
-                x0 = pool.x0[some]
-                noise = torch.randn(x0.shape, generator=random).to(x0)
-                noise = flatten(model.project(unflatten(noise, pool.like)))
-                x = alpha * x0 + sigma * noise
-                noise = noise - flatten(model.as_prediction("noise", unflatten(x, pool.like), t))
+                x, lever, noise = _noise(pool, some, model, t, random)
                 known = () if reference is None else value_and_gradient(reference, x, alpha, sigma)
                 if known:
-                    noise = noise + sigma * known[1]
-                parts.append((x, alpha.expand(len(x)), sigma.expand(len(x)), pool.omega[some], noise, *known))
-    x, alpha, sigma, omega, noise, *known = (torch.cat(part) for part in zip(*parts, strict=True))
-    return _Noised(x, alpha, sigma, omega, noise, (known[0], known[1]) if known else None)
+                    noise = noise + lever * known[1]
+                of_all = (part.expand(len(x), *part.shape[1:]) for part in (alpha[None], sigma[None], lever))
+                parts.append((x, *of_all, pool.omega[some], noise, *known))
+    x, alpha, sigma, lever, omega, noise, *known = (torch.cat(part) for part in zip(*parts, strict=True))
+    return _Noised(x, alpha, sigma, omega, lever, noise, (known[0], known[1]) if known else None)
+
+
+def _noise(
+    pool: _Pool, some: Tensor, model: Scored, t: float, random: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x_t of some samples (B, d), the lever (1, ·) and ε − ε̂ (B, ·)."""
+    x0 = pool.x0[some]
+    if isinstance(model, FrameModel):
+        x, lever, difference = model.noised(unflatten(x0, pool.like), t, random)
+        return flatten(x), lever[None], -difference
+    m = Moments.at(model.schedule, t)
+    noise = torch.randn(x0.shape, generator=random).to(x0)
+    noise = flatten(model.project(unflatten(noise, pool.like)))
+    x = m.alpha * x0 + m.sigma * noise
+    noise = noise - flatten(model.as_prediction("noise", unflatten(x, pool.like), t))
+    return x, x0.new_full((1, 1), m.sigma), noise
 
 
 def _loss(network: nn.Module, ceiling: float, seen: _Noised) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,7 +163,7 @@ def _loss(network: nn.Module, ceiling: float, seen: _Noised) -> tuple[Tensor, Te
     value, gradient = value_and_gradient(network, seen.x, seen.alpha, seen.sigma)
     if seen.known is not None:
         value, gradient = value - seen.known[0], gradient - seen.known[1]
-    pull = seen.sigma[:, None] * gradient
+    pull = seen.lever * gradient
     within = value.clamp(max=ceiling)
     tilt = within.exp()
     bregman = tilt + tilt.detach() * (value - within) - seen.omega * value
@@ -154,7 +174,7 @@ def _loss(network: nn.Module, ceiling: float, seen: _Noised) -> tuple[Tensor, Te
 
 def fit_value(
     network: nn.Module,
-    model: DiffusionModel,
+    model: Scored,
     x0: State,
     log_tilt: Tensor,
     *,
@@ -189,7 +209,7 @@ def fit_value(
     begin = time.perf_counter()
     random = generator(seed, "value fit")
     pool = _pool(x0, log_tilt, model)
-    validation, training = _split(pool.omega, random)
+    validation, training = _split(pool.omega.cpu(), random)
     most = min(noised, _HELD // (3 * pool.x0.shape[1]))  # x, noise and h₀ of each
     columns = max(1, min(iterations, most // batch_size))
     seen = _noised(pool, _shuffled(training, batch_size, columns, random), model, reference, random)
@@ -301,7 +321,7 @@ def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
         a.lerp_(b, 1 - keep)
 
 
-def _pool(x0: State, log_tilt: Tensor, model: DiffusionModel) -> _Pool:
+def _pool(x0: State, log_tilt: Tensor, model: Scored) -> _Pool:
     n = batch_size(x0)
     log_omega = log_tilt.detach().to(torch.float64)
     if log_omega.shape != (n,):

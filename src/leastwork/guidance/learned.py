@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from leastwork.geometry.frames import tangent_from
 from leastwork.geometry.state import State, leaves
 from leastwork.guidance.base import Composable
 from leastwork.models.predictions import Moments
@@ -23,7 +24,7 @@ class LearnedGuidance(Composable):
     """h = ∇ₓ V.
 
     Args:
-        network: V(x, α, σ), flat states (B, d) in network units -> (B,); differentiable.
+        network: V(x, α, σ), flat states (B, d) in network units -> (B,); differentiable. Of frames it gives a tangent.
         schedule: α and σ of the model.
 
     >>> from leastwork.models.value_network import ValueNetwork
@@ -46,7 +47,7 @@ class LearnedGuidance(Composable):
         flat = flatten(x)
         m = Moments.at(self.schedule, float(t))
         _, gradient = value_and_gradient(self.network, flat, flat.new_tensor(m.alpha), flat.new_tensor(m.sigma))
-        return unflatten(gradient, x)
+        return unflatten(gradient, x) if gradient.shape == flat.shape else tangent_from(gradient)
 
     def value(self, x: State, t: float) -> Tensor:
         """V(x, t), (B,)."""

@@ -69,6 +69,11 @@ class DiffusionModel:
         check_units(self.event_shape, self.scale)
 
     @property
+    def noise_shape(self) -> EventShape:
+        """Shape of the noise of one sample: its own."""
+        return self.event_shape
+
+    @property
     def dimension(self) -> int:
         """Degrees of freedom of one sample."""
         if self.subspace is not None:

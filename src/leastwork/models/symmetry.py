@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from leastwork.geometry.euclidean import ZeroCentre
-from leastwork.geometry.state import State, shapes
-from leastwork.models.diffusion import DiffusionModel
+from leastwork.geometry.frames import moved_rigidly
+from leastwork.geometry.rotations import uniform
+from leastwork.geometry.state import State, batch_size, leaves, shapes, take
+from leastwork.models.frames import FrameModel, Scored
 from leastwork.random import generator
 
 __all__ = ["has_no_orientation", "is_invariant", "random_rotations"]
@@ -35,14 +37,18 @@ def random_rotations(n: int, random: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def has_no_orientation(model: DiffusionModel) -> bool:
-    """Whether states are 4 to 40 centred points in space, and the model's answer turns with them."""
+def has_no_orientation(model: Scored) -> bool:
+    """Whether states are 4 to 40 centred points in space, or 2 to 40 frames, and the model's answer turns with them."""
+    if isinstance(model, FrameModel):
+        return 2 <= model.residues <= _MOST and _frames_turn(model)
     (shape, *more) = shapes(model.event_shape)
     space = not more and len(shape) == 2 and shape[1] == 3 and 4 <= shape[0] <= _MOST
     if not space or not isinstance(model.subspace, ZeroCentre):
         return False
     random = generator(0, "orientation")
-    x = model.project(torch.randn(_TRIALS, *shape, generator=random))
+    weights = model.parameters()
+    like = weights[0] if weights else torch.empty(())
+    x = model.project(torch.randn(_TRIALS, *shape, generator=random).to(like))
     assert isinstance(x, Tensor)
     turn = random_rotations(_TRIALS, random).to(x)
     low, high = model.schedule.t_min, model.schedule.t_max
@@ -56,6 +62,26 @@ def has_no_orientation(model: DiffusionModel) -> bool:
     return True
 
 
+def _frames_turn(model: FrameModel) -> bool:
+    """Whether rigid motions turn the score of positions, and leave that of rotations as it is."""
+    random = generator(0, "orientation")
+    weights = model.parameters()
+    like = weights[0] if weights else torch.empty(())
+    shift, turn = (torch.randn(_TRIALS, *shape, generator=random).to(like) for shape in model.noise_shape)
+    x = (shift, uniform(turn))
+    motion = random_rotations(_TRIALS, random).to(like)
+    away = torch.randn(_TRIALS, 1, 3, generator=random).to(like) if model.subspace is None else 0.0
+    low, high = model.schedule.t_min, model.schedule.t_max
+    for share in _TIMES:
+        t = low + share * (high - low)
+        still, turned = model.score(x, t), model.score(moved_rigidly(x, motion, away), t)
+        expected = ((motion[:, None] @ still[0][..., None]).squeeze(-1), still[1])
+        for found, known in zip(turned, expected, strict=True):
+            if float((found - known).norm()) > _ALIKE * float(known.norm()):
+                return False
+    return True
+
+
 @torch.no_grad()
 def is_invariant(fn: Callable[[State], Tensor], x: State) -> bool:
     """Whether a function of structures does not change when they turn.
@@ -64,9 +90,14 @@ def is_invariant(fn: Callable[[State], Tensor], x: State) -> bool:
         fn: (B, N, 3) -> (B, ...), numbers or bools.
         x: states on which it is asked, data units.
     """
-    assert isinstance(x, Tensor)
-    some = x[:: max(len(x) // _TRIALS, 1)][:_TRIALS]
-    turn = random_rotations(len(some), generator(0, "invariance")).to(some)
-    still, turned = fn(some).double(), fn(some @ turn).double()
+    n = batch_size(x)
+    some = take(x, slice(None, None, max(n // _TRIALS, 1)))
+    some = take(some, slice(_TRIALS))
+    turn = random_rotations(batch_size(some), generator(0, "invariance")).to(leaves(some)[0])
+    if isinstance(some, tuple):
+        moved = moved_rigidly((some[0], some[1]), turn)
+    else:
+        moved = some @ turn
+    still, turned = fn(some).double(), fn(moved).double()
     scale = max(float(still.abs().max()), 1e-12)
     return int(((turned - still).abs() > _ALIKE * scale).sum()) <= 0.02 * still.numel()  # a border may be crossed

@@ -20,8 +20,9 @@ from torch.nn.functional import linear, silu
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.invariants import Invariants
+from leastwork.models.frame_view import FrameEntries, FrameInvariants
 from leastwork.models.networks import seeded_linear, usual_width
-from leastwork.models.views import Coordinates
+from leastwork.models.views import Coordinates, View
 
 __all__ = ["ValueNetwork", "ValueWithGradient", "value_and_gradient"]
 
@@ -64,6 +65,7 @@ class ValueNetwork(nn.Module):
         seed: of the first weights; the global generator is not touched.
         focus: whether it also looks at a part of space, set by :meth:`focus_on`.
         invariant: whether states are d/3 points in space, seen by what rotations and shifts leave alone.
+        frames: whether they are d/12 rigid frames, positions and rotations, so that the gradient is a tangent (B, d/2).
 
     Raises:
         LeastworkError: a size below one, or a focus on invariants, which are on one scale everywhere.
@@ -84,21 +86,27 @@ class ValueNetwork(nn.Module):
         seed: int = 0,
         focus: bool = False,
         invariant: bool = False,
+        frames: bool = False,
     ) -> None:
         super().__init__()
-        width = (_OF_INVARIANTS if invariant else usual_width(dimension)) if width is None else width
+        width = (_OF_INVARIANTS if invariant or frames else usual_width(dimension)) if width is None else width
         if min(dimension, width, depth) < 1:
             raise LeastworkError(f"ValueNetwork({dimension}, {width}, {depth}): every size must be at least 1")
         if invariant and (focus or dimension % 3):
             raise LeastworkError("an invariant network is of points in space, 3 coordinates each, and has no focus")
+        if frames and (focus or dimension % 12 or (invariant and dimension < 24)):
+            raise LeastworkError(
+                "a network of frames has 12 coordinates each, no focus, and two frames to be invariant"
+            )
         self.config: dict[str, Any] = {
             "dimension": dimension,
             "width": width,
             "depth": depth,
             "focus": focus,
             "invariant": invariant,
+            "frames": frames,
         }
-        self.view = Invariants(dimension // 3) if invariant else Coordinates(dimension, focus)
+        self.view = _view(dimension, focus, invariant, frames)
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("power", torch.ones(()))
         self.register_buffer("steps", _STEPS.clone(), persistent=False)
@@ -114,7 +122,7 @@ class ValueNetwork(nn.Module):
     def standardise(self, x0: Tensor) -> "ValueNetwork":
         """Take the scale of the view, and s̄, from data in network units, (n, d)."""
         self.view.standardise(x0)
-        variance = x0.var(dim=0).mean()
+        variance = (x0[:, : x0.shape[1] // 4] if self.config["frames"] else x0).var(dim=0).mean()  # of positions
         self.power.copy_(variance if float(variance) > 0 else torch.ones(()))
         return self
 
@@ -161,13 +169,14 @@ class ValueNetwork(nn.Module):
     def with_head(self, change: Tensor) -> "ValueNetwork":
         """A copy with v changed by (9, width): one row for each entry of (τ, 1)."""
         other = deepcopy(self)
+        change = change.to(self.power)
         with torch.no_grad():
             other.head.weight.add_(change[:-1].T)
             other.head.bias.add_(change[-1])
         return other
 
     def value_and_gradient(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """V (B,) and ∇ₓV (B, d)."""
+        """V (B,) and ∇ₓV (B, d), of frames (B, d/2)."""
         features, rho, seen, tau, slopes = self._hidden(x, alpha, sigma)
         v = self.head(tau)
         value = (features * v).sum(dim=1) + (rho * self.offset(tau)).squeeze(1)
@@ -194,6 +203,12 @@ class ValueNetwork(nn.Module):
     def _tau(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         log_snr = 2 * (alpha * self.power.sqrt() / sigma).clamp(1e-9, 1e9).log()
         return torch.sigmoid((log_snr - self.steps) / 1.5)
+
+
+def _view(dimension: int, focus: bool, invariant: bool, frames: bool) -> View:
+    if frames:
+        return (FrameInvariants if invariant else FrameEntries)(dimension // 12)
+    return Invariants(dimension // 3) if invariant else Coordinates(dimension, focus)
 
 
 def _silu(a: Tensor) -> tuple[Tensor, Tensor]:

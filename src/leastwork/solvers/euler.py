@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from leastwork.models.frames import FrameModel
 from leastwork.process import Process
 from leastwork.solvers.exponential import Exponential
-from leastwork.solvers.steps import Steps, is_singular
+from leastwork.solvers.steps import Steps, Turns, is_singular
 
 __all__ = ["Euler"]
 
@@ -25,7 +26,8 @@ class Euler:
         k = process.coefficients(times[:-1])
         dt = -times.diff()
         zero = torch.zeros_like(dt)
-        plain = Steps(times, 1 - dt * k.A, -dt * k.B, zero, -dt * k.E, zero, k.G * dt.sqrt())
+        turns = _turns(process, times)
+        plain = Steps(times, 1 - dt * k.A, -dt * k.B, zero, -dt * k.E, zero, k.G * dt.sqrt(), turns=turns)
         singular = is_singular(process, times)
         if not bool(singular.any()):
             return plain
@@ -38,4 +40,14 @@ class Euler:
             torch.where(singular, safe.e, plain.e),
             zero,
             torch.where(singular, safe.c, plain.c),
+            turns=turns,
         )
+
+
+def _turns(process: Process, times: Tensor) -> Turns | None:
+    """½(1+κ²) g_R² Δt for score and guidance, κ g_R √Δt for the noise."""
+    if not isinstance(process.model, FrameModel):
+        return None
+    square = process.model.angles.diffusion_squared(times[:-1]) * -times.diff()
+    pull = 0.5 * (1 + process.kappa**2) * square
+    return Turns(pull, pull, process.kappa * square.sqrt())

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
+from leastwork.models.frames import FrameModel
 from leastwork.models.velocity import VelocityModel
 from leastwork.process import Process
-from leastwork.solvers.steps import Steps
+from leastwork.solvers.steps import Steps, Turns
 
 __all__ = ["Exponential"]
 
@@ -50,8 +51,9 @@ class Exponential:
         lever = torch.where(alpha > 0, sigma**2 / alpha, 0.0)
         lever_previous = torch.cat([torch.zeros(1, dtype=torch.float64), lever[:-2]])
         return Steps(
-            times, a, data * now, data * previous, data * now * lever[:-1], data * previous * lever_previous, c
-        )
+            times, a, data * now, data * previous, data * now * lever[:-1], data * previous * lever_previous, c,
+            turns=_turns(process, times),
+        )  # fmt: skip
 
     def _extrapolation(self, width: Tensor) -> tuple[Tensor, Tensor]:
         """Weights of y and y₋ in the value at the middle of the step, (S,) each; they sum to one."""
@@ -59,3 +61,13 @@ class Exponential:
         if self.order == 2:
             ratio[1:] = torch.where(torch.isinf(width[:-1]), 0.0, 0.5 * width[1:] / width[:-1])
         return 1 + ratio, -ratio
+
+
+def _turns(process: Process, times: Tensor) -> Turns | None:
+    """Of order 1, with ρ = σ_s/σ_t of the rotations: σ_t² (1 − ρ^{1+κ²}), and σ_s √(1 − ρ^{2κ²}) for the noise."""
+    if not isinstance(process.model, FrameModel):
+        return None
+    sigma, kappa_squared = process.model.angles.sigma(times), process.kappa**2
+    ratio = sigma[1:] / sigma[:-1]
+    pull = sigma[:-1].square() * (1 - ratio ** (1 + kappa_squared))
+    return Turns(pull, pull, sigma[1:] * (1 - ratio ** (2 * kappa_squared)).sqrt())

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from leastwork.errors import LeastworkError
+from leastwork.models.frames import FrameModel
 from leastwork.process import Process
 from leastwork.solvers.euler import Euler
 from leastwork.solvers.steps import Steps, is_singular
@@ -26,6 +28,10 @@ class Heun:
     evaluations: int = 2
 
     def steps(self, process: Process, times: Tensor) -> Steps:
+        if isinstance(process.model, FrameModel):
+            raise LeastworkError(
+                "Heun's correction is not defined for rotations: use 'euler', 'exponential' or 'multistep'"
+            )
         euler = Euler().steps(process, times)
         k, dt = process.coefficients(times), -times.diff()
         singular = is_singular(process, times)

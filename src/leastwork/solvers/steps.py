@@ -3,6 +3,8 @@
 y and h are the model and the guidance at (x_i, t_i), y₋ and h₋ those of the step before, z standard normal noise.
 With c > 0 the transition is Gaussian *given the path so far*, for the guided chain and for the model alike; their
 means differ by the shift δ = e h + e′ h₋. That is all that work and path weights need, for multistep solvers too.
+A rotation turns by ω = b y + e h + c z in its own frame, with coefficients of its own (:class:`Turns`) and the score
+as y; given the past ω is Gaussian, and work and weights are those of the law of ω.
 """
 
 from dataclasses import dataclass
@@ -12,7 +14,16 @@ from torch import Tensor
 
 from leastwork.process import Process
 
-__all__ = ["Steps", "is_singular"]
+__all__ = ["Steps", "Turns", "is_singular"]
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The coefficients of rotations, float64 (S,): ω = b y + e h + c z."""
+
+    b: Tensor
+    e: Tensor
+    c: Tensor
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,8 @@ class Steps:
     c: Tensor
     corrector: Tensor | None = None
     """½Δt (A, B, E) at the end of each step, (S, 3), for Heun's correction; NaN in a row: that step has none."""
+    turns: Turns | None = None
+    """For a model of frames."""
 
     def __len__(self) -> int:
         return len(self.a)
@@ -40,7 +53,8 @@ class Steps:
     @property
     def has_density(self) -> bool:
         """Whether every transition is a known Gaussian."""
-        return self.corrector is None and bool((self.c > 0).all())
+        noisy = bool((self.c > 0).all()) and (self.turns is None or bool((self.turns.c > 0).all()))
+        return self.corrector is None and noisy
 
 
 def is_singular(process: Process, times: Tensor) -> Tensor:

@@ -1,0 +1,145 @@
+"""One call of the frames' kernel and its score, against a decomposition of every pair.
+
+`python benchmarks/frame_alignment.py`. N = 256 samples, M = 1,000 guides, float32, one thread: ln k and its tangent
+score, positions and orientations after one common rigid motion. Two ways, in turn in one process: the closed form
+(`FrameKernel`, checking and embedding the guides included), and one singular value decomposition a pair with all the
+turned guides held. Times are the least of the repeats; on cores shared with others the wall clock also counts waiting,
+the seconds of processor time beside it do not. Memory: growth of the peak (resource.getrusage) in a fresh process each,
+over a call with four samples and four guides. Far: positions and orientations have nothing to do with the guides';
+near: all are variants of one structure.
+"""
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+N, M = 256, 1000
+LENGTH, WEIGHT = 0.5, 2.0
+REPEATS = {"closed form": 10, "decomposition": 2}
+
+
+def problem(residues: int, near: bool, n: int = N, m: int = M) -> tuple[Any, Any]:
+    """Samples and guides: positions (n, A, 3) and rotations (n, A, 3, 3), float32."""
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+
+    def turns(count: int, size: float) -> Any:
+        w = size * torch.randn(count, residues, 3, generator=random)
+        rows = torch.linalg.cross(w[..., None, :], torch.eye(3).expand(*w.shape, 3), dim=-1)
+        return torch.linalg.matrix_exp(rows.mT)
+
+    base, still = torch.randn(1, residues, 3, generator=random), turns(1, 4.0)
+    size = 0.2 if near else 4.0
+
+    def frames(count: int) -> Any:
+        positions = torch.randn(count, residues, 3, generator=random)
+        return (base + size * positions if near else positions), still @ turns(count, size)
+
+    return frames(n), frames(m)
+
+
+def ways() -> dict[str, Callable[[Any, Any, float], Any]]:
+    """Each takes samples, guides and bandwidth, and returns ln k, forces and torques."""
+    import torch
+
+    from leastwork.guidance.frame_kernels import FrameKernel
+
+    torch.set_num_threads(1)
+    kernel = FrameKernel(LENGTH, WEIGHT)
+
+    def closed_form(x: Any, y: Any, bandwidth: float) -> Any:
+        log_k, (force, torque) = kernel.log_kernel_and_score(x, kernel.embed(y), bandwidth)
+        return log_k, force, torque
+
+    def decomposition(x: Any, y: Any, bandwidth: float) -> Any:
+        (p, R), (q, S) = ((z[0] - z[0].mean(dim=1, keepdim=True), z[1]) for z in (x, y))
+        C = torch.einsum("nai,maj->nmij", p, q) / LENGTH**2 + 0.5 * WEIGHT * torch.einsum("naik,majk->nmij", R, S)
+        left, _, right = torch.linalg.svd(C)
+        left[..., 2] *= torch.linalg.det(left @ right).sign()[..., None]
+        Q = left @ right
+        apart = p[:, None] - torch.einsum("nmij,maj->nmai", Q, q)
+        twisted = R[:, None] - torch.einsum("nmij,majk->nmaik", Q, S)
+        squared = apart.square().sum(dim=(2, 3)) / LENGTH**2 + 0.5 * WEIGHT * twisted.square().sum(dim=(2, 3, 4))
+        exponent = -squared / (2 * bandwidth**2)
+        weights = exponent.softmax(dim=1)
+        force = -torch.einsum("nm,nmai->nai", weights, apart) / (LENGTH * bandwidth) ** 2
+        seen = -0.5 * WEIGHT / bandwidth**2 * R.mT @ torch.einsum("nm,nmaik->naik", weights, twisted)
+        torque = torch.stack([(seen - seen.mT)[..., i, j] for i, j in ((2, 1), (0, 2), (1, 0))], dim=-1)
+        return exponent.logsumexp(dim=1) - math.log(len(q)), force, torque
+
+    return {"closed form": closed_form, "decomposition": decomposition}
+
+
+def measure_time(residues: int, near: bool) -> dict[str, list[float]]:
+    """Least wall and processor time of each way, ms, and how far they differ, relative to the largest."""
+    x, y = problem(residues, near)
+    bandwidth = 0.5 * math.sqrt(residues)
+    found: dict[str, list[float]] = {}
+    results = {}
+    for name, way in ways().items():
+        results[name] = way(x, y, bandwidth)
+        walls, processor = [], []
+        for _ in range(REPEATS[name]):
+            begin, used = time.perf_counter(), time.process_time()
+            way(x, y, bandwidth)
+            processor.append(time.process_time() - used)
+            walls.append(time.perf_counter() - begin)
+        found[name] = [1e3 * min(walls), 1e3 * min(processor)]
+    pairs = zip(results["closed form"], results["decomposition"], strict=True)
+    found["difference"] = [float((a - b).abs().max() / b.abs().max()) for a, b in pairs]
+    return found
+
+
+def measure_memory(residues: int, name: str) -> float:
+    """Growth of the peak, MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    way, (x, y) = ways()[name], problem(residues, near=False)
+    way(*problem(residues, False, 4, 4), 1.0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    way(x, y, 1.0)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit
+
+
+def in_fresh_process(kind: str, *arguments: object) -> Any:
+    """What one of the two functions above returns there; this process imports nothing large, since peaks inherit."""
+    command = [sys.executable, __file__, "--measure", kind, json.dumps(arguments)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    chosen = parser.parse_args().measure
+    if chosen:
+        kind, arguments = chosen
+        print(json.dumps({"time": measure_time, "memory": measure_memory}[kind](*json.loads(arguments))))
+        return
+    print(
+        f"{'residues':>8} {'pairs':>5}  {'way':<14} {'ms':>7} {'cpu ms':>7} {'growth MiB':>11} {'of closed form':>14}"
+    )
+    for residues in (10, 56):
+        for near in (False, True):
+            times = in_fresh_process("time", residues, near)
+            difference = times.pop("difference")
+            for name, (wall, processor) in times.items():
+                growth = f"{in_fresh_process('memory', residues, name):.0f}" if not near else ""
+                factor = processor / times["closed form"][1]
+                where = "near" if near else "far"
+                print(
+                    f"{residues:>8} {where:>5}  {name:<14} {wall:>7.1f} {processor:>7.1f} {growth:>11} {factor:>14.1f}",
+                    flush=True,
+                )
+            print(
+                "         ln k, forces, torques agree to {:.0e}, {:.0e} and {:.0e} of the largest".format(*difference)
+            )
+
+
+if __name__ == "__main__":
+    main()

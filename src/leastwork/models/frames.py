@@ -1,0 +1,184 @@
+"""A pre-trained diffusion model of rigid frames: Gaussian noise on positions, Brownian motion on rotations.
+
+    p_t = α p_0 + σ ε        R_t = R_0 exp(ω̂), ω̂ of variance σ_R(t)² a coordinate (igso3)
+
+    dp = [f p − ½(1+κ²) g² (s_p + h_p)] dt + κ g dW̄        dR = R (−½(1+κ²) g_R² (s_R + h_R) dt + κ g_R dW̄)^
+
+with g_R² = dσ_R²/dt (Yim et al., ICML 2023; BioEmu: Lewis et al., Science 389, eadv9817, 2025). Both scores are needed;
+turns are in the residue's own frame.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from leastwork.errors import LeastworkError
+from leastwork.geometry import igso3
+from leastwork.geometry.euclidean import ZeroCentre
+from leastwork.geometry.frames import Frames, Tangent, flat_tangent
+from leastwork.geometry.rotations import exp, uniform
+from leastwork.geometry.state import State
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.predictions import Moments
+from leastwork.models.units import check_units
+from leastwork.schedules import Schedule
+
+__all__ = ["AngleSchedule", "FrameModel", "Scored"]
+
+
+@dataclass(frozen=True)
+class AngleSchedule:
+    """σ_R(t) = σ_min (σ_max/σ_min)^t, rad; at σ_max rotations should have forgotten where they came from.
+
+    >>> round(AngleSchedule().sigma(torch.tensor(1.0)).item(), 3)
+    2.33
+    """
+
+    sigma_min: float = 0.02
+    sigma_max: float = 2.33
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise LeastworkError(f"AngleSchedule({self.sigma_min}, {self.sigma_max}): needs 0 < sigma_min < sigma_max")
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self.sigma_min * torch.exp(math.log(self.sigma_max / self.sigma_min) * t)
+
+    def diffusion_squared(self, t: Tensor) -> Tensor:
+        """g_R² = dσ_R²/dt."""
+        return 2 * math.log(self.sigma_max / self.sigma_min) * self.sigma(t).square()
+
+
+@dataclass(frozen=True)
+class FrameModel:
+    """A model of N rigid frames given by the network of its two scores.
+
+    Args:
+        net: called as ``net((p, R), t, **context)``; p: positions in network units, (B, N, 3), R: (B, N, 3, 3), t:
+            scalar tensor in [0, 1] with t = 0 the data; returns the scores of positions, world frame, and of
+            rotations, own frame, (B, N, 3) each.
+        schedule: α and σ of the positions.
+        angles: σ_R of the rotations.
+        residues: N.
+        scale: length of a network unit in data units.
+        subspace: ``ZeroCentre()`` where positions are centred.
+        context: keyword arguments for a conditional network, the same for every sample.
+
+    Raises:
+        LeastworkError: a size or a scale that cannot be used.
+    """
+
+    net: Callable[..., Any]
+    schedule: Schedule
+    angles: AngleSchedule
+    residues: int
+    scale: float = 1.0
+    subspace: ZeroCentre | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.residues < 1:
+            raise LeastworkError(f"residues={self.residues}: a model of frames has at least one")
+        if not isinstance(self.schedule, Schedule):
+            raise LeastworkError(f"schedule={self.schedule!r} lacks alpha, sigma, … : pass e.g. VPSchedule(0.1, 20.0)")
+        if Moments.at(self.schedule, self.schedule.t_max).alpha == 0:
+            raise LeastworkError("a score says nothing of the data at t_max, where alpha = 0: end the schedule before")
+        check_units(self.event_shape, self.scale)
+
+    @property
+    def event_shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of positions and rotations."""
+        return (self.residues, 3), (self.residues, 3, 3)
+
+    @property
+    def noise_shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of shifts and turns."""
+        return (self.residues, 3), (self.residues, 3)
+
+    @property
+    def dimension(self) -> int:
+        """Degrees of freedom of one sample."""
+        return 6 * self.residues - (0 if self.subspace is None else 3)
+
+    def project(self, x: State) -> State:
+        """States, or tangents, with centred positions where the model's are."""
+        if self.subspace is None:
+            return x
+        centred = self.subspace.project(x[0])
+        assert isinstance(centred, Tensor)
+        return centred, x[1]
+
+    def to_data_units(self, z: State) -> State:
+        return z if self.scale == 1.0 else (self.scale * z[0], z[1])
+
+    def to_network_units(self, x: State) -> State:
+        return x if self.scale == 1.0 else (x[0] / self.scale, x[1])
+
+    def score(self, x: State, t: float) -> Tangent:
+        """∇ ln p_t of positions and rotations, (B, N, 3) each."""
+        time = torch.tensor(t, dtype=x[0].dtype, device=x[0].device)
+        shift, turn = self.project(self.net(x, time, **self.context))
+        return shift, turn
+
+    def estimate(self, x: State, t: float) -> tuple[Tensor, Tensor]:
+        """What a step takes: the denoised positions D, and the score of the rotations."""
+        m = Moments.at(self.schedule, t)
+        shift, turn = self.score(x, t)
+        return (x[0] + m.sigma**2 * shift) / m.alpha, turn
+
+    def endpoint(self, x: State, estimate: State, t: float) -> Frames:
+        """What is expected at t = 0: D, and R exp(σ_R² s_R), right to first order in the angle."""
+        return estimate[0], x[1] @ exp(self._angle(t) ** 2 * estimate[1])
+
+    def denoise(self, x: State, t: float) -> Frames:
+        """The expected end of the state at (x, t)."""
+        return self.endpoint(x, self.estimate(x, t), t)
+
+    def _angle(self, t: float) -> float:
+        return float(self.angles.sigma(torch.tensor(t, dtype=torch.float64)))
+
+    def prior(self, noise: State) -> Frames:
+        """Frames at t_max from standard normal shifts and turns: Gaussian positions, uniform rotations."""
+        shift, turn = self.project(noise)
+        return Moments.at(self.schedule, self.schedule.t_max).sigma * shift, uniform(turn)
+
+    def noised(self, x0: State, t: float, random: torch.Generator) -> tuple[Frames, Tensor, Tensor]:
+        """Frames carried to t, the lever of each coordinate on the work, and lever · (the conditional score − s), flat.
+
+        The lever of a coordinate is g/√|dℓ/dt|, so that with t uniform in the log-SNR ℓ half its square times |h|² is
+        the work of h: σ for positions, and as much for rotations as their noise grows meanwhile.
+
+        Returns:
+            the frames, (6N,) levers, and (B, 6N).
+        """
+        m = Moments.at(self.schedule, t)
+        epsilon = torch.randn(x0[0].shape, generator=random, dtype=torch.float64).to(x0[0])
+        if self.subspace is not None:
+            epsilon = self.project((epsilon, epsilon))[0]
+        rotation, conditional = igso3.noised(x0[1], self._angle(t), random)
+        x = (m.alpha * x0[0] + m.sigma * epsilon, rotation)
+        shift, turn = self.score(x, t)
+        lever = self._lever(t)
+        levers = torch.full((6 * self.residues,), lever).to(shift)
+        levers[: 3 * self.residues] = m.sigma
+        difference = (-epsilon / m.sigma - shift, conditional - turn)
+        return x, levers, levers * flat_tangent(difference)
+
+    def _lever(self, t: float) -> float:
+        """g_R/√|dℓ/dt|."""
+        time = torch.tensor(t, dtype=torch.float64)
+        alpha, sigma = self.schedule.alpha(time), self.schedule.sigma(time)
+        rate = 2 * (self.schedule.alpha_dot(time) / alpha - self.schedule.sigma_dot(time) / sigma)
+        return float((self.angles.diffusion_squared(time) / rate.abs()).sqrt())
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Parameters of the network, none if it is a plain function."""
+        return list(self.net.parameters()) if isinstance(self.net, nn.Module) else []
+
+
+Scored: TypeAlias = DiffusionModel | FrameModel
+"""A model that has a score."""
