@@ -24,7 +24,11 @@ test: install
 	$(BIN)/pytest -q
 
 test-all: install
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[azula,diffusers,flow_matching]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchcfm torchdyn
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt POT torchdiffeq
 	$(BIN)/pytest -q -m 'slow or not slow'
+	$(if $(BIOEMU),scripts/test_bioemu.sh)
 
 bench: install
 	$(BIN)/python benchmarks/all.py

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leastwork.checks.examine import check_model
     from leastwork.ensemble import Ensemble
     from leastwork.errors import (
         ConfigError,
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from leastwork.maxent import fit_lambdas
     from leastwork.models.bundled import load_model, save_model
     from leastwork.models.diffusion import DiffusionModel
+    from leastwork.models.frames import AngleSchedule, FrameModel
     from leastwork.models.velocity import StandardNormal, VelocityModel
     from leastwork.observables import Observable
     from leastwork.path import guide_path
     from leastwork.sampling import sample
+    from leastwork.schedule_function import FunctionSchedule
+    from leastwork.schedule_table import TabulatedSchedule
     from leastwork.schedules import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
     from leastwork.smc import steer
     from leastwork.storage import open_ensemble
@@ -38,12 +42,15 @@ if TYPE_CHECKING:
 __version__ = version("leastwork")
 
 _HOME = {
+    "AngleSchedule": "leastwork.models.frames",
     "ConfigError": "leastwork.errors",
     "CosineSchedule": "leastwork.schedules",
     "DiffusionModel": "leastwork.models.diffusion",
     "Ensemble": "leastwork.ensemble",
     "Estimate": "leastwork.estimate",
     "Experiment": "leastwork.experiment",
+    "FunctionSchedule": "leastwork.schedule_function",
+    "FrameModel": "leastwork.models.frames",
     "InfeasibleError": "leastwork.errors",
     "LeastworkError": "leastwork.errors",
     "LeastworkWarning": "leastwork.errors",
@@ -52,11 +59,13 @@ _HOME = {
     "NonFiniteError": "leastwork.errors",
     "Observable": "leastwork.observables",
     "StandardNormal": "leastwork.models.velocity",
+    "TabulatedSchedule": "leastwork.schedule_table",
     "VESchedule": "leastwork.schedules",
     "VPSchedule": "leastwork.schedules",
     "VelocityModel": "leastwork.models.velocity",
     "ZeroCentre": "leastwork.geometry.euclidean",
     "certify": "leastwork.work",
+    "check_model": "leastwork.checks.examine",
     "fit_lambdas": "leastwork.maxent",
     "guide_observables": "leastwork.guide",
     "guide_path": "leastwork.path",
@@ -71,12 +80,15 @@ _HOME = {
 }
 
 __all__ = [
+    "AngleSchedule",
     "ConfigError",
     "CosineSchedule",
     "DiffusionModel",
     "Ensemble",
     "Estimate",
     "Experiment",
+    "FrameModel",
+    "FunctionSchedule",
     "InfeasibleError",
     "LeastworkError",
     "LeastworkWarning",
@@ -85,11 +97,13 @@ __all__ = [
     "NonFiniteError",
     "Observable",
     "StandardNormal",
+    "TabulatedSchedule",
     "VESchedule",
     "VPSchedule",
     "VelocityModel",
     "ZeroCentre",
     "certify",
+    "check_model",
     "fit_lambdas",
     "guide_observables",
     "guide_path",

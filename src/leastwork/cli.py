@@ -1,7 +1,7 @@
-"""The command line: ``leastwork run``, ``compare``, ``list`` and ``report``.
+"""The command line: ``leastwork run``, ``compare``, ``list``, ``report`` and ``check-model``.
 
-Results go to stdout and everything else to stderr. The exit code is 0, 2 for what the user can mend (one sentence,
-no traceback) or 130 after Ctrl-C. Heavy imports wait until a command needs them.
+Results go to stdout and everything else to stderr. The exit code is 0, 1 for a model with a fault, 2 for what the user
+can mend (one sentence, no traceback) or 130 after Ctrl-C. Heavy imports wait until a command needs them.
 """
 
 import sys
@@ -125,6 +125,39 @@ def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="F
         from leastwork.workflow.report import write_report
 
         typer.echo(write_report(folder))
+
+
+@app.command("check-model")
+def check_model_command(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE.py", help="Python that defines model and, optionally, data and equivariant."),
+    ] = None,
+    template: Annotated[bool, typer.Option("--template", help="Print such a file to begin with, and leave.")] = False,
+    samples: Annotated[int, typer.Option(help="States in a batch: fewer for a network that is slow.")] = 256,
+    seed: Annotated[int, typer.Option(help="Of the noise that the model is asked with.")] = 0,
+) -> None:
+    """Measure whether a model is what it is declared to be.
+
+    FILE.py is executed, like a program of your own: check only files that you would run. The exit code is 1 if there
+    is a fault.
+    """
+    with _kindly():
+        from leastwork.checks.examine import check_model
+        from leastwork.checks.model_file import TEMPLATE, read_model_file
+        from leastwork.checks.table import print_report
+        from leastwork.errors import ConfigError
+
+        if template:
+            typer.echo(TEMPLATE, nl=False)
+            return
+        if file is None:
+            raise ConfigError("check-model needs a FILE.py: make one by leastwork check-model --template > my_model.py")
+        found = read_model_file(file)
+        report = check_model(found.model, found.data, equivariant=found.equivariant, samples=samples, seed=seed)
+        print_report(report)
+    if not report.ok:
+        raise typer.Exit(1)
 
 
 @contextmanager

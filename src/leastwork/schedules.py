@@ -11,7 +11,7 @@ exponential kernel, which stays finite.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ __all__ = [
     "Schedule",
     "VESchedule",
     "VPSchedule",
+    "check_interval",
     "describe_schedule",
     "diffusion_squared",
     "drift",
@@ -59,7 +60,8 @@ def diffusion_squared(schedule: Schedule, t: Tensor) -> Tensor:
     return 2 * sigma * schedule.sigma_dot(t) - 2 * drift(schedule, t) * sigma**2
 
 
-def _check_interval(t_min: float, t_max: float) -> None:
+def check_interval(t_min: float, t_max: float) -> None:
+    """Raise unless 0 <= t_min < t_max <= 1."""
     if not 0 <= t_min < t_max <= 1:
         raise LeastworkError(
             f"the schedule's interval [t_min, t_max] = [{t_min}, {t_max}] must satisfy 0 <= t_min < t_max <= 1"
@@ -90,7 +92,7 @@ class VPSchedule:
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_interval(self.t_min, self.t_max)
+        check_interval(self.t_min, self.t_max)
         if not 0 < self.beta_min <= self.beta_max:
             raise LeastworkError(f"VPSchedule needs 0 < beta_min <= beta_max, not {self.beta_min}, {self.beta_max}")
 
@@ -133,7 +135,7 @@ class CosineSchedule:
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_interval(self.t_min, self.t_max)
+        check_interval(self.t_min, self.t_max)
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.sin(0.5 * math.pi * (1 - t))  # exactly zero at t = 1, where cos(πt/2) is not
@@ -172,7 +174,7 @@ class VESchedule:
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_interval(self.t_min, self.t_max)
+        check_interval(self.t_min, self.t_max)
         if not 0 < self.sigma_min < self.sigma_max:
             raise LeastworkError(f"VESchedule needs 0 < sigma_min < sigma_max, not {self.sigma_min}, {self.sigma_max}")
 
@@ -210,7 +212,7 @@ class LinearSchedule:
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_interval(self.t_min, self.t_max)
+        check_interval(self.t_min, self.t_max)
 
     def alpha(self, t: Tensor) -> Tensor:
         return 1 - t
@@ -234,16 +236,24 @@ class LinearSchedule:
 _BY_NAME = {kind.__name__: kind for kind in (CosineSchedule, LinearSchedule, VESchedule, VPSchedule)}
 
 
+def _by_name() -> dict[str, Any]:
+    """Every schedule with a file form."""
+    from leastwork.schedule_table import TabulatedSchedule  # which builds on this module
+
+    return {**_BY_NAME, TabulatedSchedule.__name__: TabulatedSchedule}
+
+
 def describe_schedule(schedule: Schedule) -> dict[str, Any]:
-    """A schedule of this module as plain values, for a file.
+    """A schedule of this module, or a tabulated one, as plain values, for a file.
 
     >>> describe_schedule(VPSchedule(0.1, 20.0))["name"]
     'VPSchedule'
     """
-    for name, kind in _BY_NAME.items():
+    for name, kind in _by_name().items():
         if type(schedule) is kind:
-            return {"name": name, **asdict(schedule)}
-    raise ConfigError(f"schedule {schedule!r} has no file form: use one of {', '.join(_BY_NAME)}")
+            return {"name": name, **asdict(cast(Any, schedule))}
+    table = "make a table of it by schedule.table(), or " if hasattr(schedule, "table") else ""
+    raise ConfigError(f"schedule {schedule!r} has no file form: {table}use one of {', '.join(_by_name())}")
 
 
 def schedule_from(described: Mapping[str, Any]) -> Schedule:
@@ -253,4 +263,4 @@ def schedule_from(described: Mapping[str, Any]) -> Schedule:
         KeyError, TypeError: not such a description; readers of files say which file.
     """
     parts = dict(described)
-    return _BY_NAME[parts.pop("name")](**parts)
+    return _by_name()[parts.pop("name")](**parts)

@@ -1,0 +1,123 @@
+"""What wrapping costs: sampling here over the package's own loop, at equal steps: `python benchmarks/adapters.py`.
+
+The same network, the same number of samples in one batch, the same number of steps, deterministic: Euler steps of the
+flow for flow_matching (ODESolver) and torchcfm (torchdiffeq), DDIM for diffusers and azula. Both in turn, 15 times
+each, processor time of one thread; the ratio of the two least times, which others on the machine disturb least, and
+the median of the 15 ratios. Here the ledger is kept and a last denoising step is taken, one evaluation more. Packages
+that are not installed are left out.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+import leastwork as lw
+from leastwork import adapters
+
+SAMPLES, STEPS, REPEATS = 1024, 50, 15
+
+
+class Network(nn.Module):
+    """A perceptron of 64 coordinates and one time a sample, width 512."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = (65, 512, 512, 512, 64)
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.layers(torch.cat([x, t.expand(len(x))[:, None]], dim=1))
+
+
+def flow_matching() -> tuple[Callable[[], object], Callable[[], object]]:
+    from flow_matching.path import CondOTProbPath
+    from flow_matching.solver import ODESolver
+
+    net = Network().eval()
+    model = adapters.from_flow_matching(net, CondOTProbPath(), (64,))
+    grid = torch.linspace(0, 1, STEPS + 1)
+    solver = ODESolver(net)
+    noise = torch.randn(SAMPLES, 64)
+    return lambda: solver.sample(noise, step_size=None, method="euler", time_grid=grid), ours(model, "euler")
+
+
+def torchcfm() -> tuple[Callable[[], object], Callable[[], object]]:
+    from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
+    from torchdiffeq import odeint
+
+    net = Network().eval()
+    model = adapters.from_torchcfm(lambda t, x: net(x, t), ConditionalFlowMatcher(0.1), (64,), call="t, x")
+    grid, noise = torch.linspace(0, 1, STEPS + 1), torch.randn(SAMPLES, 64)
+
+    @torch.no_grad()
+    def theirs() -> object:
+        return odeint(lambda t, x: net(x, t), noise, grid, method="euler")
+
+    return theirs, ours(model, "euler")
+
+
+def diffusers() -> tuple[Callable[[], object], Callable[[], object]]:
+    from diffusers import DDIMScheduler
+
+    net = Network().eval()
+    scheduler = DDIMScheduler(clip_sample=False, timestep_spacing="trailing")
+    model = adapters.from_diffusers(net, scheduler, (64,))
+    scheduler.set_timesteps(STEPS)
+    noise = torch.randn(SAMPLES, 64)
+
+    @torch.no_grad()
+    def theirs() -> object:
+        x = noise
+        for k in scheduler.timesteps:
+            x = scheduler.step(net(x, k), int(k), x).prev_sample
+        return x
+
+    return theirs, ours(model, "exponential")
+
+
+def azula() -> tuple[Callable[[], object], Callable[[], object]]:
+    from azula.denoise import KarrasDenoiser
+    from azula.noise import VPSchedule
+    from azula.sample import DDIMSampler
+
+    denoiser = KarrasDenoiser(Network(), VPSchedule()).eval()
+    model = adapters.from_azula(denoiser, (64,))
+    sampler, noise = DDIMSampler(denoiser, steps=STEPS, silent=True), torch.randn(SAMPLES, 64)
+    return lambda: sampler(noise), ours(model, "exponential")
+
+
+def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str) -> Callable[[], object]:
+    """The same work here."""
+    return lambda: lw.sample(model, SAMPLES, process="ode", solver=solver, steps=STEPS, seed=1)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    begin = time.process_time()
+    call()
+    return time.process_time() - begin
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'median':>7}")
+    for make in (flow_matching, torchcfm, diffusers, azula):
+        try:
+            theirs, here = make()
+        except (ImportError, lw.ConfigError) as error:
+            print(f"{make.__name__:<14} left out: {error}")
+            continue
+        seconds(theirs)
+        seconds(here)
+        pairs = [(seconds(theirs), seconds(here)) for _ in range(REPEATS)]
+        own, mine = (min(column) for column in zip(*pairs, strict=True))
+        middle = statistics.median(b / a for a, b in pairs)
+        print(f"{make.__name__:<14} {own:>7.3f} {mine:>7.3f} {mine / own:>6.3f} {middle:>7.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Models of other packages as leastwork models, one short file for each package.
+
+Nothing of a package is imported before one of its models is wrapped, and each is an extra of the same name.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leastwork.adapters.azula import from_azula
+    from leastwork.adapters.diffusers import from_diffusers
+    from leastwork.adapters.flow_matching import from_flow_matching
+    from leastwork.adapters.torchcfm import from_torchcfm
+
+_HOME = {
+    "from_azula": "leastwork.adapters.azula",
+    "from_diffusers": "leastwork.adapters.diffusers",
+    "from_flow_matching": "leastwork.adapters.flow_matching",
+    "from_torchcfm": "leastwork.adapters.torchcfm",
+}
+
+__all__ = ["from_azula", "from_diffusers", "from_flow_matching", "from_torchcfm"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'leastwork.adapters' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,121 @@
+"""Networks trained with Meta's ``flow_matching``: X_s = α_s X_1 + σ_s X_0, with s = 0 the noise and s = 1 the data.
+
+    t = 1 − s        α(t) = α_s, σ(t) = σ_s        dx/dt = −dX/ds
+
+(Lipman et al., Flow Matching Guide and Code, arXiv 2412.06264, 2024.) With an affine path from an independent Gaussian
+source the velocity determines the score, so the model is a DiffusionModel, with SDE, work and certificates. Of any
+other path only the velocity is known: that is a VelocityModel.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from leastwork.adapters.wrapping import Wrapped, check_network, package
+from leastwork.errors import ConfigError
+from leastwork.geometry.euclidean import Subspace
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.predictions import Moments
+from leastwork.models.velocity import Prior, StandardNormal, VelocityModel
+from leastwork.schedule_function import FunctionSchedule
+from leastwork.schedules import CosineSchedule, LinearSchedule, Schedule, VPSchedule
+
+__all__ = ["from_flow_matching"]
+
+Predicts: TypeAlias = Literal["velocity", "data", "noise"]
+
+_SHORT_OF_NOISE = 0.999  # where the velocity says nothing of the data at t = 1
+
+
+class _TheirTime(Wrapped):
+    """``net(x=x, t=1 − t)``, and its negative where it is a velocity."""
+
+    def __init__(self, net: Callable[..., Tensor], sign: int) -> None:
+        super().__init__(net)
+        self.sign = sign
+
+    def forward(self, x: Tensor, t: Tensor, **context: Any) -> Tensor:
+        y = self.net(x=x, t=(1 - t).expand(len(x)), **context)
+        return -y if self.sign < 0 else y
+
+
+def from_flow_matching(
+    net: Callable[..., Tensor],
+    path: Any,
+    event_shape: tuple[int, ...],
+    *,
+    predicts: Predicts = "velocity",
+    prior: Prior | None = None,
+    subspace: Subspace | None = None,
+    shift: float | Tensor = 0.0,
+    scale: float | Tensor = 1.0,
+    context: Mapping[str, Any] | None = None,
+) -> DiffusionModel | VelocityModel:
+    """A network that was trained along a path of ``flow_matching``.
+
+    Args:
+        net: a ``ModelWrapper``, module or function, called as ``net(x=x, t=t, **context)``; x: (B, *event), t: (B,),
+            1 at the data.
+        path: the ``AffineProbPath`` of the training, or its scheduler; None where x_0 and x_1 were not drawn
+            independently (minibatch optimal transport), or the path is another one.
+        event_shape: shape of one sample.
+        predicts: what the network was trained for: "velocity" (dx_t), "data" (x_1) or "noise" (x_0).
+        prior: the source; by default, a standard normal. With any but a ``StandardNormal`` there is no score.
+        subspace, shift, scale: as in :class:`leastwork.DiffusionModel`.
+        context: keyword arguments of the network, the same for every sample.
+
+    Returns:
+        DiffusionModel: for an affine path from a Gaussian source. VelocityModel: otherwise.
+
+    Raises:
+        ConfigError: the package is missing, a path of discrete states, or a network that does not fit.
+    """
+    paths = package("flow_matching.path", "flow_matching")
+    schedulers = package("flow_matching.path.scheduler", "flow_matching")
+    prior = StandardNormal() if prior is None else prior
+    context = {} if context is None else context
+    if predicts not in ("velocity", "data", "noise"):
+        raise ConfigError(f"predicts={predicts!r} is not a target of flow_matching: choose 'velocity', 'data', 'noise'")
+    if isinstance(path, paths.MixtureDiscreteProbPath):
+        raise ConfigError("a MixtureDiscreteProbPath has discrete states, which have no score: they cannot be guided")
+    scheduler = path.scheduler if isinstance(path, paths.AffineProbPath) else path
+    affine = isinstance(scheduler, schedulers.Scheduler)
+    if path is not None and not affine and not isinstance(path, paths.ProbPath):
+        raise ConfigError(f"path={path!r} is not of flow_matching: pass its AffineProbPath, scheduler, or None")
+    wrapped = _TheirTime(net, -1 if predicts == "velocity" else 1)
+    check_network(wrapped, event_shape, context, "net(x=x, t=t)")
+    if affine and isinstance(prior, StandardNormal):
+        schedule = _schedule(scheduler, schedulers, prior.scale)
+        return DiffusionModel(wrapped, schedule, predicts, event_shape, subspace, shift, scale, context)
+    if predicts != "velocity" or subspace is not None:
+        raise ConfigError(
+            "without an affine path from a Gaussian source only a velocity can be followed: pass the path, or leave "
+            "out predicts= and subspace="
+        )
+    return VelocityModel(wrapped, event_shape, prior, shift=shift, scale=scale, context=context)
+
+
+def _schedule(scheduler: Any, known: Any, source: float) -> Schedule:
+    """α and σ in our time; in closed form where there is one, so that the model can be saved."""
+    kind = type(scheduler)
+    if source == 1 and kind is known.CondOTScheduler:
+        return LinearSchedule()
+    if source == 1 and kind is known.CosineScheduler:
+        return CosineSchedule()
+    if source == 1 and kind is known.VPScheduler:
+        return VPSchedule(scheduler.beta_min, scheduler.beta_max)
+
+    def alpha(t: Tensor) -> Tensor:
+        return scheduler(1 - t).alpha_t
+
+    def sigma(t: Tensor) -> Tensor:
+        return source * scheduler(1 - t).sigma_t
+
+    whole = FunctionSchedule(alpha, sigma)
+    m = Moments.at(whole, 1.0)
+    turns = m.alpha_dot * m.sigma - m.sigma_dot * m.alpha  # how the velocity depends on the data
+    if torch.isfinite(torch.tensor(turns)) and abs(turns) > 1e-6:
+        return whole
+    return FunctionSchedule(alpha, sigma, t_max=_SHORT_OF_NOISE)

@@ -1,0 +1,120 @@
+"""What every adapter asks before it wraps a network: is the package there, does the network fit, is it precise enough.
+
+1 − α² at the end of generation is 10⁻⁴ or less: float16 and bfloat16 cannot tell α from 1 there
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from leastwork.errors import ConfigError, LeastworkError
+from leastwork.extras import needs
+from leastwork.geometry.state import shapes
+
+__all__ = ["Wrapped", "check_network", "package", "quiet_evaluation"]
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class Wrapped(nn.Module):
+    """A network, or a function, in a form that a model can call; in training mode when the network is.
+
+    >>> net = nn.Linear(2, 2)
+    >>> wrapped = Wrapped(net)
+    >>> _ = net.eval()
+    >>> wrapped.training
+    False
+    """
+
+    def __init__(self, net: Callable[..., Any]) -> None:
+        super().__init__()
+        self.net = net
+
+    @property
+    def training(self) -> bool:
+        """The network's own mode, whenever it was set."""
+        net = self.__dict__.get("_modules", {}).get("net")
+        return net is not None and net.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """It has none of its own to set."""
+
+
+def package(name: str, extra: str) -> Any:
+    """The package, or one of its modules.
+
+    Raises:
+        ConfigError: it is not installed; names the extra that brings it.
+    """
+    try:
+        return needs(name, extra)
+    except LeastworkError as error:
+        raise ConfigError(str(error)) from None
+
+
+@contextmanager
+def quiet_evaluation(net: Any):
+    """The network in evaluation mode, without gradients, and back as it was, module by module."""
+    training = [module for module in net.modules() if module.training] if isinstance(net, nn.Module) else []
+    for module in training:
+        module.training = False
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def check_network(
+    net: Callable[..., Any],
+    event_shape: tuple[int, ...],
+    context: Mapping[str, Any],
+    called: str,
+    t: float = 0.5,
+) -> None:
+    """Call the wrapped network once, on zeros, and say what does not fit.
+
+    Args:
+        net: as the model will call it, ``net(x, t, **context)``.
+        event_shape: of one sample.
+        context: keyword arguments of a conditional network.
+        called: how the network itself is called, for the message.
+        t: a time at which it is defined.
+
+    Raises:
+        ConfigError: half precision, a call that fails, or an output of another shape.
+    """
+    if any(not isinstance(size, int) for size in event_shape):
+        raise ConfigError(f"event_shape={event_shape} must be a tuple of whole numbers, the shape of one sample")
+    parameters = list(net.parameters()) if isinstance(net, nn.Module) else []
+    half = next((p.dtype for p in parameters if p.dtype in _HALF), None)
+    if half is not None:
+        raise ConfigError(
+            f"the network is in {str(half).removeprefix('torch.')}, too coarse for work and weights: pass net.float()"
+        )
+    first = next((p for p in parameters if p.is_floating_point()), torch.zeros(()))
+    (shape,) = shapes(event_shape)
+    x = torch.zeros(2, *shape, dtype=first.dtype, device=first.device)
+    time = torch.tensor(t, dtype=first.dtype, device=first.device)
+    try:
+        with quiet_evaluation(net):
+            y = net(x, time, **context)
+    except LeastworkError:
+        raise
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"the network cannot be called as {called} with x of shape {tuple(x.shape)} ({reason}): check "
+            "event_shape, its order of channels, context=, and that the checkpoint belongs to this architecture"
+        ) from error
+    if not isinstance(y, Tensor) or y.shape != x.shape:
+        found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+        raise ConfigError(
+            f"the network, called as {called}, returns {found} for x of shape {tuple(x.shape)}: it must return one "
+            "prediction of the same shape, so check event_shape and what the network is for"
+        )

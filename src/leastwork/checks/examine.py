@@ -1,0 +1,118 @@
+"""All questions to a model, in the order in which one depends on another."""
+
+from typing import Any
+
+import torch
+
+from leastwork.adapters.wrapping import quiet_evaluation
+from leastwork.checks.flow import check_direction, check_round_trip
+from leastwork.checks.network import check_parameters, check_purity, check_shapes
+from leastwork.checks.prediction import check_prediction
+from leastwork.checks.report import Check, ModelReport
+from leastwork.checks.schedule import check_schedule
+from leastwork.checks.subject import Subject
+from leastwork.checks.symmetry import Symmetry, check_symmetry
+from leastwork.errors import ConfigError, LeastworkError
+from leastwork.geometry.state import State, leaves, shapes
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.velocity import VelocityModel
+
+__all__ = ["check_model"]
+
+
+def check_model(
+    model: DiffusionModel | VelocityModel,
+    data: State | None = None,
+    *,
+    equivariant: bool | Symmetry = False,
+    samples: int = 256,
+    seed: int = 0,
+) -> ModelReport:
+    """Measure whether a model is what it is declared to be, in a few hundred network evaluations of a batch.
+
+    Args:
+        model: a DiffusionModel or VelocityModel.
+        data: some samples of what it was trained on, (n, *event), data units; with them, prediction, direction of
+            time and units are checked too.
+        equivariant: claim that the answer turns with the structure: "rotations" (or True), or "reflections" too.
+        samples: states in a batch.
+        seed: of the noise.
+
+    Returns:
+        ModelReport: ``.ok``, ``.faults``, ``.warnings``; prints as a table.
+
+    Raises:
+        ConfigError: not a model, or data that cannot be used.
+
+    >>> import leastwork as lw
+    >>> data = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="noise", event_shape=(2,))
+    >>> print(lw.check_model(model, data)["prediction"].words)
+    declared predicts='noise', but the errors of denoising are ... times smaller if it predicts 'score': set ...
+    """
+    if not isinstance(model, DiffusionModel | VelocityModel):
+        raise ConfigError(f"model is a {type(model).__name__}: make it a lw.DiffusionModel or lw.VelocityModel")
+    if equivariant not in (False, True, "rotations", "reflections"):
+        raise ConfigError(f"equivariant={equivariant!r} is not a symmetry: choose 'rotations' or 'reflections'")
+    if samples < 16:
+        raise ConfigError(f"samples={samples} is too few to measure by: take at least 16")
+    checks: list[Check] = []
+    if data is not None:
+        wrong = _data_shape(model, data)
+        checks.append(wrong or Check("data", "ok", f"{len(leaves(data)[0])} samples of the model's shape"))
+        data = None if wrong else data
+    subject = Subject.of(model, data, seed, samples)
+    checks += check_parameters(subject)
+    if all(check.status != "fault" for check in checks if check.name == "precision"):
+        with quiet_evaluation(model.net):
+            checks += _measured(subject, equivariant)
+    return ModelReport(_name(model), tuple(checks))
+
+
+def _measured(subject: Subject, equivariant: bool | Symmetry) -> list[Check]:
+    """Everything for which the network is evaluated; what a fault makes meaningless is left out."""
+    checks: list[Check] = []
+    diffusion = isinstance(subject.model, DiffusionModel)
+    if diffusion:
+        checks += check_schedule(subject)
+    checks.append(check_shapes(subject))
+    if any(check.status == "fault" and check.name in ("output", "schedule") for check in checks):
+        return checks
+    checks += check_purity(subject)
+    if any(check.name == "input" for check in checks):
+        return checks
+    try:
+        checks.append(check_prediction(subject) if diffusion else check_direction(subject))
+        checks.append(check_round_trip(subject))
+        if equivariant:
+            checks.append(check_symmetry(subject, "rotations" if equivariant is True else equivariant))
+    except LeastworkError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
+        checks.append(Check("batches", "fault", f"the network fails on a batch of another size or value: {reason}"))
+    return checks
+
+
+def _data_shape(model: DiffusionModel | VelocityModel, data: Any) -> Check | None:
+    """What is wrong with the data's shape, and the order that would fit."""
+    if not all(isinstance(leaf, torch.Tensor) for leaf in leaves(data)):
+        return Check("data", "fault", f"data is a {type(data).__name__}: give a tensor, torch.as_tensor(data)")
+    wanted, found = shapes(model.event_shape), tuple(tuple(leaf.shape[1:]) for leaf in leaves(data))
+    if wanted == found:
+        return None
+    words = f"data have event shape {', '.join(map(str, found))}, the model {', '.join(map(str, wanted))}"
+    if len(wanted) == len(found) == 1 and sorted(wanted[0]) == sorted(found[0]):
+        left = list(range(len(found[0])))
+        order = [left.pop(next(i for i, axis in enumerate(left) if found[0][axis] == size)) for size in wanted[0]]
+        axes = ", ".join(str(axis + 1) for axis in order)
+        return Check("data", "fault", f"{words}: the same axes in another order, so pass data.permute(0, {axes})")
+    if len(wanted) == len(found) == 1 and torch.Size(wanted[0]).numel() == torch.Size(found[0]).numel():
+        return Check("data", "fault", f"{words}: as many coordinates, so data.reshape(-1, *event_shape) may be meant")
+    return Check("data", "fault", f"{words}: give samples of what the model generates")
+
+
+def _name(model: DiffusionModel | VelocityModel) -> str:
+    net = type(model.net).__name__
+    kind = type(model).__name__
+    return f"{kind} of {net}, event shape {model.event_shape}"

@@ -1,0 +1,113 @@
+"""The flow: data carried to the noise and back return, dx/dt = u(x, t) both ways, and look like noise in between.
+
+error = |x − x′| / |x − x̄|        (Heun's rule, 50 steps)
+
+Like noise is judged by the maximum mean discrepancy (Gretton et al., J. Mach. Learn. Res. 13, 723, 2012).
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from leastwork.checks.report import Check
+from leastwork.checks.subject import Subject, flat
+from leastwork.discrepancy import maximum_mean_discrepancy
+from leastwork.errors import LeastworkError
+from leastwork.estimate import Estimate
+from leastwork.flow_map import transport
+from leastwork.geometry.state import State, all_finite, smap
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.velocity import VelocityModel
+from leastwork.process import Process
+
+__all__ = ["check_direction", "check_round_trip"]
+
+_FEW = 64
+_RETURNS = 0.05
+_LOST = 0.5
+_SOME = 256
+_STEPS = 50
+_SIGMAS = 5.0  # of MMD², where the distributions agree
+_ALIKE = 0.01
+_FITS = 0.03  # the most there is is about a half
+_CLEAR = 2.0
+
+
+def check_round_trip(subject: Subject) -> Check:
+    """Data to noise and back, or without data noise to data and back."""
+    model = subject.model
+    grid: dict[str, Any] = {"steps": _STEPS, "t_grid": "log-snr" if isinstance(model, DiffusionModel) else "uniform"}
+    try:
+        if subject.data is not None:
+            start = model.to_data_units(smap(lambda leaf: leaf[:_FEW], subject.data))
+            back = transport(model, transport(model, start, **grid), forward=False, **grid)
+        else:
+            start = Process(model, 0.0).prior(subject.noise("round trip", _FEW))
+            back = transport(model, transport(model, start, forward=False, **grid), **grid)
+    except LeastworkError as error:
+        return Check("round trip", "fault", f"the flow cannot be followed ({error})")
+    a, b = flat(start), flat(back)
+    error = float((a - b).norm() / (a - a.mean(dim=0)).norm().clamp(min=1e-12))
+    where = "data to noise and back" if subject.data is not None else "noise to data and back"
+    if error < _RETURNS:
+        return Check("round trip", "ok", f"{where} by the ODE: error {error:.1g} of the spread")
+    words = (
+        f"{where} by the ODE: error {error:.2g} of the spread in {_STEPS} steps; the velocity is not smooth, so take "
+        "more steps, or check time, prediction and schedule"
+    )
+    return Check("round trip", "warning" if error < _LOST else "fault", words)
+
+
+def check_direction(subject: Subject) -> Check:
+    """For a flow: whether the data end up as the prior, under either direction of time and sign of the velocity."""
+    model = subject.model
+    assert isinstance(model, VelocityModel)
+    if subject.data is None:
+        return Check(
+            "direction", "skipped", "give data, and the direction of time is checked by carrying them to noise"
+        )
+    declared = _distance(subject, model)
+    if declared.value < max(_SIGMAS * declared.stderr, _ALIKE):
+        return Check("direction", "ok", f"carried to the noise, data are like the prior (MMD² {declared})")
+    flipped = replace(model, data_at_one=not model.data_at_one)
+    others = {
+        f"its time runs the other way: set data_at_one={flipped.data_at_one}": flipped,
+        "its velocity has the other sign: return its negative": _Negative.of(model),
+        "its time runs the other way, but not its velocity: give it 1 - t": _Negative.of(flipped),
+    }
+    distances = {words: _distance(subject, other).value for words, other in others.items()}
+    best = min(distances, key=lambda words: distances[words])
+    found = f"carried to the noise, data are unlike the prior (MMD² {declared})"
+    if distances[best] * _CLEAR < declared.value and distances[best] < _FITS:
+        return Check("direction", "fault", f"{found}, but less so ({distances[best]:.2g}) if {best}")
+    words = f"{found}: check the prior, the units (shift=, scale=) and that these are the data it was trained on"
+    return Check("direction", "warning", words)
+
+
+def _distance(subject: Subject, model: VelocityModel) -> Estimate:
+    """Squared MMD of encoded data and the prior; infinite where the flow is."""
+    assert subject.data is not None
+    x = model.to_data_units(smap(lambda leaf: leaf[:_SOME], subject.data))
+    z = transport(model, x, steps=_STEPS)
+    prior = model.prior.from_noise(subject.noise("direction", 4 * _SOME))
+    if not bool(all_finite(z).all()):
+        return Estimate(float("inf"), 0.0)
+    target = flat(prior)
+    bandwidth = float((target[::2] - target[1::2]).norm(dim=1).median())
+    return maximum_mean_discrepancy(flat(z), target, max(bandwidth, 1e-12))
+
+
+class _Negative(torch.nn.Module):
+    """−u, with the parameters where they were."""
+
+    def __init__(self, model: VelocityModel) -> None:
+        super().__init__()
+        self.net = model.net
+
+    def forward(self, x: State, t: torch.Tensor, **context: object) -> State:
+        return smap(torch.neg, self.net(x, t, **context))
+
+    @classmethod
+    def of(cls, model: VelocityModel) -> VelocityModel:
+        return replace(model, net=cls(model))

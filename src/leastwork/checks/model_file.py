@@ -1,0 +1,106 @@
+"""The file that ``leastwork check-model`` reads: Python that defines ``model`` and, if it likes, ``data``.
+
+The file is executed, as its owner's own program is.
+"""
+
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from leastwork.checks.symmetry import Symmetry
+from leastwork.errors import ConfigError
+from leastwork.geometry.state import State
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.velocity import VelocityModel
+
+__all__ = ["TEMPLATE", "ModelFile", "read_model_file"]
+
+TEMPLATE = '''"""My model: leastwork check-model runs this file and measures whether the model is what it says."""
+
+import torch
+
+import leastwork as lw
+
+schedule = lw.VPSchedule(0.1, 20.0)  # of the training; or CosineSchedule, VESchedule, LinearSchedule (flow matching)
+
+
+def net(x, t):  # your network with its weights; here the exact one of a standard normal
+    return schedule.sigma(t.double()).to(x) * x
+
+
+model = lw.DiffusionModel(
+    net,  # called as net(x, t): x (B, *event), t a scalar tensor in [0, 1], t = 0 the data
+    schedule,
+    predicts="noise",  # or "score", "data", "velocity", "v"
+    event_shape=(2,),
+)
+
+# Optional: some hundred samples of the training data, (n, *event); prediction, time and units are checked with them.
+data = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+
+# Optional: claim that the answer turns with structures (N, 3): "rotations", or "reflections" too.
+# equivariant = "rotations"
+'''
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What the file defines."""
+
+    model: DiffusionModel | VelocityModel
+    data: State | None
+    equivariant: bool | Symmetry
+
+
+def read_model_file(file: Path) -> ModelFile:
+    """Execute the file and take what it defines.
+
+    Raises:
+        ConfigError: no such file, an error in it, with its line, or no ``model``.
+    """
+    if not file.is_file():
+        raise ConfigError(f"{file}: there is no such file, make one by leastwork check-model --template > {file}")
+    names = _executed(file)
+    model = names.get("model")
+    if not isinstance(model, DiffusionModel | VelocityModel):
+        found = f"its model is a {type(model).__name__}" if "model" in names else "it defines no model"
+        raise ConfigError(f"{file}: {found}, set model = lw.DiffusionModel(...) or lw.VelocityModel(...)")
+    data = names.get("data")
+    if isinstance(data, np.ndarray):
+        data = torch.from_numpy(data)
+    return ModelFile(model, cast(State | None, data), cast(Any, names.get("equivariant", False)))
+
+
+def _executed(file: Path) -> dict[str, Any]:
+    """The names of the file, which finds modules beside it as a program would."""
+    module = ModuleType(file.stem)
+    module.__file__ = str(file)
+    folder, before = str(file.parent.resolve()), sys.modules.get(file.stem)
+    sys.path.insert(0, folder)
+    sys.modules[file.stem] = module
+    try:
+        exec(compile(file.read_bytes(), file, "exec"), vars(module))
+    except Exception as error:
+        raise ConfigError(_blame(error, file)) from error
+    finally:
+        sys.path.remove(folder)
+        if before is None:
+            sys.modules.pop(file.stem, None)
+        else:
+            sys.modules[file.stem] = before
+    return vars(module)
+
+
+def _blame(error: Exception, file: Path) -> str:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        lines = [error.lineno]
+    where = f"{file}, line {lines[-1]}" if lines else str(file)
+    first = (str(error) or "no message").splitlines()[0]
+    return f"{where}: {type(error).__name__}: {first}"

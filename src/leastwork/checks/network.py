@@ -1,0 +1,140 @@
+"""The network as a function: y = net(x, t), of x's shape and precision, finite, the same each time, x left alone."""
+
+import torch
+from torch import nn
+
+from leastwork.checks.report import Check
+from leastwork.checks.subject import Subject, relative
+from leastwork.geometry.state import State, leaves, shapes, smap
+
+__all__ = ["check_parameters", "check_purity", "check_shapes"]
+
+_HALF = (torch.float16, torch.bfloat16)
+_PLACES = (0.0, 0.1, 0.5, 0.9, 1.0)  # of the interval
+_SAME = 1e-6  # of the answer's size: the same sum in another order
+_APART = 1e-3
+
+
+def check_parameters(subject: Subject) -> list[Check]:
+    """Mode, precision and gradients of the parameters."""
+    net, parameters = subject.model.net, subject.model.parameters()
+    checks: list[Check] = []
+    if not isinstance(net, nn.Module):
+        return [Check("precision", "ok", "a plain function: float32 unless you ask for another")]
+    training = sum(module.training for module in net.modules())
+    if training:
+        checks.append(
+            Check(
+                "mode",
+                "warning",
+                f"{training} modules are in training mode; sampling puts them to evaluation and back, your own calls "
+                "do not: call net.eval()",
+            )
+        )
+    else:
+        checks.append(Check("mode", "ok", "evaluation"))
+    kinds = sorted({str(p.dtype).removeprefix("torch.") for p in parameters})
+    if any(p.dtype in _HALF for p in parameters):
+        checks.append(
+            Check("precision", "fault", f"{', '.join(kinds)} is too coarse for work and weights: net.float()")
+        )
+    elif len(kinds) > 1:
+        checks.append(Check("precision", "warning", f"parameters in {' and '.join(kinds)}: make them one, net.float()"))
+    else:
+        checks.append(Check("precision", "ok", kinds[0] if kinds else "no parameters"))
+    tracked = sum(p.requires_grad for p in parameters)
+    if tracked:
+        checks.append(
+            Check(
+                "gradients",
+                "warning",
+                f"{tracked} parameters require gradients, which guidance through the network would compute for "
+                "nothing: net.requires_grad_(False)",
+            )
+        )
+    return checks
+
+
+def check_shapes(subject: Subject) -> Check:
+    """Structure, shape, precision and finiteness of what the network returns, at both ends and between."""
+    x = subject.noise("shapes", 8)
+    for place in _PLACES:
+        t = subject.at(place)
+        try:
+            y = subject.ask(x, t)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
+            return Check(
+                "output",
+                "fault",
+                f"net(x, t) raised {reason}; it is called with x of shape {_shapes(x)}, a scalar tensor t and the "
+                "model's context: wrap it to take these, or mend event_shape",
+            )
+        wrong = _what_is_wrong(x, y)
+        if wrong:
+            return Check("output", "fault", f"at t = {t:.4g} the network returns {wrong}")
+    sizes = ", ".join(str(("B", *shape)).replace("'", "") for shape in shapes(subject.model.event_shape))
+    return Check("output", "ok", f"{sizes}, finite from t = {subject.at(0):.3g} to {subject.at(1):.3g}")
+
+
+def _what_is_wrong(x: State, y: object) -> str:
+    if isinstance(y, tuple) != isinstance(x, tuple) or not all(
+        isinstance(leaf, torch.Tensor) for leaf in (y if isinstance(y, tuple) else (y,))
+    ):
+        return (
+            f"a {type(y).__name__}, but the model's state is a {type(x).__name__}: return the prediction alone, "
+            "such as output.sample"
+        )
+    assert isinstance(y, torch.Tensor | tuple)
+    if _shapes(x) != _shapes(y):
+        return f"shape {_shapes(y)} for x of shape {_shapes(x)}: it must return one prediction of the same shape"
+    for a, b in zip(leaves(x), leaves(y), strict=True):
+        if a.dtype != b.dtype:
+            return f"{b.dtype} for x in {a.dtype}: convert its input and output, or the network by net.to({a.dtype})"
+        if not bool(torch.isfinite(b).all()):
+            return "values that are not finite: end the schedule before, by t_min or t_max, or mend the network there"
+    return ""
+
+
+def _shapes(x: State) -> str:
+    return ", ".join(str(tuple(leaf.shape)) for leaf in leaves(x))
+
+
+def check_purity(subject: Subject) -> list[Check]:
+    """Whether x is left as it was, the answer is the same each time, and samples do not see each other."""
+    x, t = subject.noise("purity", 16), subject.at(0.5)
+    before = smap(torch.clone, x)
+    first = smap(torch.clone, subject.ask(x, t))
+    changed = relative(smap(torch.sub, x, before), before)
+    checks: list[Check] = []
+    if changed > 0:
+        checks.append(
+            Check("input", "fault", "the network changes x in place: let it work on a copy, x = x.clone()"),
+        )
+    x = before
+    second = subject.ask(smap(torch.clone, x), t)
+    spread = relative(smap(torch.sub, second, first), first)
+    if spread > _SAME:
+        checks.append(
+            Check(
+                "determinism",
+                "fault",
+                f"two calls with one x differ by {spread:.1%} in evaluation mode: take out what is random, such as "
+                "dropout by function or random features",
+            )
+        )
+        return checks
+    part = subject.ask(smap(lambda leaf: leaf[:5].clone(), x), t)
+    whole = smap(lambda leaf: leaf[:5], first)
+    seen = relative(smap(torch.sub, part, whole), whole)
+    if seen > _APART:
+        checks.append(
+            Check(
+                "determinism",
+                "fault",
+                f"a sample's answer changes by {seen:.1%} with the others of its batch: take out what mixes samples, "
+                "such as batch statistics",
+            )
+        )
+        return checks
+    return [*checks, Check("determinism", "ok", "the same answer each time, whatever the batch; x is left as it was")]

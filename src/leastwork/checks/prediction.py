@@ -1,0 +1,189 @@
+"""What the network predicts, and how its time runs: the error of denoising under every hypothesis.
+
+    x = α x_0 + σ ε        error(hypothesis) = ⟨ |D_hypothesis(x, t) − x_0|² / d m(ℓ) ⟩ over log-SNRs ℓ,
+    m(ℓ) = v/(1 + v α²/σ²)
+
+m is the error of the best linear estimate from the data's mean variance v, so that a trained network scores below
+about 1 and a hypothesis that is wrong above. Hypotheses: five predictions, either sign, and time as declared, reversed
+or in a thousand steps. Where none fits, the data may be in another unit than the network's.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from leastwork.checks.report import Check
+from leastwork.checks.subject import Subject, flat
+from leastwork.geometry.state import State, smap
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.predictions import Moments, Prediction, to_data
+
+__all__ = ["check_prediction", "denoising_errors"]
+
+_LOG_SNRS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of the data's variance
+_CLEAR = 1.05  # times smaller, by five standard errors and half of the change, is another hypothesis
+_SIGMAS = 5.0  # false alarms: 3·10⁻⁷ for each hypothesis
+_SHARE = 0.5
+_ALIKE = 1.02
+_FITS = 2.0  # times the linear estimate's error, for a hypothesis to be named
+_POOR = 1.3
+_HOPELESS = 10.0
+_UNITS = (10.0, 0.1, 1000.0, 1e-3)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A prediction, with either sign, at a time that runs so."""
+
+    predicts: Prediction
+    time: str = "declared"
+    sign: int = 1
+
+    def words(self, model: DiffusionModel) -> str:
+        """What holds if it is true, and what to do then."""
+        parts = [] if self.predicts == model.predicts else [f"it predicts {self.predicts!r}"]
+        todo = [] if self.predicts == model.predicts else [f"set predicts={self.predicts!r}"]
+        if self.time == "reversed":
+            parts.append("its time runs from noise to data")
+            todo.append("give it low + high - t, that is 1 - t")
+        if self.time == "thousand":
+            parts.append("its time is in a thousand steps")
+            todo.append("give it 1000 t")
+        if self.sign < 0:
+            parts.append("its output has the other sign")
+            todo.append("return its negative")
+        return f"{' and '.join(parts)}: {', '.join(todo)}"
+
+
+def check_prediction(subject: Subject) -> Check:
+    """Whether the declared prediction and direction of time are the ones of least denoising error."""
+    model = subject.model
+    assert isinstance(model, DiffusionModel)
+    if subject.data is None:
+        return Check("prediction", "skipped", "give data, and prediction, time and units are checked by denoising them")
+    if subject.variance <= 1e-12:
+        return Check("prediction", "fault", "all data are alike: give samples of what the model was trained on")
+    tried = denoising_errors(subject, subject.data)
+    declared = Hypothesis(model.predicts)
+    means = {h: float(trial.error.mean()) for h, trial in tried.items()}
+    best = _simplest(means, model)
+    mine, least = means[declared], means[best]
+    if least * _CLEAR < mine and least < _FITS and _is_clear(tried[declared], tried[best]):
+        return Check(
+            "prediction",
+            "fault",
+            f"declared predicts={model.predicts!r}, but the errors of denoising are {mine / least:.2g} times smaller "
+            f"if {best.words(model)}",
+        )
+    if mine < _POOR:
+        return Check(
+            "prediction",
+            "ok",
+            f"predicts={model.predicts!r} denoises the data, with {mine:.2f} times the error of a linear estimate",
+        )
+    return _other_units(subject, mine)
+
+
+def _simplest(means: dict[Hypothesis, float], model: DiffusionModel) -> Hypothesis:
+    """Of the hypotheses with about the least error the one that changes least."""
+    least = min(means.values())
+    near = [h for h, mean in means.items() if mean <= _ALIKE * least]
+    return min(near, key=lambda h: ((h.predicts != model.predicts) + (h.time != "declared") + (h.sign < 0), means[h]))
+
+
+def _is_clear(declared: "_Trial", other: "_Trial") -> bool:
+    """Whether the other one is right beyond doubt.
+
+    D is the mean of x_0 given x, so that ⟨|D′ − x_0|²⟩ = ⟨|D − x_0|²⟩ + ⟨|D′ − D|²⟩ for any D′: the error falls by
+    the whole of the change where the other one is right, and rises by it where the declared one is.
+    """
+    gain = declared.error - other.error
+    if not bool(torch.isfinite(gain).all()):
+        return True
+    doubt = _SIGMAS * float(gain.std()) / len(gain) ** 0.5
+    return float(gain.mean()) > max(doubt, _SHARE * float(other.change.mean()))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Of every sample, (n,): |D′ − x_0|² of a hypothesis, and |D′ − D|² of the declared one, over the linear error."""
+
+    error: Tensor
+    change: Tensor
+
+    def __add__(self, other: "_Trial") -> "_Trial":
+        return _Trial(self.error + other.error, self.change + other.change)
+
+
+def denoising_errors(subject: Subject, data: State) -> dict[Hypothesis, _Trial]:
+    """The error of every hypothesis, in units of the linear estimate's; data: network units, (n, *event)."""
+    model = subject.model
+    assert isinstance(model, DiffusionModel)
+    wanted = flat(data)
+    n, variance = len(wanted), max(float(wanted.var(dim=0).mean()), 1e-12)
+    dimension = model.dimension / wanted.shape[1]  # on a subspace, some directions have no error
+    noise = smap(lambda leaf: leaf[:n], subject.noise("prediction"))
+    sums: dict[Hypothesis, _Trial] = {}
+    times = _times(model, variance)
+    for t in times:
+        m = Moments.at(model.schedule, t)
+        x = smap(lambda a, b, m=m: m.alpha * a + m.sigma * b, data, noise)
+        linear = dimension * variance / (1 + variance * m.alpha**2 / m.sigma**2) * len(times)
+        declared = flat(model.denoise(x, t))
+        for hypothesis, output in _outputs(subject, x, t):
+            denoised = flat(model.project(to_data(hypothesis.predicts, output, x, m)))
+            parts = ((denoised - other).square().mean(dim=1) / linear for other in (wanted, declared))
+            trial = _Trial(*(torch.where(part.isfinite(), part, math.inf) for part in parts))
+            sums[hypothesis] = sums[hypothesis] + trial if hypothesis in sums else trial
+    return sums
+
+
+def _times(model: DiffusionModel, variance: float) -> list[float]:
+    """Where signal and noise are of like size, within the schedule."""
+    ends = model.schedule.log_snr(torch.tensor([model.schedule.t_max, model.schedule.t_min], dtype=torch.float64))
+    wanted = torch.tensor(_LOG_SNRS, dtype=torch.float64) - math.log(variance)
+    return model.schedule.time_of(wanted.clamp(float(ends[0]), float(ends[1]))).tolist()
+
+
+def _outputs(subject: Subject, x: State, t: float) -> Iterator[tuple[Hypothesis, State]]:
+    low, high = subject.interval
+    for name, time in (("declared", t), ("reversed", low + high - t), ("thousand", 1000 * t)):
+        try:
+            output = subject.ask(x, time)
+        except Exception:  # a network may refuse times outside its range: no hypothesis then
+            continue
+        for predicts in get_args(Prediction):
+            yield Hypothesis(predicts, name), output
+            yield Hypothesis(predicts, name, -1), smap(torch.neg, output)
+
+
+def _other_units(subject: Subject, mine: float) -> Check:
+    """Whether the data fit after a change of unit."""
+    model, data = subject.model, subject.data
+    assert isinstance(model, DiffusionModel)
+    assert data is not None
+    declared = Hypothesis(model.predicts)
+    spread = subject.variance**0.5
+    factors = {*_UNITS, 1 / spread}
+    errors = {f: denoising_errors(subject, smap(lambda leaf, f=f: f * leaf, data))[declared] for f in factors}
+    means = {f: float(trial.error.mean()) for f, trial in errors.items()}
+    best = min(means, key=lambda f: means[f])
+    status = "fault" if mine > _HOPELESS else "warning"
+    if means[best] < _POOR and 2 * means[best] < mine:
+        return Check(
+            "prediction",
+            "fault",
+            f"the data are {1 / best:.3g} times too large for the network, whose errors of denoising are "
+            f"{mine / means[best]:.2g} times smaller in its own unit: multiply the model's scale by {1 / best:.3g} "
+            "(Å and nm differ by 10), so that data units = shift + scale · network units",
+        )
+    return Check(
+        "prediction",
+        status,
+        f"the network denoises the data {mine:.3g} times worse than a linear estimate, whatever it predicts: "
+        "check that the data are the ones it was trained on, in the same units and order, and that the schedule is too",
+    )

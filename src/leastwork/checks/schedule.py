@@ -1,0 +1,84 @@
+"""The schedule: α̇ and σ̇ are the slopes of α and σ, the log-SNR falls, and nothing of the data is left at t_max.
+
+α̇ ≈ (α(t + h) − α(t − h))/2h        ℓ = 2 ln α/σ        memory at t_max: v α²/σ², v the data's variance
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from leastwork.checks.report import Check
+from leastwork.checks.subject import Subject
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.schedules import Schedule
+
+__all__ = ["check_schedule"]
+
+_STEP = 1e-6
+_TIMES = 201
+_SLOPE = 1e-3  # of the largest slope nearby
+_INVERSE = 1e-5
+_REMEMBERS = 0.01
+_REMEMBERS_MUCH = 0.25
+
+
+def check_schedule(subject: Subject) -> list[Check]:
+    """Consistency of the schedule, and what is left of the data at its end."""
+    model = subject.model
+    assert isinstance(model, DiffusionModel)
+    wrong = _inconsistent(model.schedule)
+    if wrong:
+        return [Check("schedule", "fault", wrong)]
+    first, last = model.schedule.log_snr(
+        torch.tensor([model.schedule.t_max, model.schedule.t_min], dtype=torch.float64)
+    ).tolist()
+    name = type(model.schedule).__name__
+    fine = Check("schedule", "ok", f"{name}, log-SNR from {first:.3g} to {last:.3g}, slopes as by finite differences")
+    return [fine, _memory(first, subject.variance)]
+
+
+def _inconsistent(schedule: Schedule) -> str:
+    """What is wrong, or nothing."""
+    low, high = schedule.t_min, schedule.t_max
+    edge = 0.005 * (high - low)
+    t = torch.linspace(low + edge, high - edge, _TIMES, dtype=torch.float64)
+    for name, value, slope in (
+        ("alpha", schedule.alpha, schedule.alpha_dot),
+        ("sigma", schedule.sigma, schedule.sigma_dot),
+    ):
+        there = value(t)
+        if not bool(torch.isfinite(there).all()) or not bool((there > 0).all()):
+            return f"{name} is not positive and finite throughout [{low}, {high}]: mend it, or move t_min or t_max"
+        measured = (value(t + _STEP) - value(t - _STEP)) / (2 * _STEP)
+        off = (slope(t) - measured).abs() / measured.abs().clamp(min=1e-2 * float(measured.abs().median()) + 1e-6)
+        worst = int(off.argmax())
+        if not float(off[worst]) < _SLOPE:
+            return (
+                f"{name}_dot is {float(slope(t)[worst]):.4g} at t = {float(t[worst]):.3g}, but {name} changes by "
+                f"{float(measured[worst]):.4g} a unit of t there: mend the derivative"
+            )
+    log_snr = schedule.log_snr(t)
+    if not bool((log_snr.diff() < 0).all()):
+        return "the log-SNR does not fall with t, and t = 0 is the data: let alpha fall and sigma rise"
+    return _inverse(schedule, t, log_snr)
+
+
+def _inverse(schedule: Schedule, t: Tensor, log_snr: Tensor) -> str:
+    direct = 2 * (schedule.alpha(t).log() - schedule.sigma(t).log())
+    if float((direct - log_snr).abs().max()) > 1e-4:
+        return "log_snr is not 2 ln(alpha/sigma): mend one of them"
+    if float((schedule.time_of(log_snr) - t).abs().max()) > _INVERSE:
+        return "time_of is not the inverse of log_snr: mend one of them"
+    return ""
+
+
+def _memory(log_snr: float, variance: float) -> Check:
+    left = math.exp(log_snr) * variance
+    if left < _REMEMBERS:
+        return Check("memory", "ok", f"signal over noise at t_max is {left:.1g}: the prior knows nothing of the data")
+    words = (
+        f"signal over noise at t_max is {left:.2g}, which the prior leaves out: choose a schedule that ends in more "
+        "noise, or give the scale of the data by scale="
+    )
+    return Check("memory", "fault" if left > _REMEMBERS_MUCH else "warning", words)

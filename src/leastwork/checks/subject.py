@@ -1,0 +1,107 @@
+"""What is examined: a model, perhaps data, and the states and times at which it is asked."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import ConfigError
+from leastwork.geometry.state import State, batch_size, leaves, shapes, smap, take
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.velocity import VelocityModel
+from leastwork.process import Process
+from leastwork.random import BlockNoise, derive_seed
+from leastwork.sampling import placement
+
+__all__ = ["Subject", "flat", "relative"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and, if there are any, some samples of its data, in network units and on its subspace.
+
+    Args:
+        model: what is examined.
+        data: (n, *event), network units, where and in what precision the network is; or None.
+        seed: of the noise.
+        size: states at a time.
+    """
+
+    model: DiffusionModel | VelocityModel
+    data: State | None
+    seed: int = 0
+    size: int = 256
+
+    @classmethod
+    def of(cls, model: DiffusionModel | VelocityModel, data: State | None, seed: int, size: int) -> "Subject":
+        """Take so many samples of the data, evenly, to where the network is.
+
+        Raises:
+            ConfigError: too few data, or data that are not finite.
+        """
+        if data is None:
+            return cls(model, None, seed, size)
+        n = batch_size(data)
+        if n < 16:
+            raise ConfigError(f"data holds {n} samples: give at least 16, better some hundred")
+        if not all(bool(torch.isfinite(leaf).all()) for leaf in leaves(data)):
+            raise ConfigError("data holds values that are not finite: leave those samples out")
+        device, dtype = placement(model)
+        few = take(data, torch.arange(min(n, size)) * n // min(n, size))
+        z = model.to_network_units(smap(lambda leaf: leaf.to(device, dtype), few))
+        return cls(model, Process(model, 0.0).project(z), seed, size)
+
+    def noise(self, purpose: str, n: int | None = None) -> State:
+        """Standard normal noise on the model's subspace, (n, *event)."""
+        device, dtype = placement(self.model)
+        seed, count = derive_seed(self.seed, purpose), self.size if n is None else n
+        draw = BlockNoise(seed, 0, count, self.model.event_shape, dtype, device).draw()
+        return Process(self.model, 0.0).project(draw)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """[t_min, t_max]."""
+        return Process(self.model, 0.0).interval
+
+    def at(self, share: float) -> float:
+        """The time at that share of the interval."""
+        low, high = self.interval
+        return low + share * (high - low)
+
+    def ask(self, x: State, t: float) -> State:
+        """What the network itself returns, unprojected and unconverted."""
+        first = leaves(x)[0]
+        time = torch.tensor(t, dtype=first.dtype, device=first.device)
+        return self.model.net(x, time, **self.model.context)
+
+    def answer(self, x: State, t: float) -> State:
+        """The denoiser D, or the velocity u."""
+        model = self.model
+        return model.denoise(x, t) if isinstance(model, DiffusionModel) else model.velocity(x, t)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether a state is one tensor."""
+        return len(shapes(self.model.event_shape)) == 1
+
+    @property
+    def variance(self) -> float:
+        """Of a coordinate of the data, the mean over coordinates and leaves, network units; 1 without data."""
+        if self.data is None:
+            return 1.0
+        parts = [leaf.double().var(dim=0).flatten() for leaf in leaves(self.data)]
+        return max(float(torch.cat(parts).mean()), 1e-12)
+
+
+def relative(difference: State, reference: State) -> float:
+    """|a| / |b| over all samples and leaves."""
+    a, b = (
+        float(torch.cat([leaf.double().flatten() for leaf in leaves(state)]).norm())
+        for state in (difference, reference)
+    )
+    return a / max(b, 1e-300)
+
+
+def flat(state: State) -> Tensor:
+    """All coordinates, float64, (B, d)."""
+    return torch.cat([leaf.double().flatten(1) for leaf in leaves(state)], dim=1)

@@ -1,0 +1,57 @@
+"""Equivariance, if it is claimed: the answer turns with the structure, D(Rx, t) = R D(x, t).
+
+For a velocity likewise; R is a proper rotation, or with "reflections" any orthogonal matrix.
+"""
+
+from typing import Literal, TypeAlias
+
+from torch import Tensor
+
+from leastwork.checks.report import Check
+from leastwork.checks.subject import Subject
+from leastwork.geometry.state import shapes
+from leastwork.models.symmetry import random_rotations
+from leastwork.random import generator
+
+__all__ = ["Symmetry", "check_symmetry"]
+
+Symmetry: TypeAlias = Literal["rotations", "reflections"]
+
+_ALIKE = 1e-3  # of the size of the answer; float32 networks reach 10⁻⁵
+_STATES = 32
+_PLACES = (0.05, 0.4, 0.9)
+
+
+def check_symmetry(subject: Subject, claimed: Symmetry) -> Check:
+    """The largest change of the answer, turned back, relative to its size."""
+    (shape, *more) = shapes(subject.model.event_shape)
+    if more or len(shape) != 2 or shape[1] != 3:
+        return Check(
+            "equivariance",
+            "fault",
+            f"claimed for {claimed}, but a state of shape {subject.model.event_shape} is not points in space (N, 3): "
+            "take the claim back",
+        )
+    turn = random_rotations(_STATES, generator(subject.seed, "symmetry"))
+    if claimed == "reflections":
+        turn[::2] = -turn[::2]
+    x = subject.noise("symmetry", _STATES)
+    assert isinstance(x, Tensor)
+    turn = turn.to(x)
+    worst, when = 0.0, subject.at(0.5)
+    for place in _PLACES:
+        t = subject.at(place)
+        still, turned = subject.answer(x, t), subject.answer(x @ turn, t)
+        assert isinstance(still, Tensor)
+        assert isinstance(turned, Tensor)
+        off = float((turned - still @ turn).norm() / still.norm().clamp(min=1e-12))
+        if not off <= worst:
+            worst, when = off, t
+    if worst <= _ALIKE:
+        return Check("equivariance", "ok", f"the answer turns with the structure ({claimed}), to {worst:.1g}")
+    return Check(
+        "equivariance",
+        "fault",
+        f"claimed for {claimed}, but the answer is off by {worst:.2g} of its size at t = {when:.3g} when the structure "
+        "is turned: take the claim back, or mend the network (frames, absolute coordinates, float32 sums)",
+    )
