@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leastwork.adapters.azula import from_azula
+    from leastwork.adapters.bioemu import load_bioemu, wrap_bioemu, write_bioemu
     from leastwork.adapters.diffusers import from_diffusers
     from leastwork.adapters.flow_matching import from_flow_matching
     from leastwork.adapters.torchcfm import from_torchcfm
@@ -17,9 +18,20 @@ _HOME = {
     "from_diffusers": "leastwork.adapters.diffusers",
     "from_flow_matching": "leastwork.adapters.flow_matching",
     "from_torchcfm": "leastwork.adapters.torchcfm",
+    "load_bioemu": "leastwork.adapters.bioemu",
+    "wrap_bioemu": "leastwork.adapters.bioemu",
+    "write_bioemu": "leastwork.adapters.bioemu",
 }
 
-__all__ = ["from_azula", "from_diffusers", "from_flow_matching", "from_torchcfm"]
+__all__ = [
+    "from_azula",
+    "from_diffusers",
+    "from_flow_matching",
+    "from_torchcfm",
+    "load_bioemu",
+    "wrap_bioemu",
+    "write_bioemu",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from leastwork.observables.couplings import (
 )
 from leastwork.observables.deviation import rmsd
 from leastwork.observables.distances import distances, end_to_end, radius_of_gyration
+from leastwork.observables.frames import backbone_atoms, frames_of, on_alpha_carbons, on_frames
 from leastwork.observables.function import Observable, component, evaluate, smooth_interval, stack
 from leastwork.observables.noe import bounds_from_distances, effective_distance, inverse_powers
 from leastwork.observables.torsions import cosines_and_sines, pseudo_torsions, torsions
@@ -28,6 +29,7 @@ __all__ = [
     "Observable",
     "Relation",
     "TwoTorsions",
+    "backbone_atoms",
     "bounds_from_distances",
     "component",
     "contacts",
@@ -37,9 +39,12 @@ __all__ = [
     "end_to_end",
     "evaluate",
     "forward_model_covariance",
+    "frames_of",
     "inverse_powers",
     "karplus_set",
     "native_fraction",
+    "on_alpha_carbons",
+    "on_frames",
     "pseudo_torsions",
     "radius_of_gyration",
     "rmsd",
