@@ -54,7 +54,7 @@ def train(
     def first() -> EquivariantPerceptron:
         net = EquivariantPerceptron(pool.shape[1], describe_schedule(SCHEDULE), width=width, depth=depth)
         net.invariants.standardise(pool.flatten(1))
-        return net
+        return net.limited(pool)
 
     net = improved(first, pool, stages[0], seed, device)
     for number, stage in enumerate(stages[1:], 1):

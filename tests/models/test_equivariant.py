@@ -20,8 +20,31 @@ def network() -> EquivariantPerceptron:
         return EquivariantPerceptron(6, describe_schedule(SCHEDULE), width=16, depth=2).requires_grad_(False)
 
 
-def model() -> lw.DiffusionModel:
-    return lw.DiffusionModel(network(), SCHEDULE, predicts="v", event_shape=(6, 3), subspace=lw.ZeroCentre())
+def test_no_denoised_structure_is_larger_than_the_largest_that_there_was() -> None:
+    data = structures()
+    data = data - data.mean(dim=1, keepdim=True)
+    net = network()
+    net.invariants.standardise(data.flatten(1))
+    free, limited = model(net), model(network_like(net).limited(data))
+    largest = data.square().sum(dim=(1, 2)).sqrt().max()
+    for far, t in ((0.1, 0.05), (40.0, 0.05), (40.0, 0.6)):
+        x = far * data
+        before, after = free.denoise(x, t), limited.denoise(x, t)
+        size = after.square().sum(dim=(1, 2)).sqrt()
+        assert (size < 1.01 * largest).all()
+        within = before.square().sum(dim=(1, 2)).sqrt() < largest
+        assert torch.equal(before[within], after[within])
+    assert (free.denoise(40.0 * data, 0.05).square().sum(dim=(1, 2)).sqrt() > largest).any()
+
+
+def network_like(net: EquivariantPerceptron) -> EquivariantPerceptron:
+    other = EquivariantPerceptron(**net.config)
+    other.load_state_dict(net.state_dict())
+    return other.requires_grad_(False)
+
+
+def model(net: EquivariantPerceptron | None = None) -> lw.DiffusionModel:
+    return lw.DiffusionModel(net or network(), SCHEDULE, predicts="v", event_shape=(6, 3), subspace=lw.ZeroCentre())
 
 
 def structures() -> Tensor:

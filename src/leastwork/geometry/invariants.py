@@ -100,6 +100,11 @@ class Invariants(nn.Module):
         """F, how many values there are."""
         return self.looks * self.pairs + self.triples
 
+    @property
+    def size(self) -> Tensor:
+        """Root of the summed squares of the data's mean structure about its centroid: √(Σ⟨d⟩²/N)."""
+        return (self.centre[0].square().sum() / self.points).sqrt()
+
     @torch.no_grad()
     def standardise(self, x: Tensor) -> "Invariants":
         """Take means, variances and quantiles of the distances from data, (n, 3N), network units."""

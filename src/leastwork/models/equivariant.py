@@ -6,6 +6,10 @@ with τ smooth steps in the log-SNR that scale (A) and shift (B) every layer (Pe
 length that makes each column of J of size one. The output has no net force and no torque, follows every rotation and
 shift, and tells a structure from its mirror image, since some invariants do (:mod:`leastwork.geometry.invariants`).
 One perceptron over a vector of invariants costs a hundredth of message passing over all pairs.
+
+A denoised structure is a mean of structures, and no larger than the largest of them, but a network knows nothing of
+states that it never saw: a step too far may go on for ever. With a ``limit``, D = α x − σ y beyond so many times the
+data's mean size is brought back to it, y being the prediction "v"; all other predictions are left as they are.
 """
 
 from collections.abc import Mapping
@@ -31,6 +35,7 @@ class EquivariantPerceptron(nn.Module):
         width: units of each hidden layer.
         depth: hidden layers.
         steps: smooth steps in the log-SNR.
+        limit: largest size of a denoised structure, in mean sizes of the data; None, none.
 
     Raises:
         LeastworkError: a size that cannot be used.
@@ -44,7 +49,13 @@ class EquivariantPerceptron(nn.Module):
     knots: Tensor
 
     def __init__(
-        self, points: int, schedule: Mapping[str, Any], width: int = 256, depth: int = 4, steps: int = 16
+        self,
+        points: int,
+        schedule: Mapping[str, Any],
+        width: int = 256,
+        depth: int = 4,
+        steps: int = 16,
+        limit: float | None = None,
     ) -> None:
         super().__init__()
         if min(width, depth, steps) < 1:
@@ -55,7 +66,9 @@ class EquivariantPerceptron(nn.Module):
             "width": width,
             "depth": depth,
             "steps": steps,
+            "limit": limit,
         }
+        self.limit = limit
         self.schedule = schedule_from(schedule)
         self.invariants = Invariants(points)
         self.register_buffer("knots", torch.linspace(-9.0, 10.0, steps), persistent=False)
@@ -63,6 +76,14 @@ class EquivariantPerceptron(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.time = nn.Linear(steps, 2 * depth * width)
         self.last = nn.Linear(width, self.invariants.pairs + self.invariants.triples)
+
+    @torch.no_grad()
+    def limited(self, x: Tensor) -> "EquivariantPerceptron":
+        """Take the limit from standardised data, network units, (n, N, 3): the largest structure there is."""
+        about = x - x.mean(dim=1, keepdim=True)
+        largest = about.square().sum(dim=(1, 2)).max().sqrt()
+        self.limit = self.config["limit"] = round(float(largest / self.invariants.size), 3) + 0.001
+        return self
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Prediction at x: (B, N, 3); t: scalar, or (B,) for a time per sample as in training."""
@@ -74,4 +95,13 @@ class EquivariantPerceptron(nn.Module):
         z = silu(self.first(seen.values) * (1 + scales[:, 0]) + shifts[:, 0])
         for k, layer in enumerate(self.hidden, 1):
             z = z + silu(layer(z) * (1 + scales[:, k]) + shifts[:, k])
-        return self.invariants.turn(seen, seen.reach * self.last(z)).unflatten(1, (-1, 3))
+        y = self.invariants.turn(seen, seen.reach * self.last(z)).unflatten(1, (-1, 3))
+        return y if self.limit is None else self._within(self.limit, x, y, alpha[..., None], sigma[..., None])
+
+    def _within(self, limit: float, x: Tensor, y: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """y, or where D is too large that of a D that is not."""
+        denoised = alpha * x - sigma * y
+        about = denoised - denoised.mean(dim=1, keepdim=True)
+        size = about.square().sum(dim=(1, 2), keepdim=True).sqrt()
+        most = limit * self.invariants.size
+        return torch.where(size > most, (alpha * x - about * (most / size)) / sigma, y)
