@@ -30,6 +30,7 @@ from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
 from leastwork.models.velocity import VelocityModel
 from leastwork.observables import evaluate
+from leastwork.outliers import warn_of_outliers
 from leastwork.process import Model
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
@@ -200,6 +201,7 @@ def guide_observables(
     if samples is None:
         samples = own_samples(budget, make_sampler(model, None, **law).evaluations)
     own = sample(model, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
+    warn_of_outliers(own.x)
     observed = evaluate(data.observable, own.x)
     curve = None if groups is None else trust(observed, data, groups)
     data = data if curve is None else trusted(data, curve.theta)

@@ -34,6 +34,7 @@ from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.symmetry import has_no_orientation
 from leastwork.models.velocity import VelocityModel
+from leastwork.outliers import warn_of_outliers
 from leastwork.process import Model
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
@@ -255,6 +256,7 @@ def guide_path(
     assert not isinstance(guided, VelocityModel)
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
     own = sample(guided, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
+    warn_of_outliers(own.x)
     check_guides(points, own.x)
     inside = Region(guides) if region is None else region
     _check_region(inside, points, own.x, region is not None)

@@ -156,7 +156,7 @@ def _kicks(row: list[float], z: State) -> tuple[Tensor, Tensor]:
 def polish(
     network: ValueNetwork, response: Response, log_tilt: Tensor, observed: Tensor, target: Tensor, spread: Tensor
 ) -> Polish:
-    """One Gauss–Newton step of the head, its ridge chosen on held-out paths.
+    """One Gauss–Newton step of the head, its ridges chosen on held-out paths.
 
     Args:
         network: V of the paths.
@@ -171,7 +171,7 @@ def polish(
     """
     log_w = (response.log_weight + log_tilt).to(torch.float64)
     jacobian = response.jacobian.to(torch.float64)
-    n, size = jacobian.shape
+    _n, size = jacobian.shape
     before, best, ridge = _ridge(jacobian, log_w)
     moved = spread > 0
     share = (observed[:, moved].to(torch.float64) - target[moved]) / spread[moved]
@@ -182,12 +182,43 @@ def polish(
     values, vectors, pull = _normal_equations(jacobian, log_w)
     inverse = 1 / (values + min(ridge, 1.0) * values[-1])
     free = -vectors @ (inverse * (vectors.T @ pull)) if ridge <= 1 else torch.zeros(size, dtype=torch.float64)
-    answer = (share - share.mean(dim=0)).T @ (jacobian - jacobian.mean(dim=0)) / n
-    lever = vectors @ (inverse[:, None] * (vectors.T @ answer.T))
-    reply = answer @ lever + _GIVE * len(answer) / n * torch.eye(len(answer), dtype=torch.float64)
-    step = free + lever @ torch.linalg.solve(reply, miss - answer @ free)
+    step, after = _meet(jacobian, log_w, share, miss, free)
     change = step.to(response.jacobian).reshape(-1, network.head.out_features)
-    return Polish(network.with_head(change), before, best, ridge, ess, miss)
+    return Polish(network.with_head(change), before, best if after is None else after, ridge, ess, miss)
+
+
+def _meet(jacobian: Tensor, log_w: Tensor, share: Tensor, miss: Tensor, free: Tensor) -> tuple[Tensor, float | None]:
+    """The free step and the one that meets the averages, and Var ln w on held-out paths after both.
+
+    The second has a ridge of its own, the best for both terms of the objective on held-out paths: what moves an average
+    is another direction in J than what is left of ln w, and fitted to noise it costs work and moves nothing.
+    """
+    if not len(miss):
+        return free, None
+    n = len(log_w)
+    held = round(_HELD_OUT * n)
+    fitted, judged = slice(held, None), slice(0, held)
+    weight, one = n / (_GIVE * len(miss)), torch.eye(len(miss), dtype=torch.float64)
+
+    def lever(part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        here, there = jacobian[part], share[part]
+        values, vectors, _ = _normal_equations(here, log_w[part])
+        return values, vectors, (there - there.mean(dim=0)).T @ (here - here.mean(dim=0)) / len(here)
+
+    def step(values: Tensor, vectors: Tensor, answer: Tensor, ridge: float) -> Tensor:
+        direction = vectors @ ((vectors.T @ answer.T) / (values + ridge * values[-1])[:, None])
+        return direction @ torch.linalg.solve(answer @ direction + one / weight, miss - answer @ free)
+
+    values, vectors, answer = lever(fitted)
+    about = share[judged] - share[judged].mean(dim=0)
+    best, chosen, after = math.inf, float(_RIDGES[-1]), 0.0
+    for ridge in _RIDGES.tolist():
+        change = jacobian[judged] @ (free + step(values, vectors, answer, ridge))
+        variance = float((log_w[judged] + change).var())
+        left = miss - about.T @ change / held
+        if variance + weight * float(left @ left) < best:
+            best, chosen, after = variance + weight * float(left @ left), ridge, variance
+    return free + step(*lever(slice(None)), chosen), after
 
 
 @dataclass(frozen=True)
