@@ -1,4 +1,4 @@
-"""The Python of the README and of the page on rare regions runs as it stands."""
+"""The Python of the README and of the pages on rare regions and on rigid frames runs as it stands."""
 
 import re
 from pathlib import Path
@@ -34,3 +34,11 @@ def test_the_page_on_rare_regions_runs() -> None:
     assert abs(guided.free_energy.value - 4.6) < 0.3  # −ln 0.01, of the discretised model
     assert names["certificate"].efficiency.value > 0.84  # nothing learned
     assert names["tuned"].success.value > 0.6  # of 0.6 %
+
+
+@pytest.mark.slow
+def test_the_page_on_rigid_frames_runs() -> None:
+    names = run("docs/frames.md")
+    certificate = names["run"].certificate
+    assert abs(float(certificate.miss.value)) < 0.1 + 5 * float(certificate.miss.stderr)
+    assert names["rotations"].shape == (4096, 2, 3, 3)
