@@ -42,7 +42,7 @@ def bins(x: Tensor, residue: int) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=8_000)
+    parser.add_argument("--samples", type=int, default=18_000)
     parser.add_argument("--model", default="ala5", help="a bundled name or a folder")
     arguments = parser.parse_args()
     n, model, truth = arguments.samples, lw.load_model(arguments.model), frames()

@@ -4,7 +4,9 @@ First uniform in the log-SNR, then in larger batches two thirds of which lie whe
 sixth of the frames, the last of each run, is held out; the loss on it tells how far the frames are learned by heart.
 After scripts/simulate_ala5.py, run
 
-    python scripts/train_ala5.py
+    python scripts/train_ala5.py --device cuda
+
+four minutes on one H200, where it made the bundled model; the CPU takes half a day.
 """
 
 from pathlib import Path
