@@ -20,6 +20,8 @@ BENCHMARKS = (
     "cnf",
     "comparison",
     "alignment",
+    "frame_alignment",
+    "adapters",
     "path_guidance",
     "free_energy_cost",
     "moons_panels",
