@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("classes", "style"), help="one of the two jobs; by default both")
     parser.add_argument("--compare", action="store_true", help="also the library's own ways to learn")
     given = parser.parse_args()
+    given.images.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     known = world()
     print(f"{len(known.images)} images, {len(known.held_out)} of them held out from the model and both classifiers")
