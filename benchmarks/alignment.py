@@ -12,12 +12,9 @@ are nearer to a mirror image; near: all are variants of one structure.
 import argparse
 import json
 import math
-import resource
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from typing import Any
+
+from two_ways import Way, in_fresh_process, measure_memory, measure_time
 
 N, M = 256, 1000
 REPEATS = {"closed form": 40, "decomposition": 5, "products": 40}
@@ -35,7 +32,7 @@ def problem(atoms: int, near: bool, n: int = N, m: int = M) -> tuple[Any, Any]:
     return x, y
 
 
-def ways() -> dict[str, Callable[[Any, Any, float], Any]]:
+def ways() -> dict[str, Way]:
     """Each takes samples, guides and bandwidth; the first two return ln k and the score."""
     import torch
 
@@ -67,40 +64,12 @@ def ways() -> dict[str, Callable[[Any, Any, float], Any]]:
     return {"closed form": closed_form, "decomposition": decomposition, "products": products}
 
 
-def measure_time(atoms: int, near: bool) -> dict[str, list[float]]:
-    """Least wall and processor time of each way, ms, and how far the first two differ, relative to the largest."""
-    x, y = problem(atoms, near)
-    bandwidth = 0.5 * math.sqrt(atoms)
-    found: dict[str, list[float]] = {}
-    results = {}
-    for name, way in ways().items():
-        results[name] = way(x, y, bandwidth)
-        walls, processor = [], []
-        for _ in range(REPEATS[name]):
-            begin, used = time.perf_counter(), time.process_time()
-            way(x, y, bandwidth)
-            processor.append(time.process_time() - used)
-            walls.append(time.perf_counter() - begin)
-        found[name] = [1e3 * min(walls), 1e3 * min(processor)]
-    pairs = zip(results["closed form"], results["decomposition"], strict=True)
-    found["difference"] = [float((a - b).abs().max() / b.abs().max()) for a, b in pairs]
-    return found
+def time_of(atoms: int, near: bool) -> dict[str, list[float]]:
+    return measure_time(ways(), *problem(atoms, near), 0.5 * math.sqrt(atoms), REPEATS)
 
 
-def measure_memory(atoms: int, name: str) -> float:
-    """Growth of the peak, MiB."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    way, (x, y) = ways()[name], problem(atoms, near=False)
-    way(*problem(atoms, False, 4, 4), 1.0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    way(x, y, 1.0)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit
-
-
-def in_fresh_process(kind: str, *arguments: object) -> Any:
-    """What one of the two functions above returns there; this process imports nothing large, since peaks inherit."""
-    command = [sys.executable, __file__, "--measure", kind, json.dumps(arguments)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def memory_of(atoms: int, name: str) -> float:
+    return measure_memory(ways()[name], problem(atoms, False, 4, 4), problem(atoms, False))
 
 
 def main() -> None:
@@ -109,16 +78,16 @@ def main() -> None:
     chosen = parser.parse_args().measure
     if chosen:
         kind, arguments = chosen
-        print(json.dumps({"time": measure_time, "memory": measure_memory}[kind](*json.loads(arguments))))
+        print(json.dumps({"time": time_of, "memory": memory_of}[kind](*json.loads(arguments))))
         return
     print(f"{'atoms':>5} {'pairs':>5}  {'way':<14} {'ms':>7} {'cpu ms':>7} {'growth MiB':>11} {'of the floor':>13}")
     for atoms in (10, 56):
         flop = 2 * 2 * 9 * N * M * atoms
         for near in (False, True):
-            times = in_fresh_process("time", atoms, near)
+            times = in_fresh_process(__file__, "time", atoms, near)
             difference = times.pop("difference")
             for name, (wall, processor) in times.items():
-                growth = f"{in_fresh_process('memory', atoms, name):.0f}" if not near else ""
+                growth = f"{in_fresh_process(__file__, 'memory', atoms, name):.0f}" if not near else ""
                 factor = processor / times["products"][1]
                 where = "near" if near else "far"
                 print(

@@ -12,12 +12,9 @@ near: all are variants of one structure.
 import argparse
 import json
 import math
-import resource
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from typing import Any
+
+from two_ways import Way, in_fresh_process, measure_memory, measure_time
 
 N, M = 256, 1000
 LENGTH, WEIGHT = 0.5, 2.0
@@ -45,7 +42,7 @@ def problem(residues: int, near: bool, n: int = N, m: int = M) -> tuple[Any, Any
     return frames(n), frames(m)
 
 
-def ways() -> dict[str, Callable[[Any, Any, float], Any]]:
+def ways() -> dict[str, Way]:
     """Each takes samples, guides and bandwidth, and returns ln k, forces and torques."""
     import torch
 
@@ -77,40 +74,12 @@ def ways() -> dict[str, Callable[[Any, Any, float], Any]]:
     return {"closed form": closed_form, "decomposition": decomposition}
 
 
-def measure_time(residues: int, near: bool) -> dict[str, list[float]]:
-    """Least wall and processor time of each way, ms, and how far they differ, relative to the largest."""
-    x, y = problem(residues, near)
-    bandwidth = 0.5 * math.sqrt(residues)
-    found: dict[str, list[float]] = {}
-    results = {}
-    for name, way in ways().items():
-        results[name] = way(x, y, bandwidth)
-        walls, processor = [], []
-        for _ in range(REPEATS[name]):
-            begin, used = time.perf_counter(), time.process_time()
-            way(x, y, bandwidth)
-            processor.append(time.process_time() - used)
-            walls.append(time.perf_counter() - begin)
-        found[name] = [1e3 * min(walls), 1e3 * min(processor)]
-    pairs = zip(results["closed form"], results["decomposition"], strict=True)
-    found["difference"] = [float((a - b).abs().max() / b.abs().max()) for a, b in pairs]
-    return found
+def time_of(residues: int, near: bool) -> dict[str, list[float]]:
+    return measure_time(ways(), *problem(residues, near), 0.5 * math.sqrt(residues), REPEATS)
 
 
-def measure_memory(residues: int, name: str) -> float:
-    """Growth of the peak, MiB."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    way, (x, y) = ways()[name], problem(residues, near=False)
-    way(*problem(residues, False, 4, 4), 1.0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    way(x, y, 1.0)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit
-
-
-def in_fresh_process(kind: str, *arguments: object) -> Any:
-    """What one of the two functions above returns there; this process imports nothing large, since peaks inherit."""
-    command = [sys.executable, __file__, "--measure", kind, json.dumps(arguments)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def memory_of(residues: int, name: str) -> float:
+    return measure_memory(ways()[name], problem(residues, False, 4, 4), problem(residues, False))
 
 
 def main() -> None:
@@ -119,17 +88,17 @@ def main() -> None:
     chosen = parser.parse_args().measure
     if chosen:
         kind, arguments = chosen
-        print(json.dumps({"time": measure_time, "memory": measure_memory}[kind](*json.loads(arguments))))
+        print(json.dumps({"time": time_of, "memory": memory_of}[kind](*json.loads(arguments))))
         return
     print(
         f"{'residues':>8} {'pairs':>5}  {'way':<14} {'ms':>7} {'cpu ms':>7} {'growth MiB':>11} {'of closed form':>14}"
     )
     for residues in (10, 56):
         for near in (False, True):
-            times = in_fresh_process("time", residues, near)
+            times = in_fresh_process(__file__, "time", residues, near)
             difference = times.pop("difference")
             for name, (wall, processor) in times.items():
-                growth = f"{in_fresh_process('memory', residues, name):.0f}" if not near else ""
+                growth = f"{in_fresh_process(__file__, 'memory', residues, name):.0f}" if not near else ""
                 factor = processor / times["closed form"][1]
                 where = "near" if near else "far"
                 print(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError
-from leastwork.schedule_table import TabulatedSchedule
+from leastwork.schedule_table import TabulatedSchedule, remembered
 from leastwork.schedules import check_interval
 
 __all__ = ["FunctionSchedule"]
@@ -22,7 +22,6 @@ Function: TypeAlias = Callable[[Tensor], Tensor]
 
 _HALVINGS = 60  # of [0, 1]: beyond the spacing of float64
 _PROBES = 101
-_MOST_CACHED = 10_000
 _HIDDEN = -20.0  # a log-SNR at which nothing of the data is left
 
 
@@ -51,7 +50,7 @@ class FunctionSchedule:
     sigma_of: Function
     t_min: float = 1e-3
     t_max: float = 1.0
-    _known: dict[float, tuple[Tensor, Tensor, Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[float, tuple[Tensor, ...]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_interval(self.t_min, self.t_max)
@@ -108,16 +107,9 @@ class FunctionSchedule:
         t = t[torch.cat([torch.tensor([True]), t.diff() > 1e-9])]
         return TabulatedSchedule(t.tolist(), self.alpha(t).tolist(), self.sigma(t).tolist())
 
-    def _at(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """α, σ, α̇, σ̇; those at single times are kept, since every batch asks for the same ones."""
-        if t.ndim > 0:
-            return self._moments(t)
-        time = float(t)
-        if time not in self._known:
-            if len(self._known) >= _MOST_CACHED:
-                self._known.clear()
-            self._known[time] = self._moments(t)
-        return self._known[time]
+    def _at(self, t: Tensor) -> tuple[Tensor, ...]:
+        """α, σ, α̇, σ̇."""
+        return remembered(t, self._moments, self._known)
 
     def _moments(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.enable_grad():

@@ -7,7 +7,7 @@ the table, have continuous derivatives, and ℓ falls between two times if it fa
 was trained at a thousand discrete noise levels becomes one of continuous time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from leastwork.errors import ConfigError
 from leastwork.schedules import check_interval
 
-__all__ = ["TabulatedSchedule"]
+__all__ = ["TabulatedSchedule", "remembered"]
 
 _MOST_CACHED = 10_000
 
@@ -109,15 +109,8 @@ class TabulatedSchedule:
         return {}
 
     def _at(self, t: Tensor) -> tuple[Tensor, ...]:
-        """α, σ, α̇, σ̇, ℓ; those at single times are kept, since every batch asks for the same ones."""
-        if t.ndim > 0:
-            return self._moments(t)
-        time = float(t)
-        if time not in self._known:
-            if len(self._known) >= _MOST_CACHED:
-                self._known.clear()
-            self._known[time] = self._moments(t)
-        return self._known[time]
+        """α, σ, α̇, σ̇, ℓ."""
+        return remembered(t, self._moments, self._known)
 
     def _moments(self, t: Tensor) -> tuple[Tensor, ...]:
         time = np.asarray(t.detach().cpu(), dtype=float)
@@ -129,6 +122,26 @@ class TabulatedSchedule:
         norm, signal, noise = log_norm.exp(), torch.sigmoid(log_snr), torch.sigmoid(-log_snr)
         alpha, sigma = norm * signal.sqrt(), norm * noise.sqrt()
         return alpha, sigma, alpha * (bend + 0.5 * slope * noise), sigma * (bend - 0.5 * slope * signal), log_snr
+
+
+def remembered(
+    t: Tensor, moments: Callable[[Tensor], tuple[Tensor, ...]], known: dict[float, tuple[Tensor, ...]]
+) -> tuple[Tensor, ...]:
+    """Moments of a schedule; those at single times are kept, since every batch asks for the same ones.
+
+    Args:
+        t: times; of no dimension, a single one.
+        moments: what is asked.
+        known: what has been kept, and will be.
+    """
+    if t.ndim > 0:
+        return moments(t)
+    time = float(t)
+    if time not in known:
+        if len(known) >= _MOST_CACHED:
+            known.clear()
+        known[time] = moments(t)
+    return known[time]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ matter, and :func:`descend` bounds the step by its own divergence ½ Var(J·δ) 
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -171,54 +172,59 @@ def polish(
     """
     log_w = (response.log_weight + log_tilt).to(torch.float64)
     jacobian = response.jacobian.to(torch.float64)
-    _n, size = jacobian.shape
-    before, best, ridge = _ridge(jacobian, log_w)
+    fitted, judged = _parts(len(log_w))
+    part = _normal_equations(jacobian[fitted], log_w[fitted])
+    before, best, ridge = _ridge(jacobian[judged], log_w[judged], part)
     moved = spread > 0
     share = (observed[:, moved].to(torch.float64) - target[moved]) / spread[moved]
     ess = kish_ess(log_w).value
     miss = share.mean(dim=0)
     if ess > 0.5:  # at the target the weighted averages are known, so that only w − 1 is noise
         miss = miss - torch.softmax(log_w, dim=0) @ share
-    values, vectors, pull = _normal_equations(jacobian, log_w)
+    whole = values, vectors, pull = _normal_equations(jacobian, log_w)
     inverse = 1 / (values + min(ridge, 1.0) * values[-1])
-    free = -vectors @ (inverse * (vectors.T @ pull)) if ridge <= 1 else torch.zeros(size, dtype=torch.float64)
-    step, after = _meet(jacobian, log_w, share, miss, free)
+    free = -vectors @ (inverse * (vectors.T @ pull)) if ridge <= 1 else torch.zeros_like(pull)
+    step, after = _meet(jacobian, log_w, share, miss, free, part, whole)
     change = step.to(response.jacobian).reshape(-1, network.head.out_features)
     return Polish(network.with_head(change), before, best if after is None else after, ridge, ess, miss)
 
 
-def _meet(jacobian: Tensor, log_w: Tensor, share: Tensor, miss: Tensor, free: Tensor) -> tuple[Tensor, float | None]:
+_Equations: TypeAlias = tuple[Tensor, Tensor, Tensor]
+
+
+def _meet(
+    jacobian: Tensor, log_w: Tensor, share: Tensor, miss: Tensor, free: Tensor, part: _Equations, whole: _Equations
+) -> tuple[Tensor, float | None]:
     """The free step and the one that meets the averages, and Var ln w on held-out paths after both.
 
     The second has a ridge of its own, the best for both terms of the objective on held-out paths: what moves an average
-    is another direction in J than what is left of ln w, and fitted to noise it costs work and moves nothing.
+    is another direction in J than what is left of ln w, and fitted to noise it costs work and moves nothing. Normal
+    equations are those of the fitted part and of all paths.
     """
     if not len(miss):
         return free, None
-    n = len(log_w)
-    held = round(_HELD_OUT * n)
-    fitted, judged = slice(held, None), slice(0, held)
-    weight, one = n / (_GIVE * len(miss)), torch.eye(len(miss), dtype=torch.float64)
+    fitted, judged = _parts(len(log_w))
+    weight, one = len(log_w) / (_GIVE * len(miss)), torch.eye(len(miss), dtype=torch.float64)
 
-    def lever(part: slice) -> tuple[Tensor, Tensor, Tensor]:
-        here, there = jacobian[part], share[part]
-        values, vectors, _ = _normal_equations(here, log_w[part])
-        return values, vectors, (there - there.mean(dim=0)).T @ (here - here.mean(dim=0)) / len(here)
+    def response(some: slice) -> Tensor:
+        here, there = jacobian[some], share[some]
+        return (there - there.mean(dim=0)).T @ (here - here.mean(dim=0)) / len(here)
 
-    def step(values: Tensor, vectors: Tensor, answer: Tensor, ridge: float) -> Tensor:
+    def step(equations: _Equations, answer: Tensor, ridge: float) -> Tensor:
+        values, vectors, _ = equations
         direction = vectors @ ((vectors.T @ answer.T) / (values + ridge * values[-1])[:, None])
         return direction @ torch.linalg.solve(answer @ direction + one / weight, miss - answer @ free)
 
-    values, vectors, answer = lever(fitted)
+    answer = response(fitted)
     about = share[judged] - share[judged].mean(dim=0)
     best, chosen, after = math.inf, float(_RIDGES[-1]), 0.0
     for ridge in _RIDGES.tolist():
-        change = jacobian[judged] @ (free + step(values, vectors, answer, ridge))
+        change = jacobian[judged] @ (free + step(part, answer, ridge))
         variance = float((log_w[judged] + change).var())
-        left = miss - about.T @ change / held
+        left = miss - about.T @ change / len(about)
         if variance + weight * float(left @ left) < best:
             best, chosen, after = variance + weight * float(left @ left), ridge, variance
-    return free + step(*lever(slice(None)), chosen), after
+    return free + step(whole, response(slice(None)), chosen), after
 
 
 @dataclass(frozen=True)
@@ -256,7 +262,8 @@ def descend(network: ValueNetwork, response: Response, log_tilt: Tensor, trust: 
     jacobian = response.jacobian.to(torch.float64)
     certificate = certify(response.work, response.log_weight, log_tilt)
     figures = certificate.dissipation.value, certificate.dissipation.stderr
-    _, _, ridge = _ridge(jacobian, log_w)
+    fitted, judged = _parts(len(log_w))
+    _, _, ridge = _ridge(jacobian[judged], log_w[judged], _normal_equations(jacobian[fitted], log_w[fitted]))
     if not math.isfinite(ridge):
         return Descent(network, network, *figures, 0.0, certificate.ess.value)
     values, vectors, pull = _normal_equations(jacobian, log_w)
@@ -267,25 +274,29 @@ def descend(network: ValueNetwork, response: Response, log_tilt: Tensor, trust: 
     return Descent(network, network.with_head(change), *figures, taken, certificate.ess.value)
 
 
-def _ridge(jacobian: Tensor, log_w: Tensor) -> tuple[float, float, float]:
+def _parts(n: int) -> tuple[slice, slice]:
+    """Paths that a step is fitted to, and those that judge it."""
+    held = round(_HELD_OUT * n)
+    return slice(held, None), slice(0, held)
+
+
+def _ridge(jacobian: Tensor, log_w: Tensor, fitted: _Equations) -> tuple[float, float, float]:
     """Var ln w on held-out paths, what a step fitted to the others leaves of it, and the ridge it then has.
 
     The ridge is infinite where no step helps.
     """
-    held = round(_HELD_OUT * len(log_w))
-    fitted, judged = slice(held, None), slice(0, held)
-    values, vectors, pull = _normal_equations(jacobian[fitted], log_w[fitted])
-    before = float(log_w[judged].var())
+    values, vectors, pull = fitted
+    before = float(log_w.var())
     best, ridge = before, math.inf
     for factor in _RIDGES.tolist():
         step = -vectors @ (vectors.T @ pull / (values + factor * values[-1]))
-        after = float((log_w[judged] + jacobian[judged] @ step).var())
+        after = float((log_w + jacobian @ step).var())
         if after < best:
             best, ridge = after, factor
     return before, best, ridge
 
 
-def _normal_equations(jacobian: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _normal_equations(jacobian: Tensor, log_w: Tensor) -> _Equations:
     """Eigenvalues (≥ 0) and eigenvectors of Cov(J), and Cov(J, ln w)."""
     centred = jacobian - jacobian.mean(dim=0)
     values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from leastwork.geometry.alignment import align, aligned_squared_distances, centred
+from leastwork.geometry.rotations import slope_of
 
 __all__ = ["Frames", "as_vectors", "from_vectors", "optimal_rotations", "squared_distances"]
 
@@ -62,9 +63,7 @@ def from_vectors(gradient: Tensor, rotations: Tensor, length: float = 1.0, orien
     force = force - force.mean(dim=1, keepdim=True)
     pull = pull + pull.mean(dim=1, keepdim=True)  # of −s/2A and −s/6A, all pulls and all forces being opposite
     rotations = rotations.to(gradient.dtype)
-    seen = math.sqrt(0.5 * orientation_weight) * (rotations.mT @ pull.unflatten(1, (n, 3)).mT)  # Rᵀ ∂f/∂R
-    turn = torch.stack([(seen - seen.mT)[..., i, j] for i, j in ((2, 1), (0, 2), (1, 0))], dim=-1)
-    return force / length, turn
+    return force / length, slope_of(rotations, math.sqrt(0.5 * orientation_weight) * pull.unflatten(1, (n, 3)).mT)
 
 
 def squared_distances(

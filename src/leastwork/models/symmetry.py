@@ -46,8 +46,7 @@ def has_no_orientation(model: Scored) -> bool:
     if not space or not isinstance(model.subspace, ZeroCentre):
         return False
     random = generator(0, "orientation")
-    weights = model.parameters()
-    like = weights[0] if weights else torch.empty(())
+    like = next(iter(model.parameters()), torch.empty(()))
     x = model.project(torch.randn(_TRIALS, *shape, generator=random).to(like))
     assert isinstance(x, Tensor)
     turn = random_rotations(_TRIALS, random).to(x)
@@ -65,8 +64,7 @@ def has_no_orientation(model: Scored) -> bool:
 def _frames_turn(model: FrameModel) -> bool:
     """Whether rigid motions turn the score of positions, and leave that of rotations as it is."""
     random = generator(0, "orientation")
-    weights = model.parameters()
-    like = weights[0] if weights else torch.empty(())
+    like = next(iter(model.parameters()), torch.empty(()))
     shift, turn = (torch.randn(_TRIALS, *shape, generator=random).to(like) for shape in model.noise_shape)
     x = (shift, uniform(turn))
     motion = random_rotations(_TRIALS, random).to(like)
