@@ -170,31 +170,3 @@ def test_columns_and_names_must_agree() -> None:
 def test_what_no_weighting_reaches_is_infeasible() -> None:
     with pytest.raises(lw.InfeasibleError, match="'x'"):
         lw.guide_observables(MODEL, lw.Experiment(OBSERVABLE, values=[99.0, 0.1]), "reweight", **SHORT)
-
-
-def test_a_tuned_copy_spends_little_more_than_it_must(tmp_path: Path) -> None:
-    model = lw.load_model("prinz")
-    data = lw.Experiment(lw.Observable(lambda x: x, names=("x",)), values=[-0.1])  # 0.4 σ away
-    law = {"steps": 50, "t_grid": "log-snr"}
-    run = lw.guide_observables(model, data, "fine-tuned", budget=400_000, samples=4000, certificate_samples=4000, **law)
-    c = run.certificate
-    assert c.on_target
-    assert c.efficiency.value > 0.8
-    assert c.efficiency.value < 1
-    assert c.ess.value > 0.95
-    assert c.bound.value - 5 * c.bound.stderr < c.work.value
-    lw.save_guidance(run.guidance, tmp_path / "g")
-    back = lw.load_guidance(tmp_path / "g")
-    again = lw.sample(model, 64, back, seed=9, **law).x
-    assert torch.allclose(again, run.sample(64, seed=9).x, atol=1e-5)
-
-
-def test_a_flow_or_far_data_are_not_for_a_tuned_copy() -> None:
-    flow = lw.VelocityModel(lambda x, t: 0.3 * x, (1,))
-    data = lw.Experiment(lw.Observable(lambda x: x), values=[0.3])
-    with pytest.raises(lw.LeastworkError, match="no score that a copy could be tuned to"):
-        lw.guide_observables(flow, data, "fine-tuned", process="ode")
-    model = lw.load_model("prinz")
-    far = lw.Experiment(lw.Observable(lambda x: x, names=("x",)), values=[1.0])
-    with pytest.raises(lw.LeastworkError, match="effective, too few to tune a copy by"):
-        lw.guide_observables(model, far, "fine-tuned", samples=4000, steps=20)

@@ -9,8 +9,7 @@ from torch import Tensor
 
 import leastwork as lw
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
-from leastwork.fit.members import MemberFit
-from leastwork.fit.region import least_work
+from leastwork.fit.region import RegionFit, least_work
 from leastwork.geometry.state import State
 from leastwork.path import PathRun, guide_path
 from leastwork.systems.thin_region import TwoWell, two_well
@@ -152,7 +151,7 @@ def own_count(model: lw.DiffusionModel, well: TwoWell) -> torch.Tensor:
     return torch.cat([well.region(x) for x in parts]).double()
 
 
-def test_a_tuned_copy_reaches_a_region_and_weighs_it() -> None:
+def test_least_work_reaches_a_region_of_a_network_and_weighs_it() -> None:
     model = lw.load_model("moons")
     own = lw.sample(model, 20_000, seed=3, steps=50, t_grid="log-snr").x
     assert isinstance(own, Tensor)
@@ -164,15 +163,15 @@ def test_a_tuned_copy_reaches_a_region_and_weighs_it() -> None:
     inside = region(own)
     share = lw.Estimate.from_samples(inside.double())
     run = lw.guide_path(
-        model, own[inside][:10], "fine-tuned", region=region, samples=4000, members=2000, iterations=300,
-        certificate_samples=2000, steps=50, t_grid="log-snr",
-    )  # fmt: skip
+        model, own[inside][:10], region=region, budget=1_500_000, certificate_samples=2000, steps=50, t_grid="log-snr"
+    )
+    assert run.network_evaluations <= 1_500_000
     assert run.success.value > 20 * share.value
     difference = run.free_energy.value + math.log(share.value)
     assert abs(difference) < 5 * math.hypot(run.free_energy.stderr, share.stderr / share.value)
     certificate = run.certificate
     assert certificate.bound.value - 5 * certificate.bound.stderr < certificate.work.value  # the second law
-    assert isinstance(run.fit, MemberFit)
+    assert isinstance(run.fit, RegionFit)
     assert run.fit.handover is None  # a region that is no interval has no border to follow
 
 
@@ -182,11 +181,10 @@ def test_an_interval_is_met_by_its_border() -> None:
     assert isinstance(own, Tensor)
     slab = Slab(0, 1.2, 1.4)
     run = lw.guide_path(
-        model, own[slab(own)][:10], "fine-tuned", region=slab, samples=4000, members=1000, iterations=100,
-        certificate_samples=1000, steps=50, t_grid="log-snr",
-    )  # fmt: skip
-    assert isinstance(run.fit, MemberFit)
-    alone, *handed = run.fit.trials
-    assert max(trial.success for trial in handed) > alone.success
-    assert run.fit.handover in {trial.handover for trial in run.fit.trials}
+        model, own[slab(own)][:10], region=slab, budget=1_000_000, certificate_samples=1000, steps=50, t_grid="log-snr"
+    )
+    assert isinstance(run.fit, RegionFit)
+    tried = [one for one in run.fit.history if one.variance is None]
+    assert [one.handover for one in tried] == [4.5, 6.0, None]
+    assert run.fit.handover == min(tried, key=lambda one: one.dissipation).handover
     assert run.success.value > 0.6

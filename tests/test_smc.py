@@ -205,7 +205,7 @@ def test_look_aheads() -> None:
     guidance = LearnedGuidance(network, SCHEDULE)
     x, denoised = torch.randn(5, 2, generator=torch.Generator().manual_seed(0)), torch.ones(5, 2)
     assert DenoisedTilt(lambda x: x.sum(dim=1), model)(x, 0.5, denoised).tolist() == [6.0] * 5
-    assert torch.equal(LearnedValue(guidance)(x, 0.5, denoised), guidance.value(x, 0.5))
+    assert torch.equal(LearnedValue(guidance)(x, 0.5, denoised), guidance.value(x, 0.5, denoised))
     ens = lw.steer(model, 256, lambda x: x[:, 0], guidance, look_ahead=LearnedValue(guidance), particles=64, steps=5)
     assert ens.x.shape == (256, 2)
 

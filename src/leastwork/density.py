@@ -23,9 +23,8 @@ from torch import Tensor
 
 from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.geometry.state import State, leaves, shapes, take
+from leastwork.geometry.state import State, flatten, leaves, shapes, take, unflatten
 from leastwork.guidance.base import Guidance
-from leastwork.guidance.learned import flatten, unflatten
 from leastwork.models.velocity import VelocityModel
 from leastwork.process import Model, Process, time_grid
 from leastwork.random import generator

@@ -18,15 +18,14 @@ from leastwork.estimate import Estimate
 from leastwork.experiment import Experiment
 from leastwork.fit.action import ActionFit, learn_control
 from leastwork.fit.adjoint_matching import match_adjoint
+from leastwork.fit.budget import own_samples
 from leastwork.fit.objective import Objective
 from leastwork.fit.scheduled import Search, fit_schedule
-from leastwork.fit.staged import LeastWorkFit, learn_guidance, own_samples
-from leastwork.fit.tilting import tune_to_data
+from leastwork.fit.staged import LeastWorkFit, learn_guidance
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.control import ControlNetwork
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.maxent import LogTilt, MaxEnt, fit_lambdas
-from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
 from leastwork.models.velocity import VelocityModel
 from leastwork.observables import evaluate
@@ -40,7 +39,7 @@ from leastwork.work import Certificate, certify
 
 __all__ = ["Method", "ObservableRun", "guide_observables"]
 
-Method: TypeAlias = Literal["least-work", "fine-tuned", "scheduled", "loss", "adjoint-matching", "reweight"]
+Method: TypeAlias = Literal["least-work", "scheduled", "loss", "adjoint-matching", "reweight"]
 
 
 class Fit(Protocol):
@@ -162,23 +161,20 @@ def guide_observables(
     Args:
         model: a DiffusionModel, FrameModel or VelocityModel.
         data: observables with measured values, errors or bounds.
-        method: "least-work", h = ∇V learned from the model's own samples, in stages where the data are far, and
-            polished on its own paths; "fine-tuned", the mean of ∇V and s_λ − s, where s_λ is the score of a copy of
-            the model's network, tuned to its own samples, weighted, for models that know more than a small V can;
-            "scheduled", the published form h = −η(t) Σ λ_k ∇O_k(D), its schedule fitted to
+        method: "least-work", h = ∇V learned from the model's own samples, in stages where the data are far, and on
+            guided paths; "scheduled", the published form h = −η(t) Σ λ_k ∇O_k(D), its schedule fitted to
             mismatch + γ·work; "loss", h = −Σ λ_k ∇ₓO_k(D(x, t)), the gradient of the tilt at the denoised estimate;
             "adjoint-matching", h = ∇V learned on its own paths alone; "reweight", no guidance, weights only. A
             VelocityModel has no score: there "least-work" is the added velocity of least kinetic action.
         seed: of everything random.
-        samples: of the model, for λ; by default 20,000, or what 40 % of the budget pays for if that is less.
+        samples: of the model, for λ and V; by default what a third of the budget pays for.
         certificate_samples: fresh guided samples for the certificate.
         groups: of which group each datum is, (K,), such as its type of coupling; then θ, by which the covariance of
             the data's errors is multiplied, is chosen by cross-validation over them on the model's own samples, before
             λ is fitted (:func:`leastwork.trust.trust`). By default the errors are taken as they are.
         network: for "least-work", V(x, α, σ) of flat states in network units; by default a ``ValueNetwork``.
-        budget: for "least-work" and "fine-tuned", network evaluations to fit with where one stage is enough.
-        iterations: of the optimiser: for "least-work" by default 1500, above 8 dimensions 4000; for "fine-tuned" what
-            the budget pays for, 12,000 at most.
+        budget: for "least-work", network evaluations of the fit, at most.
+        iterations: for "least-work", of the optimiser, by default 1500.
         fit_samples: for "scheduled", in each evaluation of the schedule's objective.
         gamma: for "scheduled", price of a nat of work, in squared standard deviations of the observables.
         jacobian: for "scheduled", differentiate through the network.
@@ -211,13 +207,6 @@ def guide_observables(
     if method == "least-work":
         found = _least_work(model, data, own, seed, network, budget, iterations, progress, choices)
         maxent, guidance, fit, evaluations = found.maxent, found.guidance, found, 0  # own samples are counted in it
-    elif method == "fine-tuned":
-        if not isinstance(model, DiffusionModel):
-            kind = type(model).__name__
-            raise LeastworkError(f"a {kind} has no score that a copy could be tuned to: use 'least-work'")
-        most = 12_000 if iterations is None else iterations
-        tuned = tune_to_data(model, data, own, seed=seed, budget=budget, iterations=most, progress=progress, **choices)
-        maxent, guidance, fit, evaluations = tuned.maxent, tuned.guidance, tuned, 0
     else:
         maxent = fit_lambdas(observed, data)
     if method in ("scheduled", "loss"):

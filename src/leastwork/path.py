@@ -18,11 +18,10 @@ from torch import Tensor
 from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
 from leastwork.estimate import Estimate
-from leastwork.fit.members import learn_members
 from leastwork.fit.path import fit_loss, fit_transported
 from leastwork.fit.region import learn_region, log_odds
 from leastwork.flow_map import prior_distance
-from leastwork.geometry.state import State, batch_size, smap, take
+from leastwork.geometry.state import State, batch_size, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.check import check_guides
 from leastwork.guidance.frame_kernels import FrameKernel
@@ -41,32 +40,14 @@ from leastwork.random import derive_seed
 from leastwork.sampling import LAW, make_sampler, moved, sample
 from leastwork.work import Certificate, certify
 
-__all__ = ["PathMethod", "PathRun", "Towards", "guide_path", "usual_kernel"]
+__all__ = ["PathMethod", "PathRun", "guide_path", "usual_kernel"]
 
-PathMethod: TypeAlias = Literal["least-work", "fine-tuned", "transported", "loss"]
+PathMethod: TypeAlias = Literal["least-work", "transported", "loss"]
 Membership: TypeAlias = Callable[[State], Tensor]
 
-_REFERENCES = 1000  # model samples whose kernel density the guides' is compared with
+_OWN, _MOST_OWN = 0.25, 20_000  # share of the budget for samples of the model, and their number at most
 _BEYOND = 10.0  # standard errors from typical noise: a guide that the model can hardly produce
-_PATHS = 8192  # of each step of descent, at most
 _STEPS, _GRID = 200, "log-snr"  # by default: the border of a region is met in the last, fine steps
-
-
-@dataclass(frozen=True, eq=False)
-class Towards:
-    """φ = ln k − ln k_P, how much more the guides' kernel density is at x than the model's, nats.
-
-    Args:
-        guides: k.
-        model: k_P, of model samples, with the same kernel and bandwidth.
-    """
-
-    guides: KernelDensity
-    model: KernelDensity
-
-    def __call__(self, x: State) -> Tensor:
-        """φ, (B,), float64; x: data units (B, *event)."""
-        return self.guides.log_kernel(x) - self.model.log_kernel(x)
 
 
 @dataclass(frozen=True)
@@ -190,9 +171,8 @@ def guide_path(
     bandwidth: float | None = None,
     success: float = 0.99,
     seed: int = 0,
-    samples: int = 20_000,
-    iterations: int | None = None,
-    members: int = 20_000,
+    samples: int | None = None,
+    budget: int = 10_000_000,
     certificate_samples: int = 10_000,
     gamma: float = 0.01,
     progress: Progress = no_progress,
@@ -203,9 +183,8 @@ def guide_path(
     Args:
         model: a DiffusionModel, or a FrameModel.
         points: guiding structures, (M, *event), data units, M ≥ 2.
-        method: "least-work", h = ∇V learned in stages; "fine-tuned", h = s_A − s, where s_A is the score of a copy of
-            the model's network, tuned to members of A that noising and denoising finds from the guides, for models
-            that know more of their data than a small V can; "transported", the published form, kernels around guides
+        method: "least-work", h = ∇V, learned from members of A that noising and denoising finds from the guides, and
+            then on guided paths; "transported", the published form, kernels around guides
             that are carried forward by the probability-flow ODE, strength and bandwidth sigmoid in t; "loss", the
             gradient of the guides' log-kernel at the denoised estimate. The last two are fitted to (1 − success) plus
             γ·work.
@@ -214,13 +193,11 @@ def guide_path(
         kernel: distance between structures; by default Euclidean, after rigid-body alignment where the model has no
             orientation.
         bandwidth: of the kernel, in its unit; by default the one under which the guides are likeliest.
-        success: for "least-work" and "fine-tuned", the share of the target in A, below one; the other methods are
+        success: for "least-work", the share of the target in A, below one; the other methods are
             judged by the share that they reach.
         seed: of everything random.
-        samples: of the model, and of each stage.
-        iterations: of the optimiser; for "least-work" in a stage at the region, by default 1500, and half as many on
-            the way there; for "fine-tuned", by default 6000.
-        members: for "fine-tuned", how many to find.
+        samples: of the model, by default 20,000 or what a quarter of the budget pays for, if that is less.
+        budget: for "least-work", network evaluations of the fit, at most.
         certificate_samples: fresh guided samples for the certificate and the free energy.
         gamma: for "transported" and "loss", the price of a nat of work, in units of the success rate.
         progress: ``leastwork.progress.bar`` shows one.
@@ -255,6 +232,8 @@ def guide_path(
     guided = moved(model, choices.get("device"), choices.get("dtype"))
     assert not isinstance(guided, VelocityModel)
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
+    if samples is None:
+        samples = min(max(int(_OWN * budget / make_sampler(guided, None, **law).evaluations), 2), _MOST_OWN)
     own = sample(guided, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
     warn_of_outliers(own.x)
     check_guides(points, own.x)
@@ -264,23 +243,13 @@ def guide_path(
         _check_reach(guided, points)
     fit: Fit
     if method == "least-work":
-        references = smap(lambda leaf: leaf[:_REFERENCES], own.x)
-        phi = Towards(guides, KernelDensity(guides.kernel, references, guides.bandwidth))
-        near = points if isinstance(guides.kernel, EuclideanKernel) else None  # elsewhere coordinates have no place
+        focus = isinstance(guides.kernel, EuclideanKernel)  # elsewhere coordinates have no place
         learned = learn_region(
-            guided, phi, inside, own, focus=near, success=success, seed=seed, samples=samples,
-            paths=min(samples, _PATHS), iterations=1500 if iterations is None else iterations, progress=progress,
+            guided, inside, points, own, focus=focus, success=success, seed=seed, budget=budget, progress=progress,
             **choices,
         )  # fmt: skip
         fit, guidance, odds = learned, learned.guidance, learned.log_odds
         evaluations = 0  # own samples are counted in it
-    elif method == "fine-tuned":
-        assert isinstance(guided, DiffusionModel)
-        tuned = learn_members(
-            guided, inside, points, own, success=success, seed=seed, members=members,
-            iterations=6000 if iterations is None else iterations, progress=progress, **choices,
-        )  # fmt: skip
-        fit, guidance, odds, evaluations = tuned, tuned.guidance, tuned.log_odds, 0
     else:
         assert isinstance(guided, DiffusionModel)
         fitting = fit_transported if method == "transported" else fit_loss

@@ -77,7 +77,7 @@ class LearnedValue:
 
     def __call__(self, x: State, t: float, denoised: State) -> Tensor:
         """V, (B,)."""
-        return self.guidance.value(x, t)
+        return self.guidance.value(x, t, denoised)
 
 
 def steer(

@@ -34,9 +34,13 @@ class Sampler:
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations for one sample, the last denoising step included."""
+        """Network evaluations for one sample, the last denoising step included.
+
+        A product with the network's Jacobian, which guidance through the network takes, counts as one more.
+        """
         last = not isinstance(self.process.model, VelocityModel)
-        return len(self.steps) * self.evaluations_per_step + last
+        back = self.guidance is not None and self.guidance.through_network
+        return len(self.steps) * self.evaluations_per_step * (1 + back) + last
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import torch
 
 import leastwork as lw
 from leastwork.fit.adjoint_matching import draw_adjoint, match_adjoint
-from leastwork.geometry.state import leaves, smap
-from leastwork.guidance.learned import LearnedGuidance, flatten
+from leastwork.geometry.state import flatten, leaves, smap
+from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.value_network import ValueNetwork
 from leastwork.random import BlockNoise
 from leastwork.sampling import make_sampler

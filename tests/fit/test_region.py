@@ -1,4 +1,4 @@
-"""Learning to guide into a region: the tilt, the stages, the descent, and what they are worth against exact answers."""
+"""Learning to guide into a region: the tilt, the rounds of guided paths, and what they are worth."""
 
 import math
 
@@ -7,13 +7,11 @@ import torch
 
 import leastwork as lw
 from leastwork.errors import LeastworkError
-from leastwork.fit.region import _descend, _Task, learn_region, least_work, log_odds, part_of_the_way
+from leastwork.fit.region import RegionFit, learn_region, least_work, log_odds
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.value_network import ValueNetwork
-from leastwork.progress import no_progress
 from leastwork.sampling import sample
-from leastwork.systems.thin_region import two_well
-from leastwork.work import certify, kish_ess
+from leastwork.systems.thin_region import TwoWell, two_well
+from leastwork.work import certify
 
 Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison
 LAW = {"steps": 60, "t_grid": "log-snr"}
@@ -30,71 +28,48 @@ def test_a_tilt_by_the_log_odds_has_the_wanted_share_and_the_least_work() -> Non
     assert least_work(p, p) == pytest.approx(0.0)
 
 
-def test_a_part_of_the_way_keeps_a_quarter_of_the_samples_effective() -> None:
-    """For normal ln w of variance v, the effective share of w^τ is e^{−τ²v}."""
-    log_w = 3 * torch.randn(200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    share = part_of_the_way(log_w)
-    assert share == pytest.approx(math.sqrt(math.log(4)) / 3, rel=0.02)
-    assert kish_ess(share * log_w).value == pytest.approx(0.25, abs=1e-6)
-
-
-def test_guidance_that_wastes_more_than_none_would_is_not_descended() -> None:
-    """The way down from there is to do nothing."""
-    away = two_well(0.02, dim=1)
-    model = away.mixture.model(lw.VPSchedule())
-    network = ValueNetwork(1, seed=3).standardise(sample(model, 1000, seed=1, **LAW).x)
-    for scale, worse in ((0.0, False), (3.0, True)):
-        torch.nn.init.constant_(network.head.bias, scale)
-        task = _Task(model, lambda x: x[:, 0], away.region, 0.5, 0, 1000, 1024, 10, no_progress, LAW)
-        after, _, descents, _ = _descend(task, network, 0.02, rounds=1)
-        assert (len(descents) == 1) is worse
-        assert (descents[0].dissipation > 1.1 * least_work(0.5, 0.02)) is worse
-        assert (after is network) is worse
-
-
 @pytest.fixture(scope="module")
-def well():
+def well() -> TwoWell:
     return two_well(0.02, dim=1)
 
 
-def test_it_goes_into_a_region_in_stages_and_knows_its_probability(well) -> None:
+def fit(well: TwoWell, budget: int = 1_500_000, seed: int = 0) -> tuple[lw.DiffusionModel, lw.Ensemble, RegionFit]:
     model = well.mixture.model(lw.VPSchedule())
-    own = sample(model, 6000, seed=1, **LAW)
-    fit = learn_region(
-        model, lambda x: -(x[:, 0].abs()), well.region, own, samples=6000, paths=4096, rounds=2, iterations=600, **LAW
-    )
-    assert fit.history[0].strength is not None  # by the kernel first
-    assert fit.history[-1].strength is None  # then A
-    assert own.network_evaluations < fit.network_evaluations
-    drawn = sample(model, 8192, fit.guidance, seed=2, **LAW)
+    own = sample(model, 5000, seed=1, **LAW)
+    points = well.conditional_sample(12, torch.Generator().manual_seed(5)).float()
+    return model, own, learn_region(model, well.region, points, own, budget=budget, focus=True, seed=seed, **LAW)
+
+
+def test_it_goes_into_a_region_and_knows_its_probability(well: TwoWell) -> None:
+    model, own, found = fit(well)
+    assert own.network_evaluations < found.network_evaluations <= 1_500_000
+    drawn = sample(model, 8192, found.guidance, seed=2, **LAW)
     inside = well.region(drawn.x).double()
     assert float(inside.mean()) > 0.85
     probability = (drawn.log_weight.exp() * inside).double()
     stderr = float(probability.std()) / math.sqrt(len(drawn))
     count = well.region(sample(model, 100_000, seed=3, **LAW).x).double()
-    spread = math.hypot(stderr, float(count.std()) / math.sqrt(len(count)))
-    assert abs(float(probability.mean() - count.mean())) < Z * spread
-    certificate = certify(drawn.work, drawn.log_weight, fit.log_odds * inside)
+    error = float(count.std()) / math.sqrt(len(count))
+    assert abs(float(probability.mean() - count.mean())) < Z * math.hypot(stderr, error)
+    assert abs(found.probability.value - float(count.mean())) < Z * math.hypot(found.probability.stderr, error)
+    certificate = certify(drawn.work, drawn.log_weight, found.log_odds * inside)
     assert certificate.efficiency.value > 0.7  # 60 steps; exact h is no better than 0.8
     bound = least_work(float(count.mean()), float(inside.mean()))
     assert certificate.work.value > bound - Z * (certificate.work.stderr + float(inside.std()) / math.sqrt(8192) * 10)
+    rounds = [one for one in found.history if one.variance is not None]
+    assert rounds[-1].success > 0.5
 
 
-def test_the_same_seed_gives_the_same_guidance() -> None:
-    near = two_well(0.1, dim=1)  # one stage
-    model = near.mixture.model(lw.VPSchedule())
-    own = sample(model, 12_000, seed=1, **LAW)
-    choices = {"samples": 12_000, "paths": 1024, "rounds": 1, "iterations": 100, **LAW}
-    fits = [learn_region(model, lambda x: -(x[:, 0].abs()), near.region, own, **choices) for _ in range(2)]
+def test_the_same_seed_gives_the_same_guidance(well: TwoWell) -> None:
+    fits = [fit(well, budget=600_000)[2] for _ in range(2)]
     x = torch.randn(5, 1, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(*(fit.guidance.value(x, 0.3) for fit in fits))
+    guidances = [found.guidance for found in fits]
+    assert isinstance(guidances[0], LearnedGuidance)
+    assert isinstance(guidances[1], LearnedGuidance)
+    assert torch.equal(guidances[0].value(x, 0.3, x), guidances[1].value(x, 0.3, x))
     assert fits[0].log_odds == fits[1].log_odds
-    assert [stage.strength for stage in fits[0].history] == [None, None]  # A at once, and a refinement
-    assert isinstance(fits[0].guidance, LearnedGuidance)
 
 
-def test_a_kernel_that_leads_nowhere_is_told(well) -> None:
-    model = well.mixture.model(lw.VPSchedule())
-    own = sample(model, 3000, seed=1, **LAW)
-    with pytest.raises(LeastworkError, match=r"stalls with .* of the samples in the region: give more guides"):
-        learn_region(model, lambda x: 0 * x[:, 0], lambda x: x[:, 0] > 50, own, samples=3000, iterations=60, **LAW)
+def test_a_budget_that_is_too_small_says_how_much_it_takes(well: TwoWell) -> None:
+    with pytest.raises(LeastworkError, match=r"budget=120000 is too small for 60 steps: give at least \d+ network"):
+        fit(well, budget=120_000)

@@ -6,7 +6,7 @@ import torch
 import leastwork as lw
 from leastwork.geometry.frames import are_frames, flat_tangent, moved, moved_rigidly, tangent_from
 from leastwork.geometry.rotations import exp, uniform
-from leastwork.guidance.learned import flatten
+from leastwork.geometry.state import flatten
 from leastwork.models.frames import AngleSchedule, FrameModel
 from leastwork.models.symmetry import has_no_orientation, is_invariant, random_rotations
 from leastwork.models.value_network import ValueNetwork

@@ -56,7 +56,7 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
             "entry 1 of 'observables' needs a kind: known are component, chignolin, smooth_interval, python, "
             "distances, end_to_end, radius_of_gyration, torsions, native_contacts, rmsd",
         ),
-        ("method=least", "'method' is 'least': give a method, one of 'least-work', 'fine-tuned', 'scheduled'"),
+        ("method=least", "'method' is 'least': give a method, one of 'least-work', 'scheduled', 'loss'"),
         ("sampling.steps=0", "'steps' in 'sampling' is 0: give the number of steps, at least 1"),
         ("sampling.steps=many", "'steps' in 'sampling' is 'many': give the number of steps"),
         (

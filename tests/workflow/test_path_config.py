@@ -74,7 +74,7 @@ def test_paths_are_relative_to_the_run_file(tmp_path: Path) -> None:
         ("region.centr=[0, 1]", "unknown key 'centr' in 'region': did you mean 'centre'?"),
         (
             "method=scheduled",
-            "'method' is 'scheduled': give a method, one of 'least-work', 'fine-tuned', 'transported', 'loss'",
+            "'method' is 'scheduled': give a method, one of 'least-work', 'transported', 'loss'",
         ),
         ("success=1", "'success' is 1: give the share of the samples"),
         ("bandwidth=0", "'bandwidth' is 0: give the width of the guides' kernel"),

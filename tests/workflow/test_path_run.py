@@ -231,8 +231,8 @@ def test_the_saddle_of_muller_brown(tmp_path: Path) -> None:
     assert quality["nearest_guide"]["guided"]["value"] > 0.5 * quality["nearest_guide"]["guides"]["value"]
 
 
-def test_a_tuned_run_is_read_back_with_its_guidance_and_reported(file: Path, tmp_path: Path) -> None:
-    settings = ["method=fine-tuned", "fit.members=200", "fit.iterations=20", "fit.samples=500", "sampling.steps=10"]
+def test_a_least_work_run_is_read_back_with_its_guidance_and_reported(file: Path, tmp_path: Path) -> None:
+    settings = ["method=least-work", "fit.budget=400000", "sampling.steps=20"]
     run(load_config(file, settings), tmp_path / "out")
     config = load_config(tmp_path / "out" / "config.yaml")
     assert isinstance(config, PathConfig)
@@ -242,6 +242,6 @@ def test_a_tuned_run_is_read_back_with_its_guidance_and_reported(file: Path, tmp
     drawn = again.sample(len(stored), seed=config.seed + 1).x
     assert drawn.shape == stored.x.shape  # type: ignore[union-attr]
     page = report.write_report(tmp_path / "out").read_text()
-    assert "A copy of the model was tuned to" in page
-    assert "handover at a log-SNR of" in page
-    assert "fine-tuned by denoising score matching" in page
+    assert "Noising and denoising found" in page
+    assert "Rounds of guided paths" in page
+    assert "V was learned as the log-ratio of noised samples" in page

@@ -32,9 +32,8 @@ from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError, LeastworkWarning, NonFiniteError
 from leastwork.estimate import Estimate
 from leastwork.experiment import Experiment
-from leastwork.geometry.state import State, batch_size, event_numel, leaves, take
+from leastwork.geometry.state import State, batch_size, event_numel, flatten, leaves, take, unflatten
 from leastwork.guidance.control import ControlGuidance, ControlNetwork
-from leastwork.guidance.learned import flatten, unflatten
 from leastwork.maxent import MaxEnt, fit_lambdas
 from leastwork.models.velocity import VelocityModel
 from leastwork.observables import Observable, evaluate

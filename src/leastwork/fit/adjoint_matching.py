@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.fit.value import warm_cosine
-from leastwork.geometry.state import State, event_numel, leaves, smap
-from leastwork.guidance.learned import LearnedGuidance, flatten
+from leastwork.fit.training import warm_cosine
+from leastwork.geometry.state import State, event_numel, flatten, leaves, smap
+from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.value_network import ValueNetwork, value_and_gradient
 from leastwork.process import Process

@@ -5,12 +5,13 @@ from typing import Any
 
 from torch import Tensor
 
-from leastwork.geometry.state import State, event_numel
-from leastwork.guidance.learned import flatten
+from leastwork.geometry.state import State, event_numel, flatten
+from leastwork.models.denoised import is_differentiable
 from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.symmetry import has_no_orientation, is_invariant
 from leastwork.models.value_network import ValueNetwork
 from leastwork.random import derive_seed, generator
+from leastwork.sampling import evaluating
 
 __all__ = ["directed_network", "value_network"]
 
@@ -32,7 +33,9 @@ def value_network(
     invariant = has_no_orientation(model) and all(is_invariant(fn, x) for fn in functions)
     near = focus is not None and not invariant and not frames
     d = event_numel(model.event_shape)
-    network = ValueNetwork(d, seed=seed, focus=near, invariant=invariant, frames=frames).to(x0)
+    with evaluating(model):
+        through = is_differentiable(model, model.to_network_units(x))
+    network = ValueNetwork(d, seed=seed, focus=near, invariant=invariant, frames=frames, denoised=through).to(x0)
     network.standardise(x0)
     return network.focus_on(flatten(model.to_network_units(focus)).to(x0)) if near and focus is not None else network
 

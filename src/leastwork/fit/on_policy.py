@@ -17,6 +17,7 @@ matter, and :func:`descend` bounds the step by its own divergence ½ Var(J·δ) 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,17 +25,21 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.geometry.state import State, all_finite, cat
-from leastwork.guidance.learned import LearnedGuidance, flatten
+from leastwork.estimate import Estimate
+from leastwork.geometry.frames import are_frames, tangent_from
+from leastwork.geometry.state import State, all_finite, cat, flatten, smap, unflatten
+from leastwork.guidance.learned import LearnedGuidance
+from leastwork.models.denoised import PUSH, denoised
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.frames import FrameModel
+from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.value_network import ValueNetwork
+from leastwork.progress import Progress, no_progress
 from leastwork.random import BLOCK, BlockNoise
 from leastwork.sampling import evaluating
-from leastwork.stepping import Carry, Cost, Sampler, advance, table
+from leastwork.stepping import Carry, Cost, Sampler, move, table
 from leastwork.work import certify, kish_ess
 
-__all__ = ["Descent", "Polish", "Response", "descend", "draw_response", "polish"]
+__all__ = ["Descent", "Polish", "Response", "descend", "draw_response", "off_target", "polish"]
 
 _HELD_OUT = 0.2
 _GIVE = 5.0  # times K/n: what a miss of one σ_O may cost in Var ln w, inverted
@@ -62,7 +67,17 @@ class Response:
 
 @dataclass(frozen=True)
 class Polish:
-    """One step: Var ln w on held-out paths before and as predicted after, and the means' misses before it in σ_O."""
+    """One step of the head.
+
+    Args:
+        network: V after it.
+        variance_before: Var ln w on held-out paths.
+        variance_after: the same after the step, as predicted.
+        ridge: of the free step.
+        ess: of w.
+        miss: of the averages before the step, in σ_O, those with a spread alone.
+        meeting: the change of the head that lowers each average by one σ_O, (P, K); None where there is none to meet.
+    """
 
     network: ValueNetwork
     variance_before: float
@@ -70,16 +85,18 @@ class Polish:
     ridge: float
     ess: float
     miss: Tensor
+    meeting: Tensor | None = None
 
 
 @torch.no_grad()
-def draw_response(sampler: Sampler, n: int, seed: int) -> Response:
+def draw_response(sampler: Sampler, n: int, seed: int, progress: Progress = no_progress) -> Response:
     """Draw n guided paths with their response.
 
     Args:
         sampler: a chain with transition densities, guided by a LearnedGuidance with a ValueNetwork.
         n: number of paths.
         seed: of their noise.
+        progress: ``leastwork.progress.bar`` shows one.
 
     Raises:
         LeastworkError: a sampler without densities, or another guidance.
@@ -92,14 +109,14 @@ def draw_response(sampler: Sampler, n: int, seed: int) -> Response:
         raise LeastworkError("polishing needs path weights: use process='sde' with solver 'euler' or 'exponential'")
     like = next(guidance.network.parameters())
     pieces: list[tuple[State, Tensor, Tensor, Tensor]] = []
-    with evaluating(model):
+    with evaluating(model), progress("polishing on guided paths", n) as tick:
         for start in range(0, n, BLOCK):
             noise = BlockNoise(seed, start, min(start + BLOCK, n), model.noise_shape, like.dtype, like.device)
             pieces.append(_piece(sampler, guidance.network, model, noise))
+            tick(noise.stop - start)
     x, log_weight, work, jacobian = zip(*pieces, strict=True)
-    joined = Response(
-        cat(list(x)), torch.cat(log_weight), torch.cat(work), torch.cat(jacobian), n * sampler.evaluations
-    )
+    evaluations = n * (sampler.evaluations + PUSH * len(sampler.steps) * guidance.through_network)
+    joined = Response(cat(list(x)), torch.cat(log_weight), torch.cat(work), torch.cat(jacobian), evaluations)
     bad = (
         ~(all_finite(joined.x).cpu() & joined.log_weight.isfinite() & joined.jacobian.isfinite().all(dim=1))
     ).nonzero()
@@ -111,28 +128,29 @@ def draw_response(sampler: Sampler, n: int, seed: int) -> Response:
 
 
 def _piece(
-    sampler: Sampler, network: ValueNetwork, model: DiffusionModel | FrameModel, noise: BlockNoise
+    sampler: Sampler, network: ValueNetwork, model: Scored, noise: BlockNoise
 ) -> tuple[State, Tensor, Tensor, Tensor]:
     schedule, steps = model.schedule, sampler.steps
     alpha, sigma = schedule.alpha(steps.times[:-1]), schedule.sigma(steps.times[:-1])
     times = network.head_times(alpha, sigma)
     carry, total = Carry(sampler.process.prior(noise.draw())), Cost()
     jacobian = torch.zeros(noise.stop - noise.start, times.shape[1], network.head.out_features).to(times)
-    before: tuple[Tensor, Tensor] | None = None  # state and pull of the step before, whose h a multistep solver recalls
+    before: tuple[_Look, Tensor] | None = None  # V and pull of the step before, whose h a multistep solver recalls
 
-    def add(i: int, x: Tensor, pull: Tensor) -> None:
-        a, s = alpha[i].to(x), sigma[i].to(x)
-        jacobian.add_(times[i][:, None] * network.head_response(x, a, s, pull)[:, None, :])
+    def add(i: int, look: _Look, pull: Tensor) -> None:
+        jacobian.add_(times[i][:, None] * look.response(pull)[:, None, :])
 
     for i, row in enumerate(table(steps)):
         z = model.project(noise.draw())
-        x = flatten(carry.x)
+        look = _look(network, model, carry.x, row[0], alpha[i], sigma[i])
         now, earlier = _kicks(row, z)
-        if before is not None:
+        if before is not None and bool(earlier.any()):
             add(i - 1, before[0], before[1] - earlier)
-        carry, cost = advance(sampler, row, carry, z)
+        elif before is not None:
+            add(i - 1, *before)
+        carry, cost = move(sampler, row, carry, look.y, model.project(look.h), z)
         total = total + cost
-        before = (x, -now)
+        before = (look, -now)
     assert before is not None
     add(len(steps) - 1, *before)
     last = float(steps.times[-1])
@@ -140,6 +158,35 @@ def _piece(
     zero = torch.zeros(len(jacobian), dtype=torch.float64, device=jacobian.device)
     log_weight, work = (zero if v is None else v for v in (total.log_weight, total.work))
     return model.to_data_units(x), log_weight.cpu(), work.cpu(), jacobian.flatten(1).cpu()
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The model y and the guidance h at one batch of states, and how a direction's h answers to the head of V."""
+
+    y: State
+    h: State
+    response: Callable[[Tensor], Tensor]
+
+
+def _look(network: ValueNetwork, model: Scored, x: State, t: float, alpha: Tensor, sigma: Tensor) -> _Look:
+    if not network.denoised:
+        y = model.estimate(x, t) if isinstance(model, FrameModel) else model.denoise(x, t)
+        flat = flatten(x)
+        at = alpha.to(flat), sigma.to(flat)
+        _, slope = network.value_and_gradient(flat, *at)
+        return _Look(y, _as_tangent(slope, x), lambda pull: network.head_response(flat, *at, pull))
+    end = denoised(model, x, t)
+    flat = flatten(end.state)
+    at = alpha.to(flat), sigma.to(flat)
+    _, slope = network.value_and_gradient(flat, *at)
+    h = _as_tangent(end.pull(slope), x)
+    y: State = smap(Tensor.detach, end.y)
+    return _Look(y, h, lambda pull: network.head_response(flat, *at, end.pushes([pull])[0]))
+
+
+def _as_tangent(slope: Tensor, x: State) -> State:
+    return tangent_from(slope) if are_frames(x) else unflatten(slope, x)
 
 
 def _kicks(row: list[float], z: State) -> tuple[Tensor, Tensor]:
@@ -178,15 +225,37 @@ def polish(
     moved = spread > 0
     share = (observed[:, moved].to(torch.float64) - target[moved]) / spread[moved]
     ess = kish_ess(log_w).value
-    miss = share.mean(dim=0)
-    if ess > 0.5:  # at the target the weighted averages are known, so that only w − 1 is noise
-        miss = miss - torch.softmax(log_w, dim=0) @ share
+    miss = off_target(log_w, observed, target, spread).value[moved]
     whole = values, vectors, pull = _normal_equations(jacobian, log_w)
     inverse = 1 / (values + min(ridge, 1.0) * values[-1])
     free = -vectors @ (inverse * (vectors.T @ pull)) if ridge <= 1 else torch.zeros_like(pull)
-    step, after = _meet(jacobian, log_w, share, miss, free, part, whole)
+    step, after, lowering = _meet(jacobian, log_w, share, miss, free, part, whole)
     change = step.to(response.jacobian).reshape(-1, network.head.out_features)
-    return Polish(network.with_head(change), before, best if after is None else after, ridge, ess, miss)
+    meeting = None
+    if lowering is not None:
+        meeting = torch.zeros(len(step), len(moved), dtype=torch.float64)
+        meeting[:, moved] = lowering
+    after = best if after is None else after
+    return Polish(network.with_head(change), before, after, ridge, ess, miss, meeting)
+
+
+def off_target(log_w: Tensor, observed: Tensor, target: Tensor, spread: Tensor) -> Estimate:
+    """How far the averages of guided samples are from their targets, in σ_O, (K,); zero where σ_O is.
+
+    Args:
+        log_w: ln w, (n,).
+        observed: observables, (n, K).
+        target: their averages under the target, (K,).
+        spread: σ_O, (K,).
+    """
+    share = torch.where(spread > 0, (observed.to(torch.float64) - target) / torch.where(spread > 0, spread, 1.0), 0.0)
+    if kish_ess(log_w).value <= 0.5:
+        return Estimate.from_samples(share)
+    # at the target the weighted averages are known, so that only w − 1 is noise
+    w = len(log_w) * torch.softmax(log_w, dim=0)
+    weighted = (w @ share) / len(w)
+    influence = share - share.mean(dim=0) - w[:, None] * (share - weighted)
+    return Estimate.from_influence(share.mean(dim=0) - weighted, influence)
 
 
 _Equations: TypeAlias = tuple[Tensor, Tensor, Tensor]
@@ -194,15 +263,15 @@ _Equations: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 def _meet(
     jacobian: Tensor, log_w: Tensor, share: Tensor, miss: Tensor, free: Tensor, part: _Equations, whole: _Equations
-) -> tuple[Tensor, float | None]:
-    """The free step and the one that meets the averages, and Var ln w on held-out paths after both.
+) -> tuple[Tensor, float | None, Tensor | None]:
+    """The free step and the one that meets the averages, Var ln w on held-out paths after both, the second's matrix.
 
     The second has a ridge of its own, the best for both terms of the objective on held-out paths: what moves an average
     is another direction in J than what is left of ln w, and fitted to noise it costs work and moves nothing. Normal
     equations are those of the fitted part and of all paths.
     """
     if not len(miss):
-        return free, None
+        return free, None, None
     fitted, judged = _parts(len(log_w))
     weight, one = len(log_w) / (_GIVE * len(miss)), torch.eye(len(miss), dtype=torch.float64)
 
@@ -210,21 +279,23 @@ def _meet(
         here, there = jacobian[some], share[some]
         return (there - there.mean(dim=0)).T @ (here - here.mean(dim=0)) / len(here)
 
-    def step(equations: _Equations, answer: Tensor, ridge: float) -> Tensor:
+    def matrix(equations: _Equations, answer: Tensor, ridge: float) -> Tensor:
         values, vectors, _ = equations
         direction = vectors @ ((vectors.T @ answer.T) / (values + ridge * values[-1])[:, None])
-        return direction @ torch.linalg.solve(answer @ direction + one / weight, miss - answer @ free)
+        return direction @ torch.linalg.inv(answer @ direction + one / weight)
 
     answer = response(fitted)
     about = share[judged] - share[judged].mean(dim=0)
     best, chosen, after = math.inf, float(_RIDGES[-1]), 0.0
     for ridge in _RIDGES.tolist():
-        change = jacobian[judged] @ (free + step(part, answer, ridge))
+        change = jacobian[judged] @ (free + matrix(part, answer, ridge) @ (miss - answer @ free))
         variance = float((log_w[judged] + change).var())
         left = miss - about.T @ change / len(about)
         if variance + weight * float(left @ left) < best:
             best, chosen, after = variance + weight * float(left @ left), ridge, variance
-    return free + step(whole, response(slice(None)), chosen), after
+    answer = response(slice(None))
+    meeting = matrix(whole, answer, chosen)
+    return free + meeting @ (miss - answer @ free), after, meeting
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,16 @@
-"""Least-work guidance into a rare region A of the model: stages along the guides' kernel, then the region itself.
+"""Least-work guidance into a rare region A of the model, from a few of its members.
 
-    r_λ(x) = λ φ(x)          φ = ln k(x) − ln k_P(x)
-    r(x)   = L 1_A(x)        L = ln [s (1 − p) / (p (1 − s))], which puts a share s of the target into A, p = p(A)
+    r(x) = L 1_A(x)      L = ln [s (1 − p) / (p (1 − s))]      V(x, t) = ln E[e^r/Z | x_t = x] → ln p_t(x | A)/p_t(x)
 
-k is the guides' kernel density and k_P that of model samples with the same bandwidth, so that φ estimates
-ln p(x|A)/p(x), and directions in which guides and model do not differ cancel. Putting a share s into A costs at least
-s ln(s/p) + (1 − s) ln((1 − s)/(1 − p)), and p e^r/Z attains it. With s < 1 the tilt is finite: a sample that misses A
-costs work, and does not make it infinite. A tilt by the kernel alone would not do: its own law differs from p
-restricted to A by a divergence that no guidance towards it can save, so that it only leads there.
+The tilt puts a share s of the target into A, p = p(A): it costs at least s ln(s/p) + (1 − s) ln((1 − s)/(1 − p)), and
+p e^r/Z attains that. With s < 1 it is finite: a sample that misses A costs work, and does not make it infinite.
 
-Stages raise λ from 0 by effective sample size, each drawn with the guidance so far and weighted by its path weights
-(annealed importance sampling; Neal, Stat. Comput. 11, 125, 2001), until enough samples hit A; A itself is then learned,
-again from its own samples where those before were few. Where their weights w leave few effective samples, a stage goes
-a part of the way, to Q w^τ. Then the dissipation is brought down on the guided chain's paths, unless it exceeds that of
-no guidance at all, (1 − p) ln((1 − p)/(1 − s)) + p ln(p/s), from where the way down is to do nothing. No gradient of φ
-or of 1_A is taken.
+Chains of noising and denoising find members of A from the guides (:mod:`leastwork.fit.renoise`). V is first the
+log-ratio of the noised members and the model's own samples (:mod:`leastwork.fit.value`), and then the mean of what is
+left of ln dP/dQ + r on the states of guided paths (:mod:`leastwork.fit.labels`), which know the chain's own steps and
+where it goes astray; several rounds of them, each with the guidance so far. Where A is an interval of a smooth
+coordinate its border is sharper than any network learns it, and :class:`leastwork.guidance.interval.IntervalGuidance`
+takes over late, when the coordinate given x_t is nearly Gaussian; from which log-SNR is decided on fresh paths.
 """
 
 import math
@@ -24,67 +20,87 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkError
+from leastwork.estimate import Estimate
+from leastwork.fit.labels import Labelled, draw_labelled, fit_labels
 from leastwork.fit.network import value_network
-from leastwork.fit.on_policy import Descent, descend, draw_response
-from leastwork.fit.value import Check, LearningError, ValueFit, fit_value
-from leastwork.geometry.state import State
+from leastwork.fit.renoise import Members, renoise
+from leastwork.fit.value import Check, evaluations_of_noised, fit_ratio
+from leastwork.geometry.state import State, take
+from leastwork.guidance.base import Guidance
+from leastwork.guidance.handover import Handover
+from leastwork.guidance.interval import IntervalGuidance
 from leastwork.guidance.learned import LearnedGuidance
+from leastwork.guidance.region import IntervalRegion
+from leastwork.models.denoised import PULL
+from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import Scored
-from leastwork.models.value_network import ValueNetwork
+from leastwork.models.value_network import sees_denoised
 from leastwork.progress import Progress, no_progress
-from leastwork.random import derive_seed
-from leastwork.sampling import LAW, make_sampler, sample
-from leastwork.work import kish_ess
+from leastwork.random import derive_seed, generator
+from leastwork.sampling import LAW, make_sampler
+from leastwork.work import certify
 
-__all__ = ["RegionFit", "RegionStage", "learn_region", "least_work"]
+__all__ = ["RegionFit", "Round", "learn_region", "least_work", "log_odds"]
 
-_KEEP = 0.4  # of the effective samples, from one λ to the next
-_HITS = 1000  # effective samples in A with which A itself becomes the target; V learned from fewer leads some paths off
-_FEW = 100  # and where the kernel's guidance is worn out before
-_SEEN = 0.05  # ESS of samples of A that are good enough for the last V to be learned from
-_PART = 0.25  # ESS that a stage on a part of the way to A keeps
-_EACH, _NOISED = 100, 500_000  # noised copies of a sample that V is learned from, and of all at most
-_ROUNDS = 6  # most stages at A
-_WORN = 0.5  # ESS below which a stage on the way is improved on its paths before the next
-_MAX_STAGES = 20
-_FARTHEST = 1e3  # λ; the kernel's own region is reached long before
-_TRUST = 0.5  # nats: largest divergence of one step of descent
-_MAX_DESCENTS = 10
-_GENTLE = 3e-4  # learning rate of a refinement, which is to move little
+_MEMBERS, _NOISED, _LABELLED = 0.2, 0.15, 0.35  # of the budget; a quarter is for the model's own samples
+_MOST_NOISED, _MOST_PATHS, _MOST_MEMBERS = 400_000, 16_384, 50_000
+_FEWEST = 256  # paths of a round
+_HELD = 8192  # noised states that judge how V is learned
+_TRIED = 0.15  # of the paths of the rounds, for each handover that is tried
+_HANDOVERS: tuple[float | None, ...] = (4.5, 6.0, None)  # log-SNR; None: V goes all the way
+_AIM = 0.75  # of the interval, its middle part: what aims at all of it stops short at its ends
 
 
 @dataclass(frozen=True)
-class RegionStage:
-    """One stage.
+class Round:
+    """Guided paths that V was learned from, or that tried a handover.
 
     Args:
-        strength: λ of the kernel, or None for A itself.
-        share: τ, how much of the way to its target it went.
-        ess: of its tilt, under the guidance before.
-        success: share of the samples before it that hit A.
-        checks: how V was learned; none where its samples told nothing new.
+        handover: the log-SNR at which the border of A took over; None where V went all the way.
+        paths: their number.
+        success: share of them in A.
+        dissipation: work wasted, nats, of the guidance that drew them.
+        ess: of dP/dQ · e^r.
+        variance: of label − V on held-out states, before and after learning; None where nothing was learned.
     """
 
-    strength: float | None
-    share: float
-    ess: float
+    handover: float | None
+    paths: int
     success: float
-    checks: tuple[Check, ...]
+    dissipation: float
+    ess: float
+    variance: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
 class RegionFit:
-    """The guidance, L and p(A) of its target, and what that took; the history has one entry a stage."""
+    """The guidance, L and p(A) of its target, and what that took.
 
-    guidance: LearnedGuidance
+    Args:
+        guidance: h.
+        log_odds: L.
+        probability: p(A), with its standard error.
+        members: different members of A that V was learned from.
+        acceptance: share of the moves that stayed in A.
+        checks: how V was first learned.
+        history: one entry a round.
+        handover: the log-SNR at which the border of A takes over; None where V goes all the way.
+        network_evaluations: of the model.
+        seconds: all together.
+    """
+
+    guidance: Guidance
     log_odds: float
-    probability: float
-    history: tuple[RegionStage, ...]
-    descents: tuple[Descent, ...]
+    probability: Estimate
+    members: int
+    acceptance: float
+    checks: tuple[Check, ...]
+    history: tuple[Round, ...]
+    handover: float | None
     network_evaluations: int
     seconds: float
 
@@ -108,280 +124,173 @@ def log_odds(probability: float, success: float) -> float:
     return math.log(success) - math.log1p(-success) + math.log1p(-probability) - math.log(probability)
 
 
-def part_of_the_way(log_w: Tensor) -> float:
-    """The largest τ ≤ 1 that keeps a quarter of the samples effective under w^τ."""
-    low, high = 0.0, 1.0
-    for _ in range(30):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if kish_ess(middle * log_w).value >= _PART else (low, middle)
-    return low
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """Samples: states in data units, φ and 1_A, float64 (n,) each, ln dP/dQ (n,)."""
-
-    x: State
-    phi: Tensor
-    inside: Tensor
-    log_weight: Tensor
-
-    @property
-    def probability(self) -> float:
-        """p(A) = ⟨dP/dQ 1_A⟩, not self-normalised: samples in A say nothing of the weight of what they left."""
-        return float((self.log_weight.exp() * self.inside).mean())
-
-    def ess(self, tilt: Tensor) -> float:
-        return kish_ess(self.log_weight + tilt).value
-
-    def tilt(self, success: float, hits: int) -> Tensor | None:
-        """L 1_A, or None where too few samples hit A."""
-        if not 0 < self.probability < 1:
-            return None
-        tilt = log_odds(self.probability, success) * self.inside
-        return tilt if len(tilt) * self.ess(tilt) >= hits else None
-
-
 @dataclass(frozen=True)
 class _Task:
+    """What all rounds share."""
+
     model: Scored
-    phi: Callable[[State], Tensor]
     region: Callable[[State], Tensor]
     success: float
     seed: int
-    samples: int
-    paths: int
-    iterations: int
     progress: Progress
-    choices: Mapping[str, Any]
+    law: Mapping[str, Any]
 
-    def guidance(self, network: ValueNetwork) -> LearnedGuidance:
-        return LearnedGuidance(network, self.model.schedule)
+    def guidance(self, network: nn.Module, odds: float, handover: float | None) -> Guidance:
+        early = LearnedGuidance(network, self.model.schedule)
+        if handover is None or not isinstance(self.region, IntervalRegion) or odds <= 0:
+            return early
+        assert isinstance(self.model, DiffusionModel)
+        coordinate, lower, upper = self.region.interval
+        middle, half = 0.5 * (lower + upper), 0.5 * _AIM * (upper - lower)
+        if half < math.inf:
+            lower, upper = middle - half, middle + half
+        late = IntervalGuidance(coordinate, lower, upper, odds, self.model.schedule, self.model.shift, self.model.scale)
+        return Handover(early, late, self.model.schedule, handover)
 
-    def observe(self, x: State, log_weight: Tensor) -> _Drawn:
-        return _Drawn(x, self.phi(x).to(torch.float64), self.region(x).to(torch.float64), log_weight.to(torch.float64))
+    def draw(self, guidance: Guidance, network: nn.Module, n: int, purpose: str) -> "_Seen":
+        sampler = make_sampler(self.model, guidance, **self.law)
+        paths = draw_labelled(sampler, network, n, derive_seed(self.seed, purpose), self.progress)
+        return _Seen(paths, self.region(paths.x).to(torch.float64).cpu())
 
-    def seed_of(self, purpose: str) -> int:
-        return derive_seed(self.seed, purpose)
 
-    def draw(self, network: ValueNetwork, purpose: str) -> tuple[_Drawn, int]:
-        """Samples of a stage, and the evaluations they took."""
-        drawn = sample(self.model, self.samples, self.guidance(network), seed=self.seed_of(purpose),
-                       progress=self.progress, **self.choices)  # fmt: skip
-        return self.observe(drawn.x, drawn.log_weight), drawn.network_evaluations
+@dataclass(frozen=True)
+class _Seen:
+    """Guided paths and which of them end in A, float64 (n,)."""
 
-    def descend(self, network: ValueNetwork, tilt: Callable[[_Drawn], Tensor], purpose: str) -> tuple[Descent, int]:
-        """One step on fresh paths towards a tilt of theirs, and the evaluations it took."""
-        law = {name: value for name, value in self.choices.items() if name in LAW}
-        sampler = make_sampler(self.model, self.guidance(network), **law)
-        response = draw_response(sampler, self.paths, self.seed_of(purpose))
-        done = descend(network, response, tilt(self.observe(response.x, response.log_weight)), _TRUST)
-        return done, response.evaluations
+    paths: Labelled
+    inside: Tensor
+
+    @property
+    def probability(self) -> Estimate:
+        """p(A) = ⟨dP/dQ 1_A⟩, unbiased."""
+        return Estimate.from_samples(self.paths.log_weight.exp() * self.inside)
+
+    def round(self, odds: float, handover: float | None, variance: tuple[float, float] | None = None) -> Round:
+        judged = certify(self.paths.work, self.paths.log_weight, odds * self.inside)
+        share = float(self.inside.mean())
+        return Round(handover, len(self.inside), share, judged.dissipation.value, judged.ess.value, variance)
 
 
 def learn_region(
     model: Scored,
-    phi: Callable[[State], Tensor],
     region: Callable[[State], Tensor],
+    points: State,
     own: Ensemble,
     *,
-    focus: State | None = None,
     success: float = 0.99,
     seed: int = 0,
-    samples: int = 20_000,
-    paths: int = 8192,
+    budget: int = 10_000_000,
     rounds: int = 2,
-    refinements: int = 1,
-    iterations: int = 1500,
+    focus: bool = False,
     progress: Progress = no_progress,
     **choices: Any,
 ) -> RegionFit:
     """Learn the guidance that puts a share of the samples into a region with the least work.
 
     Args:
-        model: a DiffusionModel.
-        phi: φ, data units (B, *event) -> (B,); finite, up to a constant.
-        region: membership of A, data units (B, *event) -> bool (B,).
+        model: a DiffusionModel or a FrameModel.
+        region: membership of A, data units (B, *event) -> bool (B,); with an ``interval``, its border is met by it.
+        points: members of A, (M, *event), data units.
         own: the model's own samples, drawn with the same choices.
-        focus: points of A, (M, *event), data units, M ≥ 2, by which V finds the scale of A; without them, that of the
-            model.
         success: s, the share of the target inside A, below one.
-        seed: of everything random.
-        samples: of each stage.
-        paths: of each step of descent.
-        rounds: steps of descent, once they need not be cut short.
-        refinements: times A is learned again from its own samples after that. Descent meets A by crowding into the
-            middle of it; what the samples' weights then still say of its border is learned here.
-        iterations: of the optimiser at A, half as many on the way there.
+        seed: of all random numbers.
+        budget: network evaluations, at most, those of the model's own samples included.
+        rounds: of guided paths that V is learned from.
+        focus: whether V also looks at the part of space where the points are, at its scale.
         progress: ``leastwork.progress.bar`` shows one.
         choices: as in :func:`leastwork.sample`, with path weights at κ = 1.
 
     Raises:
         LearningError: V was not learned.
-        LeastworkError: stages that come no nearer to A.
+        LeastworkError: a region that the model does not come back to, or a budget that is too small.
     """
     begin = time.perf_counter()
-    task = _Task(model, phi, region, success, seed, samples, paths, iterations, progress, choices)
-    here = task.observe(own.x, torch.zeros(len(own)))
+    law = {name: value for name, value in choices.items() if name in LAW}
+    task = _Task(model, region, success, seed, progress, law)
+    steps = len(make_sampler(model, None, **law).steps)
     spent = own.network_evaluations
-    network = value_network(model, [phi, region], own.x, task.seed_of("network"), focus)
-    strength, keep, reached, share, rounds_at_region = 0.0, 1.0, False, 1.0, 0
-    history: list[RegionStage] = []
-    for number in range(_MAX_STAGES):
-        tilt, last = here.tilt(success, _HITS if keep >= _WORN and not reached else _FEW), False
-        if reached and tilt is None:
-            break
-        found = None
-        if tilt is not None:
-            share = 1.0 if here.ess(tilt) >= _SEEN else part_of_the_way(here.log_weight + tilt)
-            found, evaluations = _learn(task, network, here, tilt, number, True, share=share)
-            spent += evaluations
-        if tilt is not None and (found is not None or reached):
-            aimed, ess, reached = None, here.ess(tilt), True
-            rounds_at_region += 1
-            last = found is None or share == 1 or rounds_at_region == _ROUNDS
-        else:
-            share = 1.0
-            aimed = strength = _next_strength(here, strength, keep)
-            tilt = strength * here.phi
-            ess = here.ess(tilt)
-            found, evaluations = _learn(task, network, here, tilt, number, False)
-            spent += evaluations
-        checks: tuple[Check, ...] = ()
-        if found is not None:
-            network, checks = _of_head(found), found.history
-        history.append(RegionStage(aimed, share, ess, float(here.inside.mean()), checks))
-        if last:
-            break
-        here, evaluations = task.draw(network, f"samples {number}")
-        spent += evaluations
-        keep = here.ess(strength * here.phi)
-        if keep < _WORN and aimed is not None:
-            done, evaluations = task.descend(network, lambda seen, at=strength: at * seen.phi, f"on the way {number}")
-            network = done.network
-            here, more = task.draw(network, f"samples again {number}")
-            spent += evaluations + more
-            keep = here.ess(strength * here.phi)
-    else:
+    network = value_network(model, [region], own.x, derive_seed(seed, "network"), points if focus else None)
+    through, bounded = sees_denoised(network), isinstance(region, IntervalRegion)
+    path = (steps * (1 + PULL * through) + 1) * (1 + bounded * _TRIED * len(_HANDOVERS)) * rounds
+    noised = min(int(_NOISED * budget / evaluations_of_noised(through)), _MOST_NOISED)
+    least = math.ceil(_FEWEST * path / _LABELLED)
+    if budget < least:
         raise LeastworkError(
-            f"{_MAX_STAGES} stages did not reach the region, {history[-1].success:.1%} of the last samples hit it: "
-            f"{_REMEDY}"
+            f"budget={budget} is too small for {steps} steps: give at least {least} network evaluations, or take fewer "
+            "steps"
         )
-    network, probability, descents, evaluations = _descend(task, network, here.probability, rounds)
-    spent += evaluations
-    odds = log_odds(probability, success)
-    for _ in range(refinements):
-        network, stage, evaluations = _refine(task, network, odds, len(history))
-        spent += evaluations
-        history.append(stage)
-    seconds = time.perf_counter() - begin
-    return RegionFit(task.guidance(network), odds, probability, tuple(history), descents, spent, seconds)
+    found = renoise(
+        model, region, points, budget=int(_MEMBERS * budget), most=_MOST_MEMBERS, seed=derive_seed(seed, "members"),
+        progress=progress, **law,
+    )  # fmt: skip
+    spent += found.evaluations
+    left = min(_LABELLED * budget, budget - spent - (noised + _HELD) * evaluations_of_noised(through))
+    n = min(max(int(left / path), _FEWEST), _MOST_PATHS)
+    first = fit_ratio(
+        network, model, model.to_network_units(own.x), _as_often(found, derive_seed(seed, "stays")),
+        iterations=1500, noised=noised, seed=derive_seed(seed, "ratio"), progress=progress,
+    )  # fmt: skip
+    spent += first.network_evaluations
+    network = first.network
+    estimates = [Estimate.from_samples(region(own.x).to(torch.float64).cpu())]
+    history: list[Round] = []
+    seen: list[_Seen] = []
+    handover = _HANDOVERS[0] if bounded else None
+    odds = _odds(estimates, success)
+    for number in range(rounds):
+        drawn = task.draw(task.guidance(network, odds, handover), network, n, f"round {number}")
+        spent += drawn.paths.evaluations
+        seen.append(drawn)
+        estimates.append(drawn.probability)
+        odds = _odds(estimates, success)
+        if odds == 0:
+            raise LeastworkError(f"the guidance that was learned first does not reach the region: {_REMEDY}")
+        learned = fit_labels(
+            network, [each.paths for each in seen], [odds * each.inside for each in seen],
+            seed=derive_seed(seed, f"labels {number}"), progress=progress,
+        )  # fmt: skip
+        network = learned.network
+        history.append(drawn.round(odds, handover, learned.variance))
+    if bounded:
+        tried = []
+        for at in _HANDOVERS:
+            drawn = task.draw(
+                task.guidance(network, odds, at), network, max(int(_TRIED * n), _FEWEST), f"handover {at}"
+            )
+            spent += drawn.paths.evaluations
+            estimates.append(drawn.probability)
+            tried.append(drawn.round(odds, at))
+        handover = min(tried, key=lambda one: one.dissipation).handover
+        history += tried
+    odds = _odds(estimates, success)
+    return RegionFit(
+        task.guidance(network, odds, handover), odds, _combined(estimates), len(found.stays), found.acceptance,
+        first.history, tuple(history), handover, spent, time.perf_counter() - begin,
+    )  # fmt: skip
 
 
-_REMEDY = "give more guides, a wider region, or more samples"
+_REMEDY = "give more guides, a wider region, or a larger budget"
 
 
-def _learn(
-    task: _Task,
-    network: ValueNetwork,
-    here: _Drawn,
-    tilt: Tensor,
-    number: int,
-    at_region: bool,
-    learning_rate: float = 1e-3,
-    share: float = 1.0,
-) -> tuple[ValueFit | None, int]:
-    """V with what is still missing, None where samples of A do not say enough of it; and the evaluations that took."""
-    try:
-        fit = fit_value(
-            network,
-            task.model,
-            task.model.to_network_units(here.x),
-            share * (here.log_weight + tilt),
-            reference=network if number else None,
-            learning_rate=learning_rate if number else 3e-3,  # it starts from what it knows
-            iterations=task.iterations if at_region else task.iterations // 2,
-            noised=min(_NOISED, _EACH * task.samples),
-            seed=task.seed_of(f"stage {number}"),
-            progress=task.progress,
-        )
-    except LearningError as error:
-        if at_region:
-            return None, error.network_evaluations
-        raise
-    return fit, fit.network_evaluations
+def _as_often(found: Members, seed: int) -> State:
+    """Members drawn as often as the chains stayed at them."""
+    index = torch.multinomial(found.stays, 2 * len(found.stays), True, generator=generator(seed, "stays"))
+    return take(found.x, index)
 
 
-def _of_head(fit: ValueFit) -> ValueNetwork:
-    assert isinstance(fit.network, ValueNetwork)  # as it was before
-    return fit.network
+def _combined(estimates: list[Estimate]) -> Estimate:
+    """The mean of unbiased estimates, each with the inverse of its variance as its weight."""
+    known = [one for one in estimates if float(one.value) > 0 and float(one.stderr) > 0]
+    if not known:
+        return Estimate(0.0, math.nan)
+    weights = torch.tensor([1 / float(one.stderr) ** 2 for one in known], dtype=torch.float64)
+    values = torch.tensor([float(one.value) for one in known], dtype=torch.float64)
+    return Estimate(float(weights @ values / weights.sum()), float(weights.sum() ** -0.5))
 
 
-def _next_strength(here: _Drawn, strength: float, keep: float) -> float:
-    """The largest λ that keeps enough of the effective samples."""
-    enough = _KEEP * keep
-    low, high = strength, max(2 * strength, 1 / max(float(here.phi.abs().max()), 1.0))
-    while high < _FARTHEST and here.ess(high * here.phi) >= enough:
-        low, high = high, 2 * high
-    for _ in range(20):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if here.ess(middle * here.phi) >= enough else (low, middle)
-    if low <= 1.01 * strength or low >= _FARTHEST:
-        raise LeastworkError(
-            f"guidance in stages stalls with {float(here.inside.mean()):.2%} of the samples in the region: {_REMEDY}"
-        )
-    return low
-
-
-def _descend(
-    task: _Task, network: ValueNetwork, probability: float, rounds: int
-) -> tuple[ValueNetwork, float, tuple[Descent, ...], int]:
-    """Less dissipation, on fresh paths; also p(A) by then, and the evaluations that took.
-
-    Each step is judged by the paths of the next. One that made things worse, as a step does that leads single paths
-    astray, is halved.
-    """
-    found = [probability]
-    descents: list[Descent] = []
-    accepted: list[Descent] = []
-    evaluations = 0
-
-    def tilt(seen: _Drawn) -> Tensor:
-        found.append(seen.probability)
-        return log_odds(sum(found) / len(found), task.success) * seen.inside  # each of them is unbiased
-
-    with task.progress("descending on paths", rounds) as tick:
-        while len(descents) < _MAX_DESCENTS:
-            done, spent = task.descend(network, tilt, f"descent {len(descents)}")
-            descents.append(done)
-            evaluations += spent
-            seen = sum(found) / len(found)
-            idle = least_work(task.success, seen)  # dissipation of no guidance: the same divergence, the other way
-            if not accepted and done.dissipation > idle + 3 * done.stderr:
-                return network, seen, tuple(descents), evaluations
-            if accepted and done.dissipation > accepted[-1].dissipation + 3 * accepted[-1].stderr:
-                network = _between(accepted[-1].start, network)
-                continue
-            accepted.append(done)
-            if sum(each.taken == 1 for each in accepted[:-1]) >= rounds or done.taken == 0:
-                break
-            tick(int(done.taken == 1))
-            network = done.network
-    ends = [each.start for each in accepted[-2:]]
-    return _between(ends[0], ends[-1]), sum(found) / len(found), tuple(descents), evaluations
-
-
-def _refine(task: _Task, network: ValueNetwork, odds: float, number: int) -> tuple[ValueNetwork, RegionStage, int]:
-    """V learned gently from its own samples of A; also the evaluations that took."""
-    here, evaluations = task.draw(network, f"samples {number}")
-    tilt = odds * here.inside
-    found, more = _learn(task, network, here, tilt, number, True, _GENTLE)
-    checks = () if found is None else found.history
-    stage = RegionStage(None, 1.0, here.ess(tilt), float(here.inside.mean()), checks)
-    return network if found is None else _of_head(found), stage, evaluations + more
-
-
-def _between(a: ValueNetwork, b: ValueNetwork) -> ValueNetwork:
-    """The mean of two heads: successive steps overshoot by turns, and the dissipation is convex about its minimum."""
-    change = torch.cat([(b.head.weight - a.head.weight).T, (b.head.bias - a.head.bias)[None]])
-    return a.with_head(0.5 * change.detach())
+def _odds(estimates: list[Estimate], success: float) -> float:
+    """L by the estimates of p(A); that of one in a thousand where none of them has a sample in A yet."""
+    probability = float(_combined(estimates).value)
+    if probability == 0:
+        return log_odds(1e-3, success) if len(estimates) == 1 else 0.0
+    return log_odds(min(probability, 1 - 1e-6), success)

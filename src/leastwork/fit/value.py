@@ -14,29 +14,49 @@ largest value: beyond it e^V goes on as its tangent, which moves no minimum.
 Of rigid frames h is a tangent, and in place of σ(ε − ε̂) stands the difference of the model's score and that of the
 noise added; rotations have as lever, in place of σ, what makes ½∫|lever·h|² dℓ the work.
 
+A network that sees the denoised state has ∇V = Jᵀ∇V̂ with J = ∂D/∂x, and the loss takes J by two of its products
+alone, both made once for each noised state and used again at every visit:
+
+    ∇V·(ε − ε̂) = ∇V̂ · J(ε − ε̂)          |∇V|² = E (∇V̂ · Jη)²,  η ~ N(0, I)
+
+so that the optimiser never runs the model. Hutchinson's estimate of the square is unbiased and its noise is far below
+that of the samples; in one and two dimensions η are the axes, and nothing is estimated.
+
+Where the target is known by samples of its own, such as members of a rare region, V is the log-ratio of two noised
+populations, and both terms are theirs: logistic regression tells V, since at its minimum e^V = q_t/p_t, and the
+target's samples tell h = s_q − s,
+
+    ½ E_p[ln (1 + e^V)] + ½ E_q[ln (1 + e^{−V})]          E_q[½ |σh|² + σh·(ε − ε̂)]
+
 Samples of a guided model learn what is still missing: ω = dP/dQ · e^r/Z is then their own weight, V − V₀ and h − h₀
 take the place of V and h, and ε̂ − σh₀ that of ε̂, where V₀ is the value that guided them.
 """
 
 import math
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.geometry.state import State, batch_size, take
-from leastwork.guidance.learned import flatten, unflatten
+from leastwork.fit.training import follow, warm_cosine
+from leastwork.geometry.frames import Tangent, flat_tangent, tangent_from
+from leastwork.geometry.state import State, cat, flatten, smap, take, unflatten
+from leastwork.geometry.state import batch_size as batch_size_of
+from leastwork.models.denoised import PULL, PUSH, denoised
 from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.predictions import Moments
-from leastwork.models.value_network import value_and_gradient
+from leastwork.models.value_network import sees_denoised, value_and_gradient
 from leastwork.progress import Progress, no_progress
 from leastwork.random import generator
 from leastwork.sampling import evaluating
 
-__all__ = ["Check", "LearningError", "ValueFit", "fit_value"]
+__all__ = ["Check", "LearningError", "ValueFit", "evaluations_of_noised", "fit_ratio", "fit_value"]
 
 _EDGE = 9.0  # beyond this |log-SNR| on the noisy side, x_t says nothing of x_0
 _CLEAN = 12.0  # beyond it, on the clean side, everything
@@ -46,6 +66,7 @@ _PATIENCE = 8  # of them without improvement end it
 _LEVELS = 64  # of the log-SNR, among the held-out samples
 _BREGMAN = 0.25  # weight of the first term
 _HELD = 2**28  # numbers of the noised samples, 1 GiB in float32
+_PROBES = 2  # directions η of a noised sample
 _PIECE = 1024  # noised samples that the model sees at a time
 _SURE = 4.0  # evidence that it takes; noise alone reaches 2.5 in the best of the validations
 
@@ -87,12 +108,11 @@ class ValueFit:
 
 @dataclass(frozen=True)
 class _Pool:
-    """Samples x_0 (n, d), as states too; weight ω (n,) with mean one, ln of the largest, and range of the log-SNR."""
+    """Samples x_0 (n, d), and as states; weight ω (n,) with mean one; range of the log-SNR."""
 
     x0: Tensor
     like: State
     omega: Tensor
-    ceiling: float
     ends: tuple[float, float]
 
     def log_snr(self, n: int, random: torch.Generator) -> Tensor:
@@ -103,73 +123,154 @@ class _Pool:
 
 @dataclass(frozen=True)
 class _Noised:
-    """Noised samples: x_t (n, d), with α and σ, weight ω, ε − ε̂, and V₀ and h₀ of the guidance before, if any.
+    """Noised samples: what V sees of them (n, d), α and σ, weight ω, and all that is known of lever · ∇V.
 
-    ``lever`` multiplies h: σ, (n, 1), or one for each coordinate of a tangent of frames, of which ``noise`` then is.
+    ``lever`` multiplies h: σ, (n, 1), or one for each coordinate of a tangent of frames. The slope g that the network
+    gives has (lever·h)·(ε − ε̂) = g·``along``, and |lever·h|² is the mean of (g·``probes``)², or without probes that of
+    lever·g itself. ``known`` are V₀ and its slope of the guidance before, if any.
     """
 
-    x: Tensor
+    seen: Tensor
     alpha: Tensor
     sigma: Tensor
     omega: Tensor
+    along: Tensor
     lever: Tensor
-    noise: Tensor
+    probes: Tensor
     known: tuple[Tensor, Tensor] | None
 
     def at(self, index: Tensor) -> "_Noised":
         known = None if self.known is None else (self.known[0][index], self.known[1][index])
-        x, alpha, sigma, omega = self.x[index], self.alpha[index], self.sigma[index], self.omega[index]
-        return _Noised(x, alpha, sigma, omega, self.lever[index], self.noise[index], known)
+        rest = (self.seen, self.alpha, self.sigma, self.omega, self.along, self.lever, self.probes)
+        return _Noised(*[part[index] for part in rest], known=known)
+
+    def square(self, slope: Tensor) -> Tensor:
+        """|lever·h|², (B,), of slopes g."""
+        if self.probes.shape[1]:
+            return torch.einsum("bkd,bd->bk", self.probes, slope).square().mean(dim=1)
+        return (self.lever * slope).square().sum(dim=1)
 
 
 @torch.no_grad()
-def _noised(pool: _Pool, index: Tensor, model: Scored, reference: nn.Module | None, random: torch.Generator) -> _Noised:
-    """Noise samples, index: (levels, n), each row to one log-SNR; ε̂ of the model and of the guidance before."""
+def _noised(
+    pool: _Pool,
+    index: Tensor,
+    model: Scored,
+    through: bool,
+    reference: nn.Module | None,
+    random: torch.Generator,
+    progress: Progress = no_progress,
+) -> _Noised:
+    """Noise samples, index: (levels, n), each row to one log-SNR; with what the loss needs of the model there."""
     log_snr = pool.log_snr(len(index), random)
     times = model.schedule.time_of(log_snr)
     alphas, sigmas = model.schedule.alpha(times).to(pool.x0), model.schedule.sigma(times).to(pool.x0)
     parts: list[tuple[Tensor, ...]] = []
-    with evaluating(model):
+    with evaluating(model), progress("noising samples", len(index)) as tick:
         for row, t, alpha, sigma in zip(index, times.tolist(), alphas, sigmas, strict=True):
             for some in row.split(_PIECE):
                 x, lever, noise = _noise(pool, some, model, t, random)
-                known = () if reference is None else value_and_gradient(reference, x, alpha, sigma)
-                if known:
-                    noise = noise + lever * known[1]
-                of_all = (part.expand(len(x), *part.shape[1:]) for part in (alpha[None], sigma[None], lever))
-                parts.append((x, *of_all, pool.omega[some], noise, *known))
-    x, alpha, sigma, lever, omega, noise, *known = (torch.cat(part) for part in zip(*parts, strict=True))
-    return _Noised(x, alpha, sigma, omega, lever, noise, (known[0], known[1]) if known else None)
+                look = _through if through else _directly
+                found = look(model, x, t, (alpha, sigma), lever, noise, reference, random)
+                of_all = (part.expand(len(some), *part.shape[1:]) for part in (alpha[None], sigma[None], lever))
+                parts.append((pool.omega[some], *of_all, *found))
+            tick()
+    omega, alpha, sigma, lever, seen, along, probes, *known = (torch.cat(part) for part in zip(*parts, strict=True))
+    return _Noised(seen, alpha, sigma, omega, along, lever, probes, (known[0], known[1]) if known else None)
 
 
-def _noise(
-    pool: _Pool, some: Tensor, model: Scored, t: float, random: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """x_t of some samples (B, d), the lever (1, ·) and ε − ε̂ (B, ·)."""
-    x0 = pool.x0[some]
+def _noise(pool: _Pool, some: Tensor, model: Scored, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
+    """x_t of some samples, the lever (1, ·) and the noise ε, or of frames lever · −(conditional score), (B, ·)."""
+    x0 = unflatten(pool.x0[some], pool.like)
     if isinstance(model, FrameModel):
-        x, lever, difference = model.noised(unflatten(x0, pool.like), t, random)
-        return flatten(x), lever[None], -difference
+        x, lever, conditional = model.noised(x0, t, random)
+        return x, lever[None], -conditional
     m = Moments.at(model.schedule, t)
-    noise = torch.randn(x0.shape, generator=random).to(x0)
-    noise = flatten(model.project(unflatten(noise, pool.like)))
-    x = m.alpha * x0 + m.sigma * noise
-    noise = noise - flatten(model.as_prediction("noise", unflatten(x, pool.like), t))
-    return x, x0.new_full((1, 1), m.sigma), noise
+    noise = torch.randn(pool.x0[some].shape, generator=random).to(pool.x0)
+    noise = model.project(unflatten(noise, pool.like))
+    return model.add_noise(x0, noise, t), pool.x0.new_full((1, 1), m.sigma), flatten(noise)
 
 
-def _loss(network: nn.Module, ceiling: float, seen: _Noised) -> tuple[Tensor, Tensor, Tensor]:
-    """Both terms of the loss, and V or V − V₀, (B,) each."""
-    value, gradient = value_and_gradient(network, seen.x, seen.alpha, seen.sigma)
-    if seen.known is not None:
-        value, gradient = value - seen.known[0], gradient - seen.known[1]
-    pull = seen.lever * gradient
+def _expected(model: Scored, x: State, y: State, t: float, lever: Tensor) -> Tensor:
+    """ε̂ of the model, or of frames lever · −(score), (B, ·); y: what the network made of x."""
+    m = Moments.at(model.schedule, t)
+    if isinstance(model, FrameModel):
+        shift = (m.alpha * y[0] - x[0]) / m.sigma**2
+        return -lever * torch.cat([shift.flatten(1), y[1].flatten(1)], dim=1)
+    return (flatten(x) - m.alpha * flatten(y)) / m.sigma
+
+
+_Moments: TypeAlias = tuple[Tensor, Tensor]
+
+
+def _directly(
+    model: Scored, x: State, t: float, at: _Moments, lever: Tensor, noise: Tensor, reference: nn.Module | None,
+    random: torch.Generator,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """What V sees of x itself, ``along`` and no ``probes``, and V₀ with its slope."""
+    y = model.estimate(x, t) if isinstance(model, FrameModel) else model.denoise(x, t)
+    flat = flatten(x)
+    noise = noise - _expected(model, x, y, t, lever)
+    known = () if reference is None else value_and_gradient(reference, flat, *at)
+    if known:
+        noise = noise + lever * known[1]
+    return flat, lever * noise, noise.new_zeros(len(noise), 0, noise.shape[1]), *known
+
+
+def _through(
+    model: Scored, x: State, t: float, at: _Moments, lever: Tensor, noise: Tensor, reference: nn.Module | None,
+    random: torch.Generator,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """What V sees of D(x, t), ``along`` and ``probes``, and V₀ with its slope at D."""
+    end = denoised(model, x, t)
+    flat = flatten(end.state)
+    noise = noise - _expected(model, x, smap(Tensor.detach, end.y), t, lever)
+    known = () if reference is None else value_and_gradient(reference, flat, *at)
+    if known:
+        noise = noise + lever * _projected(model, x, end.pull(known[1]))
+    n, k = noise.shape
+    if k <= _PROBES:
+        axes = list(k**0.5 * torch.eye(k).to(noise)[:, None].expand(k, n, k))
+    else:
+        axes = [_projected(model, x, torch.randn(n, k, generator=random).to(noise)) for _ in range(_PROBES)]
+    along, *probes = end.pushes([lever * part for part in (noise, *axes)])
+    return flat, along, torch.stack(probes, dim=1), *known
+
+
+def _projected(model: Scored, x: State, tangent: Tensor) -> Tensor:
+    """A tangent on the model's subspace, if it lives on one."""
+    if isinstance(model, FrameModel):
+        return flat_tangent(cast(Tangent, model.project(tangent_from(tangent))))
+    return flatten(model.project(unflatten(tangent, x)))
+
+
+Terms: TypeAlias = tuple[Tensor, Tensor, Tensor]
+
+
+def _tilted(ceiling: float, network: nn.Module, seen: _Noised) -> Terms:
+    """Both terms of the loss of a tilt, and V or V − V₀, (B,) each."""
+    value, slope = _known_off(network, seen)
     within = value.clamp(max=ceiling)
     tilt = within.exp()
     bregman = tilt + tilt.detach() * (value - within) - seen.omega * value
     level = tilt.detach()
-    score = 0.25 * (seen.omega + level) * pull.square().sum(dim=1)
-    return bregman, score + (seen.omega - level) * (pull * seen.noise).sum(dim=1), value
+    score = 0.25 * (seen.omega + level) * seen.square(slope)
+    return bregman, score + (seen.omega - level) * (slope * seen.along).sum(dim=1), value
+
+
+def _compared(network: nn.Module, seen: _Noised) -> Terms:
+    """Both terms of the loss of two populations, ω = 0 and ω = 2, and V, (B,) each."""
+    value, slope = _known_off(network, seen)
+    member = seen.omega > 0
+    logistic = torch.nn.functional.softplus(torch.where(member, -value, value)) / math.log(2)
+    score = 0.5 * seen.square(slope) + (slope * seen.along).sum(dim=1)
+    return logistic, torch.where(member, score, 0.0), value
+
+
+def _known_off(network: nn.Module, seen: _Noised) -> tuple[Tensor, Tensor]:
+    """V and its slope, less those that are known."""
+    value, slope = value_and_gradient(network, seen.seen, seen.alpha, seen.sigma)
+    return (value, slope) if seen.known is None else (value - seen.known[0], slope - seen.known[1])
 
 
 def fit_value(
@@ -206,17 +307,84 @@ def fit_value(
         NonFiniteError: r or a weight is not finite on some samples.
         LearningError: the loss diverged, or V knows no more of held-out samples than h = 0 (or h₀) does.
     """
-    begin = time.perf_counter()
+    log_omega = _checked(log_tilt, batch_size_of(x0))
+    pool = _pool(x0, log_omega.exp(), model)
     random = generator(seed, "value fit")
-    pool = _pool(x0, log_tilt, model)
-    validation, training = _split(pool.omega.cpu(), random)
-    most = min(noised, _HELD // (3 * pool.x0.shape[1]))  # x, noise and h₀ of each
+    return _learned(
+        network, model, pool, partial(_tilted, float(log_omega.max())), _split(pool.omega.cpu(), random), random,
+        reference, iterations, batch_size, noised, learning_rate, progress,
+    )  # fmt: skip
+
+
+def fit_ratio(
+    network: nn.Module,
+    model: Scored,
+    x0: State,
+    members: State,
+    *,
+    iterations: int = 1500,
+    batch_size: int = 512,
+    noised: int = 500_000,
+    learning_rate: float = 3e-3,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> ValueFit:
+    """Learn V as the log-ratio of two populations; the network is copied, not changed.
+
+    Args:
+        network: V(x, α, σ), where the search starts.
+        model: whose samples the first are.
+        x0: samples of the model, network units, (n, *event).
+        members: samples of the target, as many of each as it weighs, (m, *event).
+        iterations, batch_size, noised, learning_rate, seed, progress: as in :func:`fit_value`.
+
+    Raises:
+        LearningError: the loss diverged, or V cannot tell the populations apart.
+    """
+    n, m = batch_size_of(x0), batch_size_of(members)
+    omega = torch.cat([torch.zeros(n), torch.full((m,), 2.0)])
+    pool = _pool(cat([x0, members]), omega, model)
+    random = generator(seed, "ratio fit")
+    parts = [_split(torch.zeros(k), random) for k in (n, m)]
+    held, learned = (_in_turn(a, n + b, random) for a, b in zip(*parts, strict=True))
+    return _learned(
+        network, model, pool, _compared, (held, learned), random, None, iterations, batch_size, noised, learning_rate,
+        progress,
+    )  # fmt: skip
+
+
+def _in_turn(first: Tensor, second: Tensor, random: torch.Generator) -> Tensor:
+    """Two sets of indices, each as often as the other."""
+    size = max(len(first), len(second))
+    return torch.cat([part[torch.randint(len(part), (size,), generator=random)] for part in (first, second)])
+
+
+def _learned(
+    network: nn.Module,
+    model: Scored,
+    pool: _Pool,
+    loss_of: Callable[[nn.Module, _Noised], Terms],
+    parts: tuple[Tensor, Tensor],
+    random: torch.Generator,
+    reference: nn.Module | None,
+    iterations: int,
+    batch_size: int,
+    noised: int,
+    learning_rate: float,
+    progress: Progress,
+) -> ValueFit:
+    """The network with the least validation loss; parts: held-out samples and those that are learned from."""
+    begin = time.perf_counter()
+    validation, training = parts
+    through = sees_denoised(network)
+    most = min(noised, _HELD // ((3 + _PROBES * through) * pool.x0.shape[1]))  # of each, so many vectors are kept
     columns = max(1, min(iterations, most // batch_size))
-    seen = _noised(pool, _shuffled(training, batch_size, columns, random), model, reference, random)
+    order = _shuffled(training, batch_size, columns, random)
+    seen = _noised(pool, order, model, through, reference, random, progress)
     judged = _shuffled(validation, _LEVELS, max(1, min(8 * len(validation), 8192) // _LEVELS), random)
-    trial = _noised(pool, judged, model, reference, random)
+    trial = _noised(pool, judged, model, through, reference, random)
     rows = torch.arange(batch_size) * columns
-    evaluations = len(seen.x) + len(trial.x)
+    evaluations = evaluations_of_noised(through, reference is not None) * (len(seen.seen) + len(trial.seen))
 
     network = deepcopy(network)
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -230,18 +398,18 @@ def fit_value(
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
             batch = seen.at(rows + torch.randint(columns, (batch_size,), generator=random))
-            bregman, score, _ = _loss(network, pool.ceiling, batch)
+            bregman, score, _ = loss_of(network, batch)
             loss = (_BREGMAN * bregman + score).mean()
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
-            _follow(average, network, min(0.98, (i + 1) / (i + 10)))
+            follow(average, network, min(0.98, (i + 1) / (i + 10)))
             tick()
             if (i + 1) % every and i + 1 < iterations:
                 continue
             with torch.no_grad():
-                bregman, _, value = _loss(average, pool.ceiling, trial)
+                bregman, _, value = loss_of(average, trial)
             found = float(bregman.mean())
             evidence = _evidence(*_of_each(judged.flatten(), value, pool.omega))
             history.append(Check(i + 1, float(loss.detach()), found, evidence))
@@ -267,6 +435,19 @@ def fit_value(
             evaluations,
         )
     return ValueFit(best, tuple(history), evaluations, time.perf_counter() - begin)
+
+
+def evaluations_of_noised(through: bool, known: bool = False) -> int:
+    """Network evaluations that one noised sample takes.
+
+    Args:
+        through: whether V sees the denoised state, which takes products with the model's Jacobian.
+        known: whether a guidance drew the samples, whose h is needed too.
+
+    >>> evaluations_of_noised(False), evaluations_of_noised(True)
+    (1, 8)
+    """
+    return 1 + through * (PULL + PUSH * (1 + _PROBES) + PULL * known)
 
 
 def _shuffled(samples: Tensor, levels: int, columns: int, random: torch.Generator) -> Tensor:
@@ -310,19 +491,8 @@ def _split(omega: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
 _REMEDY = "draw more samples, lower the learning rate, or ask for less in one stage"
 
 
-def warm_cosine(progress: float) -> float:
-    """The learning rate over its largest value: it rises over a tenth of the run and falls as a cosine."""
-    return min(10 * progress, 1.0) * 0.5 * (1 + math.cos(math.pi * max(0.0, progress - 0.1) / 0.9))
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, network: nn.Module, keep: float) -> None:
-    for a, b in zip(average.parameters(), network.parameters(), strict=True):
-        a.lerp_(b, 1 - keep)
-
-
-def _pool(x0: State, log_tilt: Tensor, model: Scored) -> _Pool:
-    n = batch_size(x0)
+def _checked(log_tilt: Tensor, n: int) -> Tensor:
+    """ln ω of mean one, float64 (n,)."""
     log_omega = log_tilt.detach().to(torch.float64)
     if log_omega.shape != (n,):
         raise LeastworkError(f"log_tilt has shape {tuple(log_omega.shape)} for {n} samples: pass ({n},), one each")
@@ -332,9 +502,11 @@ def _pool(x0: State, log_tilt: Tensor, model: Scored) -> _Pool:
             f"the log-tilt is not finite for {len(bad)} of {n} samples, the first at index {int(bad[0])}: "
             "look at that sample, or at the observable there"
         )
-    log_omega = torch.log_softmax(log_omega, dim=0) + math.log(n)
+    return torch.log_softmax(log_omega, dim=0) + math.log(n)
+
+
+def _pool(x0: State, omega: Tensor, model: Scored) -> _Pool:
     schedule = model.schedule
     ends = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
-    ends = (max(ends[0], -_EDGE), min(ends[1], _CLEAN))
     flat = flatten(x0)
-    return _Pool(flat, take(x0, slice(1)), log_omega.exp().to(flat), float(log_omega.max()), ends)
+    return _Pool(flat, take(x0, slice(1)), omega.to(flat), (max(ends[0], -_EDGE), min(ends[1], _CLEAN)))

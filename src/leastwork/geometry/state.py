@@ -18,10 +18,12 @@ __all__ = [
     "cat",
     "evenly",
     "event_numel",
+    "flatten",
     "inner",
     "leaves",
     "smap",
     "take",
+    "unflatten",
 ]
 
 State: TypeAlias = Tensor | tuple[Tensor, ...]
@@ -104,3 +106,15 @@ def event_numel(event_shape: EventShape) -> int:
     (30, 120)
     """
     return sum(int(torch.Size(shape).numel()) for shape in shapes(event_shape))
+
+
+def flatten(x: State) -> Tensor:
+    """All coordinates of every sample, (B, d)."""
+    return torch.cat([leaf.reshape(len(leaf), -1) for leaf in leaves(x)], dim=1)
+
+
+def unflatten(flat: Tensor, like: State) -> State:
+    """Coordinates (B, d) in the structure of a state (of any batch)."""
+    parts = flat.split([leaf[0].numel() for leaf in leaves(like)], dim=1)
+    shaped = tuple(part.reshape(len(part), *leaf.shape[1:]) for part, leaf in zip(parts, leaves(like), strict=True))
+    return shaped if isinstance(like, tuple) else shaped[0]

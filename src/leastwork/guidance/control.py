@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from leastwork.errors import ConfigError, LeastworkError
-from leastwork.geometry.state import State
+from leastwork.geometry.state import State, flatten, unflatten
 from leastwork.guidance.base import Composable
-from leastwork.guidance.learned import flatten, unflatten
 from leastwork.models.networks import filled, seeded_linear, usual_width
 
 __all__ = ["ControlGuidance", "ControlNetwork", "control_from", "control_parts"]

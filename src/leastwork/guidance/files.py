@@ -27,8 +27,6 @@ from leastwork.guidance.kernels import AlignedKernel, EuclideanKernel, Kernel
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.guidance.path import LossGuidance, Sigmoid, TransportedGuidance
 from leastwork.guidance.scheduled import ScheduledGuidance
-from leastwork.guidance.tuned import TunedGuidance
-from leastwork.models.bundled import model_from, model_parts
 from leastwork.models.networks import filled
 from leastwork.models.value_network import ValueNetwork
 from leastwork.observables import Observable
@@ -268,20 +266,11 @@ def _handover(parts: Parts, find: Find) -> Guidance:
     return Handover(**{**parts, "schedule": schedule_from(parts["schedule"])})
 
 
-def _tuned_parts(guidance: TunedGuidance) -> Parts:
-    return model_parts(guidance.model)
-
-
-def _tuned(parts: Parts, find: Find) -> Guidance:
-    return TunedGuidance(model_from(parts))
-
-
 register("learned", LearnedGuidance, _learned_parts, _learned)
 register("scheduled", ScheduledGuidance, _scheduled_parts, _scheduled)
 register("interval", IntervalGuidance, _interval_parts, _interval)
 register("scaled", Scaled, vars, lambda parts, find: Scaled(**parts))
 register("handover", Handover, _handover_parts, _handover)
-register("tuned", TunedGuidance, _tuned_parts, _tuned)
 register("sum", Sum, vars, lambda parts, find: Sum(tuple(parts["terms"])))
 register("control", ControlGuidance, control_parts, lambda parts, find: control_from(parts))
 register("transported", TransportedGuidance, _transported_parts, _transported)

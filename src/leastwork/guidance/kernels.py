@@ -19,8 +19,7 @@ from torch import Tensor
 from leastwork.errors import LeastworkError
 from leastwork.geometry.alignment import align, aligned_squared_distances, blocks, centred
 from leastwork.geometry.euclidean import Subspace
-from leastwork.geometry.state import State, leaves, smap
-from leastwork.guidance.learned import flatten, unflatten
+from leastwork.geometry.state import State, flatten, leaves, smap, unflatten
 
 __all__ = ["AlignedKernel", "EuclideanKernel", "FeatureKernel", "Kernel"]
 

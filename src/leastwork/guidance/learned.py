@@ -1,22 +1,28 @@
 """Learned guidance: h(x, t) = ∇ₓ V(x, t), with V(x, t) ≈ ln E[e^{r(x_0)} | x_t = x] a network.
 
+    V(x, t) = V̂(D(x, t), t)          h = Jᵀ ∇V̂          J = ∂D/∂x
+
 Where V is exact this is Doob's transform, the guidance of least work at κ = 1 (Doob, Classical Potential Theory,
-1984; Dai Pra, Appl. Math. Optim. 23, 313, 1991). It differentiates V only, never the model.
+1984; Dai Pra, Appl. Math. Optim. 23, 313, 1991). V̂ sees the denoised state D, because the model has already learned
+which noisy state becomes which structure, and V need not learn that again. The gradient takes one product with the
+model's Jacobian a step; a network that sees x itself instead differentiates nothing of the model. The observables are
+never differentiated.
 """
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from leastwork.geometry.frames import tangent_from
-from leastwork.geometry.state import State, leaves
+from leastwork.geometry.state import State, flatten, smap, unflatten
+from leastwork.geometry.tangents import cotangent, slope_along
 from leastwork.guidance.base import Composable
+from leastwork.guidance.pull_back import pull_back
 from leastwork.models.predictions import Moments
-from leastwork.models.value_network import value_and_gradient
+from leastwork.models.value_network import sees_denoised, value_and_gradient
 from leastwork.schedules import Schedule
 
-__all__ = ["LearnedGuidance", "flatten", "unflatten"]
+__all__ = ["LearnedGuidance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +30,11 @@ class LearnedGuidance(Composable):
     """h = ∇ₓ V.
 
     Args:
-        network: V(x, α, σ), flat states (B, d) in network units -> (B,); differentiable. Of frames it gives a tangent.
+        network: V̂(D, α, σ) or V(x, α, σ), flat states (B, d) in network units -> (B,); differentiable. Which of the
+            two it sees is its attribute ``denoised``, False where there is none. Of frames it gives a tangent.
         schedule: α and σ of the model.
 
+    >>> import torch
     >>> from leastwork.models.value_network import ValueNetwork
     >>> from leastwork.schedules import VPSchedule
     >>> h = LearnedGuidance(ValueNetwork(6), VPSchedule())
@@ -40,29 +48,20 @@ class LearnedGuidance(Composable):
 
     @property
     def through_network(self) -> bool:
-        return False
+        return sees_denoised(self.network)
 
     def __call__(self, x: State, t: float, denoised: State) -> State:
         """h(x, t), network units, (B, *event)."""
-        flat = flatten(x)
+        seen: State = smap(Tensor.detach, denoised) if self.through_network else x
+        flat = flatten(seen)
         m = Moments.at(self.schedule, float(t))
         _, gradient = value_and_gradient(self.network, flat, flat.new_tensor(m.alpha), flat.new_tensor(m.sigma))
+        if self.through_network:
+            gradient = slope_along(x, pull_back(denoised, x, cotangent(seen, gradient)))
         return unflatten(gradient, x) if gradient.shape == flat.shape else tangent_from(gradient)
 
-    def value(self, x: State, t: float) -> Tensor:
+    def value(self, x: State, t: float, denoised: State) -> Tensor:
         """V(x, t), (B,)."""
-        flat = flatten(x)
+        flat = flatten(denoised if self.through_network else x)
         m = Moments.at(self.schedule, float(t))
         return self.network(flat, flat.new_tensor(m.alpha), flat.new_tensor(m.sigma))
-
-
-def flatten(x: State) -> Tensor:
-    """All coordinates of every sample, (B, d)."""
-    return torch.cat([leaf.reshape(len(leaf), -1) for leaf in leaves(x)], dim=1)
-
-
-def unflatten(flat: Tensor, like: State) -> State:
-    """Coordinates (B, d) in the structure of a state (of any batch)."""
-    parts = flat.split([leaf[0].numel() for leaf in leaves(like)], dim=1)
-    shaped = tuple(part.reshape(len(part), *leaf.shape[1:]) for part, leaf in zip(parts, leaves(like), strict=True))
-    return shaped if isinstance(like, tuple) else shaped[0]

@@ -147,7 +147,7 @@ class FrameModel:
         return Moments.at(self.schedule, self.schedule.t_max).sigma * shift, uniform(turn)
 
     def noised(self, x0: State, t: float, random: torch.Generator) -> tuple[Frames, Tensor, Tensor]:
-        """Frames carried to t, the lever of each coordinate on the work, and lever · (the conditional score − s), flat.
+        """Frames carried to t, the lever of each coordinate on the work, and lever · the conditional score, flat.
 
         The lever of a coordinate is g/√|dℓ/dt|, so that with t uniform in the log-SNR ℓ half its square times |h|² is
         the work of h: σ for positions, and as much for rotations as their noise grows meanwhile.
@@ -161,12 +161,9 @@ class FrameModel:
             epsilon = self.project((epsilon, epsilon))[0]
         rotation, conditional = igso3.noised(x0[1], self._angle(t), random)
         x = (m.alpha * x0[0] + m.sigma * epsilon, rotation)
-        shift, turn = self.score(x, t)
-        lever = self._lever(t)
-        levers = torch.full((6 * self.residues,), lever).to(shift)
+        levers = torch.full((6 * self.residues,), self._lever(t)).to(epsilon)
         levers[: 3 * self.residues] = m.sigma
-        difference = (-epsilon / m.sigma - shift, conditional - turn)
-        return x, levers, levers * flat_tangent(difference)
+        return x, levers, levers * flat_tangent((-epsilon / m.sigma, conditional))
 
     def _lever(self, t: float) -> float:
         """g_R/√|dℓ/dt|."""

@@ -4,8 +4,10 @@
 
     ρ = α s̄/√(α²s̄² + σ²)
 
-q is what the network's view shows of x_t, coordinates or invariants at one scale (:mod:`leastwork.models.views`); s̄² is
-the mean square of the data about their mean, and τ are smooth steps in the log-SNR. The factor ρ, the correlation of
+q is what the network's view shows of a state, coordinates or invariants at one scale (:mod:`leastwork.models.views`).
+The state is the denoised one, D(x_t, t), which is seen at the scale of the data, or x_t itself, seen at that of its
+noise; the gradient is in whichever it is. s̄² is the mean square of the data about their mean, and τ are smooth steps in
+the log-SNR. The factor ρ, the correlation of
 x_t and x_0, makes V vanish with the signal, as it must.
 The gradient is written out, so that training differentiates it once more by one ordinary backward pass. Time enters
 as α and σ, so that the network outlives its schedule.
@@ -24,8 +26,9 @@ from leastwork.models.frame_view import FrameEntries, FrameInvariants
 from leastwork.models.networks import seeded_linear, usual_width
 from leastwork.models.views import Coordinates, View
 
-__all__ = ["ValueNetwork", "ValueWithGradient", "value_and_gradient"]
+__all__ = ["ValueNetwork", "ValueWithGradient", "sees_denoised", "value_and_gradient"]
 
+_GRAIN = 0.05  # of s̄: what rounds a denoised state's distances off, as noise does a noisy one's
 _OF_INVARIANTS = 128  # units of a hidden layer that sees invariants
 _STEPS = torch.linspace(-9.0, 12.0, 8)  # log-SNR at the middle of each smooth step
 
@@ -35,6 +38,11 @@ class ValueWithGradient(Protocol):
     """A network that knows its own gradient; any other is differentiated by autograd."""
 
     def value_and_gradient(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+def sees_denoised(network: nn.Module) -> bool:
+    """Whether a network is of denoised states: its attribute ``denoised``."""
+    return bool(getattr(network, "denoised", False))
 
 
 def value_and_gradient(network: nn.Module, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,6 +74,7 @@ class ValueNetwork(nn.Module):
         focus: whether it also looks at a part of space, set by :meth:`focus_on`.
         invariant: whether states are d/3 points in space, seen by what rotations and shifts leave alone.
         frames: whether they are d/12 rigid frames, positions and rotations, so that the gradient is a tangent (B, d/2).
+        denoised: whether it sees D(x_t, t) rather than x_t.
 
     Raises:
         LeastworkError: a size below one, or a focus on invariants, which are on one scale everywhere.
@@ -87,6 +96,7 @@ class ValueNetwork(nn.Module):
         focus: bool = False,
         invariant: bool = False,
         frames: bool = False,
+        denoised: bool = False,
     ) -> None:
         super().__init__()
         width = (_OF_INVARIANTS if invariant or frames else usual_width(dimension)) if width is None else width
@@ -105,7 +115,9 @@ class ValueNetwork(nn.Module):
             "focus": focus,
             "invariant": invariant,
             "frames": frames,
+            "denoised": denoised,
         }
+        self.denoised = denoised
         self.view = _view(dimension, focus, invariant, frames)
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("power", torch.ones(()))
@@ -142,7 +154,7 @@ class ValueNetwork(nn.Module):
             generator: of how strongly each unit sees it.
         """
         one = x0.new_ones(1, 1)
-        seen = [self.view(part, one, 0 * one).values for part in x0.split(8192)]
+        seen = [self._seen(part, one, 0 * one).values for part in x0.split(8192)]
         direction = tilt.to(x0) @ torch.cat(seen) / len(x0)
         if float(direction.norm()) > 0:
             strength = 2 * torch.randn(len(self.first.weight), 1, generator=generator).to(self.first.weight)
@@ -150,7 +162,7 @@ class ValueNetwork(nn.Module):
         return self
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """V, (B,); x: (B, d); alpha, sigma: scalars or (B,)."""
+        """V, (B,); x: what it sees, (B, d); alpha, sigma: scalars or (B,)."""
         return self.value_and_gradient(x, alpha, sigma)[0]
 
     def head_response(self, x: Tensor, alpha: Tensor, sigma: Tensor, direction: Tensor) -> Tensor:
@@ -188,7 +200,7 @@ class ValueNetwork(nn.Module):
     def _hidden(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Any, Tensor, list[Tensor]]:
         """ρ z_L, ρ, what the view saw, τ and the slopes φ′ of all layers."""
         alpha, sigma = alpha.reshape(-1, 1).to(x), sigma.reshape(-1, 1).to(x)
-        seen = self.view(x, alpha, sigma)
+        seen = self._seen(x, alpha, sigma)
         rho = alpha * self.power.sqrt() / (alpha.square() * self.power + sigma.square()).sqrt()
         tau = self._tau(alpha, sigma)
         biases = self.time(tau).chunk(len(self.hidden) + 1, dim=1)
@@ -199,6 +211,11 @@ class ValueNetwork(nn.Module):
             z = z + more
             slopes.append(slope)
         return rho * z, rho, seen, tau, slopes
+
+    def _seen(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Any:
+        if not self.denoised:
+            return self.view(x, alpha, sigma)
+        return self.view(x, torch.ones_like(alpha[:1]), _GRAIN * self.power.sqrt().reshape(1, 1))
 
     def _tau(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         log_snr = 2 * (alpha * self.power.sqrt() / sigma).clamp(1e-9, 1e9).log()

@@ -74,10 +74,10 @@ class FitConfig(Strict):
     budget: int = Field(
         default=5_000_000,
         ge=1,
-        description="the number of network evaluations for least-work or fine-tuned to fit with, at least 1",
+        description="the number of network evaluations that least-work may spend, at least 1",
     )
     iterations: int | None = Field(
-        default=None, ge=2, description="the number of steps of the optimiser, for these two, at least 2, or left out"
+        default=None, ge=2, description="the number of steps of the optimiser, for least-work, at least 2, or left out"
     )
     fit_samples: int = Field(default=10_000, ge=2, description="the number of samples in one evaluation, at least 2")
     gamma: FiniteFloat = Field(default=1e-3, ge=0, description="the price of a nat of work, 0 or more")

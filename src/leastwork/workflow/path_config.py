@@ -88,12 +88,11 @@ RegionConfig = Annotated[BallConfig | SlabConfig | TransitionConfig | Membership
 class PathFitConfig(Strict):
     """How the guidance is found."""
 
-    samples: int = Field(default=20_000, ge=2, description="the number of samples of the model and of each stage")
-    iterations: int | None = Field(
-        default=None, ge=2, description="the number of steps of the optimiser (in a stage, for least-work), at least 2"
+    samples: int | None = Field(
+        default=None, ge=2, description="the number of samples of the model, or leave it out for a share of the budget"
     )
-    members: int = Field(
-        default=20_000, ge=100, description="the number of members of the region to find, for fine-tuned, at least 100"
+    budget: int = Field(
+        default=10_000_000, ge=1, description="the network evaluations that least-work may spend, at least 1"
     )
     gamma: FiniteFloat = Field(
         default=0.01, ge=0, description="the price of a nat of work in units of the success rate, 0 or more"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from leastwork.errors import ConfigError
-from leastwork.fit.members import MemberFit
 from leastwork.fit.region import RegionFit
 from leastwork.guidance.files import load_guidance, save_guidance
 from leastwork.guidance.kernel_density import kernel_density
@@ -34,7 +33,7 @@ class StoredFit:
         log_odds: L of the target.
         target: its share of A.
         network_evaluations, seconds: what it took.
-        stages: of a least-work guidance, or how a fine-tuned one was found, plain values.
+        stages: how a least-work guidance was found, plain values.
         trials: parameters that were tried for the published forms.
         bandwidth: of the guides' kernel.
     """
@@ -59,8 +58,7 @@ def fit_path_run(config: PathConfig, inputs: PathInputs, progress: Progress) -> 
         success=config.success,
         seed=config.seed,
         samples=config.fit.samples,
-        iterations=config.fit.iterations,
-        members=config.fit.members,
+        budget=config.fit.budget,
         gamma=config.fit.gamma,
         progress=progress,
         **inputs.choices,
@@ -75,15 +73,8 @@ def save_path_run(run: PathRun, folder: Path) -> None:
     stages: list[dict[str, Any]] = []
     trials = 0
     if isinstance(run.fit, RegionFit):
-        stages = [
-            {"strength": one.strength, "share": one.share, "ess": one.ess, "success": one.success}
-            for one in run.fit.history
-        ]
-    elif isinstance(run.fit, MemberFit):
-        trials_of = [asdict(trial) for trial in run.fit.trials]
-        found = {"acceptance": run.fit.acceptance, "members": run.fit.members, "handover": run.fit.handover}
-        stages = [{**found, "trials": trials_of}]
-        trials = len(run.fit.trials)
+        found = {"members": run.fit.members, "acceptance": run.fit.acceptance, "handover": run.fit.handover}
+        stages = [{**found, "rounds": [asdict(one) for one in run.fit.history]}]
     else:
         trials = len(getattr(run.fit, "history", ()))
     fit = StoredFit(

@@ -13,8 +13,7 @@ Metrics = Mapping[str, Any]
 _SURE = 2.0  # standard errors by which a share is below another
 _SHORT = 0.05  # of the share that was asked for: steps have a finite size, and the border of a region costs a little
 _REMEDY = {
-    "least-work": "give more guides, a larger fit.samples, or more sampling.steps",
-    "fine-tuned": "take a larger fit.members and fit.iterations, or more sampling.steps",
+    "least-work": "give more guides, a larger fit.budget, or more sampling.steps",
 }
 _INSTEAD = "use method: least-work"
 
@@ -130,15 +129,8 @@ def _region(config: PathConfig, metrics: Metrics, guides: int) -> str:
 
 def _how(config: PathConfig, stages: Sequence[Mapping[str, Any]]) -> str:
     if config.method == "least-work":
-        way = "one stage" if len(stages) == 1 else f"{len(stages)} stages"
-        return (
-            "The score was shifted by h = ∇V, where V(x, t) = ln E[exp(r) | x_t = x] was learned in "
-            f"{way}, each drawn with the guidance before it and weighted by its path weights, with r first a multiple "
-            "of the logarithm of the guides' kernel density over the model's and then constant in A, such that "
-            f"{fraction(config.success)} of the target lie there, and was improved on guided paths."
-        )
-    if config.method == "fine-tuned":
         found = stages[0]
+        rounds = [one for one in found["rounds"] if one["variance"] is not None]
         late = (
             f", and from a log-SNR of {plain(found['handover'])} by the gradient of the logarithm of the probability "
             "of A under a Gaussian with the moments of its coordinate given x_t"
@@ -146,10 +138,12 @@ def _how(config: PathConfig, stages: Sequence[Mapping[str, Any]]) -> str:
             else ""
         )
         return (
-            "The score was shifted by the difference between that of a copy of the model and its own, the copy "
-            f"fine-tuned by denoising score matching to {count(found['members'])} members of A, which chains of "
-            f"noising and denoising with acceptance in A ({fraction(found['acceptance'])} of the moves) found from the "
-            f"guides{late}."
+            "The score was shifted by h = ∇V, where V(x, t) = ln E[exp(r) | x_t = x] and r is constant in A, such that "
+            f"{fraction(config.success)} of the target lie there. V was learned as the log-ratio of noised samples of "
+            f"the model and of {count(found['members'])} members of A, which chains of noising and denoising with "
+            f"acceptance in A ({fraction(found['acceptance'])} of the moves) found from the guides, and then on the "
+            f"states of {count(sum(one['paths'] for one in rounds))} guided paths, by what was left of their "
+            f"ln dP/dQ + r{late}."
         )
     form = (
         "the gradient of the logarithmic kernel density of the guides, carried forward by the probability-flow ODE"

@@ -16,10 +16,9 @@ from leastwork.discrepancy import maximum_mean_discrepancy, wasserstein
 from leastwork.diversity import guides_apart, nearest_guide, novelty, relative_diversity, typical_distance
 from leastwork.ensemble import Ensemble
 from leastwork.estimate import Estimate
-from leastwork.geometry.state import State, evenly, event_numel, shapes, take
+from leastwork.geometry.state import State, evenly, event_numel, flatten, shapes, take
 from leastwork.guidance.kernel_density import KernelDensity
 from leastwork.guidance.kernels import AlignedKernel
-from leastwork.guidance.learned import flatten
 from leastwork.guidance.region import Region
 from leastwork.observables import distances, end_to_end, radius_of_gyration, stack
 from leastwork.path import PathRun

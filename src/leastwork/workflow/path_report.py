@@ -121,6 +121,6 @@ def _settings(run: Finished, config: PathConfig, bandwidth: float, trials: int) 
         ("guides", count(len(run.plots["guides"]))),
         ("bandwidth", f"{plain(bandwidth)} ({how})"),
     ]
-    if config.method in ("least-work", "fine-tuned"):
+    if config.method == "least-work":
         return [*rows, ("share asked for", fraction(config.success))]
     return [*rows, ("γ", plain(config.fit.gamma)), ("parameters tried", count(trials))]

@@ -13,7 +13,6 @@ LEAST_ESS = 0.01
 Metrics = Mapping[str, Any]
 _REMEDY = {  # for a guidance that is poor
     "least-work": "take a larger fit.budget, or more sampling.steps",
-    "fine-tuned": "take a larger fit.budget, or more sampling.steps",
     "scheduled": "use method: least-work, another fit.gamma or more sampling.steps",
 }
 _INSTEAD = "use method: least-work"
@@ -81,7 +80,7 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: 
     """What to beware of, one sentence each with its remedy; ``control``: of a flow, whose λ is from its samples."""
     found = []
     certificate, reweighting = metrics["certificate"], metrics["quality"]["reweighting_ess"]
-    pools = config.method in ("least-work", "fine-tuned")  # λ is found again on the way to the target
+    pools = config.method == "least-work"  # λ is found again on the way to the target
     if reweighting < LEAST_ESS and (control or not pools):
         other = "" if control else "method: least-work, "
         found.append(
@@ -130,7 +129,7 @@ def methods(
         schedule: parameters of the guidance.
         stages: of a learned one.
     """
-    text = [drawing(config, metrics), _entropy(config, metrics, bool(stages) or config.method == "fine-tuned")]
+    text = [drawing(config, metrics), _entropy(config, metrics, bool(stages))]
     if config.method == "scheduled":
         text.append(_schedule(config, schedule))
     elif config.method == "loss":
@@ -140,13 +139,6 @@ def methods(
     elif config.method == "adjoint-matching":
         text.append(
             "The score was shifted by h = ∇V, V learned on guided paths by adjoint matching (arXiv:2409.08861)."
-        )
-    elif config.method == "fine-tuned":
-        text.append(
-            "The score was shifted by the mean of ∇V, where V(x, t) = ln E[exp(−λ·O) | x_t = x] was learned from the "
-            "model's own samples, and of the difference between the score of a copy of the model and its own, the copy "
-            "fine-tuned by weighted denoising score matching to samples of the model with weights exp(−λ·O), and then "
-            "to these and guided samples until the averages were met."
         )
     elif kind == "control":
         text.append(

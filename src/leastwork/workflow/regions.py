@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError
-from leastwork.geometry.state import EventShape, State, batch_size, event_numel
-from leastwork.guidance.learned import flatten
+from leastwork.geometry.state import EventShape, State, batch_size, event_numel, flatten
 from leastwork.guidance.region import IntervalRegion
 from leastwork.observables import Observable
 from leastwork.systems import chignolin

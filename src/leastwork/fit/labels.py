@@ -1,0 +1,230 @@
+"""V on the states of the guided chain itself: every state of a guided path carries what is left of ln dP/dQ + r.
+
+    Y_k = Σ_{j ≥ k} ln (dP/dQ)_j + r(x_0) − ln Z          e^{V(x_k)} = E_Q[e^{Y_k} | x_k]
+
+This holds for any guidance that draws the paths, and for the discretised chain as it is. The labels cost nothing beyond
+the paths, neither r nor the network is differentiated, and their noise vanishes as the guidance gets better. The labels
+e^r/Z of :mod:`leastwork.fit.value` stay noisy, and know only where the model's own samples go. The loss is minimal at V
+for every state,
+
+    E[e^{V − b} − e^{Y − b} V],        b = V held fixed,
+
+the Bregman divergence of e^V on the scale of each state, with Y − b bounded, so that no single path decides.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from leastwork.errors import NonFiniteError
+from leastwork.fit.training import follow, warm_cosine
+from leastwork.geometry.state import State, all_finite, cat, flatten
+from leastwork.models.frames import Scored
+from leastwork.models.value_network import sees_denoised
+from leastwork.progress import Progress, no_progress
+from leastwork.random import BLOCK, BlockNoise, generator
+from leastwork.sampling import evaluating
+from leastwork.stepping import Carry, Sampler, evaluate, move, table
+
+__all__ = ["LabelFit", "Labelled", "draw_labelled", "fit_labels"]
+
+_KEPT = 64  # states of each path, at most
+_HELD_OUT = 8  # one path in so many
+_JUDGED = 16_384  # held-out states
+_CHECKS = 8
+_SURPRISE = 2.0  # nats by which a label may lie above V and still pull with all its weight
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """States of guided paths, and what their labels are made of.
+
+    Args:
+        x: the paths' ends, data units, (n, *event).
+        log_weight: ln dP/dQ, float64 (n,).
+        work: Σ KL of the steps, float64 (n,).
+        seen: what V sees of the kept states, half precision, (n, M, d).
+        left: ln dP/dQ from each of them on, (n, M).
+        alpha, sigma: of their times, (n, M).
+        evaluations: of the base network.
+    """
+
+    x: State
+    log_weight: Tensor
+    work: Tensor
+    seen: Tensor
+    left: Tensor
+    alpha: Tensor
+    sigma: Tensor
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class LabelFit:
+    """V, and the loss of held-out paths before and after, Var(Y − V) over their states likewise."""
+
+    network: nn.Module
+    loss: tuple[float, float]
+    variance: tuple[float, float]
+    seconds: float
+
+
+@torch.no_grad()
+def draw_labelled(
+    sampler: Sampler, network: nn.Module, n: int, seed: int, progress: Progress = no_progress
+) -> Labelled:
+    """Draw n guided paths and keep some of their states.
+
+    Args:
+        sampler: a chain with transition densities, guided by anything.
+        network: the V that is to be learned, which says what of a state is kept.
+        n: number of paths.
+        seed: of their noise.
+        progress: ``leastwork.progress.bar`` shows one.
+
+    Raises:
+        NonFiniteError: a path left the finite numbers.
+    """
+    like = next(network.parameters())
+    random = generator(seed, "kept states")
+    pieces: list[_Paths] = []
+    with evaluating(sampler.process.model), progress("drawing guided paths", n) as tick:
+        for start in range(0, n, BLOCK):
+            shape = sampler.process.model.noise_shape
+            noise = BlockNoise(seed, start, min(start + BLOCK, n), shape, like.dtype, like.device)
+            pieces.append(_paths(sampler, sees_denoised(network), noise, _kept(len(sampler.steps), random)))
+            tick(noise.stop - start)
+    x = cat([piece.x for piece in pieces])
+    names = ("log_weight", "work", "seen", "left", "alpha", "sigma")
+    joined = {name: torch.cat([getattr(piece, name) for piece in pieces]) for name in names}
+    bad = (~(all_finite(x).cpu() & joined["log_weight"].isfinite())).nonzero()
+    if len(bad):
+        raise NonFiniteError(
+            f"{len(bad)} of {n} guided paths are not finite, the first is {int(bad[0])}: use more steps"
+        )
+    return Labelled(x, **joined, evaluations=n * sampler.evaluations)
+
+
+def _kept(steps: int, random: torch.Generator) -> Tensor:
+    """Some of the steps, evenly spread and in order."""
+    count = min(_KEPT, steps)
+    return ((torch.arange(count) + torch.rand(count, generator=random)) / count * steps).long()
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """One batch of :class:`Labelled`."""
+
+    x: State
+    log_weight: Tensor
+    work: Tensor
+    seen: Tensor
+    left: Tensor
+    alpha: Tensor
+    sigma: Tensor
+
+
+def _paths(sampler: Sampler, through: bool, noise: BlockNoise, kept: Tensor) -> _Paths:
+    process, times = sampler.process, sampler.steps.times
+    schedule = cast(Scored, process.model).schedule
+    carry, zero = Carry(process.prior(noise.draw())), torch.zeros(noise.stop - noise.start, dtype=torch.float64)
+    log_weight, work = zero, zero
+    seen: list[Tensor] = []
+    before: list[Tensor] = []
+    for i, row in enumerate(table(sampler.steps)):
+        z = process.project(noise.draw())
+        y, h = evaluate(sampler, carry.x, row[0])
+        if bool((kept == i).any()):
+            look = flatten(process.endpoint(carry.x, y, row[0]) if through else carry.x).half()
+            seen += [look] * int((kept == i).sum())
+            before += [log_weight] * int((kept == i).sum())
+        carry, cost = move(sampler, row, carry, y, h, z)
+        if cost.log_weight is not None and cost.work is not None:
+            log_weight, work = log_weight + cost.log_weight.cpu(), work + cost.work.cpu()
+    last = float(times[-1])
+    end = process.endpoint(carry.x, process.evaluate(carry.x, last), last)
+    at = times[:-1][kept]
+    left = (log_weight[:, None] - torch.stack(before, dim=1)).float()
+    alpha, sigma = (part.float().expand_as(left) for part in (schedule.alpha(at), schedule.sigma(at)))
+    model = process.model
+    return _Paths(model.to_data_units(end), log_weight, work, torch.stack(seen, dim=1), left, alpha, sigma)
+
+
+def fit_labels(
+    network: nn.Module,
+    paths: Sequence[Labelled],
+    log_tilt: Sequence[Tensor],
+    *,
+    iterations: int = 1000,
+    batch_size: int = 2048,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> LabelFit:
+    """Improve V on states of guided paths; the network is copied, and returned as it was where nothing helps.
+
+    Args:
+        network: V, where the search starts.
+        paths: draws of one or several guidances.
+        log_tilt: r of their ends, (n,) each.
+        iterations: steps of the optimiser.
+        batch_size: states a step.
+        learning_rate: its largest value.
+        seed: of the order.
+        progress: ``leastwork.progress.bar`` shows one.
+    """
+    begin = time.perf_counter()
+    random = generator(seed, "labels")
+    device = next(network.parameters()).device
+    tilts = [r.detach().cpu().to(torch.float64) for r in log_tilt]
+    log_w = torch.cat([each.log_weight + r for each, r in zip(paths, tilts, strict=True)])
+    log_z = float(torch.logsumexp(log_w, dim=0)) - math.log(len(log_w))
+    label = torch.cat([each.left + (r - log_z).float()[:, None] for each, r in zip(paths, tilts, strict=True)])
+    parts = [torch.cat([getattr(each, name) for each in paths]) for name in ("seen", "alpha", "sigma")]
+    held = torch.randperm(len(label), generator=random)
+    judged, learned = held[: len(held) // _HELD_OUT], held[len(held) // _HELD_OUT :]
+
+    def batch(of: Tensor, size: int) -> tuple[Tensor, ...]:
+        j = of[torch.randint(len(of), (size,), generator=random)]
+        m = torch.randint(label.shape[1], (size,), generator=random)
+        return tuple(part[j, m].to(device=device, dtype=torch.float32) for part in (*parts, label))
+
+    *seen, target = batch(judged, _JUDGED)
+
+    def loss_of(net: nn.Module) -> tuple[float, float]:
+        with torch.no_grad():
+            value = net(*seen)
+        gain = torch.exp((value - base).clamp(max=_SURPRISE)) - torch.exp((target - base).clamp(max=_SURPRISE)) * value
+        return float(gain.mean()), float((target - value).var())
+
+    with torch.no_grad():
+        base = network(*seen)
+    start = best_loss, variance = loss_of(network)
+    network, average, best = deepcopy(network), deepcopy(network), deepcopy(network)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
+    every = max(1, iterations // _CHECKS)
+    with progress("learning V on guided paths", iterations) as tick, torch.enable_grad():
+        for i in range(iterations):
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
+            *look, y = batch(learned, batch_size)
+            value = network(*look)
+            (-torch.expm1((y - value.detach()).clamp(max=_SURPRISE)) * value).mean().backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+            follow(average, network, min(0.99, (i + 1) / (i + 10)))
+            tick()
+            if (i + 1) % every == 0 or i + 1 == iterations:
+                found, spread = loss_of(average)
+                if found < best_loss:
+                    best_loss, variance = found, spread
+                    best.load_state_dict(average.state_dict())
+    return LabelFit(best, (start[0], best_loss), (start[1], variance), time.perf_counter() - begin)
