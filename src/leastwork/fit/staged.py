@@ -128,7 +128,7 @@ def learn_guidance(
         iterations: of the optimiser, half as many in all stages but the last; by default 1500, above 8 dimensions 4000.
         progress: ``leastwork.progress.bar`` shows one.
         choices: process, solver, steps, t_grid, batch_size as in :func:`leastwork.sample`. A process without path
-            weights (the ODE, Heun, κ ≠ 1) is fitted on Euler steps of the SDE.
+            weights (the ODE, Heun, κ ≠ 1) is fitted on the usual steps of the SDE.
 
     Returns:
         LeastWorkFit: with h = 0 and no history where the model's samples cannot tell its averages from the data.
@@ -144,7 +144,7 @@ def learn_guidance(
         raise LeastworkError("a VelocityModel has no score, so no least-work guidance by values: guide by its action")
     unused = 0
     if not _has_least_work(model, choices):
-        choices = {**choices, "process": "sde", "kappa": None, "solver": "euler", "t_grid": "uniform"}
+        choices = {**choices, "process": "sde", "kappa": None, "solver": None, "t_grid": None}
         unused, own = 0 if own is None else own.network_evaluations, None  # they follow another law
     law = {name: value for name, value in choices.items() if name in LAW}
     per_sample = make_sampler(model, None, **law).evaluations
