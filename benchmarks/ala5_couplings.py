@@ -235,7 +235,14 @@ def guide(model: lw.DiffusionModel, source: Source, steps: int, budget: int) -> 
     problem = posed(source, where(lambda row: row.kind not in FITTED))
     begin = time.perf_counter()
     run = lw.guide_observables(
-        model, problem.trusted, budget=budget, certificate_samples=8192, steps=steps, t_grid="balanced", seed=0
+        model,
+        problem.trusted,
+        budget=budget,
+        certificate_samples=8192,
+        solver="euler",
+        steps=steps,
+        t_grid="balanced",
+        seed=0,
     )
     seconds, certificate = time.perf_counter() - begin, run.certificate
     observable = problem.data.observable
@@ -388,7 +395,7 @@ def main() -> None:
         source = Source("Simulated frames", x, len(x) // BLOCKS)
     else:
         model = lw.load_model(arguments.model)
-        x = lw.sample(model, arguments.samples, steps=arguments.steps, t_grid="balanced", seed=1).x
+        x = lw.sample(model, arguments.samples, solver="euler", steps=arguments.steps, t_grid="balanced", seed=1).x
         assert isinstance(x, Tensor)
         source = Source("The model", x)
     if arguments.synthetic:

@@ -53,7 +53,7 @@ def main() -> None:
     couplings = scalar_couplings(CHAIN, kinds)
     simulated = lw.Estimate.from_samples(evaluate(couplings, truth).double()).value
     for cost in (60, 120):
-        x = lw.sample(model, n, steps=cost - 1, t_grid="balanced", seed=cost).x
+        x = lw.sample(model, n, solver="euler", steps=cost - 1, t_grid="balanced", seed=cost).x
         assert isinstance(x, Tensor)
         found = [histogram_divergence(bins(x, i), bins(truth, i)) for i in RESIDUES]
         bonds = float(wasserstein(BONDS(x).double(), BONDS(truth).double()).mean())

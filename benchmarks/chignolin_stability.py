@@ -20,7 +20,7 @@ from leastwork.observables import evaluate
 from leastwork.systems import chignolin
 from leastwork.systems.chignolin_errors import describe, held_out, removed
 
-LAW = {"steps": 200, "t_grid": "balanced"}
+LAW = {"solver": "euler", "steps": 200, "t_grid": "balanced"}
 
 
 def main() -> None:

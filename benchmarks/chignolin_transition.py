@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from leastwork.fit.members import MemberFit
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 from torch import Tensor
@@ -22,7 +23,6 @@ from torch import Tensor
 import leastwork as lw
 from leastwork.discrepancy import wasserstein
 from leastwork.diversity import novelty, relative_diversity
-from leastwork.fit.members import MemberFit
 from leastwork.guidance.kernels import AlignedKernel
 from leastwork.observables import distances
 from leastwork.path import PathMethod, PathRun
@@ -33,9 +33,9 @@ GAMMAS = (0.0, 0.03, 0.3)
 BONDS = distances([(i, i + 1) for i in range(9)])
 SHOTS, STARTS = 100, 50
 PARTS = ("best", "guides", "stages", "published")
-FULL = {"steps": 200, "t_grid": "balanced", "samples": 20_000}
-QUICK = {"steps": 100, "samples": 8000, "members": 10_000, "iterations": 3000}
-SHORT = {"steps": 40, "samples": 4000}  # the published forms look at hundreds of ensembles
+FULL = {"solver": "euler", "steps": 200, "t_grid": "balanced", "samples": 20_000}
+QUICK = {"solver": "euler", "steps": 100, "samples": 8000, "members": 10_000, "iterations": 3000}
+SHORT = {"solver": "euler", "steps": 40, "samples": 4000}  # the published forms look at hundreds of ensembles
 
 
 def guides(n: int = 20) -> Tensor:

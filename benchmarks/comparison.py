@@ -35,7 +35,7 @@ def thirty() -> list[dict[str, Any]]:
     right = lw.Observable(lambda x: mixture.populations(x)[:, 1], names="right state")
     model, data = mixture.model(lw.VPSchedule()), lw.Experiment(right, values=[0.53])
     rows = []
-    for row in compare(model, data, steps=200):
+    for row in compare(model, data, solver="euler", steps=200):
         rows.append(described(row, [False]))
         print(f"  {row.method}: {row.seconds:.0f} s {row.reason}", flush=True)
     return rows

@@ -22,7 +22,7 @@ def main() -> None:
     data = lw.Experiment(lw.Observable(lambda x: x[:, 0], names=("x",)), values=[aim], errors=[0.0])
     model = lw.load_model("prinz")
     runs = {
-        name: lw.guide_observables(model, data, method, steps=200, certificate_samples=40_000)
+        name: lw.guide_observables(model, data, method, solver="euler", steps=200, certificate_samples=40_000)
         for name, method in (("least work", "least-work"), ("published form", "scheduled"))
     }
     run = runs["least work"]

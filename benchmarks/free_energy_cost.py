@@ -31,7 +31,7 @@ def main() -> None:
     for p, long in LONG.items():
         problem = pass_between_wells(p)
         truth = count(problem, long, line=True)
-        run = lw.guide_path(problem.model, problem.guides(), region=problem.region)
+        run = lw.guide_path(problem.model, problem.guides(), region=problem.region, **LAW)
         drawn = run.sample(max(SIZES), seed=1)
         plain = count(problem, 100_000 * math.ceil((run.network_evaluations / 201 + max(SIZES)) / 100_000), seed=500)
         cost, errors, counted = [], [], []

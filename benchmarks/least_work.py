@@ -113,7 +113,7 @@ def exact_guidance(density: LineDensity, model: lw.DiffusionModel, n: int, steps
     optimum = maximum_entropy(prinz_biased(), position, [float(prinz().mean(position))])
     slope = -float(optimum.lambdas[0]) * 0.5  # network units are 2x
     doob = LineDoob(density, lambda z: slope * z[:, 0], model.schedule)
-    ensemble = lw.sample(model, n, doob, seed=FRESH, steps=steps, batch_size=16_384)
+    ensemble = lw.sample(model, n, doob, seed=FRESH, solver="euler", steps=steps, batch_size=16_384)
     tilt = slope * model.to_network_units(ensemble.x)[:, 0].double()  # pyright: ignore
     return certify(ensemble.work, ensemble.log_weight, tilt).efficiency
 
@@ -124,9 +124,9 @@ def prinz_position(n: int) -> Iterator[Row]:
     assert isinstance(model, lw.DiffusionModel)
     aim = [float(prinz().mean(position))]
     data = lw.Experiment(component(0, "x"), values=aim)
-    fit = learn_guidance(model, data, steps=200)
+    fit = learn_guidance(model, data, solver="euler", steps=200)
     judge = Judge("Prinz, mean of x", fit)
-    x, certificate = judged(model, data, fit, n, steps=200)
+    x, certificate = judged(model, data, fit, n, solver="euler", steps=200)
     assert certificate is not None
     yield judge.miss(certificate, 0.02)
     yield judge.row("efficiency, 200 steps", certificate.efficiency, least=0.95)
@@ -154,9 +154,9 @@ def prinz_populations(n: int) -> Iterator[Row]:
     wells = [smooth_interval(a, b, 0.01, name=f"well {i}") for i, (a, b) in enumerate(pairwise(edges), 1)]
     smooth = stack(*wells)
     data = lw.Experiment(smooth, values=prinz().mean(smooth.fn))
-    fit = learn_guidance(model, data, steps=200)
+    fit = learn_guidance(model, data, solver="euler", steps=200)
     judge = Judge("Prinz, 4 populations", fit)
-    x, certificate = judged(model, data, fit, n, steps=200)
+    x, certificate = judged(model, data, fit, n, solver="euler", steps=200)
     assert certificate is not None
     yield judge.miss(certificate, 0.03)
     truth = prinz().mean(well_populations)
@@ -200,11 +200,11 @@ def half_to_four_fifths(n: int) -> Iterator[Row]:
     exact = 0.8 * math.log(1.6) + 0.2 * math.log(0.4)
     for dim in (1, 2):
         mixture, model, data = two_state_problem(dim, 0.5, 0.8)
-        own = lw.sample(model, n // 4, seed=17, batch_size=16_384, steps=200)
-        fit = learn_guidance(model, data, own=own, steps=200)
+        own = lw.sample(model, n // 4, seed=17, batch_size=16_384, solver="euler", steps=200)
+        fit = learn_guidance(model, data, own=own, solver="euler", steps=200)
         judge = Judge(f"{dim}-D, 0.5 to 0.8", fit)
         target = mixture.reweighted([0.2, 0.8])
-        x, certificate = judged(model, data, fit, n, steps=200)
+        x, certificate = judged(model, data, fit, n, solver="euler", steps=200)
         assert certificate is not None
         found = kl_from_model(x, mixture, target)
         yield judge.row("KL(guided ‖ model)", found)
@@ -216,13 +216,13 @@ def half_to_four_fifths(n: int) -> Iterator[Row]:
 def thirty_dimensions(n: int) -> Iterator[Row]:
     """Two states in 30 dimensions, 0.15 to 0.53, 300 Euler steps."""
     mixture, model, data = two_state_problem(30, 0.15, 0.53)
-    fit = learn_guidance(model, data, budget=12_000_000, steps=300)
+    fit = learn_guidance(model, data, budget=12_000_000, solver="euler", steps=300)
     judge = Judge("30-D, 0.15 to 0.53", fit)
-    _, certificate = judged(model, data, fit, n, steps=300)
+    _, certificate = judged(model, data, fit, n, solver="euler", steps=300)
     assert certificate is not None
     yield judge.row("efficiency, 300 steps", certificate.efficiency, least=0.95)
     doob = mixture.doob(mixture.reweighted([0.47, 0.53]), model.schedule)
-    exact = lw.sample(model, n // 2, doob, seed=FRESH, steps=300)
+    exact = lw.sample(model, n // 2, doob, seed=FRESH, solver="euler", steps=300)
     ceiling = certify(exact.work, exact.log_weight, doob.log_tilt(exact.x))
     yield judge.row("  exact h", ceiling.efficiency)
     yield judge.row("ESS", certificate.ess, least=0.97)
@@ -240,9 +240,9 @@ def rare_state(n: int) -> Iterator[Row]:
     """Two states, 0.001 to 0.5, nothing set by hand."""
     for dim in (1, 30):
         _, model, data = two_state_problem(dim, 0.001, 0.5)
-        fit = learn_guidance(model, data, steps=200)
+        fit = learn_guidance(model, data, solver="euler", steps=200)
         judge = Judge(f"{dim}-D, 0.001 to 0.5", fit)
-        x, certificate = judged(model, data, fit, n, steps=200)
+        x, certificate = judged(model, data, fit, n, solver="euler", steps=200)
         assert certificate is not None
         off = Estimate.from_samples(evaluate(data.observable, x)[:, 0] - 0.5)
         yield judge.row("|population − 0.5|", Estimate(abs(off.value), off.stderr), most=0.02)

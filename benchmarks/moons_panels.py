@@ -37,7 +37,7 @@ def main() -> None:
     own: Tensor | None = None
     figure = Figure(figsize=(11, 2.2), layout="constrained")
     for axes, (title, method, gamma) in zip(figure.subplots(1, 5, sharex=True, sharey=True), PANELS, strict=True):
-        run = lw.guide_path(model, guides, method, gamma=gamma)
+        run = lw.guide_path(model, guides, method, gamma=gamma, **LAW)
         if own is None:
             own = lw.sample(model, OWN, seed=11, **LAW).x
             assert isinstance(own, Tensor)

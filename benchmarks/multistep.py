@@ -34,7 +34,9 @@ def main() -> None:
         rest = [torch.cat([*parts[:i], *parts[i + 1 :]]) for i in range(len(parts))]
         levels = torch.tensor([distance(part, other) for part, other in zip(parts, rest, strict=True)])
         print(f"{process}: sampling error {levels.mean():.4f}, worst of {len(parts)} {levels.max():.4f}")
-        rows: list[tuple[str, dict[str, Any]]] = [("200 Euler steps", {"steps": 200})] if process == "sde" else []
+        rows: list[tuple[str, dict[str, Any]]] = (
+            [("200 Euler steps", {"solver": "euler", "steps": 200})] if process == "sde" else []
+        )
         rows += [(f"{n} multistep", {"steps": n, **MULTISTEP}) for n in (20, 25, 30)]
         for name, choices in rows:
             found = torch.tensor([distance(draw(SAMPLES, s, process=process, **choices), law) for s in range(SEEDS)])

@@ -83,7 +83,7 @@ def main() -> None:
         )
         for method in METHODS:
             begin = time.perf_counter()
-            run = lw.guide_path(problem.model, problem.guides(), method, region=problem.region)
+            run = lw.guide_path(problem.model, problem.guides(), method, region=problem.region, **LAW)
             assert run.certificate
             table += row(problem, run, counted, time.perf_counter() - begin)
             print(table.splitlines()[-1], flush=True)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import leastwork as lw
 from leastwork.diversity import relative_diversity
 from leastwork.guidance.kernel_density import kernel_density
-from regions import Problem, count, saddle
+from regions import LAW, Problem, count, saddle
 
 IMAGE = Path(__file__).parents[1] / "docs/images/path-sensitivity.png"
 GUIDES = (5, 10, 20, 50)
@@ -25,7 +25,7 @@ LABELS = ("success", "diversity", "efficiency", "$F$ − count,  $k_BT$")
 def figures(problem: Problem, points: torch.Tensor, bandwidth: float, hits: torch.Tensor, count_F: float) -> np.ndarray:
     """Values and standard errors, (4, 2); NaN where the guidance was refused."""
     try:
-        run = lw.guide_path(problem.model, points, region=problem.region, bandwidth=bandwidth)
+        run = lw.guide_path(problem.model, points, region=problem.region, bandwidth=bandwidth, **LAW)
     except lw.LeastworkError as error:
         print(f"  refused: {error}", flush=True)
         return np.full((4, 2), np.nan)

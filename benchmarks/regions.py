@@ -18,7 +18,7 @@ import leastwork as lw
 from leastwork.systems.muller_brown import SADDLE, Disc, muller_brown
 from leastwork.systems.thin_region import two_well
 
-LAW: dict[str, Any] = {"steps": 200, "t_grid": "log-snr"}
+LAW: dict[str, Any] = {"solver": "euler", "steps": 200, "t_grid": "log-snr"}
 _CHUNK = 100_000
 
 

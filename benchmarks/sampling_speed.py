@@ -35,7 +35,7 @@ def prepare(threads: int) -> Any:
 
     def draw(n: int, guided: bool, out: Path | None = None) -> float:
         begin = time.perf_counter()
-        lw.sample(model, n, guidance if guided else None, steps=100, seed=1, out=out)  # type: ignore[call-overload]
+        lw.sample(model, n, guidance if guided else None, solver="euler", steps=100, seed=1, out=out)  # type: ignore[call-overload]
         return time.perf_counter() - begin
 
     return draw

@@ -62,12 +62,12 @@ def measure_dimension(d: int, quick: bool) -> dict[str, Any]:
     mixture = two_states(d, (0.85, 0.15), separation=2.0, std=0.3)
     model = mixture.model(lw.VPSchedule())
     data = lw.Experiment(lw.Observable(lambda x: mixture.populations(x)[:, 1], names="right"), values=[0.53])
-    fit = learn_guidance(model, data, steps=STEPS, **(QUICK if quick else {}))
+    fit = learn_guidance(model, data, solver="euler", steps=STEPS, **(QUICK if quick else {}))
     n = 2000 if quick else 20_000
-    learned = lw.sample(model, n, fit.guidance, steps=STEPS, seed=FRESH)
+    learned = lw.sample(model, n, fit.guidance, solver="euler", steps=STEPS, seed=FRESH)
     highest = peak()
     doob = mixture.doob(mixture.reweighted([0.47, 0.53]), model.schedule)
-    exact = lw.sample(model, n, doob, steps=STEPS, seed=FRESH)
+    exact = lw.sample(model, n, doob, solver="euler", steps=STEPS, seed=FRESH)
     tilt = fit.maxent.log_tilt_of(data.observable(learned.x).double())
     found = certify(learned.work, learned.log_weight, tilt).efficiency
     best = certify(exact.work, exact.log_weight, doob.log_tilt(exact.x)).efficiency
@@ -124,8 +124,10 @@ def measure_count(count: int, quick: bool) -> dict[str, Any]:
     wanted = torch.cat([q.mean, second[left, right]])[order]
     data = lw.Experiment(lw.Observable(fn, names=tuple(names[i] for i in order.tolist())), values=wanted)
     model = p.model(lw.VPSchedule())
-    fit = learn_guidance(model, data, steps=STEPS, **(QUICK if quick else MANY))
-    ensemble = lw.sample(model, 20_000 if quick else 100_000, fit.guidance, steps=STEPS, seed=FRESH, batch_size=16_384)
+    fit = learn_guidance(model, data, solver="euler", steps=STEPS, **(QUICK if quick else MANY))
+    ensemble = lw.sample(
+        model, 20_000 if quick else 100_000, fit.guidance, solver="euler", steps=STEPS, seed=FRESH, batch_size=16_384
+    )
     observed = evaluate(data.observable, ensemble.x)
     tilt = fit.maxent.log_tilt_of(observed)
     found = certify(ensemble.work, ensemble.log_weight, tilt, observed, data.values, fit.maxent.model_std)

@@ -27,7 +27,9 @@ FRESH = [derive_seed(7, f"fresh {i}") for i in range(8)]
 def fresh_objective(run: ObservableRun) -> torch.Tensor:
     """J on every fresh seed, (S,)."""
     data, maxent = run.data, run.maxent
-    objective = Objective(run.model, data.observable, maxent.target, maxent.model_std, data.fitted, GAMMA)
+    objective = Objective(
+        run.model, data.observable, maxent.target, maxent.model_std, data.fitted, GAMMA, solver="euler"
+    )
     assert run.guidance is not None
     return torch.tensor([float(objective.value(run.guidance, SAMPLES, seed).value) for seed in FRESH])
 
@@ -46,7 +48,9 @@ def main() -> None:
     print(f"{'fit':<12}{'s':>7}{'evaluations':>13}{'a':>7}{'b':>7}{'objective':>16}", end="")
     print(f"{'W':>14}{'dissipation':>14}{'efficiency':>15}{'miss':>14}")
     for name, search in (("gradients", None), (f"search {calls}", gaussian_process_search(calls))):
-        run = lw.guide_observables(model, data, "scheduled", fit_samples=SAMPLES, gamma=GAMMA, search=search)
+        run = lw.guide_observables(
+            model, data, "scheduled", fit_samples=SAMPLES, gamma=GAMMA, search=search, solver="euler"
+        )
         assert run.fit is not None
         found[name] = fresh_objective(run)
         g, c = run.fit.guidance, run.certificate

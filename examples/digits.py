@@ -27,7 +27,7 @@ from leastwork.guide import Method, ObservableRun
 from leastwork.path import PathMethod, PathRun
 
 IMAGES = Path(__file__).parents[1] / "docs/images"
-LAW = {"steps": 100, "t_grid": "balanced"}
+LAW = {"solver": "euler", "steps": 100, "t_grid": "balanced"}
 SAMPLES = 20_000
 BUDGET = 5_000_000
 GUIDES = 10

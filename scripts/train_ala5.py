@@ -37,7 +37,7 @@ def main() -> None:
     model = trained(frames, STAGES, given)
     for name, x in (("training", frames), ("held-out", held_out)):
         print(f"loss on {name} frames: {denoising_loss(model, x, STAGES[0], seed=1)}")
-    drawn = lw.sample(model, 8_000, steps=120, t_grid="balanced", seed=1).x
+    drawn = lw.sample(model, 8_000, solver="euler", steps=120, t_grid="balanced", seed=1).x
     assert isinstance(drawn, Tensor)
     populations = ala5.populations()
     for name, x in (("model", drawn), ("simulation", torch.cat(runs))):

@@ -28,7 +28,7 @@ def main() -> None:
     given = arguments(__doc__ or "", FOLDER)
     frames = torch.load(FRAMES, weights_only=True)
     model = trained(frames, STAGES, given)
-    drawn = lw.sample(model, 10_000, steps=200, t_grid="log-snr", seed=1).x
+    drawn = lw.sample(model, 10_000, solver="euler", steps=200, t_grid="log-snr", seed=1).x
     assert isinstance(drawn, Tensor)
     for name, x in (("model", drawn), ("simulation", frames)):
         print(f"{name}: folded {lw.Estimate.from_samples(chignolin.folded()(x)[:, 0].double())}")

@@ -139,7 +139,7 @@ def test_an_exact_target_costs_at_least_its_divergence() -> None:
 
     λ's sampling error, 1.4 % at 5000 samples, moves the bound by twice that; another 2 % are left to the steps.
     """
-    choices = {**SHORT, "samples": 5000, "certificate_samples": 5000, "steps": 60}
+    choices = {**SHORT, "samples": 5000, "fit_samples": 5000, "certificate_samples": 5000, "steps": 60}
     run = lw.guide_observables(MODEL, DATA, "scheduled", seed=2, **choices)
     kl = 0.5 * (0.1 / 0.3) ** 2
     bound = run.certificate.bound

@@ -85,8 +85,8 @@ def test_weighted_means_are_the_models_own(steps: int, dimension: int, kappa: fl
 @pytest.mark.parametrize("steps", [20, 50, 200])
 def test_weighted_means_on_prinz(steps: int) -> None:
     model = lw.load_model("prinz")
-    guided = lw.sample(model, 10_000, Push("constant", 0.4), steps=steps, seed=4)
-    own = lw.sample(model, 10_000, steps=steps, seed=5)
+    guided = lw.sample(model, 10_000, Push("constant", 0.4), solver="euler", steps=steps, seed=4)
+    own = lw.sample(model, 10_000, solver="euler", steps=steps, seed=5)
     assert 0.1 < float(guided.work.mean()) <= 2
     for phi in (lambda x: x[:, 0], lambda x: x[:, 0] ** 2, lambda x: (x[:, 0] > 0.5).double()):
         a = lw.Estimate.from_samples(phi(guided.x).double() * guided.log_weight.exp())

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from leastwork.schedule_table import TabulatedSchedule
     from leastwork.schedules import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
     from leastwork.smc import steer
+    from leastwork.step_error import step_check
     from leastwork.storage import open_ensemble
     from leastwork.work import certify
 
@@ -76,6 +77,7 @@ _HOME = {
     "save_guidance": "leastwork.guidance.files",
     "save_model": "leastwork.models.bundled",
     "steer": "leastwork.smc",
+    "step_check": "leastwork.step_error",
     "transport": "leastwork.flow_map",
 }
 
@@ -114,6 +116,7 @@ __all__ = [
     "save_guidance",
     "save_model",
     "steer",
+    "step_check",
     "transport",
 ]
 

@@ -38,6 +38,7 @@ from leastwork.process import Model
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed
 from leastwork.sampling import LAW, make_sampler, moved, sample
+from leastwork.step_error import StepError, step_check, warn_of_steps
 from leastwork.work import Certificate, certify
 
 __all__ = ["PathMethod", "PathRun", "guide_path", "usual_kernel"]
@@ -47,7 +48,6 @@ Membership: TypeAlias = Callable[[State], Tensor]
 
 _OWN, _MOST_OWN = 0.25, 20_000  # share of the budget for samples of the model, and their number at most
 _BEYOND = 10.0  # standard errors from typical noise: a guide that the model can hardly produce
-_STEPS, _GRID = 200, "log-snr"  # by default: the border of a region is met in the last, fine steps
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,25 @@ class PathRun:
         assert ensemble.log_tilt is not None
         return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt)
 
+    @cached_property
+    def step_error(self) -> StepError:
+        """What the number of steps does to the share in A and, with the other sign, to −ln p(A).
+
+        Warns:
+            LeastworkWarning: an error above 0.05 standard deviations of 1_A or 0.05 k_BT, and two standard errors.
+        """
+
+        def share(x: State) -> Tensor:
+            return self.region(x).to(torch.float64)
+
+        law = {name: value for name, value in self.choices.items() if name in LAW}
+        found = step_check(
+            self.model, share, self.guidance, log_tilt=lambda x: share(x).log(), seed=derive_seed(self.seed, "steps"),
+            **law,
+        )  # fmt: skip
+        warn_of_steps(found, ("1_A",), stacklevel=3)
+        return found
+
     @property
     def success(self) -> Estimate:
         """Share of the certificate's samples in A."""
@@ -201,8 +220,7 @@ def guide_path(
         certificate_samples: fresh guided samples for the certificate and the free energy.
         gamma: for "transported" and "loss", the price of a nat of work, in units of the success rate.
         progress: ``leastwork.progress.bar`` shows one.
-        choices: solver, steps, t_grid, batch_size, device, dtype as in :func:`leastwork.sample`; by default 200 steps,
-            uniform in the log-SNR.
+        choices: solver, steps, t_grid, batch_size, device, dtype as in :func:`leastwork.sample`.
 
     Raises:
         NoPathWeightsError: a process or solver without path weights.
@@ -221,13 +239,12 @@ def guide_path(
         raise LeastworkError(f"method={method!r} is not for frames: use 'least-work'")
     if not 0 < success < 1:
         raise LeastworkError(f"success={success} must lie between 0 and 1: a target all in A makes each miss infinite")
-    choices = {"steps": _STEPS, "t_grid": _GRID, **choices}
     law = {name: value for name, value in choices.items() if name in LAW}
     plain = law.get("process", "sde") == "sde" and law.get("kappa") in (None, 1, 1.0)
     if not plain or not make_sampler(model, None, **law).steps.has_density:
         raise NoPathWeightsError(
-            "a region's free energy needs path weights: guide with process='sde', kappa=1 and solver='euler' or "
-            "'exponential'; samples may be drawn in another way afterwards"
+            "a region's free energy needs path weights: guide with process='sde', kappa=1 and solver='multistep', "
+            "'exponential' or 'euler'; samples may be drawn in another way afterwards"
         )
     guided = moved(model, choices.get("device"), choices.get("dtype"))
     assert not isinstance(guided, VelocityModel)

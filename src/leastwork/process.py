@@ -30,6 +30,8 @@ from leastwork.schedules import diffusion_squared, drift
 
 __all__ = ["Coefficients", "Model", "Process", "time_grid"]
 
+_FINITE = 9.0  # the log-SNR at which a grid enters from, or leaves to, an infinite one
+
 Model: TypeAlias = DiffusionModel | FrameModel | VelocityModel
 
 
@@ -120,8 +122,9 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
         process: gives the interval and the schedule.
         steps: number of steps S.
         spacing: "uniform" in t; "log-snr", uniform in ℓ = ln α²/σ² (where α(t_max) = 0 the first step leaves t_max for
-            the first finite value, ℓ = −9); "balanced", half of the steps so and half uniform in α²/(α² + σ²), which is
-            where samples decide for a basin; or the times themselves, decreasing.
+            ℓ = −9, where σ(t_min) = 0 the last comes from ℓ = 9); "balanced", half of the steps so and half uniform in
+            α²/(α² + σ²), which is where samples decide for a basin; "signal", one fifth of the steps uniform in ℓ and
+            four fifths in α/(α + 3σ), where structures of data of about unit width form; or decreasing times.
 
     Raises:
         LeastworkError: no steps, an unknown spacing, or times that do not decrease within [t_min, t_max].
@@ -142,28 +145,36 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
         raise LeastworkError(f"steps={steps}: at least one step is needed")
     if spacing == "uniform":
         return torch.linspace(high, low, steps + 1, dtype=torch.float64)
-    if spacing in ("log-snr", "balanced"):
+    if spacing in ("log-snr", "balanced", "signal"):
         if isinstance(process.model, VelocityModel):
             raise LeastworkError("a VelocityModel has no log-SNR: use t_grid='uniform' or pass the times")
         schedule = process.model.schedule
         first, last = schedule.log_snr(torch.tensor([high, low], dtype=torch.float64)).tolist()
-        leap = math.isinf(first)  # from t_max to the first finite value
-        if leap and steps == 1:
-            return torch.tensor([high, low], dtype=torch.float64)
-        log_snr = _log_snr(-9.0 if leap else first, last, steps - leap, balanced=spacing == "balanced")
-        times = schedule.time_of(log_snr)
-        times = torch.cat([torch.tensor([high], dtype=torch.float64), times]) if leap else times
+        leaps = [
+            math.isinf(first),
+            math.isinf(last),
+        ]  # from t_max to the first finite value, and from the last to t_min
+        if any(leaps) and steps <= sum(leaps):
+            return torch.linspace(high, low, steps + 1, dtype=torch.float64)
+        ends = (-_FINITE if leaps[0] else first, _FINITE if leaps[1] else last)
+        times = schedule.time_of(_log_snr(*ends, steps - sum(leaps), spacing))
+        times = torch.cat([times.new_tensor([high] * leaps[0]), times, times.new_tensor([low] * leaps[1])])
         times[0], times[-1] = high, low  # the inverse of log-SNR rounds
         return times
-    raise LeastworkError(f"t_grid={spacing!r} is not a grid: choose 'uniform', 'log-snr', 'balanced' or pass the times")
+    raise LeastworkError(
+        f"t_grid={spacing!r} is not a grid: choose 'uniform', 'log-snr', 'balanced', 'signal' or pass the times"
+    )
 
 
-def _log_snr(first: float, last: float, steps: int, balanced: bool) -> Tensor:
-    """Rising log-SNR ℓ, (steps + 1,), uniform in ℓ or in the mean of the fractions of ℓ and of sigmoid ℓ gone by."""
+def _log_snr(first: float, last: float, steps: int, spacing: str) -> Tensor:
+    """Rising log-SNR ℓ, (steps + 1,), uniform in ℓ or in a mean of the fractions of ℓ and of another measure."""
     even = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
-    if not balanced:
+    if spacing == "log-snr":
         return first + (last - first) * even
     fine = torch.linspace(first, last, 20_001, dtype=torch.float64)
-    share = fine.sigmoid()
-    gone = 0.5 * (fine - first) / (last - first) + 0.5 * (share - share[0]) / (share[-1] - share[0])
+    if spacing == "balanced":
+        weight, share = 0.5, fine.sigmoid()
+    else:
+        weight, share = 0.8, (0.5 * fine - math.log(3.0)).sigmoid()  # α/(α + 3σ)
+    gone = (1 - weight) * (fine - first) / (last - first) + weight * (share - share[0]) / (share[-1] - share[0])
     return torch.from_numpy(np.interp(even.numpy(), gone.numpy(), fine.numpy()))

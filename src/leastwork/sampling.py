@@ -24,6 +24,7 @@ from leastwork.process import Model, Process, time_grid
 from leastwork.progress import Progress, no_progress
 from leastwork.random import BlockNoise
 from leastwork.solvers import SolverLike, as_solver
+from leastwork.solvers.usual import usual_grid, usual_solver
 from leastwork.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate, table
 from leastwork.storage import EnsembleStore, StoredEnsemble
 
@@ -39,9 +40,9 @@ def make_sampler(
     model: Model,
     guidance: Guidance | None = None,
     process: ProcessName = "sde",
-    solver: SolverLike = "euler",
+    solver: SolverLike | None = None,
     steps: int = 100,
-    t_grid: str | Tensor = "uniform",
+    t_grid: str | Tensor | None = None,
     kappa: float | None = None,
 ) -> Sampler:
     """Check the choices and tabulate the steps; arguments as in :func:`sample`."""
@@ -52,8 +53,9 @@ def make_sampler(
     if process == "sde" and kappa is not None and not kappa > 0:
         raise LeastworkError(f"kappa={kappa} with process='sde' must be positive; use process='ode' for no noise")
     whole = Process(model, 0.0 if process == "ode" else 1.0 if kappa is None else kappa)
-    chosen = as_solver(solver)
-    return Sampler(whole, chosen.steps(whole, time_grid(whole, steps, t_grid)), guidance, chosen.evaluations)
+    chosen = as_solver(usual_solver(model) if solver is None else solver)
+    spacing = usual_grid(model, chosen) if t_grid is None else t_grid
+    return Sampler(whole, chosen.steps(whole, time_grid(whole, steps, spacing)), guidance, chosen.evaluations)
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     guidance: Guidance | None = None,
     *,
     process: ProcessName = "sde",
-    solver: SolverLike = "euler",
+    solver: SolverLike | None = None,
     steps: int = 100,
-    t_grid: str | Tensor = "uniform",
+    t_grid: str | Tensor | None = None,
     kappa: float | None = None,
     seed: int = 0,
     batch_size: int = 1024,
@@ -110,9 +112,11 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         n: number of samples.
         guidance: extra score h(x, t, denoised), or None for the model itself.
         process: "sde" (reverse SDE; has work and weights) or "ode" (probability-flow ODE; has a kinetic action).
-        solver: "euler", "heun", "exponential", "multistep" (DPM-Solver++ 2M), or a solver object.
+        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object; by default multistep,
+            and for frames Euler (:mod:`leastwork.solvers.usual`).
         steps: number of steps.
-        t_grid: "uniform" in t, "log-snr", "balanced" (as in :func:`leastwork.process.time_grid`), or decreasing times.
+        t_grid: "signal", "uniform" in t, "log-snr", "balanced" (:func:`leastwork.process.time_grid`), or decreasing
+            times; by default "signal" for multistep and exponential steps, "uniform" for others, frames and flows.
         kappa: noise level of the SDE, default 1.
         seed: the only source of randomness; the batch size does not matter, to 10⁻⁵ in float32.
         batch_size: samples in memory at a time; a thousand stay in the caches of a CPU, a GPU wants more.
@@ -199,7 +203,7 @@ def _probe(run: Run) -> list[str]:
     middle = table(sampler.steps)[len(sampler.steps) // 2]
     with evaluating(sampler.process.model):
         carry, _ = advance(sampler, middle, Carry(x), x if sampler.process.kappa > 0 else None)
-    return [f"{leaf.double().abs().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
+    return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
 
 
 @contextmanager

@@ -156,6 +156,8 @@ def move(
     if sampler.steps.turns is not None:
         return _turn(sampler, row, carry, y, h, noise)
     t, t_next, a, b, b_previous, e, e_previous, c, *corrector = row
+    if carry.y is None:  # a chain that starts in the middle recalls nothing: its first step is of first order
+        b, b_previous, e, e_previous = b + b_previous, 0.0, e + e_previous, 0.0
     shift = None if h is None or (e == 0 and e_previous == 0) else _combine((e, h), (e_previous, carry.h))
     x = _combine((a, carry.x), (b, y), (b_previous, carry.y), (c, noise), (1.0, shift))
     after: State | None = None
@@ -179,6 +181,8 @@ def _turn(
             "residues' own frames (leastwork.geometry.rotations.slope_of makes them of a gradient)"
         )
     before_y, before_h = (None if s is None else s[0] for s in (carry.y, carry.h))
+    if before_y is None:
+        b, b_previous, e, e_previous = b + b_previous, 0.0, e + e_previous, 0.0
     shift: Tensor | None = None
     turn: Tensor | None = None
     if h is not None and not (e == 0 and e_previous == 0 and turn_e == 0):

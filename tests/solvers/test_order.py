@@ -14,6 +14,7 @@ from leastwork.sampling import make_sampler
 from leastwork.solvers import as_solver
 from leastwork.solvers.exponential import Exponential
 from leastwork.stepping import Carry, advance, table
+from leastwork.systems.frame_mixture import two_poses
 from leastwork.systems.gaussian import Gaussian
 
 SCHEDULE = lw.VPSchedule(0.1, 20.0, t_min=1e-2)
@@ -29,7 +30,7 @@ def slope(errors: list[float]) -> float:
 
 
 def end_of_ode(model, solver: str, steps: int, x: torch.Tensor) -> torch.Tensor:
-    sampler = make_sampler(model, None, "ode", solver, steps)
+    sampler = make_sampler(model, None, "ode", solver, steps, "uniform")
     carry = Carry(x)
     for row in table(sampler.steps):
         carry, _ = advance(sampler, row, carry, None)
@@ -136,6 +137,41 @@ def test_the_balanced_grid_spends_half_of_its_steps_where_signal_and_noise_are_a
     assert inside > 0.5 * (6 / width) + 0.45
 
 
+@pytest.mark.parametrize("schedule", [lw.VPSchedule(), lw.CosineSchedule(), lw.VESchedule(0.01, 50.0)], ids=type)
+def test_the_signal_grid_spends_four_fifths_of_its_steps_where_structures_form(schedule) -> None:
+    times = time_grid(Process(GAUSSIAN.model(schedule), 1.0), 50, "signal")
+    assert (times[0], times[-1]) == (schedule.t_max, schedule.t_min)
+    if isinstance(schedule, lw.CosineSchedule):
+        times = times[1:]  # α(t_max) = 0: one step leaps to the first finite log-SNR
+    log_snr, share = schedule.log_snr(times), 1 / (1 + 3 * schedule.sigma(times) / schedule.alpha(times))
+    gone = 0.2 * (log_snr - log_snr[0]) / (log_snr[-1] - log_snr[0]) + 0.8 * (share - share[0]) / (share[-1] - share[0])
+    torch.testing.assert_close(gone, torch.linspace(0, 1, len(times), dtype=torch.float64), atol=1e-4, rtol=0)
+
+
+def test_what_is_used_where_nothing_is_asked_for() -> None:
+    flow = lw.VelocityModel(lambda x, t: x, (1,))
+    frames = two_poses(2).model()
+    for model, solver, grid in [
+        (GAUSSIAN.model(SCHEDULE), "multistep", "signal"),
+        (frames, "euler", "uniform"),
+        (flow, "multistep", "uniform"),
+    ]:
+        process = "ode" if model is flow else "sde"
+        usual, named = make_sampler(model, None, process), make_sampler(model, None, process, solver, 100, grid)
+        assert torch.equal(usual.steps.times, named.steps.times)
+        assert torch.equal(usual.steps.b, named.steps.b)
+    plain = make_sampler(GAUSSIAN.model(SCHEDULE), None, solver="euler").steps
+    assert torch.equal(plain.times, time_grid(Process(GAUSSIAN.model(SCHEDULE), 1.0), 100))
+
+
+def test_a_chain_that_starts_in_the_middle_recalls_nothing() -> None:
+    sampler = make_sampler(GAUSSIAN.model(SCHEDULE), None, steps=20)
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    row = table(sampler.steps)[10]
+    first_order = table(make_sampler(GAUSSIAN.model(SCHEDULE), None, solver="exponential", steps=20).steps)[10]
+    torch.testing.assert_close(advance(sampler, row, Carry(x), x)[0].x, advance(sampler, first_order, Carry(x), x)[0].x)
+
+
 def test_forward_and_backward() -> None:
     """The probability-flow ODE encodes data as noise and returns them within 10⁻³ at 100 steps."""
     random = torch.Generator().manual_seed(3)
@@ -199,14 +235,18 @@ def test_the_exponential_kernel_is_the_conditional_law(kappa: float) -> None:
 
 @pytest.mark.parametrize("kappa", [0.0, 0.5, 1.0])
 def test_guidance_is_a_shift_of_the_score(kappa: float) -> None:
-    """In every solver h weighs as the score does: s → s + h moves D by σ²h/α, so that e = b σ²/α."""
+    """In every solver h weighs as the score does: s → s + h moves D by σ²h/α; with noise no step recalls it."""
     process = Process(GAUSSIAN.model(SCHEDULE), kappa)
     times = time_grid(process, 50)
     lever = (SCHEDULE.sigma(times) ** 2 / SCHEDULE.alpha(times))[:-1]
     for solver in ("euler", "heun", "exponential", "multistep"):
         s = as_solver(solver).steps(process, times)
-        torch.testing.assert_close(s.e, s.b * lever, rtol=1e-10, atol=0)
-        torch.testing.assert_close(s.e_previous[1:], s.b_previous[1:] * lever[:-1], rtol=1e-10, atol=0)
+        if kappa > 0:
+            torch.testing.assert_close(s.e, (s.b + s.b_previous) * lever, rtol=1e-10, atol=0)
+            assert not s.e_previous.any()
+        else:
+            torch.testing.assert_close(s.e, s.b * lever, rtol=1e-10, atol=0)
+            torch.testing.assert_close(s.e_previous[1:], s.b_previous[1:] * lever[:-1], rtol=1e-10, atol=0)
         assert s.has_density == (kappa > 0 and solver != "heun")
         assert len(s) == 50
         torch.testing.assert_close(s.dt.sum(), times[0] - times[-1])

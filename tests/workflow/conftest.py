@@ -17,7 +17,7 @@ guides: {csv: guides.csv}
 region: {kind: interval, index: 0, lower: 1.4}
 method: loss
 fit: {samples: 500}
-sampling: {n: 96, steps: 8, batch_size: 16}
+sampling: {n: 96, solver: euler, t_grid: log-snr, steps: 8, batch_size: 16}
 """
 
 AVERAGE_RUN = """\
@@ -26,7 +26,7 @@ observables: [{kind: component, name: x}]
 data: [{name: x, value: 0.2, error: 0.02}]
 method: scheduled
 fit: {samples: 300, fit_samples: 64}
-sampling: {n: 96, steps: 4, batch_size: 16}
+sampling: {n: 96, solver: euler, steps: 4, batch_size: 16}
 """
 
 

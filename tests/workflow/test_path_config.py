@@ -27,7 +27,7 @@ def test_guides_make_a_path_run_with_defaults_of_its_own(tmp_path: Path) -> None
         0.99,
         None,
     )
-    assert (config.sampling.steps, config.sampling.t_grid) == (200, "log-snr")
+    assert (config.sampling.steps, config.sampling.t_grid) == (100, None)
     assert config.region == BallConfig(kind="ball", centre=(0.0, 1.0), radius=0.5)
     assert config.bandwidth is None
 

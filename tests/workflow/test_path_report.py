@@ -94,6 +94,7 @@ def test_a_folder_without_its_fit_is_refused(folder: Path, tmp_path: Path) -> No
 
 def good(metrics: dict[str, Any]) -> dict[str, Any]:
     better = deepcopy(metrics)
+    better["discretisation"]["matters"] = False
     better["certificate"] |= {"biased_high": False, "ess": {"value": 0.5, "stderr": 0.01}}
     better["quality"]["success"] = {"value": 0.99, "stderr": 0.001}
     return better

@@ -67,7 +67,7 @@ def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
 def test_metrics_have_the_promised_form(finished: Path) -> None:
     metrics = metrics_of(finished)
     first = ["seed", "versions", "seconds", "network_evaluations"]
-    assert list(metrics) == [*first, "observables", "certificate", "free_energy", "quality"]
+    assert list(metrics) == [*first, "discretisation", "observables", "certificate", "free_energy", "quality"]
     assert metrics["observables"] == []
     certificate, energy, quality = (metrics[key] for key in ("certificate", "free_energy", "quality"))
     for key in ("work", "bound", "dissipation", "efficiency", "ess"):

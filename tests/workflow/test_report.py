@@ -110,6 +110,8 @@ def test_warnings_say_what_to_do(folder: Path) -> None:
     certificate = metrics["certificate"]
     certificate |= {"biased_high": False, "on_target": {"value": True, "tolerance": 0.05}}
     certificate["ess"]["value"] = metrics["quality"]["reweighting_ess"] = 0.5
+    assert warnings(config, metrics, "")[0].startswith("4 steps are too few, they move the average of ")
+    metrics["discretisation"]["matters"] = False
     assert warnings(config, metrics, "") == []
     certificate["ess"]["value"] = 0.005
     certificate |= {"biased_high": True, "on_target": {"value": False, "tolerance": 0.05}}

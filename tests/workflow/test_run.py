@@ -111,6 +111,7 @@ def test_metrics_have_the_promised_form(file: Path, tmp_path: Path) -> None:
         "versions",
         "seconds",
         "network_evaluations",
+        "discretisation",
         "observables",
         "certificate",
         "free_energy",

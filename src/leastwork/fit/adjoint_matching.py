@@ -104,13 +104,14 @@ def match_adjoint(
         points: pairs of a path and a step, stratified over the steps, that one update sees.
         learning_rate: its largest value; it rises over a tenth of the run and falls as a cosine.
         progress: ``leastwork.progress.bar`` shows one.
-        choices: steps, solver ("euler" or "exponential") and t_grid as in :func:`leastwork.sample`.
+        choices: steps, solver ("exponential", the default, or "euler") and t_grid as in :func:`leastwork.sample`.
 
     Raises:
         NonFiniteError: a path or its adjoint became NaN or infinite.
         LeastworkError: a velocity model, κ ≠ 1, a solver with memory or without path weights, or an r without gradient.
     """
     begin = time.perf_counter()
+    choices = {"solver": "exponential", **choices}
     _check(model, choices)
     device, dtype = placement(model)
     dimension = event_numel(model.event_shape)

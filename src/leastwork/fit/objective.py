@@ -43,9 +43,9 @@ class Objective:
     fitted: Tensor
     gamma: float
     steps: int = 100
-    solver: SolverLike = "euler"
+    solver: SolverLike | None = None
     process: ProcessName = "sde"
-    t_grid: str | Tensor = "uniform"
+    t_grid: str | Tensor | None = None
     kappa: float | None = None
 
     def sampler(self, guidance: Guidance) -> Sampler:

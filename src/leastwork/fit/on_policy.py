@@ -106,7 +106,7 @@ def draw_response(sampler: Sampler, n: int, seed: int, progress: Progress = no_p
     if not isinstance(guidance, LearnedGuidance) or not isinstance(guidance.network, ValueNetwork):
         raise LeastworkError("polishing needs a LearnedGuidance with a ValueNetwork, whose head it changes")
     if not isinstance(model, (DiffusionModel, FrameModel)) or not sampler.steps.has_density:
-        raise LeastworkError("polishing needs path weights: use process='sde' with solver 'euler' or 'exponential'")
+        raise LeastworkError("polishing needs path weights: use process='sde' and another solver than 'heun'")
     like = next(guidance.network.parameters())
     pieces: list[tuple[State, Tensor, Tensor, Tensor]] = []
     with evaluating(model), progress("polishing on guided paths", n) as tick:

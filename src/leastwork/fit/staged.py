@@ -140,7 +140,7 @@ def learn_guidance(
             dimensions where V sees the noisy state.
         progress: ``leastwork.progress.bar`` shows one.
         choices: process, solver, steps, t_grid, batch_size as in :func:`leastwork.sample`. A process without path
-            weights (the ODE, Heun, κ ≠ 1) is fitted on the default steps of the SDE.
+            weights (the ODE, Heun, κ ≠ 1) is fitted on the usual steps of the SDE.
 
     Returns:
         LeastWorkFit: with h = 0 and no history where the model's samples cannot tell its averages from the data.
@@ -156,7 +156,7 @@ def learn_guidance(
         raise LeastworkError("a VelocityModel has no score, so no least-work guidance by values: guide by its action")
     unused = 0
     if not _has_least_work(model, choices):
-        choices = {**choices, "process": "sde", "kappa": None, "solver": "exponential", "t_grid": "balanced"}
+        choices = {**choices, "process": "sde", "kappa": None, "solver": None, "t_grid": None}
         unused, own = 0 if own is None else own.network_evaluations, None  # these samples came from another process
     law = {name: value for name, value in choices.items() if name in LAW}
     steps = len(make_sampler(model, None, **law).steps)

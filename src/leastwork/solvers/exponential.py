@@ -6,7 +6,9 @@ With λ = ln(α/σ), Δ = λ_s − λ_t > 0 and the denoiser D frozen over the s
 
 (Lu et al., DPM-Solver++, 2022; κ = 0 is DDIM, κ = 1 the ancestral sampler). Order 1 takes D̂ = D; order 2, the
 multistep form 2M, extrapolates to the middle of the step: D̂ = D + (Δ/2Δ₋)(D − D₋). Guidance enters as the shift
-σ²h/α of D. For a velocity model the same orders are Euler and Adams–Bashforth.
+σ²h/α of D. It is extrapolated with D for the ODE alone: with noise, extrapolation is what gives the model's own chain
+its second order, but a guidance that recalls the noise of the step before wastes work, as the slope of a value that
+knows the present state alone. For a velocity model the same orders are Euler and Adams–Bashforth.
 """
 
 from dataclasses import dataclass
@@ -50,8 +52,9 @@ class Exponential:
         # D moves by σ²h/α; at α = 0 the state knows nothing of the data, and h vanishes with α
         lever = torch.where(alpha > 0, sigma**2 / alpha, 0.0)
         lever_previous = torch.cat([torch.zeros(1, dtype=torch.float64), lever[:-2]])
+        recall = previous if kappa_squared == 0 else torch.zeros_like(previous)
         return Steps(
-            times, a, data * now, data * previous, data * now * lever[:-1], data * previous * lever_previous, c,
+            times, a, data * now, data * previous, data * (1 - recall) * lever[:-1], data * recall * lever_previous, c,
             turns=_turns(process, times),
         )  # fmt: skip
 

@@ -62,7 +62,8 @@ class Finished:
     def drawing_settings(self) -> list[tuple[str, str]]:
         """Settings of either kind of run that shape the numbers."""
         config, sampling = self.config, self.config.sampling
-        grid = sampling.t_grid if isinstance(sampling.t_grid, str) else f"{len(sampling.t_grid)} times given"
+        taken = self.metrics["discretisation"]["t_grid"] if sampling.t_grid is None else sampling.t_grid
+        grid = taken if isinstance(taken, str) else f"{len(taken)} times given"
         noise = "" if sampling.process == "ode" else f", κ = {plain(sampling.kappa or 1.0)}"
         return [
             ("model", config.model),

@@ -100,7 +100,7 @@ def build_inputs(config: RunConfig) -> Inputs:
 def sampling_choices(chosen: SamplingConfig) -> dict[str, Any]:
     """Choices as :func:`leastwork.sample` takes them."""
     choices = chosen.model_dump(exclude={"n"})
-    if not isinstance(chosen.t_grid, str):
+    if isinstance(chosen.t_grid, tuple):
         choices["t_grid"] = torch.tensor(chosen.t_grid, dtype=torch.float64)
     return choices
 

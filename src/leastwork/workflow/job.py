@@ -11,6 +11,7 @@ from leastwork.geometry.state import State
 from leastwork.guidance.base import Guidance
 from leastwork.process import Model
 from leastwork.progress import Progress
+from leastwork.step_error import StepError
 
 __all__ = ["Fitted", "Job"]
 
@@ -54,6 +55,10 @@ class Job(Protocol[_Fitted]):
 
     def log_tilt(self, fitted: _Fitted, x: State) -> Tensor:
         """r of the target, (n,)."""
+        ...
+
+    def step_error(self, fitted: _Fitted) -> StepError:
+        """What the number of steps does to the averages and to ln⟨w⟩."""
         ...
 
     def measure(self, folder: Path, fitted: _Fitted, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:

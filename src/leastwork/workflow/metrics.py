@@ -12,6 +12,7 @@ from torch import Tensor
 from leastwork.ensemble import Ensemble
 from leastwork.estimate import Estimate
 from leastwork.experiment import Experiment
+from leastwork.step_error import StepError
 from leastwork.work import ON_TARGET, Certificate, certify
 from leastwork.workflow.fitted import Fitted
 
@@ -21,6 +22,7 @@ __all__ = [
     "number",
     "observable_metrics",
     "reweighted_averages",
+    "step_metrics",
     "versions",
     "with_stderr",
 ]
@@ -35,6 +37,22 @@ def number(value: Any) -> float | None:
 def with_stderr(one: Estimate) -> dict[str, float | None]:
     """A value and its standard error."""
     return {"value": number(one.value), "stderr": number(one.stderr)}
+
+
+def step_metrics(found: StepError) -> dict[str, Any]:
+    """Estimated errors of the number of steps: of each average with the observable's σ, and of ln⟨w⟩."""
+    averages = found.observables
+    rows: list[dict[str, Any]] = []
+    if averages is not None and found.spread is not None:
+        columns = zip(averages.value, averages.stderr, found.spread, found.large.tolist(), strict=True)
+        rows = [{"value": number(v), "stderr": number(e), "sigma": number(s), "large": b} for v, e, s, b in columns]
+    return {
+        "steps": found.steps,
+        "paths": found.paths,
+        "averages": rows,
+        "log_z": None if found.log_z is None else with_stderr(found.log_z),
+        "matters": found.matters,
+    }
 
 
 def versions() -> dict[str, str]:

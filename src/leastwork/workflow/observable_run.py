@@ -12,6 +12,9 @@ from leastwork.geometry.state import State
 from leastwork.observables import evaluate
 from leastwork.process import Model
 from leastwork.progress import Progress
+from leastwork.random import derive_seed
+from leastwork.sampling import LAW
+from leastwork.step_error import StepError, step_check
 from leastwork.work import kish_ess
 from leastwork.workflow.config import RunConfig
 from leastwork.workflow.couplings_metrics import coupling_metrics
@@ -56,6 +59,14 @@ class ObservableJob:
 
     def log_tilt(self, fitted: Fitted, x: State) -> Tensor:
         return fitted.maxent.log_tilt_of(evaluate(self.inputs.data.observable, x))
+
+    def step_error(self, fitted: Fitted) -> StepError:
+        law = {name: value for name, value in self.choices.items() if name in LAW}
+        observable = self.inputs.data.observable
+        return step_check(
+            self.model, observable, fitted.guidance, log_tilt=fitted.maxent.log_tilt(observable),
+            seed=derive_seed(self.config.seed, "steps"), **law,
+        )  # fmt: skip
 
     def measure(self, folder: Path, fitted: Fitted, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
         config, data, guided = self.config, self.inputs.data, fitted.guidance is not None

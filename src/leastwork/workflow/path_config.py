@@ -99,15 +99,6 @@ class PathFitConfig(Strict):
     )
 
 
-class PathSamplingConfig(SamplingConfig):
-    """How samples are drawn; the border of a region is met in the last, fine steps."""
-
-    steps: int = Field(default=200, ge=1, description="the number of steps, at least 1")
-    t_grid: Literal["uniform", "log-snr", "balanced"] | tuple[FiniteFloat, ...] = Field(
-        default="log-snr", description="'uniform', 'log-snr', 'balanced', or a list of decreasing times"
-    )
-
-
 class PathConfig(AnyConfig):
     """One run of Path Guidance."""
 
@@ -129,7 +120,7 @@ class PathConfig(AnyConfig):
         default=0.99, gt=0, lt=1, description="the share of the samples that is to be in the region, between 0 and 1"
     )
     fit: PathFitConfig = Field(default=PathFitConfig(), description="settings, as keys and values")
-    sampling: PathSamplingConfig = Field(default=PathSamplingConfig(), description="settings, as keys and values")
+    sampling: SamplingConfig = Field(default=SamplingConfig(), description="settings, as keys and values")
     seed: Seed = 0
     certificate_samples: CertificateSamples = None
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from leastwork.workflow.numerals import count, fraction, plain, plus_minus
 from leastwork.workflow.path_config import PathConfig
-from leastwork.workflow.prose import LEAST_ESS, drawing
+from leastwork.workflow.prose import LEAST_ESS, drawing, too_few_steps
 
 __all__ = ["asked", "free_energy", "kind_of", "methods", "outcome", "reached", "warnings", "whose_region"]
 
@@ -88,7 +88,7 @@ def warnings(config: PathConfig, metrics: Metrics) -> list[str]:
     remedy = _REMEDY.get(config.method, _INSTEAD)
     if success["value"] == 0:
         return [f"None of {count(config.sampling.n)} guided samples is in the region: {remedy}."]
-    found = []
+    found = too_few_steps(metrics, ["1_A"])
     if success["value"] + _SURE * (success["stderr"] or 0.0) < config.success - _SHORT:
         found.append(
             f"{fraction(**success)} of the guided samples are in the region where {fraction(config.success)} were "

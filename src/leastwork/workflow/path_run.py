@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from torch import Tensor
 
 from leastwork.ensemble import Ensemble
+from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State, leaves
 from leastwork.path import PathRun
 from leastwork.process import Model
 from leastwork.progress import Progress
+from leastwork.step_error import StepError
 from leastwork.work import Certificate, certify
 from leastwork.workflow.finished import PLOTTED, save_plots
 from leastwork.workflow.metrics import certificate_metrics, with_stderr
@@ -57,6 +60,11 @@ class PathJob:
 
     def log_tilt(self, fitted: PathRun, x: State) -> Tensor:
         return fitted.log_tilt(x)
+
+    def step_error(self, fitted: PathRun) -> StepError:
+        with catch_warnings():
+            simplefilter("ignore", LeastworkWarning)  # the report says it
+            return fitted.step_error
 
     def measure(self, folder: Path, fitted: PathRun, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
         assert judged.log_tilt is not None

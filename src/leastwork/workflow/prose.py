@@ -7,7 +7,7 @@ from typing import Any
 from leastwork.workflow.config import AnyRun, RunConfig
 from leastwork.workflow.numerals import count, fraction, plain, plus_minus
 
-__all__ = ["LEAST_ESS", "asked", "drawing", "kind_of", "methods", "outcome", "reached", "warnings"]
+__all__ = ["LEAST_ESS", "asked", "drawing", "kind_of", "methods", "outcome", "reached", "too_few_steps", "warnings"]
 
 LEAST_ESS = 0.01
 Metrics = Mapping[str, Any]
@@ -87,6 +87,7 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: 
             f"Only {fraction(reweighting)} of the model's samples are effective under the target, so λ is uncertain: "
             f"use {other}more fit.samples, or data nearer to the model."
         )
+    found += too_few_steps(metrics, [row["name"] for row in metrics["observables"]])
     if config.method == "reweight":
         return found
     if certificate is None:
@@ -111,6 +112,21 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: 
             f"{_REMEDY.get(config.method, _INSTEAD)}."
         )
     return found
+
+
+def too_few_steps(metrics: Metrics, names: Sequence[str]) -> list[str]:
+    """A warning where the number of steps moves an average or ln⟨w⟩ by more than it may, or nothing."""
+    found = metrics.get("discretisation", {})
+    if not found.get("matters"):
+        return []
+    what = [
+        f"the average of {name} by {_pm(row)}"
+        for name, row in zip(names, found["averages"], strict=True)
+        if row["large"]
+    ]
+    if not what:
+        what = [f"ln⟨w⟩, and so free energies, by {_pm(found['log_z'])}"]
+    return [f"{count(found['steps'])} steps are too few, they move {', '.join(what)}: take more sampling.steps."]
 
 
 def methods(
@@ -160,15 +176,21 @@ def drawing(config: AnyRun, metrics: Metrics) -> str:
         "uniform": "uniform in t",
         "log-snr": "uniform in the logarithmic signal-to-noise ratio",
         "balanced": "half of them uniform in the logarithmic signal-to-noise ratio, half in the signal's share",
+        "signal": "four fifths of them uniform in α/(α + 3σ), one fifth in the logarithmic signal-to-noise ratio",
     }
-    times = grid.get(chosen.t_grid, "") if isinstance(chosen.t_grid, str) else "given explicitly"
-    steps = chosen.steps if isinstance(chosen.t_grid, str) else len(chosen.t_grid) - 1
+    times = "given explicitly" if isinstance(chosen.t_grid, tuple) else grid[grid_of(metrics, chosen.t_grid)]
+    steps = len(chosen.t_grid) - 1 if isinstance(chosen.t_grid, tuple) else chosen.steps
     used = metrics["versions"]
     return (
         f"Samples were drawn from the pre-trained model “{Path(config.model).name}” by "
         f"the {process} with {count(steps)} {solvers[chosen.solver]} steps on a grid {times} "
         f"(leastwork {used['leastwork']}, PyTorch {used['torch']}, seed {metrics['seed']})."
     )
+
+
+def grid_of(metrics: Metrics, asked: str | None) -> str:
+    """The name of the grid that was asked for, or else of the one that was taken."""
+    return metrics["discretisation"]["t_grid"] if asked is None else asked
 
 
 def _entropy(config: RunConfig, metrics: Metrics, pooled: bool) -> str:

@@ -23,13 +23,15 @@ from leastwork.process import Model
 from leastwork.progress import Progress, labelled, no_progress
 from leastwork.random import derive_seed
 from leastwork.sampling import sample
+from leastwork.solvers import as_solver
+from leastwork.solvers.usual import usual_grid
 from leastwork.storage import open_ensemble, write_text
 from leastwork.workflow import job
 from leastwork.workflow.config import AnyRun, JointConfig, Run
 from leastwork.workflow.folders import default_folder, is_begun, open_folder, withdraw
 from leastwork.workflow.job import Job
 from leastwork.workflow.joint_finished import write_joint_metrics
-from leastwork.workflow.metrics import versions
+from leastwork.workflow.metrics import step_metrics, versions
 from leastwork.workflow.observable_run import ObservableJob
 from leastwork.workflow.path_config import PathConfig
 from leastwork.workflow.path_run import PathJob
@@ -220,12 +222,22 @@ def _measure(
             task.model, config.certificate_samples, fitted.guidance, seed=seed, progress=progress, **task.choices
         )
         judged = replace(judged, log_tilt=task.log_tilt(fitted, judged.x))
+    step_error = task.step_error(fitted)
     drawn = [ensemble] if judged is ensemble else [ensemble, judged]
     metrics = {
         "seed": config.seed,
         "versions": versions(),
         "seconds": fitted.seconds + sum(one.seconds for one in drawn),
-        "network_evaluations": fitted.network_evaluations + sum(one.network_evaluations for one in drawn),
+        "network_evaluations": sum(one.network_evaluations for one in (fitted, *drawn, step_error)),
+        "discretisation": {"t_grid": _grid(task), **step_metrics(step_error)},
         **task.measure(folder, fitted, ensemble, judged),
     }
     write_text(folder / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def _grid(task: Job[Any]) -> str | None:
+    """The name of the grid of times, or None where the run file gives the times."""
+    asked = task.choices["t_grid"]
+    if asked is None:
+        return usual_grid(task.model, as_solver(task.choices["solver"]))
+    return asked if isinstance(asked, str) else None

@@ -22,10 +22,12 @@ class SamplingConfig(Strict):
 
     n: int = Field(default=10_000, ge=2, description="the number of guided samples, at least 2")
     process: ProcessName = Field(default="sde", description="a process")
-    solver: Literal["euler", "heun", "exponential", "multistep"] = Field(default="euler", description="a solver")
+    solver: Literal["multistep", "exponential", "euler", "heun"] = Field(default="multistep", description="a solver")
     steps: int = Field(default=100, ge=1, description="the number of steps, at least 1")
-    t_grid: Literal["uniform", "log-snr", "balanced"] | tuple[FiniteFloat, ...] = Field(
-        default="uniform", description="'uniform', 'log-snr', 'balanced', or a list of decreasing times"
+    t_grid: Literal["signal", "uniform", "log-snr", "balanced"] | tuple[FiniteFloat, ...] | None = Field(
+        default=None,
+        description="'signal', 'uniform', 'log-snr', 'balanced', or a list of decreasing times; "
+        "left out it is what fits the solver",
     )
     kappa: FiniteFloat | None = Field(
         default=None, gt=0, description="the noise level of the SDE, above 0, or left out for 1"
