@@ -1,11 +1,11 @@
-"""Path Guidance to chignolin's transition states, four ways: `python benchmarks/chignolin_transition.py`.
+"""Path Guidance to chignolin's transition states, three ways: `python benchmarks/chignolin_transition.py`.
 
 The region is 0.4 ≤ committor ≤ 0.6 and has twenty guides; samples are judged by the rest of it in the biased
-simulation, thousands of frames. `count` is the share of all simulated frames in the region. Parts: `best`, a tuned copy
-with all that it takes, 200 steps; `guides`, a quicker one from 5, 10 and 20 guides; `stages`, values learned in stages;
-`published`, the published forms, at several penalties γ, in 40 steps. `--shoot` also starts trajectories from 50
-generated members, from 50 of the model's own and from 50 simulated ones, 100 from each, and compares their committors
-by Kolmogorov–Smirnov tests. The figure is docs/images/chignolin-gamma.png.
+simulation, thousands of frames. `count` is the share of all simulated frames in the region. Parts: `best`, least-work
+guidance with the whole `--budget`; `guides`, with four million evaluations from 5, 10 and 20 guides; `published`, the
+published forms, at several penalties γ, in 40 steps. `--shoot` also starts trajectories from 50 generated members, from
+50 of the model's own and from 50 simulated ones, 100 from each, and compares their committors by Kolmogorov–Smirnov
+tests. The figure is docs/images/chignolin-gamma.png.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from leastwork.fit.members import MemberFit
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 from torch import Tensor
@@ -23,6 +22,7 @@ from torch import Tensor
 import leastwork as lw
 from leastwork.discrepancy import wasserstein
 from leastwork.diversity import novelty, relative_diversity
+from leastwork.fit.region import RegionFit
 from leastwork.guidance.kernels import AlignedKernel
 from leastwork.observables import distances
 from leastwork.path import PathMethod, PathRun
@@ -110,28 +110,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="chignolin")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--members", type=int, default=50_000, help="that the copy is tuned to, in the first part")
-    parser.add_argument("--iterations", type=int, default=12_000, help="of its tuning, likewise")
+    parser.add_argument("--budget", type=int, default=20_000_000, help="network evaluations, in the first part")
+    parser.add_argument("--steps", type=int, default=200, help="likewise")
     parser.add_argument("--shoot", action="store_true", help="start trajectories, in the first part")
     arguments = parser.parse_args()
     model, region = lw.load_model(arguments.model), chignolin.transition_region()
 
-    def guided(method: PathMethod = "fine-tuned", n: int = 20, **choices: Any) -> PathRun:
-        return lw.guide_path(model, guides(n), method, region=region, certificate_samples=5000,
-                             **{**FULL, **choices})  # fmt: skip
+    def guided(method: PathMethod = "least-work", n: int = 20, **choices: Any) -> PathRun:
+        return lw.guide_path(model, guides(n), method, region=region, certificate_samples=5000, **choices)
 
     if "best" in arguments.parts:
-        best = guided(members=arguments.members, iterations=arguments.iterations)
-        judge("fine-tuned", best)
-        assert isinstance(best.fit, MemberFit)
-        print(f"  {best.fit.members} members, {best.fit.acceptance:.1%} of the moves; {best.fit.trials}", flush=True)
+        best = guided(budget=arguments.budget, steps=arguments.steps)
+        judge("least-work", best)
+        assert isinstance(best.fit, RegionFit)
+        print(f"  {best.fit.members} members, {best.fit.acceptance:.1%} of the moves; {best.fit.history}", flush=True)
         if arguments.shoot:
             shooting(best)
     if "guides" in arguments.parts:
         for n in (5, 10, 20):
-            judge(f"fine-tuned, {n} guides", guided(n=n, **QUICK))
-    if "stages" in arguments.parts:
-        judge("least-work", guided("least-work", samples=6000, steps=100))
+            judge(f"least-work, {n} guides", guided(n=n, **QUICK))
     if "published" in arguments.parts:
         judge("loss", guided("loss", **SHORT))
         curve = []

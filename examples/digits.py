@@ -131,7 +131,7 @@ def style_found(world: World, style: Style, n: int, **sizes: int) -> PathRun:
 
 
 def show_classes(world: World, folder: Path, compare: bool) -> None:
-    drawn = correction(world, SAMPLES, {"least-work": BUDGET, "fine-tuned": BUDGET} if compare else {})
+    drawn = correction(world, SAMPLES, {"least-work": BUDGET} if compare else {})
     own, guided = drawn["model"], drawn["V by classes"]
     shares = {"model": world.judge.frequencies(own), "guided": world.judge.frequencies(guided)}
     frequencies(shares, world.images.frequencies, folder / "digits-classes.png")

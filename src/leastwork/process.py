@@ -123,8 +123,8 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
         steps: number of steps S.
         spacing: "uniform" in t; "log-snr", uniform in ℓ = ln α²/σ² (where α(t_max) = 0 the first step leaves t_max for
             ℓ = −9, where σ(t_min) = 0 the last comes from ℓ = 9); "balanced", half of the steps so and half uniform in
-            α²/(α² + σ²), which is where samples decide for a basin; "signal", one fifth of the steps uniform in ℓ and
-            four fifths in α/(α + 3σ), where structures of data of about unit width form; or decreasing times.
+            α²/(α² + σ²), which is where samples decide for a basin; "signal", one fifth of the steps uniform in ℓ, two
+            fifths in α²/(α² + σ²) and two fifths in α/(α + 3σ), where structures form; or decreasing times.
 
     Raises:
         LeastworkError: no steps, an unknown spacing, or times that do not decrease within [t_min, t_max].
@@ -172,9 +172,8 @@ def _log_snr(first: float, last: float, steps: int, spacing: str) -> Tensor:
     if spacing == "log-snr":
         return first + (last - first) * even
     fine = torch.linspace(first, last, 20_001, dtype=torch.float64)
-    if spacing == "balanced":
-        weight, share = 0.5, fine.sigmoid()
-    else:
-        weight, share = 0.8, (0.5 * fine - math.log(3.0)).sigmoid()  # α/(α + 3σ)
-    gone = (1 - weight) * (fine - first) / (last - first) + weight * (share - share[0]) / (share[-1] - share[0])
+    basins, structures = fine.sigmoid(), (0.5 * fine - math.log(3.0)).sigmoid()  # α²/(α² + σ²) and α/(α + 3σ)
+    parts = ((0.5, fine), (0.5, basins)) if spacing == "balanced" else ((0.2, fine), (0.4, basins), (0.4, structures))
+    gone = sum(weight * (part - part[0]) / (part[-1] - part[0]) for weight, part in parts)
+    assert isinstance(gone, Tensor)
     return torch.from_numpy(np.interp(even.numpy(), gone.numpy(), fine.numpy()))

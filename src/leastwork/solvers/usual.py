@@ -1,6 +1,6 @@
 """The solver and the grid where none is asked for.
 
-    flat states:       multistep, four fifths of the steps uniform in α/(α + 3σ), one fifth in ln α²/σ²
+    flat states:       multistep, two fifths of the steps uniform in α²/(α² + σ²), two in α/(α + 3σ), one in ln α²/σ²
     velocity models:   multistep (Adams–Bashforth), times uniform in t
     rigid frames:      Euler, times uniform in t
 

@@ -176,7 +176,8 @@ def drawing(config: AnyRun, metrics: Metrics) -> str:
         "uniform": "uniform in t",
         "log-snr": "uniform in the logarithmic signal-to-noise ratio",
         "balanced": "half of them uniform in the logarithmic signal-to-noise ratio, half in the signal's share",
-        "signal": "four fifths of them uniform in α/(α + 3σ), one fifth in the logarithmic signal-to-noise ratio",
+        "signal": "denser where basins and structures form, uniform in α²/(α² + σ²), α/(α + 3σ) and the logarithmic "
+        "signal-to-noise ratio in the proportion 2 : 2 : 1",
     }
     times = "given explicitly" if isinstance(chosen.t_grid, tuple) else grid[grid_of(metrics, chosen.t_grid)]
     steps = len(chosen.t_grid) - 1 if isinstance(chosen.t_grid, tuple) else chosen.steps
