@@ -16,6 +16,7 @@ BENCHMARKS = (
     "sampling_speed",
     "scheduled_fit",
     "least_work",
+    "learning",
     "scaling",
     "cnf",
     "comparison",

@@ -33,7 +33,6 @@ GAMMAS = (0.0, 0.03, 0.3)
 BONDS = distances([(i, i + 1) for i in range(9)])
 SHOTS, STARTS = 100, 50
 PARTS = ("best", "guides", "stages", "published")
-FULL = {"solver": "euler", "steps": 200, "t_grid": "balanced", "samples": 20_000}
 QUICK = {"solver": "euler", "steps": 100, "samples": 8000, "members": 10_000, "iterations": 3000}
 SHORT = {"solver": "euler", "steps": 40, "samples": 4000}  # the published forms look at hundreds of ensembles
 

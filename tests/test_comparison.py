@@ -25,7 +25,8 @@ def test_methods_that_learn_nothing_meet_the_same_target() -> None:
         assert abs(row.miss.value[0]) < 5 * math.hypot(float(row.miss.stderr[0]), 1 / math.sqrt(4000)) + 0.05  # z = 5
         assert row.ess is not None
         assert 0 < row.ess.value <= 1
-        assert row.sample_evaluations == 41
+        # a product with the Jacobian a step counts as one more
+        assert row.sample_evaluations == (81 if row.method == "loss" else 41)
     assert rows["reweight"].work is None
     assert rows["smc"].work is None
     for guided in (rows["loss"], rows["scheduled"]):

@@ -16,7 +16,7 @@ from leastwork.systems.thin_region import TwoWell, two_well
 from leastwork.workflow.regions import Slab
 
 Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison
-LAW = {"steps": 40}
+LAW = {"steps": 40, "solver": "euler", "t_grid": "log-snr"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def run(model: lw.DiffusionModel, points: torch.Tensor, well: TwoWell) -> PathRu
 
 def own(model: lw.DiffusionModel, well: TwoWell) -> torch.Tensor:
     """1_A of the model's own samples with the same steps, by count."""
-    return well.region(lw.sample(model, 60_000, seed=99, t_grid="log-snr", **LAW).x).double()
+    return well.region(lw.sample(model, 60_000, seed=99, **LAW).x).double()
 
 
 def test_its_free_energy_is_that_of_a_count_from_the_same_discretised_model(run, model, well) -> None:

@@ -78,7 +78,7 @@ def test_paths_are_relative_to_the_run_file(tmp_path: Path) -> None:
         ),
         ("success=1", "'success' is 1: give the share of the samples"),
         ("bandwidth=0", "'bandwidth' is 0: give the width of the guides' kernel"),
-        ("fit.budget=3", "unknown key 'budget' in 'fit': known are samples, iterations, members, gamma"),
+        ("fit.iterations=3", "unknown key 'iterations' in 'fit': known are samples, budget, gamma"),
         ("system=prinz", "'system' is 'prinz': give a bundled system whose truth is known"),
         ("sampling.stepz=5", "unknown key 'stepz' in 'sampling': did you mean 'steps'?"),
     ],

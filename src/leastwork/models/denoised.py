@@ -94,7 +94,10 @@ def is_differentiable(model: Scored, x: State) -> bool:
     some = take(x, slice(_TRIED))
     try:
         whole = denoised(model, some, t)
-        if not any(leaf.requires_grad for leaf in leaves(whole.end)):
+        with torch.enable_grad():  # D contains x itself, so that its graph proves nothing
+            answer = model.score(whole.x, t) if isinstance(model, FrameModel) else model.predict(whole.x, t)
+        tracked = [leaf for leaf in leaves(answer) if leaf.requires_grad]
+        if not tracked or not _reaches(tracked, leaves(whole.x)):
             return _told("its output has no graph (it runs under no_grad, or is detached or computed outside torch)")
         shape = slope_along(whole.x, smap(torch.zeros_like, whole.end))
         (moved,) = whole.pushes([torch.randn(shape.shape, generator=generator(0, "differentiable")).to(shape)])
@@ -115,6 +118,12 @@ def is_differentiable(model: Scored, x: State) -> bool:
                 "running statistics?): make it treat samples one by one"
             )
     return True
+
+
+def _reaches(ends: list[Tensor], starts: tuple[Tensor, ...]) -> bool:
+    """Whether there is a graph from any of the starts."""
+    found = torch.autograd.grad([end.sum() for end in ends], starts, allow_unused=True, retain_graph=True)
+    return any(part is not None for part in found)
 
 
 def _told(why: str) -> bool:
