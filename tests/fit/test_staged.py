@@ -169,7 +169,7 @@ def test_few_effective_samples_on_the_way_are_no_cause_for_warnings() -> None:
     _, model, data = problem(1, 0.02, 0.6)
     with warnings.catch_warnings():
         warnings.simplefilter("error", LeastworkWarning)
-        fit = learn_guidance(model, data, budget=1, iterations=200, steps=25)
+        fit = learn_guidance(model, data, budget=1, iterations=200, solver="euler", steps=25)
     assert len(fit.history) > 1
 
 

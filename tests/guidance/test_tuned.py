@@ -20,7 +20,8 @@ def gaussian(mean: float) -> lw.DiffusionModel:
 
 
 def test_a_model_guided_to_another_draws_its_samples_for_the_least_work() -> None:
-    drawn = lw.sample(gaussian(0.0), 20_000, TunedGuidance(gaussian(1.0)), steps=200, t_grid="log-snr", seed=1)
+    law = {"solver": "euler", "steps": 200, "t_grid": "log-snr"}
+    drawn = lw.sample(gaussian(0.0), 20_000, TunedGuidance(gaussian(1.0)), **law, seed=1)
     mean = drawn.mean(lambda x: x[:, 0])
     assert abs(mean.value - 1) < 5 * mean.stderr + 0.01  # and a finite step
     assert float(drawn.work.mean()) == pytest.approx(0.5, abs=0.02)  # KL of the Gaussians
