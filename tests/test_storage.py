@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path) -> None:
         {"seed": 9},
         {"steps": 9},
         {"batch_size": 50},
-        {"solver": "multistep"},
+        {"solver": "euler"},
         {"kappa": 0.5},
         {"t_grid": "log-snr"},
         {"dtype": torch.float64},
