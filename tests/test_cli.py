@@ -228,6 +228,16 @@ def test_ctrl_c_says_how_to_go_on(file: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_warnings_of_the_library_reach_stderr(file: Path) -> None:
-    code, _, err = call("run", str(file), "--quiet", "--set", "method=reweight", "--set", "data.0.value=103")
+    code, _, err = call(
+        "run",
+        str(file),
+        "--quiet",
+        "--set",
+        "method=reweight",
+        "--set",
+        "data.0.value=103",
+        "--set",
+        "sampling.solver=euler",
+    )
     assert code == 0
     assert err.startswith("warning: ")
