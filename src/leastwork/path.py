@@ -191,7 +191,7 @@ def guide_path(
     success: float = 0.99,
     seed: int = 0,
     samples: int | None = None,
-    budget: int = 10_000_000,
+    budget: int = 20_000_000,
     certificate_samples: int = 10_000,
     gamma: float = 0.01,
     progress: Progress = no_progress,

@@ -11,6 +11,8 @@ left of ln dP/dQ + r on the states of guided paths (:mod:`leastwork.fit.labels`)
 where it goes astray; several rounds of them, each with the guidance so far. Where A is an interval of a smooth
 coordinate its border is sharper than any network learns it, and :class:`leastwork.guidance.interval.IntervalGuidance`
 takes over late, when the coordinate given x_t is nearly Gaussian; from which log-SNR is decided on fresh paths.
+Elsewhere the head of V goes down the natural gradient of the dissipation (:func:`leastwork.fit.on_policy.descend`),
+each step judged by fresh paths.
 """
 
 import math
@@ -27,6 +29,7 @@ from leastwork.errors import LeastworkError
 from leastwork.estimate import Estimate
 from leastwork.fit.labels import Labelled, draw_labelled, fit_labels
 from leastwork.fit.network import value_network
+from leastwork.fit.on_policy import descend, draw_response
 from leastwork.fit.renoise import Members, renoise
 from leastwork.fit.value import Check, evaluations_of_noised, fit_ratio
 from leastwork.geometry.state import State, take
@@ -35,10 +38,10 @@ from leastwork.guidance.handover import Handover
 from leastwork.guidance.interval import IntervalGuidance
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.guidance.region import IntervalRegion
-from leastwork.models.denoised import PULL
+from leastwork.models.denoised import PULL, PUSH
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import Scored
-from leastwork.models.value_network import sees_denoised
+from leastwork.models.value_network import ValueNetwork, sees_denoised
 from leastwork.progress import Progress, no_progress
 from leastwork.random import derive_seed, generator
 from leastwork.sampling import LAW, make_sampler
@@ -47,6 +50,10 @@ from leastwork.work import certify
 __all__ = ["RegionFit", "Round", "learn_region", "least_work", "log_odds"]
 
 _MEMBERS, _NOISED, _LABELLED = 0.2, 0.15, 0.35  # of the budget; a quarter is for the model's own samples
+_DESCENDED = 0.5  # of the paths' part of it, for steps of the head where V goes all the way
+_DESCENTS = 4  # draws of paths for such steps; the last only judges
+_TRUST = 0.5  # nats: largest divergence of one of them
+_WORSE = 3.0  # standard errors of the dissipation
 _MOST_NOISED, _MOST_PATHS, _MOST_MEMBERS = 400_000, 16_384, 50_000
 _FEWEST = 256  # paths of a round
 _HELD = 8192  # noised states that judge how V is learned
@@ -225,7 +232,8 @@ def learn_region(
     )  # fmt: skip
     spent += found.evaluations
     left = min(_LABELLED * budget, budget - spent - (noised + _HELD) * evaluations_of_noised(through))
-    n = min(max(int(left / path), _FEWEST), _MOST_PATHS)
+    steered = 0 if bounded else int(_DESCENDED * left)
+    n = min(max(int((left - steered) / path), _FEWEST), _MOST_PATHS)
     first = fit_ratio(
         network, model, model.to_network_units(own.x), _as_often(found, derive_seed(seed, "stays")),
         iterations=1500, noised=noised, seed=derive_seed(seed, "ratio"), progress=progress,
@@ -262,11 +270,40 @@ def learn_region(
             tried.append(drawn.round(odds, at))
         handover = min(tried, key=lambda one: one.dissipation).handover
         history += tried
+    elif isinstance(network, ValueNetwork):
+        network, evaluations = _descended(task, network, odds, steered, estimates, history)
+        spent += evaluations
     odds = _odds(estimates, success)
     return RegionFit(
         task.guidance(network, odds, handover), odds, _combined(estimates), len(found.stays), found.acceptance,
         first.history, tuple(history), handover, spent, time.perf_counter() - begin,
     )  # fmt: skip
+
+
+def _descended(
+    task: _Task, network: ValueNetwork, odds: float, left: int, estimates: list[Estimate], history: list[Round]
+) -> tuple[ValueNetwork, int]:
+    """Steps of the head on fresh paths, as long as none makes things worse; and the evaluations that they took."""
+    spent, best = 0, math.inf
+    before = network
+    for number in range(_DESCENTS):
+        sampler = make_sampler(task.model, task.guidance(network, odds, None), **task.law)
+        each = sampler.evaluations + PUSH * len(sampler.steps) * sees_denoised(network)
+        n = min(int(left / _DESCENTS / each), _MOST_PATHS)
+        if n < _FEWEST:
+            return network, spent
+        response = draw_response(sampler, n, derive_seed(task.seed, f"descent {number}"), task.progress)
+        spent += response.evaluations
+        inside = task.region(response.x).to(torch.float64).cpu()
+        estimates.append(Estimate.from_samples(response.log_weight.exp() * inside))
+        done = descend(network, response, odds * inside, _TRUST)
+        history.append(Round(None, n, float(inside.mean()), done.dissipation, done.ess, None))
+        if done.dissipation > best + _WORSE * done.stderr:
+            return before, spent
+        best, before = done.dissipation, network
+        if number + 1 < _DESCENTS:
+            network = done.network
+    return network, spent
 
 
 _REMEDY = "give more guides, a wider region, or a larger budget"

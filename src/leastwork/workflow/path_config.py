@@ -92,7 +92,7 @@ class PathFitConfig(Strict):
         default=None, ge=2, description="the number of samples of the model, or leave it out for a share of the budget"
     )
     budget: int = Field(
-        default=10_000_000, ge=1, description="the network evaluations that least-work may spend, at least 1"
+        default=20_000_000, ge=1, description="the network evaluations that least-work may spend, at least 1"
     )
     gamma: FiniteFloat = Field(
         default=0.01, ge=0, description="the price of a nat of work in units of the success rate, 0 or more"
