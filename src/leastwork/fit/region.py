@@ -50,7 +50,7 @@ from leastwork.work import certify
 __all__ = ["RegionFit", "Round", "learn_region", "least_work", "log_odds"]
 
 _MEMBERS, _NOISED, _LABELLED = 0.2, 0.15, 0.35  # of the budget; a quarter is for the model's own samples
-_DESCENDED = 0.5  # of the paths' part of it, for steps of the head where V goes all the way
+_DESCENDED = 0.6  # of the paths' part of it, for steps of the head where V goes all the way
 _DESCENTS = 4  # draws of paths for such steps; the last only judges
 _TRUST = 0.5  # nats: largest divergence of one of them
 _WORSE = 3.0  # standard errors of the dissipation
@@ -283,9 +283,13 @@ def learn_region(
 def _descended(
     task: _Task, network: ValueNetwork, odds: float, left: int, estimates: list[Estimate], history: list[Round]
 ) -> tuple[ValueNetwork, int]:
-    """Steps of the head on fresh paths, as long as none makes things worse; and the evaluations that they took."""
-    spent, best = 0, math.inf
-    before = network
+    """Steps of the head on fresh paths, as long as none makes things worse; and the evaluations that they took.
+
+    Successive steps overshoot by turns, and the dissipation is convex about its minimum, so that the mean of the last
+    two heads is nearer to it than either.
+    """
+    spent = 0
+    judged: list[tuple[ValueNetwork, float]] = []
     for number in range(_DESCENTS):
         sampler = make_sampler(task.model, task.guidance(network, odds, None), **task.law)
         each = sampler.evaluations + PUSH * len(sampler.steps) * sees_denoised(network)
@@ -298,12 +302,17 @@ def _descended(
         estimates.append(Estimate.from_samples(response.log_weight.exp() * inside))
         done = descend(network, response, odds * inside, _TRUST)
         history.append(Round(None, n, float(inside.mean()), done.dissipation, done.ess, None))
-        if done.dissipation > best + _WORSE * done.stderr:
-            return before, spent
-        best, before = done.dissipation, network
-        if number + 1 < _DESCENTS:
-            network = done.network
-    return network, spent
+        if judged and done.dissipation > judged[-1][1] + _WORSE * done.stderr:
+            return judged[-1][0], spent
+        judged.append((network, done.dissipation))
+        network = done.network
+    return _between(judged[-2][0], judged[-1][0]), spent
+
+
+def _between(a: ValueNetwork, b: ValueNetwork) -> ValueNetwork:
+    """The mean of two heads."""
+    change = torch.cat([(b.head.weight - a.head.weight).T, (b.head.bias - a.head.bias)[None]])
+    return a.with_head(0.5 * change.detach())
 
 
 _REMEDY = "give more guides, a wider region, or a larger budget"
