@@ -14,25 +14,10 @@ from leastwork.random import BlockNoise
 from leastwork.sampling import make_sampler, sample
 from leastwork.schedules import VPSchedule
 from leastwork.stepping import Sampler, integrate
-from leastwork.systems.mixtures import GaussianMixture, MixtureDoob, two_states
+from leastwork.systems.mixtures import GaussianMixture, MixtureDoob
 from leastwork.work import certify
 
 Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison
-
-
-@pytest.fixture(scope="module")
-def mixture() -> GaussianMixture:
-    return two_states(1, (0.5, 0.5), separation=2.0, std=0.3)
-
-
-@pytest.fixture(scope="module")
-def model(mixture: GaussianMixture) -> DiffusionModel:
-    return mixture.model(VPSchedule())
-
-
-@pytest.fixture(scope="module")
-def doob(mixture: GaussianMixture) -> MixtureDoob:
-    return mixture.doob(mixture.reweighted([0.2, 0.8]), VPSchedule())
 
 
 @pytest.fixture(scope="module")

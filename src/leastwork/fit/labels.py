@@ -93,7 +93,7 @@ def draw_labelled(
     """
     like = next(network.parameters())
     random = generator(seed, "kept states")
-    pieces: list[_Paths] = []
+    pieces: list[Labelled] = []
     with evaluating(sampler.process.model), progress("drawing guided paths", n) as tick:
         for start in range(0, n, BLOCK):
             shape = sampler.process.model.noise_shape
@@ -108,7 +108,7 @@ def draw_labelled(
         raise NonFiniteError(
             f"{len(bad)} of {n} guided paths are not finite, the first is {int(bad[0])}: use more steps"
         )
-    return Labelled(x, **joined, evaluations=n * sampler.evaluations)
+    return Labelled(x, **joined, evaluations=sum(piece.evaluations for piece in pieces))
 
 
 def _kept(steps: int, random: torch.Generator) -> Tensor:
@@ -117,20 +117,8 @@ def _kept(steps: int, random: torch.Generator) -> Tensor:
     return ((torch.arange(count) + torch.rand(count, generator=random)) / count * steps).long()
 
 
-@dataclass(frozen=True)
-class _Paths:
-    """One batch of :class:`Labelled`."""
-
-    x: State
-    log_weight: Tensor
-    work: Tensor
-    seen: Tensor
-    left: Tensor
-    alpha: Tensor
-    sigma: Tensor
-
-
-def _paths(sampler: Sampler, through: bool, noise: BlockNoise, kept: Tensor) -> _Paths:
+def _paths(sampler: Sampler, through: bool, noise: BlockNoise, kept: Tensor) -> Labelled:
+    """One batch of paths, of whose states those at some steps are kept."""
     process, times = sampler.process, sampler.steps.times
     schedule = cast(Scored, process.model).schedule
     carry, zero = Carry(process.prior(noise.draw())), torch.zeros(noise.stop - noise.start, dtype=torch.float64)
@@ -152,8 +140,10 @@ def _paths(sampler: Sampler, through: bool, noise: BlockNoise, kept: Tensor) -> 
     at = times[:-1][kept]
     left = (log_weight[:, None] - torch.stack(before, dim=1)).float()
     alpha, sigma = (part.float().expand_as(left) for part in (schedule.alpha(at), schedule.sigma(at)))
-    model = process.model
-    return _Paths(model.to_data_units(end), log_weight, work, torch.stack(seen, dim=1), left, alpha, sigma)
+    return Labelled(
+        process.model.to_data_units(end), log_weight, work, torch.stack(seen, dim=1), left, alpha, sigma,
+        len(log_weight) * sampler.evaluations,
+    )  # fmt: skip
 
 
 def fit_labels(

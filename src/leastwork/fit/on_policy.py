@@ -19,7 +19,7 @@ matter, and :func:`descend` bounds the step by its own divergence ½ Var(J·δ) 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ from leastwork.models.denoised import PUSH, denoised
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.value_network import ValueNetwork
+from leastwork.process import Process
 from leastwork.progress import Progress, no_progress
 from leastwork.random import BLOCK, BlockNoise
 from leastwork.sampling import evaluating
@@ -135,24 +136,12 @@ def _piece(
     times = network.head_times(alpha, sigma)
     carry, total = Carry(sampler.process.prior(noise.draw())), Cost()
     jacobian = torch.zeros(noise.stop - noise.start, times.shape[1], network.head.out_features).to(times)
-    before: tuple[_Look, Tensor] | None = None  # V and pull of the step before, whose h a multistep solver recalls
-
-    def add(i: int, look: _Look, pull: Tensor) -> None:
-        jacobian.add_(times[i][:, None] * look.response(pull)[:, None, :])
-
     for i, row in enumerate(table(steps)):
         z = model.project(noise.draw())
-        look = _look(network, model, carry.x, row[0], alpha[i], sigma[i])
-        now, earlier = _kicks(row, z)
-        if before is not None and bool(earlier.any()):
-            add(i - 1, before[0], before[1] - earlier)
-        elif before is not None:
-            add(i - 1, *before)
+        look = _look(network, sampler.process, carry.x, row[0], alpha[i], sigma[i])
+        jacobian.add_(times[i][:, None] * look.response(-_kick(row, z))[:, None, :])
         carry, cost = move(sampler, row, carry, look.y, model.project(look.h), z)
         total = total + cost
-        before = (look, -now)
-    assert before is not None
-    add(len(steps) - 1, *before)
     last = float(steps.times[-1])
     x = sampler.process.endpoint(carry.x, sampler.process.evaluate(carry.x, last), last)
     zero = torch.zeros(len(jacobian), dtype=torch.float64, device=jacobian.device)
@@ -169,14 +158,14 @@ class _Look:
     response: Callable[[Tensor], Tensor]
 
 
-def _look(network: ValueNetwork, model: Scored, x: State, t: float, alpha: Tensor, sigma: Tensor) -> _Look:
+def _look(network: ValueNetwork, process: Process, x: State, t: float, alpha: Tensor, sigma: Tensor) -> _Look:
     if not network.denoised:
-        y = model.estimate(x, t) if isinstance(model, FrameModel) else model.denoise(x, t)
+        y = process.evaluate(x, t)
         flat = flatten(x)
         at = alpha.to(flat), sigma.to(flat)
         _, slope = network.value_and_gradient(flat, *at)
         return _Look(y, _as_tangent(slope, x), lambda pull: network.head_response(flat, *at, pull))
-    end = denoised(model, x, t)
+    end = denoised(cast(Scored, process.model), x, t)
     flat = flatten(end.state)
     at = alpha.to(flat), sigma.to(flat)
     _, slope = network.value_and_gradient(flat, *at)
@@ -189,15 +178,13 @@ def _as_tangent(slope: Tensor, x: State) -> State:
     return tangent_from(slope) if are_frames(x) else unflatten(slope, x)
 
 
-def _kicks(row: list[float], z: State) -> tuple[Tensor, Tensor]:
-    """e z/c and e′ z/c of a step, (B, d)."""
-    e, e_previous, c = row[5], row[6], row[7]
+def _kick(row: list[float], z: State) -> Tensor:
+    """e z/c of a step, (B, d); with noise no step recalls the guidance of the one before."""
+    e, c = row[5], row[7]
     if not isinstance(z, tuple) or len(row) == 8:
-        return flatten(z) * (e / c), flatten(z) * (e_previous / c)
+        return flatten(z) * (e / c)
     turn_e, turn_c = row[9], row[10]
-    shift, turn = z[0].flatten(1), z[1].flatten(1)
-    now = torch.cat([shift * (e / c), turn * (turn_e / turn_c)], dim=1)
-    return now, torch.cat([shift * (e_previous / c), 0 * turn], dim=1)
+    return torch.cat([z[0].flatten(1) * (e / c), z[1].flatten(1) * (turn_e / turn_c)], dim=1)
 
 
 @torch.no_grad()

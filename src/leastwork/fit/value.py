@@ -52,6 +52,7 @@ from leastwork.models.denoised import PULL, PUSH, denoised
 from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.predictions import Moments
 from leastwork.models.value_network import sees_denoised, value_and_gradient
+from leastwork.process import Process
 from leastwork.progress import Progress, no_progress
 from leastwork.random import generator
 from leastwork.sampling import evaluating
@@ -208,7 +209,7 @@ def _directly(
     random: torch.Generator,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """What V sees of x itself, ``along`` and no ``probes``, and V₀ with its slope."""
-    y = model.estimate(x, t) if isinstance(model, FrameModel) else model.denoise(x, t)
+    y = Process(model).evaluate(x, t)
     flat = flatten(x)
     noise = noise - _expected(model, x, y, t, lever)
     known = () if reference is None else value_and_gradient(reference, flat, *at)
