@@ -75,7 +75,7 @@ def main() -> None:
 
     begin = time.perf_counter()
     sampler = make_sampler(model, LearnedGuidance(network, model.schedule), **law)
-    response = draw_response(sampler, given.paths, 12)
+    response = draw_response(sampler, network, given.paths, 12)
     observed = evaluate(data.observable, response.x)
     assert isinstance(network, ValueNetwork)
     done = polish(network, response, maxent.log_tilt_of(observed), observed, maxent.target, maxent.model_std)

@@ -151,6 +151,15 @@ def test_few_effective_samples_are_flagged() -> None:
     assert not scaled_doob(1.0, 100).biased_high
 
 
+def test_a_path_that_went_astray_is_seen() -> None:
+    log_weight = torch.randn(1000, generator=torch.Generator().manual_seed(0)).double()
+    usual = certify(torch.ones(1000), log_weight, torch.zeros(1000)).worst_path
+    assert 0.001 < usual < 0.05
+    log_weight[3] -= 100
+    assert certify(torch.ones(1000), log_weight, torch.zeros(1000)).worst_path > 0.85
+    assert certify(torch.ones(10), torch.zeros(10), torch.zeros(10)).worst_path == pytest.approx(0.1)
+
+
 def test_kish_fraction() -> None:
     assert kish_ess(torch.zeros(7)).value == 1
     assert abs(kish_ess(torch.tensor([0.0, -1000.0])).value - 0.5) < 1e-12

@@ -9,9 +9,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from leastwork.progress import Progress
 
 __all__ = ["app", "main"]
 
@@ -56,20 +59,26 @@ def run_command(
     out: Annotated[Path | None, typer.Option(help="Folder of the results; by default runs/NAME-seedSEED.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     settings: Settings = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes for the parts of a joint run; by default one for each part and core."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
 ) -> None:
     """Guide a model by data, to structures or both, and report what it cost."""
     with _kindly() as where:
-        from leastwork.progress import bar, no_progress
-        from leastwork.workflow.config import load_config
+        from torch import get_num_threads
+
+        from leastwork.workflow.config import JointConfig, load_config
         from leastwork.workflow.folders import default_folder
         from leastwork.workflow.run import run
         from leastwork.workflow.summary import print_summary
 
         config = load_config(source, settings or [])
         where.append(out or default_folder(config))
-        shown = bar if sys.stderr.isatty() and not quiet else no_progress
-        report = run(config, where[0], resume, shown)
+        parts = len(config.runs) if isinstance(config, JointConfig) else 1
+        at_once = min(parts, get_num_threads() if workers is None else workers)
+        report = run(config, where[0], resume, _shown(quiet), at_once, _silent if quiet else _say)
         if not quiet:
             print_summary(config, where[0])
         typer.echo(report)
@@ -87,7 +96,6 @@ def compare_command(
 ) -> None:
     """Meet the data of a run by every method, and compare what it costs."""
     with _kindly() as where:
-        from leastwork.progress import bar, no_progress
         from leastwork.workflow.compare import cells, compare_run
         from leastwork.workflow.config import load_config
         from leastwork.workflow.folders import default_folder
@@ -96,8 +104,7 @@ def compare_command(
         config = load_config(source, settings or [])
         folder = out or default_folder(config).with_name(f"{default_folder(config).name}-compared")
         where.append(folder)
-        shown = bar if sys.stderr.isatty() and not quiet else no_progress
-        rows = compare_run(config, folder, resume, shown)
+        rows = compare_run(config, folder, resume, _shown(quiet))
         if not quiet:
             print_comparison([cells(row) for row in rows])
         typer.echo(folder / "comparison.md")
@@ -158,6 +165,23 @@ def check_model_command(
         print_report(report)
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _shown(quiet: bool) -> "Progress":
+    """Bars in a terminal, lines in a log."""
+    from leastwork.progress import bar, lines, no_progress
+
+    if quiet:
+        return no_progress
+    return bar if sys.stderr.isatty() else lines
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+def _silent(sentence: str) -> None:
+    pass
 
 
 @contextmanager

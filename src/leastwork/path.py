@@ -46,7 +46,7 @@ __all__ = ["PathMethod", "PathRun", "guide_path", "usual_kernel"]
 PathMethod: TypeAlias = Literal["least-work", "transported", "loss"]
 Membership: TypeAlias = Callable[[State], Tensor]
 
-_OWN, _MOST_OWN = 0.25, 20_000  # share of the budget for samples of the model, and their number at most
+_OWN, _MOST_OWN = 0.2, 20_000  # share of the budget for samples of the model, and their number at most
 _BEYOND = 10.0  # standard errors from typical noise: a guide that the model can hardly produce
 
 
@@ -215,7 +215,7 @@ def guide_path(
         success: for "least-work", the share of the target in A, below one; the other methods are
             judged by the share that they reach.
         seed: of everything random.
-        samples: of the model, by default 20,000 or what a quarter of the budget pays for, if that is less.
+        samples: of the model, by default 20,000 or what a fifth of the budget pays for, if that is less.
         budget: for "least-work", network evaluations of the fit, at most.
         certificate_samples: fresh guided samples for the certificate and the free energy.
         gamma: for "transported" and "loss", the price of a nat of work, in units of the success rate.

@@ -73,7 +73,8 @@ class Certificate:
     ``dissipation`` is wasted, ``bound`` unavoidable, ``efficiency`` = 1 − dissipation/work. It is NaN where nothing had
     to be done. ``ess`` is the Kish fraction of w. ``miss`` is (E_Q[O] − target)/σ_O for each observable, (K,),
     ``on_target`` whether all that were fitted are within 0.05. ``biased_high`` warns that n·ESS < 1000: ln⟨w⟩ is then
-    underestimated, and efficiency overestimated.
+    underestimated, and efficiency overestimated. ``worst_path`` is the share of Σ (ln w − ⟨ln w⟩)² that one path makes:
+    some ten over n where ln w is nearly normal, and near one where a single path went astray.
     """
 
     work: Estimate
@@ -85,6 +86,7 @@ class Certificate:
     miss: Estimate | None
     on_target: bool | None
     biased_high: bool
+    worst_path: float
     samples: int
 
 
@@ -142,8 +144,14 @@ def certify(
         miss=miss,
         on_target=None if miss is None else _on_target(miss, fitted),
         biased_high=n * ess.value < 1000,
+        worst_path=_largest_share((log_w - log_w.mean()).square()),
         samples=n,
     )
+
+
+def _largest_share(parts: Tensor) -> float:
+    total = float(parts.sum())
+    return float(parts.max()) / total if total > 0 else 1 / len(parts)
 
 
 def _something_to_do(relative: Tensor, log_tilt: Tensor, log_weight: Tensor) -> bool:

@@ -108,11 +108,16 @@ def test_warnings_say_what_to_do(folder: Path) -> None:
     config = load_config("prinz", ["method=scheduled"])
     metrics = json.loads((folder / "metrics.json").read_text())
     certificate = metrics["certificate"]
-    certificate |= {"biased_high": False, "on_target": {"value": True, "tolerance": 0.05}}
+    certificate |= {"biased_high": False, "worst_path": 0.01, "on_target": {"value": True, "tolerance": 0.05}}
     certificate["ess"]["value"] = metrics["quality"]["reweighting_ess"] = 0.5
     assert warnings(config, metrics, "")[0].startswith("4 steps are too few, they move the average of ")
     metrics["discretisation"]["matters"] = False
     assert warnings(config, metrics, "") == []
+    certificate["worst_path"] = 0.6
+    (astray,) = warnings(config, metrics, "")
+    assert astray.startswith("One of ")
+    assert "makes 60 %" in astray
+    certificate["worst_path"] = 0.01
     certificate["ess"]["value"] = 0.005
     certificate |= {"biased_high": True, "on_target": {"value": False, "tolerance": 0.05}}
     metrics["quality"]["reweighting_ess"] = 0.001

@@ -26,18 +26,15 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.estimate import Estimate
-from leastwork.geometry.frames import are_frames, tangent_from
-from leastwork.geometry.state import State, all_finite, cat, flatten, smap, unflatten
-from leastwork.guidance.learned import LearnedGuidance
+from leastwork.geometry.state import State, all_finite, cat, flatten, smap
 from leastwork.models.denoised import PUSH, denoised
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.value_network import ValueNetwork
-from leastwork.process import Process
 from leastwork.progress import Progress, no_progress
 from leastwork.random import BLOCK, BlockNoise
 from leastwork.sampling import evaluating
-from leastwork.stepping import Carry, Cost, Sampler, move, table
+from leastwork.stepping import Carry, Cost, Sampler, evaluate, move, table
 from leastwork.work import certify, kish_ess
 
 __all__ = ["Descent", "Polish", "Response", "descend", "draw_response", "off_target", "polish"]
@@ -90,33 +87,34 @@ class Polish:
 
 
 @torch.no_grad()
-def draw_response(sampler: Sampler, n: int, seed: int, progress: Progress = no_progress) -> Response:
+def draw_response(
+    sampler: Sampler, network: ValueNetwork, n: int, seed: int, progress: Progress = no_progress
+) -> Response:
     """Draw n guided paths with their response.
 
     Args:
-        sampler: a chain with transition densities, guided by a LearnedGuidance with a ValueNetwork.
+        sampler: a chain with transition densities, in whose guidance ∇V of the network is a term.
+        network: the one whose head is to be changed.
         n: number of paths.
         seed: of their noise.
         progress: ``leastwork.progress.bar`` shows one.
 
     Raises:
-        LeastworkError: a sampler without densities, or another guidance.
+        LeastworkError: a sampler without densities.
         NonFiniteError: a path left the finite numbers.
     """
-    guidance, model = sampler.guidance, sampler.process.model
-    if not isinstance(guidance, LearnedGuidance) or not isinstance(guidance.network, ValueNetwork):
-        raise LeastworkError("polishing needs a LearnedGuidance with a ValueNetwork, whose head it changes")
+    model = sampler.process.model
     if not isinstance(model, (DiffusionModel, FrameModel)) or not sampler.steps.has_density:
         raise LeastworkError("polishing needs path weights: use process='sde' and another solver than 'heun'")
-    like = next(guidance.network.parameters())
+    like = next(network.parameters())
     pieces: list[tuple[State, Tensor, Tensor, Tensor]] = []
     with evaluating(model), progress("polishing on guided paths", n) as tick:
         for start in range(0, n, BLOCK):
             noise = BlockNoise(seed, start, min(start + BLOCK, n), model.noise_shape, like.dtype, like.device)
-            pieces.append(_piece(sampler, guidance.network, model, noise))
+            pieces.append(_piece(sampler, network, model, noise))
             tick(noise.stop - start)
     x, log_weight, work, jacobian = zip(*pieces, strict=True)
-    evaluations = n * (sampler.evaluations + PUSH * len(sampler.steps) * guidance.through_network)
+    evaluations = n * (sampler.evaluations + PUSH * len(sampler.steps) * network.denoised)
     joined = Response(cat(list(x)), torch.cat(log_weight), torch.cat(work), torch.cat(jacobian), evaluations)
     bad = (
         ~(all_finite(joined.x).cpu() & joined.log_weight.isfinite() & joined.jacobian.isfinite().all(dim=1))
@@ -138,7 +136,7 @@ def _piece(
     jacobian = torch.zeros(noise.stop - noise.start, times.shape[1], network.head.out_features).to(times)
     for i, row in enumerate(table(steps)):
         z = model.project(noise.draw())
-        look = _look(network, sampler.process, carry.x, row[0], alpha[i], sigma[i])
+        look = _look(network, sampler, carry.x, row[0], alpha[i], sigma[i])
         jacobian.add_(times[i][:, None] * look.response(-_kick(row, z))[:, None, :])
         carry, cost = move(sampler, row, carry, look.y, model.project(look.h), z)
         total = total + cost
@@ -158,24 +156,22 @@ class _Look:
     response: Callable[[Tensor], Tensor]
 
 
-def _look(network: ValueNetwork, process: Process, x: State, t: float, alpha: Tensor, sigma: Tensor) -> _Look:
+def _look(network: ValueNetwork, sampler: Sampler, x: State, t: float, alpha: Tensor, sigma: Tensor) -> _Look:
     if not network.denoised:
-        y = process.evaluate(x, t)
+        y, h = evaluate(sampler, x, t)
+        assert h is not None
         flat = flatten(x)
-        at = alpha.to(flat), sigma.to(flat)
-        _, slope = network.value_and_gradient(flat, *at)
-        return _Look(y, _as_tangent(slope, x), lambda pull: network.head_response(flat, *at, pull))
-    end = denoised(cast(Scored, process.model), x, t)
+        return _Look(y, h, lambda pull: network.head_response(flat, alpha.to(flat), sigma.to(flat), pull))
+    assert sampler.guidance is not None
+    end = denoised(cast(Scored, sampler.process.model), x, t)
     flat = flatten(end.state)
-    at = alpha.to(flat), sigma.to(flat)
-    _, slope = network.value_and_gradient(flat, *at)
-    h = _as_tangent(end.pull(slope), x)
+    h = smap(Tensor.detach, sampler.guidance(end.x, t, end.end))
     y: State = smap(Tensor.detach, end.y)
-    return _Look(y, h, lambda pull: network.head_response(flat, *at, end.pushes([pull])[0]))
 
+    def response(pull: Tensor) -> Tensor:
+        return network.head_response(flat, alpha.to(flat), sigma.to(flat), end.pushes([pull])[0])
 
-def _as_tangent(slope: Tensor, x: State) -> State:
-    return tangent_from(slope) if are_frames(x) else unflatten(slope, x)
+    return _Look(y, h, response)
 
 
 def _kick(row: list[float], z: State) -> Tensor:

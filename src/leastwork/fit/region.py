@@ -11,8 +11,8 @@ left of ln dP/dQ + r on the states of guided paths (:mod:`leastwork.fit.labels`)
 where it goes astray; several rounds of them, each with the guidance so far. Where A is an interval of a smooth
 coordinate its border is sharper than any network learns it, and :class:`leastwork.guidance.interval.IntervalGuidance`
 takes over late, when the coordinate given x_t is nearly Gaussian; from which log-SNR is decided on fresh paths.
-Elsewhere the head of V goes down the natural gradient of the dissipation (:func:`leastwork.fit.on_policy.descend`),
-each step judged by fresh paths.
+Then the head of V goes down the natural gradient of the dissipation (:func:`leastwork.fit.on_policy.descend`), late in
+addition to the interval's guidance, each step judged by fresh paths.
 """
 
 import math
@@ -49,16 +49,17 @@ from leastwork.work import certify
 
 __all__ = ["RegionFit", "Round", "learn_region", "least_work", "log_odds"]
 
-_MEMBERS, _NOISED, _LABELLED = 0.2, 0.15, 0.35  # of the budget; a quarter is for the model's own samples
-_DESCENDED = 0.6  # of the paths' part of it, for steps of the head where V goes all the way
-_DESCENTS = 4  # draws of paths for such steps; the last only judges
+_MEMBERS, _NOISED, _LABELLED = 0.2, 0.15, 0.45  # of the budget; a fifth is for the model's own samples
+_DESCENDED = 0.5  # of the paths' part of it, for steps of the head
+_DESCENTS = 4  # draws of paths for such steps, at most
+_ENOUGH = 2000  # paths for one of them
 _TRUST = 0.5  # nats: largest divergence of one of them
 _WORSE = 3.0  # standard errors of the dissipation
 _MOST_NOISED, _MOST_PATHS, _MOST_MEMBERS = 400_000, 16_384, 50_000
 _FEWEST = 256  # paths of a round
 _HELD = 8192  # noised states that judge how V is learned
-_TRIED = 0.15  # of the paths of the rounds, for each handover that is tried
-_HANDOVERS: tuple[float | None, ...] = (4.5, 6.0, None)  # log-SNR; None: V goes all the way
+_TRIED = 0.1  # of the paths of the rounds, for each handover that is tried
+_HANDOVERS: tuple[float | None, ...] = (4.5, None)  # log-SNR; None: V goes all the way
 _AIM = 0.75  # of the interval, its middle part: what aims at all of it stops short at its ends
 
 
@@ -142,7 +143,15 @@ class _Task:
     progress: Progress
     law: Mapping[str, Any]
 
-    def guidance(self, network: nn.Module, odds: float, handover: float | None) -> Guidance:
+    def steered(self, start: ValueNetwork, network: ValueNetwork, odds: float, handover: float | None) -> Guidance:
+        """∇V of the network, late that of the interval and of what has changed since the start."""
+        if handover is None or network is start:
+            return self.guidance(network, odds, handover)
+        return self.guidance(network, odds, handover, start.with_head(_change(start, network) - _head(start)))
+
+    def guidance(
+        self, network: nn.Module, odds: float, handover: float | None, change: ValueNetwork | None = None
+    ) -> Guidance:
         early = LearnedGuidance(network, self.model.schedule)
         if handover is None or not isinstance(self.region, IntervalRegion) or odds <= 0:
             return early
@@ -152,6 +161,8 @@ class _Task:
         if half < math.inf:
             lower, upper = middle - half, middle + half
         late = IntervalGuidance(coordinate, lower, upper, odds, self.model.schedule, self.model.shift, self.model.scale)
+        if change is not None:
+            late = late + LearnedGuidance(change, self.model.schedule)
         return Handover(early, late, self.model.schedule, handover)
 
     def draw(self, guidance: Guidance, network: nn.Module, n: int, purpose: str) -> "_Seen":
@@ -220,7 +231,7 @@ def learn_region(
     through, bounded = sees_denoised(network), isinstance(region, IntervalRegion)
     path = (steps * (1 + PULL * through) + 1) * (1 + bounded * _TRIED * len(_HANDOVERS)) * rounds
     noised = min(int(_NOISED * budget / evaluations_of_noised(through)), _MOST_NOISED)
-    least = math.ceil(_FEWEST * path / _LABELLED)
+    least = math.ceil(_FEWEST * path / _LABELLED / (1 - _DESCENDED))
     if budget < least:
         raise LeastworkError(
             f"budget={budget} is too small for {steps} steps: give at least {least} network evaluations, or take fewer "
@@ -232,8 +243,7 @@ def learn_region(
     )  # fmt: skip
     spent += found.evaluations
     left = min(_LABELLED * budget, budget - spent - (noised + _HELD) * evaluations_of_noised(through))
-    steered = 0 if bounded else int(_DESCENDED * left)
-    n = min(max(int((left - steered) / path), _FEWEST), _MOST_PATHS)
+    n = min(max(int((1 - _DESCENDED) * left / path), _FEWEST), _MOST_PATHS)
     first = fit_ratio(
         network, model, model.to_network_units(own.x), _as_often(found, derive_seed(seed, "stays")),
         iterations=1500, noised=noised, seed=derive_seed(seed, "ratio"), progress=progress,
@@ -270,49 +280,62 @@ def learn_region(
             tried.append(drawn.round(odds, at))
         handover = min(tried, key=lambda one: one.dissipation).handover
         history += tried
-    elif isinstance(network, ValueNetwork):
-        network, evaluations = _descended(task, network, odds, steered, estimates, history)
-        spent += evaluations
     odds = _odds(estimates, success)
+    guidance = task.guidance(network, odds, handover)
+    if isinstance(network, ValueNetwork):
+        steered = min(int(_DESCENDED * left), budget - spent)
+        moved, evaluations = _descended(task, network, odds, handover, steered, estimates, history)
+        spent += evaluations
+        odds = _odds(estimates, success)
+        guidance = task.steered(network, moved, odds, handover)
     return RegionFit(
-        task.guidance(network, odds, handover), odds, _combined(estimates), len(found.stays), found.acceptance,
+        guidance, odds, _combined(estimates), len(found.stays), found.acceptance,
         first.history, tuple(history), handover, spent, time.perf_counter() - begin,
     )  # fmt: skip
 
 
 def _descended(
-    task: _Task, network: ValueNetwork, odds: float, left: int, estimates: list[Estimate], history: list[Round]
-) -> tuple[ValueNetwork, int]:
+    task: _Task, start: ValueNetwork, odds: float, handover: float | None, left: int, estimates: list[Estimate],
+    history: list[Round],
+) -> tuple[ValueNetwork, int]:  # fmt: skip
     """Steps of the head on fresh paths, as long as none makes things worse; and the evaluations that they took.
 
-    Successive steps overshoot by turns, and the dissipation is convex about its minimum, so that the mean of the last
-    two heads is nearer to it than either.
+    Successive steps overshoot by turns, and the dissipation is convex about its minimum: of the last step, which no
+    fresh paths have judged, half is taken.
     """
     spent = 0
-    judged: list[tuple[ValueNetwork, float]] = []
-    for number in range(_DESCENTS):
-        sampler = make_sampler(task.model, task.guidance(network, odds, None), **task.law)
+    before, network, lowest = start, start, math.inf
+    draws = 1
+    number = 0
+    while number < draws:
+        sampler = make_sampler(task.model, task.steered(start, network, odds, handover), **task.law)
         each = sampler.evaluations + PUSH * len(sampler.steps) * sees_denoised(network)
-        n = min(int(left / _DESCENTS / each), _MOST_PATHS)
+        if number == 0:
+            draws = min(max(int(left / each / _ENOUGH), 1), _DESCENTS)
+        n = min(int((left - spent) / (draws - number) / each), _MOST_PATHS)
         if n < _FEWEST:
-            return network, spent
-        response = draw_response(sampler, n, derive_seed(task.seed, f"descent {number}"), task.progress)
+            break
+        response = draw_response(sampler, network, n, derive_seed(task.seed, f"descent {number}"), task.progress)
         spent += response.evaluations
         inside = task.region(response.x).to(torch.float64).cpu()
         estimates.append(Estimate.from_samples(response.log_weight.exp() * inside))
         done = descend(network, response, odds * inside, _TRUST)
-        history.append(Round(None, n, float(inside.mean()), done.dissipation, done.ess, None))
-        if judged and done.dissipation > judged[-1][1] + _WORSE * done.stderr:
-            return judged[-1][0], spent
-        judged.append((network, done.dissipation))
-        network = done.network
-    return _between(judged[-2][0], judged[-1][0]), spent
+        history.append(Round(handover, n, float(inside.mean()), done.dissipation, done.ess, None))
+        if done.dissipation > lowest + _WORSE * done.stderr:
+            return before, spent
+        before, network, lowest = network, done.network, done.dissipation
+        number += 1
+    return before.with_head(0.5 * _change(before, network)), spent
 
 
-def _between(a: ValueNetwork, b: ValueNetwork) -> ValueNetwork:
-    """The mean of two heads."""
-    change = torch.cat([(b.head.weight - a.head.weight).T, (b.head.bias - a.head.bias)[None]])
-    return a.with_head(0.5 * change.detach())
+def _head(network: ValueNetwork) -> Tensor:
+    """Its weights and bias, (9, width)."""
+    return torch.cat([network.head.weight.T, network.head.bias[None]]).detach()
+
+
+def _change(before: ValueNetwork, after: ValueNetwork) -> Tensor:
+    """Of the head, (9, width)."""
+    return _head(after) - _head(before)
 
 
 _REMEDY = "give more guides, a wider region, or a larger budget"

@@ -256,7 +256,7 @@ def _stage(
     for r in range(part.rounds if last else min(part.rounds, 1)):
         assert isinstance(network, ValueNetwork)
         sampler = make_sampler(task.model, task.guidance(network), **task.law)
-        response = draw_response(sampler, part.paths, task.seed_of(f"polish {number}.{r}"), task.progress)
+        response = draw_response(sampler, network, part.paths, task.seed_of(f"polish {number}.{r}"), task.progress)
         pool.append(task.observe(response.x, response.log_weight, response.evaluations))
         evaluations += response.evaluations
         maxent = pooled(pool, data, maxent)

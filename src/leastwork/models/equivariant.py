@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import linear, silu
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.invariants import Invariants
@@ -92,9 +92,10 @@ class EquivariantPerceptron(nn.Module):
         tau = torch.sigmoid(self.schedule.log_snr(t).to(x) - self.knots)
         seen = self.invariants(x.flatten(1), alpha, sigma)
         scales, shifts = self.time(tau).unflatten(1, (2, len(self.hidden) + 1, -1)).unbind(1)
-        z = silu(self.first(seen.values) * (1 + scales[:, 0]) + shifts[:, 0])
+        z = silu(_scaled(self.first, seen.values, 1 + scales[:, 0], shifts[:, 0]))
         for k, layer in enumerate(self.hidden, 1):
-            z = z + silu(layer(z) * (1 + scales[:, k]) + shifts[:, k])
+            assert isinstance(layer, nn.Linear)
+            z = z + silu(_scaled(layer, z, 1 + scales[:, k], shifts[:, k]))
         y = self.invariants.turn(seen, seen.reach * self.last(z)).unflatten(1, (-1, 3))
         return y if self.limit is None else self._within(self.limit, x, y, alpha[..., None], sigma[..., None])
 
@@ -105,3 +106,10 @@ class EquivariantPerceptron(nn.Module):
         size = about.square().sum(dim=(1, 2), keepdim=True).sqrt()
         most = limit * self.invariants.size
         return torch.where(size > most, (alpha * x - about * (most / size)) / sigma, y)
+
+
+def _scaled(layer: nn.Linear, z: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """A(Wz + b) + B; at one time for all samples, A and B go into the weights, to save two passes over z."""
+    if len(scale) == 1:
+        return linear(z, layer.weight * scale.T, (layer.bias * scale + shift)[0])
+    return layer(z) * scale + shift

@@ -41,6 +41,11 @@ class Job(Protocol[_Fitted]):
         """Of the sampling, as :func:`leastwork.sample` takes them."""
         ...
 
+    @property
+    def budget(self) -> int | None:
+        """Network evaluations of the fit, at most, or None where its method has no such bound."""
+        ...
+
     def load(self, folder: Path) -> _Fitted | None:
         """What was fitted before, or None."""
         ...

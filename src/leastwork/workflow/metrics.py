@@ -158,4 +158,5 @@ def certificate_metrics(certificate: Certificate, names: Sequence[str] = ()) -> 
             for k, name in enumerate(names)
         ]
         found["on_target"] = {"value": certificate.on_target, "tolerance": ON_TARGET}
-    return {**found, "biased_high": certificate.biased_high, "samples": certificate.samples}
+    found |= {"biased_high": certificate.biased_high, "worst_path": number(certificate.worst_path)}
+    return {**found, "samples": certificate.samples}

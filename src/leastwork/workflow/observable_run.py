@@ -48,6 +48,10 @@ class ObservableJob:
     def choices(self) -> Mapping[str, Any]:
         return self.inputs.choices
 
+    @property
+    def budget(self) -> int | None:
+        return self.config.fit.budget if self.config.method == "least-work" else None
+
     def load(self, folder: Path) -> Fitted | None:
         return load_fitted(folder, self.inputs.data.observable)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from leastwork.workflow.numerals import count, fraction, plain, plus_minus
 from leastwork.workflow.path_config import PathConfig
-from leastwork.workflow.prose import LEAST_ESS, drawing, too_few_steps
+from leastwork.workflow.prose import LEAST_ESS, drawing, gone_astray, too_few_steps
 
 __all__ = ["asked", "free_energy", "kind_of", "methods", "outcome", "reached", "warnings", "whose_region"]
 
@@ -105,7 +105,7 @@ def warnings(config: PathConfig, metrics: Metrics) -> list[str]:
             f"Only {plain(effective, 3)} effective samples stand behind the certificate (fewer than 1,000), so its "
             "efficiency is biased high: draw more samples."
         )
-    return found
+    return found + gone_astray(certificate)
 
 
 def methods(config: PathConfig, metrics: Metrics, guides: int, stages: Sequence[Mapping[str, Any]]) -> str:

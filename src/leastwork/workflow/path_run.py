@@ -49,6 +49,10 @@ class PathJob:
     def choices(self) -> Mapping[str, Any]:
         return self.inputs.choices
 
+    @property
+    def budget(self) -> int | None:
+        return self.config.fit.budget if self.config.method == "least-work" else None
+
     def load(self, folder: Path) -> PathRun | None:
         return load_path_run(folder, self.config, self.inputs)
 

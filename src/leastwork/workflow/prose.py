@@ -7,9 +7,21 @@ from typing import Any
 from leastwork.workflow.config import AnyRun, RunConfig
 from leastwork.workflow.numerals import count, fraction, plain, plus_minus
 
-__all__ = ["LEAST_ESS", "asked", "drawing", "kind_of", "methods", "outcome", "reached", "too_few_steps", "warnings"]
+__all__ = [
+    "LEAST_ESS",
+    "asked",
+    "drawing",
+    "gone_astray",
+    "kind_of",
+    "methods",
+    "outcome",
+    "reached",
+    "too_few_steps",
+    "warnings",
+]
 
 LEAST_ESS = 0.01
+_ASTRAY = 0.1, 30  # share of the variance of ln w, at least, and in equal shares of all paths
 Metrics = Mapping[str, Any]
 _REMEDY = {  # for a guidance that is poor
     "least-work": "take a larger fit.budget, or more sampling.steps",
@@ -103,6 +115,7 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: 
             f"Only {plain(effective, 3)} effective samples stand behind the certificate (fewer than 1,000), so its "
             "efficiency is biased high: draw more samples."
         )
+    found += gone_astray(certificate)
     if not certificate["on_target"]["value"]:
         fitted = {row["name"] for row in metrics["observables"] if not row["held_out"]}
         worst = max((m for m in certificate["miss"] if m["name"] in fitted), key=lambda m: abs(m["value"] or 0.0))
@@ -112,6 +125,17 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: 
             f"{_REMEDY.get(config.method, _INSTEAD)}."
         )
     return found
+
+
+def gone_astray(certificate: Mapping[str, Any]) -> list[str]:
+    """A warning where a single path makes much of the variance of ln w, or nothing; older runs do not tell."""
+    share = certificate.get("worst_path")
+    if share is None or share < max(_ASTRAY[0], _ASTRAY[1] / certificate["samples"]):
+        return []
+    return [
+        f"One of {count(certificate['samples'])} guided paths makes {fraction(share)} of the variance of ln w: it went "
+        "astray, and the work it wastes hides what the others do: take more sampling.steps."
+    ]
 
 
 def too_few_steps(metrics: Metrics, names: Sequence[str]) -> list[str]:

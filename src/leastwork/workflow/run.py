@@ -7,9 +7,10 @@ Of a joint run:  config.yaml · metrics.json · report.html, and a folder like t
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ from leastwork.storage import open_ensemble, write_text
 from leastwork.workflow import job
 from leastwork.workflow.config import AnyRun, JointConfig, Run
 from leastwork.workflow.folders import default_folder, is_begun, open_folder, withdraw
+from leastwork.workflow.forecast import duration, seconds_of
 from leastwork.workflow.job import Job
 from leastwork.workflow.joint_finished import write_joint_metrics
 from leastwork.workflow.metrics import step_metrics, versions
@@ -36,6 +38,7 @@ from leastwork.workflow.observable_run import ObservableJob
 from leastwork.workflow.path_config import PathConfig
 from leastwork.workflow.path_run import PathJob
 from leastwork.workflow.report import write_report
+from leastwork.workflow.side_by_side import side_by_side
 from leastwork.workflow.structures import THREE_LETTERS, write_structures
 
 __all__ = ["choose_threads", "run"]
@@ -47,14 +50,24 @@ _VIEWED = 2000  # structures in a trajectory
 _Fitted = TypeVar("_Fitted", bound=job.Fitted)
 
 
-def run(config: Run, out: str | Path | None = None, resume: bool = False, progress: Progress = no_progress) -> Path:
-    """Carry out a run, or the parts of a joint run one after another.
+def run(
+    config: Run,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: Progress = no_progress,
+    workers: int = 1,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> Path:
+    """Carry out a run, or all parts of a joint run.
 
     Args:
         config: from :func:`load_config`.
         out: folder of the results; must be empty or new unless resumed.
         resume: go on with an interrupted run of the same settings; the ensemble comes out the same, bit for bit.
         progress: ``leastwork.progress.bar`` shows one.
+        workers: processes that carry out the parts of a joint run, each with its share of torch's threads; with one,
+            they are carried out here, one after another.
+        tell: told in a sentence how long the run will take, before it begins.
 
     Returns:
         Path: of the report.
@@ -65,9 +78,10 @@ def run(config: Run, out: str | Path | None = None, resume: bool = False, progre
     """
     folder = default_folder(config) if out is None else Path(out)
     if isinstance(config, JointConfig):
-        _carry_out_parts(config, folder, resume, progress)
+        _carry_out_parts(config, folder, resume, progress, workers, tell)
     else:
         task = _job(config)
+        _foretell({folder: (config, task)}, 1, tell)
         open_folder(folder, config, resume)
         with _resumable(folder, config):
             _carry_out(config, task, folder, progress)
@@ -85,21 +99,49 @@ def _job(config: AnyRun) -> Job[Any]:
     return task
 
 
-def _carry_out_parts(config: JointConfig, folder: Path, resume: bool, progress: Progress) -> None:
+def _carry_out_parts(
+    config: JointConfig, folder: Path, resume: bool, progress: Progress, workers: int, tell: Callable[[str], None]
+) -> None:
     """Each part in a folder of its own, with a report of its own as soon as it is finished."""
     tasks = {}
     for part, one in config.runs.items():
         with _named(part):
             tasks[part] = _job(one)
+    _foretell({folder / part: (config.runs[part], task) for part, task in tasks.items()}, workers, tell)
     open_folder(folder, config, resume)
     threads = get_num_threads()
     with _resumable(folder, config):
-        for part, one in config.runs.items():
-            set_num_threads(threads)  # the network of the part before may have been small
-            with _named(part), _cleared(folder / part, one):
-                _carry_out(one, tasks[part], folder / part, labelled(progress, part))
-            _report_of_part(folder / part, part)
+        if workers > 1:
+            pieces = {part: partial(_carry_out_part, part, one, folder / part) for part, one in config.runs.items()}
+            side_by_side(pieces, max(threads // workers, 1), progress)
+        else:
+            for part, one in config.runs.items():
+                set_num_threads(threads)  # the network of the part before may have been small
+                _carry_out_part(part, one, folder / part, progress, tasks[part])
         write_joint_metrics(folder, config)
+
+
+def _carry_out_part(part: str, config: AnyRun, folder: Path, progress: Progress, task: Job[Any] | None = None) -> None:
+    with _named(part), _cleared(folder, config):
+        _carry_out(config, _job(config) if task is None else task, folder, labelled(progress, part))
+    _report_of_part(folder, part)
+
+
+def _foretell(runs: Mapping[Path, tuple[AnyRun, Job[Any]]], workers: int, tell: Callable[[str], None]) -> None:
+    """How long it will take, of runs whose fit has a budget and is yet to be done."""
+    each: list[float] = []
+    evaluations = 0
+    for folder, (config, task) in runs.items():
+        if task.budget is None or (folder / "metrics.json").exists():
+            continue
+        judged = config.sampling.n + (config.certificate_samples or 0)
+        fit = 0 if (folder / "fit").exists() else task.budget
+        count = fit + judged * (2 * config.sampling.steps + 1)
+        evaluations += count
+        each.append(seconds_of(task.model, count))
+    if each:
+        total = max(max(each), sum(each) / workers)
+        tell(f"about {duration(total)} for {evaluations / 1e6:.1f} million network evaluations")
 
 
 def _report_of_part(folder: Path, part: str) -> None:
