@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from leastwork.schedules import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
     from leastwork.smc import steer
     from leastwork.step_error import step_check
+    from leastwork.step_loss import step_loss
     from leastwork.storage import open_ensemble
     from leastwork.work import certify
 
@@ -78,6 +79,7 @@ _HOME = {
     "save_model": "leastwork.models.bundled",
     "steer": "leastwork.smc",
     "step_check": "leastwork.step_error",
+    "step_loss": "leastwork.step_loss",
     "transport": "leastwork.flow_map",
 }
 
@@ -117,6 +119,7 @@ __all__ = [
     "save_model",
     "steer",
     "step_check",
+    "step_loss",
     "transport",
 ]
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,6 +110,22 @@ def test_metrics_gather_those_of_the_parts(finished: Path) -> None:
     for key in ("seconds", "network_evaluations"):
         assert metrics[key] == pytest.approx(sum(one[key] for one in parts.values()))
     assert metrics["versions"] == parts["rare"]["versions"]
+
+
+def test_parts_side_by_side_come_out_the_same(file: Path, finished: Path, tmp_path: Path) -> None:
+    run(load_config(file), tmp_path / "out", workers=2)
+    assert timeless(metrics_of(tmp_path / "out")) == timeless(metrics_of(finished))
+
+
+def test_a_part_side_by_side_that_is_refused_is_named(file: Path, tmp_path: Path) -> None:
+    config, out = load_config(file, ["rare.region.lower=1000"]), tmp_path / "out"
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(LeastworkError, match=r"part 'rare': .*region holds none of the guides.*out, --resume cont"),
+    ):
+        warnings.simplefilter("ignore", LeastworkWarning)  # one that says the other part goes on, if it still does
+        run(config, out, workers=2)
+    assert {path.name for path in out.iterdir()} == {"config.yaml", "average"}
 
 
 def test_versions_that_changed_between_parts_are_all_named(file: Path, finished: Path, tmp_path: Path) -> None:

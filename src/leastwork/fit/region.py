@@ -50,9 +50,9 @@ from leastwork.work import certify
 __all__ = ["RegionFit", "Round", "learn_region", "least_work", "log_odds"]
 
 _MEMBERS, _NOISED, _LABELLED = 0.2, 0.15, 0.45  # of the budget; a fifth is for the model's own samples
-_DESCENDED = 0.5  # of the paths' part of it, for steps of the head
+_DESCENDED = {True: 0.35, False: 0.65}  # of the paths' part of it, for steps of the head, with and without an interval
 _DESCENTS = 4  # draws of paths for such steps, at most
-_ENOUGH = 2000  # paths for one of them
+_ENOUGH = 1200  # paths for one of them
 _TRUST = 0.5  # nats: largest divergence of one of them
 _WORSE = 3.0  # standard errors of the dissipation
 _MOST_NOISED, _MOST_PATHS, _MOST_MEMBERS = 400_000, 16_384, 50_000
@@ -231,7 +231,7 @@ def learn_region(
     through, bounded = sees_denoised(network), isinstance(region, IntervalRegion)
     path = (steps * (1 + PULL * through) + 1) * (1 + bounded * _TRIED * len(_HANDOVERS)) * rounds
     noised = min(int(_NOISED * budget / evaluations_of_noised(through)), _MOST_NOISED)
-    least = math.ceil(_FEWEST * path / _LABELLED / (1 - _DESCENDED))
+    least = math.ceil(_FEWEST * path / _LABELLED / (1 - _DESCENDED[bounded]))
     if budget < least:
         raise LeastworkError(
             f"budget={budget} is too small for {steps} steps: give at least {least} network evaluations, or take fewer "
@@ -243,7 +243,7 @@ def learn_region(
     )  # fmt: skip
     spent += found.evaluations
     left = min(_LABELLED * budget, budget - spent - (noised + _HELD) * evaluations_of_noised(through))
-    n = min(max(int((1 - _DESCENDED) * left / path), _FEWEST), _MOST_PATHS)
+    n = min(max(int((1 - _DESCENDED[bounded]) * left / path), _FEWEST), _MOST_PATHS)
     first = fit_ratio(
         network, model, model.to_network_units(own.x), _as_often(found, derive_seed(seed, "stays")),
         iterations=1500, noised=noised, seed=derive_seed(seed, "ratio"), progress=progress,
@@ -283,7 +283,7 @@ def learn_region(
     odds = _odds(estimates, success)
     guidance = task.guidance(network, odds, handover)
     if isinstance(network, ValueNetwork):
-        steered = min(int(_DESCENDED * left), budget - spent)
+        steered = min(int(_DESCENDED[bounded] * left), budget - spent)
         moved, evaluations = _descended(task, network, odds, handover, steered, estimates, history)
         spent += evaluations
         odds = _odds(estimates, success)

@@ -2,13 +2,13 @@
 
     V = ρ (v(τ)·z_L + b·τ)    z_l = z_{l−1} + φ(W_l z_{l−1} + b_l + U_l τ),  z_1 = φ(W_1 q + b_1 + U_1 τ)    φ = SiLU
 
-    ρ = α s̄/√(α²s̄² + σ²)
+    ρ = α s̄/√(α²s̄² + σ²) · 1/(1 + e^{−(ℓ + 8)/0.25})        ℓ = ln α²s̄²/σ²
 
 q is what the network's view shows of a state, coordinates or invariants at one scale (:mod:`leastwork.models.views`).
 The state is the denoised one, D(x_t, t), which is seen at the scale of the data, or x_t itself, seen at that of its
 noise; the gradient is in whichever it is. s̄² is the mean square of the data about their mean, and τ are smooth steps in
-the log-SNR. The factor ρ, the correlation of
-x_t and x_0, makes V vanish with the signal, as it must.
+the log-SNR. The factor ρ, the correlation of x_t and x_0, makes V vanish with the signal, as it must; below a log-SNR of
+−8, where x_t tells a thousandth of a nat of x_0 and steps are wide, it is gone, and with it whatever V is there.
 The gradient is written out, so that training differentiates it once more by one ordinary backward pass. Time enters
 as α and σ, so that the network outlives its schedule.
 """
@@ -30,6 +30,7 @@ __all__ = ["ValueNetwork", "ValueWithGradient", "sees_denoised", "value_and_grad
 
 _GRAIN = 0.05  # of s̄: what rounds a denoised state's distances off, as noise does a noisy one's
 _OF_INVARIANTS = 128  # units of a hidden layer that sees invariants
+_SILENT = -8.0, 0.25  # log-SNR below which V vanishes, and how softly
 _STEPS = torch.linspace(-9.0, 12.0, 8)  # log-SNR at the middle of each smooth step
 
 
@@ -201,7 +202,9 @@ class ValueNetwork(nn.Module):
         """ρ z_L, ρ, what the view saw, τ and the slopes φ′ of all layers."""
         alpha, sigma = alpha.reshape(-1, 1).to(x), sigma.reshape(-1, 1).to(x)
         seen = self._seen(x, alpha, sigma)
+        log_snr = self._log_snr(alpha, sigma)
         rho = alpha * self.power.sqrt() / (alpha.square() * self.power + sigma.square()).sqrt()
+        rho = rho * torch.sigmoid((log_snr - _SILENT[0]) / _SILENT[1])
         tau = self._tau(alpha, sigma)
         biases = self.time(tau).chunk(len(self.hidden) + 1, dim=1)
         z, slope = _silu(linear(seen.values, self.first.weight, self.first.bias) + biases[0])
@@ -218,8 +221,10 @@ class ValueNetwork(nn.Module):
         return self.view(x, torch.ones_like(alpha[:1]), _GRAIN * self.power.sqrt().reshape(1, 1))
 
     def _tau(self, alpha: Tensor, sigma: Tensor) -> Tensor:
-        log_snr = 2 * (alpha * self.power.sqrt() / sigma).clamp(1e-9, 1e9).log()
-        return torch.sigmoid((log_snr - self.steps) / 1.5)
+        return torch.sigmoid((self._log_snr(alpha, sigma) - self.steps) / 1.5)
+
+    def _log_snr(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return 2 * (alpha * self.power.sqrt() / sigma).clamp(1e-9, 1e9).log()
 
 
 def _view(dimension: int, focus: bool, invariant: bool, frames: bool) -> View:

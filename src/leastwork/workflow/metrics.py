@@ -13,6 +13,7 @@ from leastwork.ensemble import Ensemble
 from leastwork.estimate import Estimate
 from leastwork.experiment import Experiment
 from leastwork.step_error import StepError
+from leastwork.step_loss import StepLoss
 from leastwork.work import ON_TARGET, Certificate, certify
 from leastwork.workflow.fitted import Fitted
 
@@ -39,8 +40,8 @@ def with_stderr(one: Estimate) -> dict[str, float | None]:
     return {"value": number(one.value), "stderr": number(one.stderr)}
 
 
-def step_metrics(found: StepError) -> dict[str, Any]:
-    """Estimated errors of the number of steps: of each average with the observable's σ, and of ln⟨w⟩."""
+def step_metrics(found: StepError, loss: StepLoss | None = None) -> dict[str, Any]:
+    """Estimated errors of the number of steps: of each average with the observable's σ, of ln⟨w⟩, and wasted work."""
     averages = found.observables
     rows: list[dict[str, Any]] = []
     if averages is not None and found.spread is not None:
@@ -52,6 +53,7 @@ def step_metrics(found: StepError) -> dict[str, Any]:
         "averages": rows,
         "log_z": None if found.log_z is None else with_stderr(found.log_z),
         "matters": found.matters,
+        "loss": None if loss is None else with_stderr(loss.total),
     }
 
 

@@ -20,12 +20,14 @@ from torch import Tensor, get_num_threads, set_num_threads
 from leastwork.ensemble import Ensemble
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.geometry.state import evenly, leaves
+from leastwork.models.frames import FrameModel
 from leastwork.process import Model
 from leastwork.progress import Progress, labelled, no_progress
 from leastwork.random import derive_seed
-from leastwork.sampling import sample
+from leastwork.sampling import LAW, sample
 from leastwork.solvers import as_solver
 from leastwork.solvers.usual import usual_grid
+from leastwork.step_loss import StepLoss, step_loss
 from leastwork.storage import open_ensemble, write_text
 from leastwork.workflow import job
 from leastwork.workflow.config import AnyRun, JointConfig, Run
@@ -265,16 +267,25 @@ def _measure(
         )
         judged = replace(judged, log_tilt=task.log_tilt(fitted, judged.x))
     step_error = task.step_error(fitted)
+    loss = _step_loss(config, task, fitted, ensemble)
     drawn = [ensemble] if judged is ensemble else [ensemble, judged]
     metrics = {
         "seed": config.seed,
         "versions": versions(),
         "seconds": fitted.seconds + sum(one.seconds for one in drawn),
-        "network_evaluations": sum(one.network_evaluations for one in (fitted, *drawn, step_error)),
-        "discretisation": {"t_grid": _grid(task), **step_metrics(step_error)},
+        "network_evaluations": sum(one.network_evaluations for one in (fitted, *drawn, step_error, *loss)),
+        "discretisation": {"t_grid": _grid(task), **step_metrics(step_error, *loss)},
         **task.measure(folder, fitted, ensemble, judged),
     }
     write_text(folder / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def _step_loss(config: AnyRun, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:
+    """What the steps alone waste, where that is known."""
+    if fitted.guidance is None or ensemble.ledger.log_weight is None or isinstance(task.model, FrameModel):
+        return []
+    law = {name: value for name, value in task.choices.items() if name in LAW}
+    return [step_loss(task.model, fitted.guidance, seed=derive_seed(config.seed, "loss of the steps"), **law)]
 
 
 def _grid(task: Job[Any]) -> str | None:
