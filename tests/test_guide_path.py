@@ -108,6 +108,14 @@ def test_bad_input_is_told_in_a_sentence(model, points, change, message) -> None
         guide_path(model, **arguments)
 
 
+def test_a_budget_bounds_the_search(model, points, well) -> None:
+    spent = 3 * 4000 * 41  # the model's own samples, and as many for the target through the network
+    run = guide_path(model, points, "loss", region=well.region, samples=4000, budget=1_300_000, **LAW)
+    assert 0.5 * 1_300_000 < run.network_evaluations <= 1_300_000
+    with pytest.raises(LeastworkError, match="left for the search, and it takes at least 165888"):
+        guide_path(model, points, "loss", region=well.region, samples=4000, budget=spent + 1000, **LAW)
+
+
 @pytest.mark.parametrize("choice", [{"process": "ode"}, {"solver": "heun"}, {"kappa": 0.5}])
 def test_a_law_without_path_weights_is_refused(model, points, choice) -> None:
     with pytest.raises(NoPathWeightsError, match="a region's free energy needs path weights"):

@@ -26,6 +26,8 @@ from leastwork.guidance.base import Guidance
 from leastwork.guidance.control import ControlNetwork
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.maxent import LogTilt, MaxEnt, fit_lambdas
+from leastwork.models.denoised import check_gradient
+from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
 from leastwork.models.velocity import VelocityModel
 from leastwork.observables import evaluate
@@ -232,6 +234,8 @@ def guide_observables(
             raise LeastworkError(f"method={method!r} is not for frames: use 'least-work' or 'reweight'")
         units = {"shift": model.shift, "scale": model.scale}
         through = jacobian or method == "loss"
+        if through and isinstance(model, DiffusionModel):
+            check_gradient(model, own.x)
         guidance = ScheduledGuidance(data.observable, maxent.lambdas, 1.0, 0.0, through, **units)
         if method == "scheduled":
             objective = Objective(model, data.observable, maxent.target, maxent.model_std, data.fitted, gamma, **law)

@@ -29,6 +29,7 @@ from leastwork.guidance.kernel_density import KernelDensity, kernel_density
 from leastwork.guidance.kernels import AlignedKernel, EuclideanKernel, Kernel
 from leastwork.guidance.region import Region
 from leastwork.guide import Fit
+from leastwork.models.denoised import check_gradient
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel, Scored
 from leastwork.models.symmetry import has_no_orientation
@@ -45,6 +46,9 @@ __all__ = ["PathMethod", "PathRun", "guide_path", "usual_kernel"]
 
 PathMethod: TypeAlias = Literal["least-work", "transported", "loss"]
 Membership: TypeAlias = Callable[[State], Tensor]
+
+BUDGET = 20_000_000
+"""Network evaluations of a least-work fit, at most, where none are asked for."""
 
 _OWN, _MOST_OWN = 0.2, 20_000  # share of the budget for samples of the model, and their number at most
 _BEYOND = 10.0  # standard errors from typical noise: a guide that the model can hardly produce
@@ -191,7 +195,7 @@ def guide_path(
     success: float = 0.99,
     seed: int = 0,
     samples: int | None = None,
-    budget: int = 20_000_000,
+    budget: int | None = None,
     certificate_samples: int = 10_000,
     gamma: float = 0.01,
     progress: Progress = no_progress,
@@ -216,7 +220,8 @@ def guide_path(
             judged by the share that they reach.
         seed: of everything random.
         samples: of the model, by default 20,000 or what a fifth of the budget pays for, if that is less.
-        budget: for "least-work", network evaluations of the fit, at most.
+        budget: network evaluations of the fit, at most; by default 20 million for "least-work", and what their search
+            takes for the other methods.
         certificate_samples: fresh guided samples for the certificate and the free energy.
         gamma: for "transported" and "loss", the price of a nat of work, in units of the success rate.
         progress: ``leastwork.progress.bar`` shows one.
@@ -250,7 +255,7 @@ def guide_path(
     assert not isinstance(guided, VelocityModel)
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
     if samples is None:
-        samples = min(max(int(_OWN * budget / make_sampler(guided, None, **law).evaluations), 2), _MOST_OWN)
+        samples = min(max(int(_OWN * (budget or BUDGET) / make_sampler(guided, None, **law).evaluations), 2), _MOST_OWN)
     own = sample(guided, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
     warn_of_outliers(own.x)
     check_guides(points, own.x)
@@ -262,15 +267,19 @@ def guide_path(
     if method == "least-work":
         focus = isinstance(guides.kernel, EuclideanKernel)  # elsewhere coordinates have no place
         learned = learn_region(
-            guided, inside, points, own, focus=focus, success=success, seed=seed, budget=budget, progress=progress,
-            **choices,
+            guided, inside, points, own, focus=focus, success=success, seed=seed, budget=budget or BUDGET,
+            progress=progress, **choices,
         )  # fmt: skip
         fit, guidance, odds = learned, learned.guidance, learned.log_odds
         evaluations = 0  # own samples are counted in it
     else:
         assert isinstance(guided, DiffusionModel)
         fitting = fit_transported if method == "transported" else fit_loss
-        found = fitting(guided, guides, inside, gamma=gamma, seed=seed, progress=progress, **law)
+        if method == "loss":
+            check_gradient(guided, own.x)
+        target = (1 + (method == "loss")) * own.network_evaluations  # as many samples, "loss" through the network
+        left = None if budget is None else budget - own.network_evaluations - target
+        found = fitting(guided, guides, inside, gamma=gamma, seed=seed, budget=left, progress=progress, **law)
         fit, guidance = found, found.guidance
         drawn = sample(guided, samples, guidance, seed=derive_seed(seed, "target"), progress=progress, **choices)
         success, odds = _own_target(inside(drawn.x).to(torch.float64), drawn.log_weight.to(torch.float64))

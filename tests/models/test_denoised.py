@@ -7,7 +7,7 @@ from torch import Tensor, nn
 import leastwork as lw
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.geometry.state import flatten, leaves
-from leastwork.models.denoised import denoised, is_differentiable
+from leastwork.models.denoised import check_gradient, denoised, is_differentiable
 from leastwork.models.frames import FrameModel
 from leastwork.models.predictions import Moments
 from leastwork.systems.frame_mixture import two_poses
@@ -97,6 +97,8 @@ X = torch.randn(16, 3, generator=torch.Generator().manual_seed(2))
 def test_a_network_without_gradient_is_told_and_v_sees_the_noisy_state(net: nn.Module) -> None:
     with pytest.warns(LeastworkWarning, match="cannot be differentiated, its output has no graph"):
         assert not is_differentiable(model_of(net), X)
+    with pytest.raises(LeastworkError, match="no gradient with respect to x: take"):
+        check_gradient(model_of(net), X)
 
 
 def test_a_constant_or_a_mixed_batch_is_refused() -> None:

@@ -80,6 +80,7 @@ def fit_path(
     n: int = 1024,
     seed: int = 0,
     calls: int = 150,
+    budget: int | None = None,
     progress: Progress = no_progress,
     **law: Any,
 ) -> PathFit:
@@ -94,7 +95,8 @@ def fit_path(
         gamma: γ ≥ 0, the price of a nat in shares of the samples.
         n: samples of an evaluation.
         seed: of the common random numbers; the final figures use others.
-        calls: evaluations of J.
+        calls: evaluations of J, at most.
+        budget: network evaluations, at most; by default as many as the calls take.
         progress: ``leastwork.progress.bar`` shows one.
         law: process, solver, steps, t_grid, kappa as in :func:`leastwork.sample`.
 
@@ -106,6 +108,7 @@ def fit_path(
     low, high = _box(start, bounds)
     if not 0 <= gamma < math.inf or n < 2 or calls < 1:
         raise LeastworkError(f"gamma={gamma}, n={n}, calls={calls}: gamma must be finite and >= 0, n >= 2, calls >= 1")
+    calls = _affordable(calls, n * make_sampler(model, build(start), **law).evaluations, budget)
     fit_seed = derive_seed(seed, "path fit")
     history: list[PathTrial] = []
     evaluations = 0
@@ -167,6 +170,7 @@ def fit_transported(
     n: int = 1024,
     seed: int = 0,
     calls: int = 150,
+    budget: int | None = None,
     progress: Progress = no_progress,
     **law: Any,
 ) -> PathFit:
@@ -180,7 +184,7 @@ def fit_transported(
         density: the guides with their kernel, data units, and a bandwidth near which b at the data is looked for. The
             features of a FeatureKernel are taken of the noised states, in data units.
         region: membership, data units (B, *event) -> bool (B,).
-        gamma, n, seed, calls, progress, law: as in :func:`fit_path`.
+        gamma, n, seed, calls, budget, progress, law: as in :func:`fit_path`.
 
     Raises:
         NonFiniteError, NoPathWeightsError, LeastworkError: as :func:`leastwork.flow_map.carry_forward` and
@@ -217,10 +221,11 @@ def fit_transported(
         (math.log(b / 4), math.log(4 * b)),
         (math.log(b / 4), math.log(4 * max(b, prior))),
     )
-    found = fit_path(
-        model, region, build, start, bounds, gamma=gamma, n=n, seed=seed, calls=calls, progress=progress, **law
-    )
     carried = 2 * SUBSTEPS * (len(times) - 1) * len(density)  # Heun's rule: two a step
+    found = fit_path(
+        model, region, build, start, bounds, gamma=gamma, n=n, seed=seed, calls=calls,
+        budget=None if budget is None else budget - carried, progress=progress, **law,
+    )  # fmt: skip
     return replace(
         found,
         network_evaluations=found.network_evaluations + carried,
@@ -237,6 +242,7 @@ def fit_loss(
     n: int = 1024,
     seed: int = 0,
     calls: int = 60,
+    budget: int | None = None,
     progress: Progress = no_progress,
     **law: Any,
 ) -> PathFit:
@@ -248,7 +254,7 @@ def fit_loss(
         model: a DiffusionModel or VelocityModel.
         density: k of the guides, data units.
         region: membership, data units (B, *event) -> bool (B,).
-        gamma, n, seed, calls, progress, law: as in :func:`fit_path`.
+        gamma, n, seed, calls, budget, progress, law: as in :func:`fit_path`.
 
     Raises:
         NoPathWeightsError, LeastworkError: as :func:`fit_path`.
@@ -263,8 +269,21 @@ def fit_loss(
 
     bounds = ((math.log(1e-3), math.log(30.0)), (-4.0, 16.0))
     return fit_path(
-        model, region, build, (0.0, 1.0), bounds, gamma=gamma, n=n, seed=seed, calls=calls, progress=progress, **law
-    )
+        model, region, build, (0.0, 1.0), bounds, gamma=gamma, n=n, seed=seed, calls=calls, budget=budget,
+        progress=progress, **law,
+    )  # fmt: skip
+
+
+def _affordable(calls: int, each: int, budget: int | None) -> int:
+    """Calls that a budget pays for, beside the last draw that judges."""
+    if budget is None:
+        return calls
+    if budget < 2 * each:
+        raise LeastworkError(
+            f"of the budget {max(budget, 0)} network evaluations are left for the search, and it takes at least "
+            f"{2 * each}: give {2 * each - budget} more, or take fewer steps"
+        )
+    return min(calls, budget // each - 1)
 
 
 def _box(start: Sequence[float], bounds: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from leastwork.geometry.tangents import cotangent, direction, slope_along, tange
 from leastwork.models.frames import FrameModel, Scored
 from leastwork.random import generator
 
-__all__ = ["PULL", "PUSH", "Denoised", "denoised", "is_differentiable"]
+__all__ = ["PULL", "PUSH", "Denoised", "check_gradient", "denoised", "is_differentiable"]
 
 PULL, PUSH = 1, 2
 """What a product back and one forward count, in evaluations of the network: as many passes through it."""
@@ -94,10 +94,7 @@ def is_differentiable(model: Scored, x: State) -> bool:
     some = take(x, slice(_TRIED))
     try:
         whole = denoised(model, some, t)
-        with torch.enable_grad():  # D contains x itself, so that its graph proves nothing
-            answer = model.score(whole.x, t) if isinstance(model, FrameModel) else model.predict(whole.x, t)
-        tracked = [leaf for leaf in leaves(answer) if leaf.requires_grad]
-        if not tracked or not _reaches(tracked, leaves(whole.x)):
+        if not _has_graph(model, whole.x, t):
             return _told("its output has no graph (it runs under no_grad, or is detached or computed outside torch)")
         shape = slope_along(whole.x, smap(torch.zeros_like, whole.end))
         (moved,) = whole.pushes([torch.randn(shape.shape, generator=generator(0, "differentiable")).to(shape)])
@@ -118,6 +115,34 @@ def is_differentiable(model: Scored, x: State) -> bool:
                 "running statistics?): make it treat samples one by one"
             )
     return True
+
+
+def check_gradient(model: Scored, x: State) -> None:
+    """Refuses guidance through a network that has no gradient; asked once, before anything is fitted.
+
+    Args:
+        model: what is guided, its network in evaluation mode.
+        x: some of its samples, data units.
+
+    Raises:
+        LeastworkError: the network's output has no graph from x.
+    """
+    schedule = model.schedule
+    some = take(model.to_network_units(x), slice(_TRIED))
+    if not _has_graph(model, some, schedule.t_min + 0.3 * (schedule.t_max - schedule.t_min)):
+        raise LeastworkError(
+            "the network's output has no gradient with respect to x: take .detach(), numpy and no_grad out of the "
+            "network, or take method='least-work', which then learns V on the noisy state"
+        )
+
+
+def _has_graph(model: Scored, x: State, t: float) -> bool:
+    """Whether the network's own output has a graph to x; D contains x itself, so that its graph proves nothing."""
+    with torch.enable_grad():
+        x = smap(lambda leaf: leaf.detach().requires_grad_(), x)
+        answer = model.score(x, t) if isinstance(model, FrameModel) else model.predict(x, t)
+    tracked = [leaf for leaf in leaves(answer) if leaf.requires_grad]
+    return bool(tracked) and _reaches(tracked, leaves(x))
 
 
 def _reaches(ends: list[Tensor], starts: tuple[Tensor, ...]) -> bool:

@@ -7,8 +7,8 @@
 q is what the network's view shows of a state, coordinates or invariants at one scale (:mod:`leastwork.models.views`).
 The state is the denoised one, D(x_t, t), which is seen at the scale of the data, or x_t itself, seen at that of its
 noise; the gradient is in whichever it is. s̄² is the mean square of the data about their mean, and τ are smooth steps in
-the log-SNR. The factor ρ, the correlation of x_t and x_0, makes V vanish with the signal, as it must; below a log-SNR of
-−8, where x_t tells a thousandth of a nat of x_0 and steps are wide, it is gone, and with it whatever V is there.
+the log-SNR. The factor ρ, the correlation of x_t and x_0, makes V vanish with the signal, as it must. Below a log-SNR
+of −8, where x_t tells a thousandth of a nat of x_0 and steps are wide, V is gone: a network's error there costs work.
 The gradient is written out, so that training differentiates it once more by one ordinary backward pass. Time enters
 as α and σ, so that the network outlives its schedule.
 """

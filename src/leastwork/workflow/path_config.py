@@ -91,8 +91,8 @@ class PathFitConfig(Strict):
     samples: int | None = Field(
         default=None, ge=2, description="the number of samples of the model, or leave it out for a share of the budget"
     )
-    budget: int = Field(
-        default=20_000_000, ge=1, description="the network evaluations that least-work may spend, at least 1"
+    budget: int | None = Field(
+        default=None, ge=1, description="the network evaluations that the fit may spend, at least 1, or left out"
     )
     gamma: FiniteFloat = Field(
         default=0.01, ge=0, description="the price of a nat of work in units of the success rate, 0 or more"

@@ -12,7 +12,7 @@ from torch import Tensor
 from leastwork.ensemble import Ensemble
 from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State, leaves
-from leastwork.path import PathRun
+from leastwork.path import BUDGET, PathRun
 from leastwork.process import Model
 from leastwork.progress import Progress
 from leastwork.step_error import StepError
@@ -51,7 +51,7 @@ class PathJob:
 
     @property
     def budget(self) -> int | None:
-        return self.config.fit.budget if self.config.method == "least-work" else None
+        return (self.config.fit.budget or BUDGET) if self.config.method == "least-work" else self.config.fit.budget
 
     def load(self, folder: Path) -> PathRun | None:
         return load_path_run(folder, self.config, self.inputs)
