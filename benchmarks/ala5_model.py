@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.discrepancy import histogram_divergence, wasserstein
+from leastwork.cases import ala5
 from leastwork.observables import Backbone, distances, evaluate, scalar_couplings, torsions
 from leastwork.observables.couplings import KINDS
-from leastwork.systems import ala5
+from leastwork.statistics.discrepancy import histogram_divergence, wasserstein
 
 WHOLE = Path("runs/ala5/ff99sb-lowered.pt")
 BINS = 36

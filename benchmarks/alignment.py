@@ -36,7 +36,7 @@ def ways() -> dict[str, Way]:
     """Each takes samples, guides and bandwidth; the first two return ln k and the score."""
     import torch
 
-    from leastwork.guidance.kernels import AlignedKernel
+    from leastwork.kernels.aligned import AlignedKernel
 
     torch.set_num_threads(1)
     kernel = AlignedKernel()

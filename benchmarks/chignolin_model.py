@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.discrepancy import wasserstein
+from leastwork.cases import chignolin
+from leastwork.cases.chignolin.errors import jensen_shannon
 from leastwork.observables import distances, rmsd
-from leastwork.systems import chignolin
-from leastwork.systems.chignolin_errors import jensen_shannon
+from leastwork.statistics.discrepancy import wasserstein
 
 IMAGE = Path(__file__).parents[1] / "docs/images/chignolin-solvers.png"
 WHOLE = Path("runs/chignolin/biased.pt")

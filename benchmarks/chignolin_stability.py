@@ -14,11 +14,11 @@ import argparse
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.fit.search import gaussian_process_search
-from leastwork.maxent import fit_lambdas
+from leastwork.cases import chignolin
+from leastwork.cases.chignolin.errors import describe, held_out, removed
+from leastwork.data.maxent import fit_lambdas
+from leastwork.observable_guidance.search import gaussian_process_search
 from leastwork.observables import evaluate
-from leastwork.systems import chignolin
-from leastwork.systems.chignolin_errors import describe, held_out, removed
 
 LAW = {"solver": "euler", "steps": 200, "t_grid": "balanced"}
 

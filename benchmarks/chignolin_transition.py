@@ -20,13 +20,13 @@ from scipy.stats import ks_2samp
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.discrepancy import wasserstein
-from leastwork.diversity import novelty, relative_diversity
-from leastwork.fit.region import RegionFit
-from leastwork.guidance.kernels import AlignedKernel
+from leastwork.cases import chignolin
+from leastwork.kernels.aligned import AlignedKernel
 from leastwork.observables import distances
-from leastwork.path import PathMethod, PathRun
-from leastwork.systems import chignolin
+from leastwork.path_guidance.least_work import RegionFit
+from leastwork.path_guidance.run import PathMethod, PathRun
+from leastwork.statistics.discrepancy import wasserstein
+from leastwork.statistics.diversity import novelty, relative_diversity
 
 IMAGE = Path(__file__).parents[1] / "docs/images/chignolin-gamma.png"
 GAMMAS = (0.0, 0.03, 0.3)
@@ -39,7 +39,7 @@ SHORT = {"solver": "euler", "steps": 40, "samples": 4000}  # the published forms
 
 def guides(n: int = 20) -> Tensor:
     """The first ones of those that come with the bundled run, evenly."""
-    file = Path(lw.__file__).parent / "workflow/runs/chignolin-guides.csv"
+    file = Path(lw.__file__).parent / "cases/chignolin/runs/chignolin-guides.csv"
     every = torch.from_numpy(np.loadtxt(file, delimiter=",", skiprows=1)).float().reshape(-1, 10, 3)
     return every[torch.arange(n) * len(every) // n]
 
@@ -64,7 +64,7 @@ def judge(name: str, run: PathRun) -> None:
 
 def shoot(job: tuple[np.ndarray, int]) -> tuple[float, int]:
     """Of trajectories from one structure, the share of those decided that fold first, and how many did not in 2 ns."""
-    from leastwork.systems.chignolin_simulation import Simulation
+    from leastwork.cases.chignolin.simulation import Simulation
 
     torch.set_num_threads(1)
     start, seed = job

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.density import with_flow_weights
-from leastwork.fit.action import learn_control
-from leastwork.fit.objective import Objective
-from leastwork.fit.scheduled import fit_schedule
 from leastwork.guidance.scheduled import ScheduledGuidance
+from leastwork.observable_guidance.least_action import learn_control
+from leastwork.observable_guidance.objective import Objective
+from leastwork.observable_guidance.scheduled import fit_schedule
 from leastwork.observables import component, evaluate, smooth_interval
+from leastwork.sampling.flow_density import with_flow_weights
 from leastwork.systems.moons import Moons
 
 OWN, FRESH, WEIGHTED, SHIFT = 20_000, 100_000, 20_000, 0.4

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 import leastwork as lw
-from leastwork.comparison import compare
+from leastwork.observable_guidance.compare import compare
+from leastwork.runs.compare.figure import draw_comparison
+from leastwork.runs.compare.run import compare_run, described, markdown
+from leastwork.runs.load import load_config
 from leastwork.systems.mixtures import two_states
-from leastwork.workflow.compare import compare_run, described, markdown
-from leastwork.workflow.comparison_figure import draw_comparison
-from leastwork.workflow.config import load_config
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"

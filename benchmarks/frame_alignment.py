@@ -46,7 +46,7 @@ def ways() -> dict[str, Way]:
     """Each takes samples, guides and bandwidth, and returns ln k, forces and torques."""
     import torch
 
-    from leastwork.guidance.frame_kernels import FrameKernel
+    from leastwork.kernels.frames import FrameKernel
 
     torch.set_num_threads(1)
     kernel = FrameKernel(LENGTH, WEIGHT)

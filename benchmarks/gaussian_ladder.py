@@ -12,10 +12,11 @@ import torch
 from matplotlib.figure import Figure
 
 import leastwork as lw
-from leastwork.estimate import Estimate
-from leastwork.process import Process, time_grid
-from leastwork.schedules import VPSchedule
-from leastwork.solvers import as_solver
+from leastwork.sampling.grids import time_grid
+from leastwork.sampling.process import Process
+from leastwork.sampling.solvers import as_solver
+from leastwork.schedules.gaussian import VPSchedule
+from leastwork.statistics.estimate import Estimate
 from leastwork.systems.gaussian import Gaussian, exact_chain
 
 SAMPLES = 20_000

@@ -14,17 +14,17 @@ import torch
 from torch import nn
 
 import leastwork as lw
-from leastwork.fit.approach import Drawn, solve
+from leastwork.cases import chignolin
 from leastwork.fit.labels import draw_labelled, fit_labels
 from leastwork.fit.network import directed_network
 from leastwork.fit.on_policy import draw_response, off_target, polish
 from leastwork.fit.value import fit_value
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.value_network import ValueNetwork
+from leastwork.networks.value import ValueNetwork
+from leastwork.observable_guidance.approach import Drawn, solve
 from leastwork.observables import evaluate
-from leastwork.sampling import make_sampler, sample
-from leastwork.systems import chignolin
-from leastwork.work import certify
+from leastwork.sampling.sample import make_sampler, sample
+from leastwork.sampling.work import certify
 
 
 def main() -> None:

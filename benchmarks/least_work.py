@@ -23,22 +23,13 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.estimate import Estimate
-from leastwork.fit.staged import LeastWorkFit, learn_guidance
+from leastwork.observable_guidance.least_work import LeastWorkFit, learn_guidance
 from leastwork.observables import Observable, component, evaluate, smooth_interval, stack
+from leastwork.sampling.work import Certificate, certify
+from leastwork.statistics.estimate import Estimate
+from leastwork.systems.line import LineDensity, LineDoob, kl_histogram, maximum_entropy
 from leastwork.systems.mixtures import GaussianMixture, two_states
-from leastwork.systems.prinz import (
-    PRINZ_BARRIERS,
-    LineDensity,
-    LineDoob,
-    kl_histogram,
-    maximum_entropy,
-    position,
-    prinz,
-    prinz_biased,
-    well_populations,
-)
-from leastwork.work import Certificate, certify
+from leastwork.systems.prinz import PRINZ_BARRIERS, position, prinz, prinz_biased, well_populations
 
 BINS, INTERVAL = 100, (-1.5, 1.5)
 MULTISTEP: dict[str, Any] = {"solver": "multistep", "t_grid": "log-snr", "steps": 25}

@@ -8,8 +8,8 @@ import time
 
 import torch
 
-from leastwork.experiment import Experiment
-from leastwork.maxent import MaxEnt, fit_lambdas
+from leastwork.data.experiment import Experiment
+from leastwork.data.maxent import MaxEnt, fit_lambdas
 from leastwork.observables.function import component, stack
 
 

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.diversity import nearest_guide, relative_diversity
-from leastwork.path import PathMethod, PathRun
+from leastwork.path_guidance.run import PathMethod, PathRun
+from leastwork.statistics.diversity import nearest_guide, relative_diversity
 from leastwork.systems.thin_region import moons_gap
 from regions import LAW
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 import leastwork as lw
 from comparison import insert
-from leastwork.diversity import nearest_guide, relative_diversity
-from leastwork.path import PathMethod, PathRun
-from leastwork.smc import steer
+from leastwork.path_guidance.run import PathMethod, PathRun
+from leastwork.sampling.steer import steer
+from leastwork.statistics.diversity import nearest_guide, relative_diversity
 from regions import LAW, Count, Problem, count, pass_between_wells, saddle
 
 COUNTED = 1_000_000

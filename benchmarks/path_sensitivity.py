@@ -11,8 +11,8 @@ import torch
 from matplotlib.figure import Figure
 
 import leastwork as lw
-from leastwork.diversity import relative_diversity
-from leastwork.guidance.kernel_density import kernel_density
+from leastwork.kernels.density import kernel_density
+from leastwork.statistics.diversity import relative_diversity
 from regions import LAW, Problem, count, saddle
 
 IMAGE = Path(__file__).parents[1] / "docs/images/path-sensitivity.png"

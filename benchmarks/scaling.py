@@ -51,11 +51,11 @@ def measure_dimension(d: int, quick: bool) -> dict[str, Any]:
     import torch
 
     import leastwork as lw
-    from leastwork.fit.staged import learn_guidance
-    from leastwork.models.networks import Perceptron
-    from leastwork.models.value_network import ValueNetwork
+    from leastwork.networks.perceptron import Perceptron
+    from leastwork.networks.value import ValueNetwork
+    from leastwork.observable_guidance.least_work import learn_guidance
+    from leastwork.sampling.work import certify
     from leastwork.systems.mixtures import two_states
-    from leastwork.work import certify
 
     torch.set_num_threads(1)
     loaded = peak()
@@ -100,10 +100,10 @@ def measure_count(count: int, quick: bool) -> dict[str, Any]:
     from scipy.stats import norm
 
     import leastwork as lw
-    from leastwork.fit.staged import learn_guidance
+    from leastwork.observable_guidance.least_work import learn_guidance
     from leastwork.observables import evaluate
+    from leastwork.sampling.work import certify
     from leastwork.systems.mixtures import GaussianMixture
-    from leastwork.work import certify
 
     torch.set_num_threads(1)
     d, states, std = 30, 6, 0.6

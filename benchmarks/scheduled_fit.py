@@ -11,12 +11,12 @@ import argparse
 import torch
 
 import leastwork as lw
-from leastwork.estimate import Estimate
-from leastwork.fit.objective import Objective
-from leastwork.fit.search import gaussian_process_search
-from leastwork.guide import ObservableRun
+from leastwork.observable_guidance.objective import Objective
+from leastwork.observable_guidance.run import ObservableRun
+from leastwork.observable_guidance.search import gaussian_process_search
 from leastwork.observables import component
-from leastwork.random import derive_seed
+from leastwork.statistics.estimate import Estimate
+from leastwork.support.random import derive_seed
 from leastwork.systems.prinz import position, prinz
 
 SAMPLES = 10_000

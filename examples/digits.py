@@ -22,9 +22,9 @@ from digits_data import CLASSES, Digits, digits, split
 from digits_pictures import frequencies, galleries
 from digits_style import Style, examples, on_a_foot
 from digits_value import by_classes
-from leastwork.diversity import nearest_guide, relative_diversity
-from leastwork.guide import Method, ObservableRun
-from leastwork.path import PathMethod, PathRun
+from leastwork.observable_guidance.run import Method, ObservableRun
+from leastwork.path_guidance.run import PathMethod, PathRun
+from leastwork.statistics.diversity import nearest_guide, relative_diversity
 
 IMAGES = Path(__file__).parents[1] / "docs/images"
 LAW = {"solver": "euler", "steps": 100, "t_grid": "balanced"}

@@ -20,7 +20,7 @@ import leastwork as lw
 from digits_classifier import Classifier
 from digits_data import CLASSES, PIXELS
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.guide import ObservableRun
+from leastwork.observable_guidance.run import ObservableRun
 
 _STEPS = 60  # of a path that is only learned from
 _BATCH = 512

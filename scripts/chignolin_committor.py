@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leastwork.extras import needs
+from leastwork.cases import chignolin
+from leastwork.cases.chignolin.markov_committor import chain_features
 from leastwork.observables import evaluate
-from leastwork.systems import chignolin
-from leastwork.systems.committor import chain_features
+from leastwork.support.extras import needs
 
 LAG = 10  # frames, of TICA and of the Markov model: its slowest timescale no longer grows
 DIMENSION = 5  # TICA coordinates

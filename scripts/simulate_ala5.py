@@ -6,7 +6,7 @@ Four runs of each force field with lowered barriers, from four conformations, an
 turn, half a nanosecond at a time. What there is so far is in runs/ala5/ after each, <force field>-lowered.pt (only the
 frames that are kept) and <force field>.pt, and the command given again goes on from there, to more if told so. The seed
 of each half nanosecond follows from its place, so an interrupted simulation and an uninterrupted one are the same.
-With ``--ship``, thinned frames and the record go to src/leastwork/systems/ala5_data/. Needs the extra ``protein``.
+With ``--ship``, thinned frames and the record go to src/leastwork/cases/ala5/data/. Needs the extra ``protein``.
 
 The couplings are those of Graf et al. (J. Am. Chem. Soc. 129, 1179, 2007) by the Karplus relations ``vogeli2007``, and
 
@@ -28,10 +28,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from leastwork.observables import torsions
-from leastwork.observables.couplings import KARPLUS, KINDS, scalar_couplings
-from leastwork.systems import ala5
-from leastwork.systems.ala5_simulation import (
+from leastwork.cases import ala5
+from leastwork.cases.ala5.simulation import (
     FORCE_FIELDS,
     FRICTION,
     HYDROGEN_MASS,
@@ -44,6 +42,8 @@ from leastwork.systems.ala5_simulation import (
     Simulation,
     kept,
 )
+from leastwork.observables import torsions
+from leastwork.observables.couplings import KARPLUS, KINDS, scalar_couplings
 
 TRAJECTORIES = Path("runs/ala5")
 UNIT = 1e-4  # nm, of a shipped coordinate

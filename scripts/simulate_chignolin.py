@@ -2,7 +2,7 @@
 
     python scripts/simulate_chignolin.py
 
-writes what ships with the package to src/leastwork/systems/chignolin_data/ and the whole trajectories, which
+writes what ships with the package to src/leastwork/cases/chignolin/data/ and the whole trajectories, which
 scripts/train_chignolin.py learns from, to runs/chignolin/. Needs the extra ``protein``.
 """
 
@@ -20,9 +20,9 @@ from chignolin_committor import markov_model
 from safetensors.torch import save_file
 from torch import Tensor
 
+from leastwork.cases import chignolin
+from leastwork.cases.chignolin.simulation import TIMESTEP, Simulation
 from leastwork.observables import end_to_end, radius_of_gyration
-from leastwork.systems import chignolin
-from leastwork.systems.chignolin_simulation import TIMESTEP, Simulation
 
 TRAJECTORIES = Path("runs/chignolin")
 EVERY = 100  # steps between frames, 1 ps
@@ -31,7 +31,7 @@ SEEDS = {"biased": 1, "reference": 5}
 BLOCKS = 50
 SHIPPED = 20_000  # frames of each
 GUIDES = 20
-RUNS = Path("src/leastwork/workflow/runs")
+RUNS = Path("src/leastwork/cases/chignolin/runs")
 UNIT = 1e-4  # nm, of a shipped coordinate
 
 

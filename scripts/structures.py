@@ -17,8 +17,8 @@ from torch import Tensor
 from training import averaged_network
 
 import leastwork as lw
-from leastwork.models.equivariant import EquivariantPerceptron
-from leastwork.schedules import describe_schedule
+from leastwork.networks.equivariant import EquivariantPerceptron
+from leastwork.schedules.files import describe_schedule
 
 SCHEDULE = lw.VPSchedule(0.1, 20.0)
 

@@ -16,8 +16,8 @@ from structures import Stage, arguments, denoising_loss, trained
 from torch import Tensor
 
 import leastwork as lw
+from leastwork.cases import ala5
 from leastwork.observables import evaluate
-from leastwork.systems import ala5
 
 FOLDER = Path("src/leastwork/models/bundled_weights/ala5")
 FRAMES = Path("runs/ala5/ff99sb-lowered.pt")

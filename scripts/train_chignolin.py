@@ -14,7 +14,7 @@ from structures import Stage, arguments, trained
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.systems import chignolin
+from leastwork.cases import chignolin
 
 FOLDER = Path("src/leastwork/models/bundled_weights/chignolin")
 FRAMES = Path("runs/chignolin/biased.pt")

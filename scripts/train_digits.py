@@ -18,7 +18,7 @@ from torch import Tensor
 from training import averaged_network
 
 import leastwork as lw
-from leastwork.models.networks import Perceptron
+from leastwork.networks.perceptron import Perceptron
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 

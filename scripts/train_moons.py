@@ -18,8 +18,8 @@ from torch import Tensor
 from training import averaged_network
 
 import leastwork as lw
-from leastwork.density import log_prob
-from leastwork.models.networks import Perceptron
+from leastwork.networks.perceptron import Perceptron
+from leastwork.sampling.flow_density import log_prob
 from leastwork.systems.moons import Moons
 
 FOLDER = Path("src/leastwork/models/bundled_weights")

@@ -17,7 +17,7 @@ from torch import Tensor
 from training import averaged_network
 
 import leastwork as lw
-from leastwork.models.networks import Perceptron
+from leastwork.networks.perceptron import Perceptron
 from leastwork.systems.muller_brown import SADDLE, Disc, muller_brown
 
 FOLDER = Path("src/leastwork/models/bundled_weights/muller-brown")

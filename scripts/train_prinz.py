@@ -17,13 +17,15 @@ import torch
 from torch import Tensor
 from training import averaged_network
 
-from leastwork.models.bundled import save_model
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.networks import Perceptron
-from leastwork.process import Process, time_grid
-from leastwork.schedules import VPSchedule
-from leastwork.solvers import as_solver
-from leastwork.systems.prinz import LineDensity, kl_histogram, position, prinz_biased
+from leastwork.models.files import save_model
+from leastwork.networks.perceptron import Perceptron
+from leastwork.sampling.grids import time_grid
+from leastwork.sampling.process import Process
+from leastwork.sampling.solvers import as_solver
+from leastwork.schedules.gaussian import VPSchedule
+from leastwork.systems.line import LineDensity, kl_histogram
+from leastwork.systems.prinz import position, prinz_biased
 
 FOLDER = Path("src/leastwork/models/bundled_weights/prinz")
 SCHEDULE = VPSchedule(0.1, 20.0)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import leastwork as lw
 from leastwork.cli import app
-from leastwork.models.networks import Perceptron
+from leastwork.networks.perceptron import Perceptron
 
 SMALL = "method: scheduled\nfit: {samples: 300, fit_samples: 64}\nsampling: {n: 64, steps: 3}\n"
 
@@ -78,7 +78,7 @@ def test_report_makes_the_page_again(file: Path) -> None:
 
 
 def test_compare_writes_a_table_a_figure_and_goes_on(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leastwork.workflow.compare.COMPARED", ("reweight", "smc", "scheduled"))
+    monkeypatch.setattr("leastwork.runs.compare.run.COMPARED", ("reweight", "smc", "scheduled"))
     code, out, err = call("compare", str(file), "--out", "c")
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == "c/comparison.md"
@@ -93,7 +93,7 @@ def test_compare_writes_a_table_a_figure_and_goes_on(file: Path, monkeypatch: py
 
 
 def test_compare_says_why_no_method_meets_the_data(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leastwork.workflow.compare.COMPARED", ("reweight", "smc"))
+    monkeypatch.setattr("leastwork.runs.compare.run.COMPARED", ("reweight", "smc"))
     code, out, err = call("compare", str(file), "--out", "c", "--set", "data.0.value=999")
     assert (code, out) == (2, "")
     assert err.startswith("error: no method meets the data: ")
@@ -129,7 +129,7 @@ def test_a_joint_run_prints_its_parts_goes_on_after_ctrl_c_and_reports_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("leastwork.workflow.path_run.fit_path_run", interrupt)
+        patch.setattr("leastwork.runs.path.job.fit_path_run", interrupt)
         code, _, err = call("run", str(joint_file))
     assert (code, err) == (130, "interrupted: continue with --resume --out runs/both-seed0\n")
     made = Path("runs/both-seed0/average/report.html").stat().st_mtime_ns
@@ -220,7 +220,7 @@ def test_ctrl_c_says_how_to_go_on(file: Path, monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("leastwork.workflow.run.sample", interrupt)
+        patch.setattr("leastwork.runs.carry_out.sample", interrupt)
         code, _, err = call("run", str(file))
     assert code == 130
     assert err == "interrupted: continue with --resume --out runs/mine-seed0\n"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leastwork.checks.examine import check_model
-    from leastwork.ensemble import Ensemble
+    from leastwork.data.experiment import Experiment
+    from leastwork.data.maxent import fit_lambdas
     from leastwork.errors import (
         ConfigError,
         InfeasibleError,
@@ -18,73 +19,80 @@ if TYPE_CHECKING:
         NonFiniteError,
         NoPathWeightsError,
     )
-    from leastwork.estimate import Estimate
-    from leastwork.experiment import Experiment
-    from leastwork.flow_map import transport
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
-    from leastwork.guide import guide_observables
-    from leastwork.maxent import fit_lambdas
-    from leastwork.models.bundled import load_model, save_model
     from leastwork.models.diffusion import DiffusionModel
-    from leastwork.models.frames import AngleSchedule, FrameModel
+    from leastwork.models.files import load_model, save_model
+    from leastwork.models.frames import FrameModel
     from leastwork.models.velocity import StandardNormal, VelocityModel
+    from leastwork.observable_guidance.job import guide_observables
     from leastwork.observables import Observable
-    from leastwork.path import guide_path
-    from leastwork.sampling import sample
-    from leastwork.schedule_function import FunctionSchedule
-    from leastwork.schedule_table import TabulatedSchedule
-    from leastwork.schedules import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
-    from leastwork.smc import steer
-    from leastwork.step_error import step_check
-    from leastwork.step_loss import step_loss
-    from leastwork.storage import open_ensemble
-    from leastwork.work import certify
+    from leastwork.path_guidance.job import guide_path
+    from leastwork.sampling.ensemble import Ensemble
+    from leastwork.sampling.sample import sample
+    from leastwork.sampling.steer import steer
+    from leastwork.sampling.step_error import step_check
+    from leastwork.sampling.step_loss import step_loss
+    from leastwork.sampling.storage import open_ensemble
+    from leastwork.sampling.transport import transport
+    from leastwork.sampling.work import Certificate, certify
+    from leastwork.schedules.angles import AngleSchedule
+    from leastwork.schedules.function import FunctionSchedule
+    from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
+    from leastwork.schedules.table import TabulatedSchedule
+    from leastwork.statistics.estimate import Estimate
 
 __version__ = version("leastwork")
 
 _HOME = {
-    "AngleSchedule": "leastwork.models.frames",
+    "AngleSchedule": "leastwork.schedules.angles",
+    "Certificate": "leastwork.sampling.work",
     "ConfigError": "leastwork.errors",
-    "CosineSchedule": "leastwork.schedules",
+    "CosineSchedule": "leastwork.schedules.gaussian",
     "DiffusionModel": "leastwork.models.diffusion",
-    "Ensemble": "leastwork.ensemble",
-    "Estimate": "leastwork.estimate",
-    "Experiment": "leastwork.experiment",
-    "FunctionSchedule": "leastwork.schedule_function",
+    "Ensemble": "leastwork.sampling.ensemble",
+    "Estimate": "leastwork.statistics.estimate",
+    "Experiment": "leastwork.data.experiment",
+    "FunctionSchedule": "leastwork.schedules.function",
     "FrameModel": "leastwork.models.frames",
     "InfeasibleError": "leastwork.errors",
     "LeastworkError": "leastwork.errors",
     "LeastworkWarning": "leastwork.errors",
-    "LinearSchedule": "leastwork.schedules",
+    "LinearSchedule": "leastwork.schedules.gaussian",
     "NoPathWeightsError": "leastwork.errors",
     "NonFiniteError": "leastwork.errors",
     "Observable": "leastwork.observables",
     "StandardNormal": "leastwork.models.velocity",
-    "TabulatedSchedule": "leastwork.schedule_table",
-    "VESchedule": "leastwork.schedules",
-    "VPSchedule": "leastwork.schedules",
+    "TabulatedSchedule": "leastwork.schedules.table",
+    "VESchedule": "leastwork.schedules.gaussian",
+    "VPSchedule": "leastwork.schedules.gaussian",
     "VelocityModel": "leastwork.models.velocity",
     "ZeroCentre": "leastwork.geometry.euclidean",
-    "certify": "leastwork.work",
+    "certify": "leastwork.sampling.work",
     "check_model": "leastwork.checks.examine",
-    "fit_lambdas": "leastwork.maxent",
-    "guide_observables": "leastwork.guide",
-    "guide_path": "leastwork.path",
+    "fit_lambdas": "leastwork.data.maxent",
+    "guide_observables": "leastwork.observable_guidance.job",
+    "guide_path": "leastwork.path_guidance.job",
     "load_guidance": "leastwork.guidance.files",
-    "load_model": "leastwork.models.bundled",
-    "open_ensemble": "leastwork.storage",
-    "sample": "leastwork.sampling",
+    "load_model": "leastwork.models.files",
+    "open_ensemble": "leastwork.sampling.storage",
+    "sample": "leastwork.sampling.sample",
     "save_guidance": "leastwork.guidance.files",
-    "save_model": "leastwork.models.bundled",
-    "steer": "leastwork.smc",
-    "step_check": "leastwork.step_error",
-    "step_loss": "leastwork.step_loss",
-    "transport": "leastwork.flow_map",
+    "save_model": "leastwork.models.files",
+    "steer": "leastwork.sampling.steer",
+    "step_check": "leastwork.sampling.step_error",
+    "step_loss": "leastwork.sampling.step_loss",
+    "transport": "leastwork.sampling.transport",
 }
+
+_FOLDERS = (
+    "adapters", "cases", "checks", "data", "fit", "geometry", "guidance", "kernels", "models", "networks",
+    "observable_guidance", "observables", "path_guidance", "sampling", "schedules", "statistics", "systems",
+)  # fmt: skip
 
 __all__ = [
     "AngleSchedule",
+    "Certificate",
     "ConfigError",
     "CosineSchedule",
     "DiffusionModel",
@@ -125,6 +133,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _FOLDERS:
+        return import_module(f"leastwork.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'leastwork' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)
@@ -133,4 +143,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*globals(), *__all__, *_FOLDERS]

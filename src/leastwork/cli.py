@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from leastwork.progress import Progress
+    from leastwork.support.progress import Progress
 
 __all__ = ["app", "main"]
 
@@ -38,7 +38,7 @@ def main() -> None:
 
 def _version(asked: bool) -> None:
     if asked:
-        from leastwork.workflow.metrics import versions
+        from leastwork.runs.base.numbers import versions
 
         typer.echo(f"leastwork {versions()['leastwork']}")
         raise typer.Exit
@@ -69,10 +69,11 @@ def run_command(
     with _kindly() as where:
         from torch import get_num_threads
 
-        from leastwork.workflow.config import JointConfig, load_config
-        from leastwork.workflow.folders import default_folder
-        from leastwork.workflow.run import run
-        from leastwork.workflow.summary import print_summary
+        from leastwork.runs.carry_out import run
+        from leastwork.runs.folder import default_folder
+        from leastwork.runs.joint.config import JointConfig
+        from leastwork.runs.load import load_config
+        from leastwork.runs.terminal import print_summary
 
         config = load_config(source, settings or [])
         where.append(out or default_folder(config))
@@ -96,10 +97,10 @@ def compare_command(
 ) -> None:
     """Meet the data of a run by every method, and compare what it costs."""
     with _kindly() as where:
-        from leastwork.workflow.compare import cells, compare_run
-        from leastwork.workflow.config import load_config
-        from leastwork.workflow.folders import default_folder
-        from leastwork.workflow.summary import print_comparison
+        from leastwork.runs.compare.run import cells, compare_run
+        from leastwork.runs.folder import default_folder
+        from leastwork.runs.load import load_config
+        from leastwork.runs.terminal import print_comparison
 
         config = load_config(source, settings or [])
         folder = out or default_folder(config).with_name(f"{default_folder(config).name}-compared")
@@ -114,8 +115,9 @@ def compare_command(
 def list_command() -> None:
     """Name the bundled models and runs."""
     with _kindly():
-        from leastwork.models.bundled import bundled_models, load_model
-        from leastwork.workflow.config import bundled_runs, load_config
+        from leastwork.models.files import bundled_models, load_model
+        from leastwork.runs.base.file import bundled_runs
+        from leastwork.runs.load import load_config
 
         width = max(map(len, [*bundled_models(), *bundled_runs()]))
         for name in bundled_models():
@@ -129,7 +131,7 @@ def list_command() -> None:
 def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run.")]) -> None:
     """Make a run's report again."""
     with _kindly():
-        from leastwork.workflow.report import write_report
+        from leastwork.runs.page import write_report
 
         typer.echo(write_report(folder))
 
@@ -169,7 +171,7 @@ def check_model_command(
 
 def _shown(quiet: bool) -> "Progress":
     """Bars in a terminal, lines in a log."""
-    from leastwork.progress import bar, lines, no_progress
+    from leastwork.support.progress import bar, lines, no_progress
 
     if quiet:
         return no_progress

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.discrepancy import maximum_mean_discrepancy
+from leastwork.statistics.discrepancy import maximum_mean_discrepancy
 from leastwork.systems.mixtures import GaussianMixture
 
 MIXTURE = GaussianMixture([0.3, 0.7], [[-1.0, 0.5], [1.0, -0.2]], 0.4)

@@ -24,7 +24,7 @@ def test_a_missing_package_is_told_with_the_command_that_brings_it(monkeypatch: 
     def missing(package: str):
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
-    monkeypatch.setattr("leastwork.extras.import_module", missing)
+    monkeypatch.setattr("leastwork.support.extras.import_module", missing)
     net = nn.Linear(2, 2)
     for name, call in {
         "azula": lambda: adapters.from_azula(net, (2,)),

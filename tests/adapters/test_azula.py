@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 import leastwork as lw
 from leastwork.adapters import from_azula
-from leastwork.random import BlockNoise
-from leastwork.stepping import StepInfo
+from leastwork.sampling.noise import BlockNoise
+from leastwork.sampling.stepping import StepInfo
 
 denoise = pytest.importorskip("azula.denoise", reason="needs the extra azula")
 from azula import noise  # noqa: E402

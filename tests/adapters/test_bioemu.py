@@ -21,12 +21,13 @@ from leastwork.adapters.bioemu_files import theirs
 from leastwork.adapters.bioemu_tables import write_tables
 from leastwork.geometry.frames import Frames, moved_rigidly
 from leastwork.geometry.rotations import exp, log, uniform
-from leastwork.models.frames import AngleSchedule, FrameModel
+from leastwork.models.frames import FrameModel
 from leastwork.models.predictions import Moments
 from leastwork.observables import Backbone, scalar_couplings
 from leastwork.observables.frames import backbone_atoms, frames_of, on_frames
-from leastwork.random import BlockNoise
-from leastwork.sampling import make_sampler
+from leastwork.sampling.noise import BlockNoise
+from leastwork.sampling.sample import make_sampler
+from leastwork.schedules.angles import AngleSchedule
 from leastwork.systems.frame_mixture import FrameMixture, two_poses
 
 pytest.importorskip("bioemu", reason="needs the extra bioemu", exc_type=ImportError)

@@ -28,7 +28,7 @@ def test_a_missing_package_is_told_with_the_command_that_brings_it(
     def missing(package: str):
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
-    monkeypatch.setattr("leastwork.extras.import_module", missing)
+    monkeypatch.setattr("leastwork.support.extras.import_module", missing)
     x = torch.zeros(1, 4, 3), torch.eye(3).expand(1, 4, 3, 3)
     for call in (
         lambda: bioemu.load_bioemu("GYDP"),

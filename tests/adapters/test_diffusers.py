@@ -10,8 +10,8 @@ from torch import Tensor, nn
 import leastwork as lw
 from leastwork.adapters import from_diffusers
 from leastwork.models.predictions import Moments
-from leastwork.random import BlockNoise
-from leastwork.schedules import describe_schedule, schedule_from
+from leastwork.sampling.noise import BlockNoise
+from leastwork.schedules.files import describe_schedule, schedule_from
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra diffusers")
 COUNT = 200

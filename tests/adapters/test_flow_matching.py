@@ -8,7 +8,7 @@ from torch import Tensor, nn
 import leastwork as lw
 from leastwork.adapters import from_flow_matching
 from leastwork.models.predictions import Moments
-from leastwork.random import BlockNoise
+from leastwork.sampling.noise import BlockNoise
 
 pytest.importorskip("flow_matching", reason="needs the extra flow_matching")
 from flow_matching.path import AffineProbPath, CondOTProbPath, MixtureDiscreteProbPath

@@ -7,11 +7,11 @@ from leastwork.fit.labels import Labelled, draw_labelled, fit_labels
 from leastwork.fit.value import fit_value
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.value_network import ValueNetwork
-from leastwork.sampling import make_sampler, sample
-from leastwork.stepping import Sampler
+from leastwork.networks.value import ValueNetwork
+from leastwork.sampling.sample import make_sampler, sample
+from leastwork.sampling.stepping import Sampler
+from leastwork.sampling.work import certify
 from leastwork.systems.mixtures import GaussianMixture, MixtureDoob
-from leastwork.work import certify
 
 Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison
 

@@ -9,13 +9,13 @@ from leastwork.fit.on_policy import Response, descend, draw_response, polish
 from leastwork.fit.value import fit_value
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.value_network import ValueNetwork
-from leastwork.random import BlockNoise
-from leastwork.sampling import make_sampler, sample
-from leastwork.schedules import VPSchedule
-from leastwork.stepping import Sampler, integrate
+from leastwork.networks.value import ValueNetwork
+from leastwork.sampling.noise import BlockNoise
+from leastwork.sampling.sample import make_sampler, sample
+from leastwork.sampling.stepping import Sampler, integrate
+from leastwork.sampling.work import certify
+from leastwork.schedules.gaussian import VPSchedule
 from leastwork.systems.mixtures import GaussianMixture, MixtureDoob
-from leastwork.work import certify
 
 Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison
 

@@ -8,8 +8,8 @@ import torch
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.fit.value import LearningError, ValueFit, fit_value
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.value_network import ValueNetwork
-from leastwork.schedules import VPSchedule
+from leastwork.networks.value import ValueNetwork
+from leastwork.schedules.gaussian import VPSchedule
 from leastwork.systems.mixtures import GaussianMixture, two_states
 
 SCHEDULE = VPSchedule()

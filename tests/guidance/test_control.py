@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import leastwork as lw
-from leastwork.guidance.control import ControlGuidance, ControlNetwork
+from leastwork.guidance.control import ControlGuidance
+from leastwork.networks.control import ControlNetwork
 
 
 def moved(d: int = 3) -> ControlNetwork:

@@ -9,13 +9,12 @@ from scipy.special import log_ndtr
 
 import leastwork as lw
 from leastwork.errors import LeastworkError
-from leastwork.fit.region import least_work, log_odds
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.files import load_guidance, save_guidance
 from leastwork.guidance.interval import IntervalGuidance, log_share
 from leastwork.models.predictions import Moments
+from leastwork.sampling.work import certify, least_work, log_odds
 from leastwork.systems.gaussian import Gaussian
-from leastwork.work import certify
 
 Z = 5.0  # a correct test fails once in 1.7 million
 FIRST = lw.Observable(lambda x: x[:, :1], names=("x1",))

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.value_network import ValueNetwork, value_and_gradient
-from leastwork.sampling import sample
-from leastwork.schedules import VPSchedule
+from leastwork.networks.value import ValueNetwork, value_and_gradient
+from leastwork.sampling.sample import sample
+from leastwork.schedules.gaussian import VPSchedule
 from leastwork.systems.mixtures import two_states
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import leastwork as lw
-from leastwork.models.bundled import bundled_models
-from leastwork.models.networks import Perceptron
+from leastwork.models.files import bundled_models
+from leastwork.networks.perceptron import Perceptron
 
 
 def make() -> lw.DiffusionModel:

@@ -5,11 +5,12 @@ import torch
 
 import leastwork as lw
 from leastwork.geometry.frames import are_frames, flat_tangent, moved, moved_rigidly, tangent_from
-from leastwork.geometry.rotations import exp, uniform
+from leastwork.geometry.rotations import exp, random_rotations, uniform
 from leastwork.geometry.state import flatten
-from leastwork.models.frames import AngleSchedule, FrameModel
-from leastwork.models.symmetry import has_no_orientation, is_invariant, random_rotations
-from leastwork.models.value_network import ValueNetwork
+from leastwork.models.frames import FrameModel
+from leastwork.models.symmetry import has_no_orientation, is_invariant
+from leastwork.networks.value import ValueNetwork
+from leastwork.schedules.angles import AngleSchedule
 
 SCHEDULE = lw.VPSchedule(0.1, 20.0)
 

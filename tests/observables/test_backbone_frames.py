@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from leastwork.data.experiment import Experiment
 from leastwork.errors import LeastworkError
-from leastwork.experiment import Experiment
 from leastwork.geometry.frames import moved, moved_rigidly
 from leastwork.geometry.rotations import exp, uniform
 from leastwork.observables import Backbone, distances, scalar_couplings, torsions

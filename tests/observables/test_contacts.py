@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from leastwork.cases import chignolin
 from leastwork.errors import LeastworkError
 from leastwork.observables import Observable, contacts, end_to_end, native_fraction, smooth_above
 from leastwork.observables.contacts import pairs_in_contact
-from leastwork.systems import chignolin
 
 PAIRS = [(0, 4), (1, 5), (0, 5)]
 LENGTHS = [0.6, 0.7, 0.9]

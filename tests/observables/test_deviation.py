@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from leastwork.cases.chignolin.folding import NATIVE
 from leastwork.errors import LeastworkError
 from leastwork.observables import rmsd
-from leastwork.systems.chignolin import NATIVE
 
 
 def kabsch(x: np.ndarray, y: np.ndarray) -> float:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from leastwork.data.experiment import Experiment
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.experiment import Experiment
 from leastwork.observables import bounds_from_distances, effective_distance, evaluate, inverse_powers
 
 PAIRS = [(0, 3), (2, 1)]

@@ -9,13 +9,14 @@ from scipy.integrate import quad
 
 import leastwork as lw
 from leastwork.errors import LeastworkError, NoPathWeightsError
-from leastwork.estimate import Estimate
 from leastwork.models.predictions import Moments
-from leastwork.process import Process, time_grid
-from leastwork.schedules import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
-from leastwork.solvers import Euler, Exponential, Heun
+from leastwork.sampling.grids import time_grid
+from leastwork.sampling.process import Process
+from leastwork.sampling.solvers import Euler, Exponential, Heun
+from leastwork.sampling.work import certify
+from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
+from leastwork.statistics.estimate import Estimate
 from leastwork.systems.gaussian import Gaussian, QuadraticTilt, exact_chain
-from leastwork.work import certify
 
 Z = 5.0  # a correct test fails once in 1.7 million
 SCHEDULES = [VPSchedule(), CosineSchedule(), VESchedule(), LinearSchedule()]

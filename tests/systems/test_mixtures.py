@@ -8,11 +8,11 @@ from scipy.integrate import quad
 
 import leastwork as lw
 from leastwork.errors import InfeasibleError, LeastworkError
-from leastwork.estimate import Estimate
 from leastwork.models.predictions import Moments
-from leastwork.schedules import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
+from leastwork.sampling.work import certify
+from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
+from leastwork.statistics.estimate import Estimate
 from leastwork.systems.mixtures import GaussianMixture, two_states
-from leastwork.work import certify
 
 Z = 5.0  # a correct test fails once in 1.7 million
 SCHEDULES = [VPSchedule(), CosineSchedule(), VESchedule(), LinearSchedule()]

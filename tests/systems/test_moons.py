@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import leastwork as lw
-from leastwork.density import log_prob
+from leastwork.sampling.flow_density import log_prob
 from leastwork.systems.moons import Moons
 
 MOONS = Moons(std=0.12, upper=0.3)

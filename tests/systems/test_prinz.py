@@ -11,21 +11,12 @@ from scipy.optimize import brentq
 
 from leastwork.errors import InfeasibleError, LeastworkError, NonFiniteError
 from leastwork.models.predictions import Moments
-from leastwork.process import Process, time_grid
-from leastwork.schedules import LinearSchedule, VPSchedule
-from leastwork.solvers import Euler
-from leastwork.systems.prinz import (
-    PRINZ_BARRIERS,
-    LineDensity,
-    LineDoob,
-    kl_histogram,
-    maximum_entropy,
-    position,
-    potential,
-    prinz,
-    prinz_biased,
-    well_populations,
-)
+from leastwork.sampling.grids import time_grid
+from leastwork.sampling.process import Process
+from leastwork.sampling.solvers import Euler
+from leastwork.schedules.gaussian import LinearSchedule, VPSchedule
+from leastwork.systems.line import LineDensity, LineDoob, kl_histogram, maximum_entropy
+from leastwork.systems.prinz import PRINZ_BARRIERS, position, potential, prinz, prinz_biased, well_populations
 
 Z = 5.0  # a correct test fails once in 1.7 million
 SCHEDULE = VPSchedule(0.1, 20.0)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from leastwork.errors import LeastworkError
-from leastwork.estimate import Estimate
-from leastwork.guidance.kernel_density import kernel_density
+from leastwork.kernels.density import kernel_density
+from leastwork.statistics.estimate import Estimate
 from leastwork.systems.moons import Moons
 from leastwork.systems.thin_region import Slab, moons_gap, two_well
 

@@ -14,8 +14,9 @@ from leastwork.adapters.wrapping import Wrapped, check_network, package
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import Subspace
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.schedule_function import FunctionSchedule
-from leastwork.schedules import Schedule, VESchedule
+from leastwork.schedules.base import Schedule
+from leastwork.schedules.function import FunctionSchedule
+from leastwork.schedules.gaussian import VESchedule
 
 __all__ = ["from_azula"]
 

@@ -29,10 +29,11 @@ from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.files import load_guidance
-from leastwork.models.frames import AngleSchedule, FrameModel
-from leastwork.sampling import sample
-from leastwork.schedule_function import FunctionSchedule
-from leastwork.words import plural
+from leastwork.models.frames import FrameModel
+from leastwork.sampling.sample import sample
+from leastwork.schedules.angles import AngleSchedule
+from leastwork.schedules.function import FunctionSchedule
+from leastwork.support.text import plural
 
 __all__ = ["Physicality", "denoise", "load_bioemu", "wrap_bioemu", "write_bioemu"]
 

@@ -18,8 +18,9 @@ from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import Subspace
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Prediction
-from leastwork.schedule_table import TabulatedSchedule
-from leastwork.schedules import LinearSchedule, Schedule
+from leastwork.schedules.base import Schedule
+from leastwork.schedules.gaussian import LinearSchedule
+from leastwork.schedules.table import TabulatedSchedule
 
 __all__ = ["from_diffusers"]
 

@@ -19,8 +19,9 @@ from leastwork.geometry.euclidean import Subspace
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Moments
 from leastwork.models.velocity import Prior, StandardNormal, VelocityModel
-from leastwork.schedule_function import FunctionSchedule
-from leastwork.schedules import CosineSchedule, LinearSchedule, Schedule, VPSchedule
+from leastwork.schedules.base import Schedule
+from leastwork.schedules.function import FunctionSchedule
+from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VPSchedule
 
 __all__ = ["from_flow_matching"]
 

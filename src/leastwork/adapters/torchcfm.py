@@ -23,8 +23,9 @@ from leastwork.adapters.wrapping import Wrapped, check_network, package
 from leastwork.errors import ConfigError
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.velocity import Prior, StandardNormal, VelocityModel
-from leastwork.schedule_function import FunctionSchedule
-from leastwork.schedules import CosineSchedule, LinearSchedule, Schedule
+from leastwork.schedules.base import Schedule
+from leastwork.schedules.function import FunctionSchedule
+from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule
 
 __all__ = ["from_torchcfm"]
 

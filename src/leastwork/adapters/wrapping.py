@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import ConfigError, LeastworkError
-from leastwork.extras import needs
 from leastwork.geometry.state import shapes
+from leastwork.support.extras import needs
 
 __all__ = ["Wrapped", "check_network", "package", "quiet_evaluation"]
 

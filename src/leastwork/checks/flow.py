@@ -12,14 +12,14 @@ import torch
 
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject, flat
-from leastwork.discrepancy import maximum_mean_discrepancy
 from leastwork.errors import LeastworkError
-from leastwork.estimate import Estimate
-from leastwork.flow_map import transport
 from leastwork.geometry.state import State, all_finite, smap
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.velocity import VelocityModel
-from leastwork.process import Process
+from leastwork.sampling.process import Process
+from leastwork.sampling.transport import transport
+from leastwork.statistics.discrepancy import maximum_mean_discrepancy
+from leastwork.statistics.estimate import Estimate
 
 __all__ = ["check_direction", "check_round_trip"]
 

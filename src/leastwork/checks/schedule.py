@@ -11,7 +11,7 @@ from torch import Tensor
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.schedules import Schedule
+from leastwork.schedules.base import Schedule
 
 __all__ = ["check_schedule"]
 

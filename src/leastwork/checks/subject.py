@@ -8,10 +8,11 @@ from torch import Tensor
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, batch_size, leaves, shapes, smap, take
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.placement import placement
 from leastwork.models.velocity import VelocityModel
-from leastwork.process import Process
-from leastwork.random import BlockNoise, derive_seed
-from leastwork.sampling import placement
+from leastwork.sampling.noise import BlockNoise
+from leastwork.sampling.process import Process
+from leastwork.support.random import derive_seed
 
 __all__ = ["Subject", "flat", "relative"]
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject
+from leastwork.geometry.rotations import random_rotations
 from leastwork.geometry.state import shapes
-from leastwork.models.symmetry import random_rotations
-from leastwork.random import generator
+from leastwork.support.random import generator
 
 __all__ = ["Symmetry", "check_symmetry"]
 

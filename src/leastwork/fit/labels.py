@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from leastwork.errors import NonFiniteError
 from leastwork.fit.training import follow, warm_cosine
 from leastwork.geometry.state import State, all_finite, cat, flatten
-from leastwork.models.frames import Scored
-from leastwork.models.value_network import sees_denoised
-from leastwork.progress import Progress, no_progress
-from leastwork.random import BLOCK, BlockNoise, generator
-from leastwork.sampling import evaluating
-from leastwork.stepping import Carry, Sampler, evaluate, move, table
+from leastwork.models.base import Scored
+from leastwork.models.placement import evaluating
+from leastwork.networks.value import sees_denoised
+from leastwork.sampling.noise import BLOCK, BlockNoise
+from leastwork.sampling.stepping import Carry, Sampler, evaluate, move, table
+from leastwork.support.progress import Progress, no_progress
+from leastwork.support.random import generator
 
 __all__ = ["LabelFit", "Labelled", "draw_labelled", "fit_labels"]
 
@@ -86,7 +87,7 @@ def draw_labelled(
         network: the V that is to be learned, which says what of a state is kept.
         n: number of paths.
         seed: of their noise.
-        progress: ``leastwork.progress.bar`` shows one.
+        progress: ``leastwork.support.progress.bar`` shows one.
 
     Raises:
         NonFiniteError: a path left the finite numbers.
@@ -167,7 +168,7 @@ def fit_labels(
         batch_size: states a step.
         learning_rate: its largest value.
         seed: of the order.
-        progress: ``leastwork.progress.bar`` shows one.
+        progress: ``leastwork.support.progress.bar`` shows one.
     """
     begin = time.perf_counter()
     random = generator(seed, "labels")

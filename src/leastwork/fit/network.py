@@ -6,12 +6,13 @@ from typing import Any
 from torch import Tensor
 
 from leastwork.geometry.state import State, event_numel, flatten
+from leastwork.models.base import Scored
 from leastwork.models.denoised import is_differentiable
-from leastwork.models.frames import FrameModel, Scored
+from leastwork.models.frames import FrameModel
+from leastwork.models.placement import evaluating
 from leastwork.models.symmetry import has_no_orientation, is_invariant
-from leastwork.models.value_network import ValueNetwork
-from leastwork.random import derive_seed, generator
-from leastwork.sampling import evaluating
+from leastwork.networks.value import ValueNetwork
+from leastwork.support.random import derive_seed, generator
 
 __all__ = ["directed_network", "value_network"]
 

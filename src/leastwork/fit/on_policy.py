@@ -25,17 +25,18 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.estimate import Estimate
 from leastwork.geometry.state import State, all_finite, cat, flatten, smap
+from leastwork.models.base import Scored
 from leastwork.models.denoised import PUSH, denoised
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.frames import FrameModel, Scored
-from leastwork.models.value_network import ValueNetwork
-from leastwork.progress import Progress, no_progress
-from leastwork.random import BLOCK, BlockNoise
-from leastwork.sampling import evaluating
-from leastwork.stepping import Carry, Cost, Sampler, evaluate, move, table
-from leastwork.work import certify, kish_ess
+from leastwork.models.frames import FrameModel
+from leastwork.models.placement import evaluating
+from leastwork.networks.value import ValueNetwork
+from leastwork.sampling.noise import BLOCK, BlockNoise
+from leastwork.sampling.stepping import Carry, Cost, Sampler, evaluate, move, table
+from leastwork.sampling.work import certify, kish_ess
+from leastwork.statistics.estimate import Estimate
+from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["Descent", "Polish", "Response", "descend", "draw_response", "off_target", "polish"]
 
@@ -97,7 +98,7 @@ def draw_response(
         network: the one whose head is to be changed.
         n: number of paths.
         seed: of their noise.
-        progress: ``leastwork.progress.bar`` shows one.
+        progress: ``leastwork.support.progress.bar`` shows one.
 
     Raises:
         LeastworkError: a sampler without densities.

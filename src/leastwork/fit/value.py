@@ -48,14 +48,15 @@ from leastwork.fit.training import follow, warm_cosine
 from leastwork.geometry.frames import Tangent, flat_tangent, tangent_from
 from leastwork.geometry.state import State, cat, flatten, smap, take, unflatten
 from leastwork.geometry.state import batch_size as batch_size_of
+from leastwork.models.base import Scored
 from leastwork.models.denoised import PULL, PUSH, denoised
-from leastwork.models.frames import FrameModel, Scored
+from leastwork.models.frames import FrameModel
+from leastwork.models.placement import evaluating
 from leastwork.models.predictions import Moments
-from leastwork.models.value_network import sees_denoised, value_and_gradient
-from leastwork.process import Process
-from leastwork.progress import Progress, no_progress
-from leastwork.random import generator
-from leastwork.sampling import evaluating
+from leastwork.networks.value import sees_denoised, value_and_gradient
+from leastwork.sampling.process import Process
+from leastwork.support.progress import Progress, no_progress
+from leastwork.support.random import generator
 
 __all__ = ["Check", "LearningError", "ValueFit", "evaluations_of_noised", "fit_ratio", "fit_value"]
 
@@ -302,7 +303,7 @@ def fit_value(
             the model.
         learning_rate: its largest value; it rises over a tenth of the run and falls as a cosine.
         seed: of the split, the order and the noise.
-        progress: ``leastwork.progress.bar`` shows one.
+        progress: ``leastwork.support.progress.bar`` shows one.
 
     Raises:
         NonFiniteError: r or a weight is not finite on some samples.

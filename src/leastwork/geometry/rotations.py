@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["exp", "hat", "log", "orthonormal", "slope_of", "uniform", "vee"]
+__all__ = ["exp", "hat", "log", "orthonormal", "random_rotations", "slope_of", "uniform", "vee"]
 
 _SMALL = 1e-4  # rad, below which sines are replaced by their series
 
@@ -107,3 +107,15 @@ def uniform(noise: Tensor) -> Tensor:
             2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
             2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]  # fmt: skip
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def random_rotations(n: int, random: torch.Generator) -> Tensor:
+    """Uniform proper rotations, float64 (n, 3, 3).
+
+    >>> R = random_rotations(5, torch.Generator().manual_seed(0))
+    >>> bool((torch.linalg.det(R) > 0.999).all())
+    True
+    """
+    q, r = torch.linalg.qr(torch.randn(n, 3, 3, generator=random, dtype=torch.float64))
+    q = q * r.diagonal(dim1=1, dim2=2).sign()[:, None]
+    return q * torch.linalg.det(q)[:, None, None]

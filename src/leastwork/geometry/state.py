@@ -21,6 +21,7 @@ __all__ = [
     "flatten",
     "inner",
     "leaves",
+    "shapes",
     "smap",
     "take",
     "unflatten",

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from leastwork.geometry.state import State, smap
 
-__all__ = ["Guidance", "Scaled", "Sum"]
+__all__ = ["Composable", "Guidance", "Scaled", "Sum"]
 
 
 @runtime_checkable

@@ -7,108 +7,18 @@ slow cosines of t, s₀ is the data's overall spread. The head starts at zero, a
 """
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch import nn
 
-from leastwork.errors import ConfigError, LeastworkError
+from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, flatten, unflatten
 from leastwork.guidance.base import Composable
-from leastwork.models.networks import filled, seeded_linear, usual_width
+from leastwork.networks.control import ControlNetwork
+from leastwork.networks.perceptron import filled
 
-__all__ = ["ControlGuidance", "ControlNetwork", "control_from", "control_parts"]
-
-_KNOTS = 17  # times between which mean and spread are interpolated
-_COSINES = 6
-
-
-class ControlNetwork(nn.Module):
-    """c(x, t) of flat states, network units.
-
-    Args:
-        dimension: coordinates d of a state.
-        width: units of each hidden layer; by default 64, more above 8 and above 64 dimensions.
-        depth: hidden layers.
-        seed: of the first weights; the global generator is not touched.
-
-    Raises:
-        LeastworkError: a size below one.
-
-    >>> network = ControlNetwork(2)
-    >>> network(torch.randn(3, 2), 0.5).abs().max().item()  # the head starts at zero
-    0.0
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, dimension: int, width: int | None = None, depth: int = 3, seed: int = 0) -> None:
-        super().__init__()
-        width = usual_width(dimension) if width is None else width
-        if min(dimension, width, depth) < 1:
-            raise LeastworkError(f"ControlNetwork({dimension}, {width}, {depth}): every size must be at least 1")
-        self.config: dict[str, Any] = {"dimension": dimension, "width": width, "depth": depth}
-        generator = torch.Generator().manual_seed(seed)
-        self.register_buffer("mean", torch.zeros(_KNOTS, dimension))
-        self.register_buffer("std", torch.ones(_KNOTS, dimension))
-        self.first = seeded_linear(generator, dimension, width)
-        self.hidden = nn.ModuleList(seeded_linear(generator, width, width) for _ in range(depth - 1))
-        self.time = seeded_linear(generator, _COSINES, depth * width, bias=False)
-        self.head = seeded_linear(generator, width, dimension)
-        for parameter in self.head.parameters():
-            nn.init.zeros_(parameter)
-
-    @staticmethod
-    def knots() -> Tensor:
-        """The times at which mean and spread are kept, float64 (17,)."""
-        return torch.linspace(0.0, 1.0, _KNOTS, dtype=torch.float64)
-
-    @torch.no_grad()
-    def standardise(self, mean: Tensor, std: Tensor) -> "ControlNetwork":
-        """Set mean and spread of the states at the knots, (17, d) each; what never moves keeps scale 1."""
-        self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 1e-6 * std.max(), std, 1.0))
-        return self
-
-    def forward(self, x: Tensor, t: Tensor | float) -> Tensor:
-        """c, (B, d), at x: (B, d); t in [0, 1], one time, or (B,) for a time per sample as in training."""
-        return self.head(self.features(x, t)) * self.unit
-
-    def features(self, x: Tensor, t: Tensor | float) -> Tensor:
-        """z_L, (B, width), in which c is affine."""
-        t = torch.as_tensor(t, dtype=x.dtype, device=x.device)[..., None]
-        tau = torch.cos(torch.pi * t * torch.arange(1, _COSINES + 1, dtype=x.dtype, device=x.device))
-        biases = self.time(tau).chunk(len(self.hidden) + 1, dim=-1)
-        mean, std = self._standard(t)
-        z = silu(self.first((x - mean) / std) + biases[0])
-        for layer, bias in zip(self.hidden, biases[1:], strict=True):
-            z = z + silu(layer(z) + bias)
-        return z
-
-    @torch.no_grad()
-    def with_head(self, change: Tensor) -> "ControlNetwork":
-        """A copy with (W, w) changed by (d, width + 1)."""
-        other = deepcopy(self)
-        other.head.weight.add_(change[:, :-1])
-        other.head.bias.add_(change[:, -1])
-        return other
-
-    def _standard(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and spread at t: (..., 1) -> (..., d) each."""
-        place = t.clamp(0, 1) * (_KNOTS - 1)
-        low = place.long().clamp(max=_KNOTS - 2)
-        share, low = place - low, low[..., 0]
-        mean = (1 - share) * self.mean[low] + share * self.mean[low + 1]
-        return mean, (1 - share) * self.std[low] + share * self.std[low + 1]
-
-    @property
-    def unit(self) -> Tensor:
-        """s₀, scalar."""
-        return self.std[0].square().mean().sqrt()
+__all__ = ["ControlGuidance", "control_from", "control_parts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +28,7 @@ class ControlGuidance(Composable):
     Args:
         network: c(x, t), flat states (B, d) in network units at one time -> (B, d).
 
+    >>> import torch
     >>> h = ControlGuidance(ControlNetwork(6))
     >>> x = torch.randn(4, 2, 3)
     >>> h(x, 0.5, x).abs().max().item()  # unfitted, it does nothing

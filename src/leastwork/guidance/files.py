@@ -20,17 +20,20 @@ from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.geometry.state import State
 from leastwork.guidance.base import Guidance, Scaled, Sum
 from leastwork.guidance.control import ControlGuidance, control_from, control_parts
+from leastwork.guidance.denoised_kernel import LossGuidance
 from leastwork.guidance.handover import Handover
 from leastwork.guidance.interval import IntervalGuidance
-from leastwork.guidance.kernel_density import KernelDensity
-from leastwork.guidance.kernels import AlignedKernel, EuclideanKernel, Kernel
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.guidance.path import LossGuidance, Sigmoid, TransportedGuidance
 from leastwork.guidance.scheduled import ScheduledGuidance
-from leastwork.models.networks import filled
-from leastwork.models.value_network import ValueNetwork
+from leastwork.guidance.transported import Sigmoid, TransportedGuidance
+from leastwork.kernels.aligned import AlignedKernel
+from leastwork.kernels.base import Kernel
+from leastwork.kernels.density import KernelDensity
+from leastwork.kernels.flat import EuclideanKernel
+from leastwork.networks.perceptron import filled
+from leastwork.networks.value import ValueNetwork
 from leastwork.observables import Observable
-from leastwork.schedules import describe_schedule, schedule_from
+from leastwork.schedules.files import describe_schedule, schedule_from
 
 __all__ = ["load_guidance", "register", "save_guidance"]
 

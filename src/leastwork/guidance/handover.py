@@ -12,7 +12,7 @@ import torch
 from leastwork.geometry.state import State, smap
 from leastwork.guidance.base import Composable, Guidance
 from leastwork.models.predictions import Moments
-from leastwork.schedules import Schedule
+from leastwork.schedules.base import Schedule
 
 __all__ = ["Handover"]
 

@@ -26,7 +26,7 @@ from leastwork.guidance.pull_back import pull_back
 from leastwork.models.predictions import Moments
 from leastwork.models.units import to_data_units
 from leastwork.observables import Observable
-from leastwork.schedules import Schedule
+from leastwork.schedules.base import Schedule
 
 __all__ = ["IntervalGuidance", "log_share"]
 
@@ -42,7 +42,7 @@ class IntervalGuidance(Composable):
     Args:
         coordinate: f, data units, one column; differentiable.
         lower, upper: l < u, in its unit; either may be infinite.
-        log_odds: L > 0 of the tilt L 1_A, as :func:`leastwork.fit.region.log_odds` has it.
+        log_odds: L > 0 of the tilt L 1_A, as :func:`leastwork.sampling.work.log_odds` has it.
         schedule: α and σ of the model.
         shift, scale: the model's units.
 

@@ -19,8 +19,8 @@ from leastwork.geometry.tangents import cotangent, slope_along
 from leastwork.guidance.base import Composable
 from leastwork.guidance.pull_back import pull_back
 from leastwork.models.predictions import Moments
-from leastwork.models.value_network import sees_denoised, value_and_gradient
-from leastwork.schedules import Schedule
+from leastwork.networks.value import sees_denoised, value_and_gradient
+from leastwork.schedules.base import Schedule
 
 __all__ = ["LearnedGuidance"]
 
@@ -35,8 +35,8 @@ class LearnedGuidance(Composable):
         schedule: α and σ of the model.
 
     >>> import torch
-    >>> from leastwork.models.value_network import ValueNetwork
-    >>> from leastwork.schedules import VPSchedule
+    >>> from leastwork.networks.value import ValueNetwork
+    >>> from leastwork.schedules.gaussian import VPSchedule
     >>> h = LearnedGuidance(ValueNetwork(6), VPSchedule())
     >>> x = torch.randn(4, 2, 3)
     >>> h(x, 0.5, x).abs().max().item()  # untrained, it does nothing

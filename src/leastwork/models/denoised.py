@@ -13,8 +13,9 @@ from torch import Tensor
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.geometry.state import State, all_finite, leaves, smap, take
 from leastwork.geometry.tangents import cotangent, direction, slope_along, tangent_along
-from leastwork.models.frames import FrameModel, Scored
-from leastwork.random import generator
+from leastwork.models.base import Scored
+from leastwork.models.frames import FrameModel
+from leastwork.support.random import generator
 
 __all__ = ["PULL", "PUSH", "Denoised", "check_gradient", "denoised", "is_differentiable"]
 

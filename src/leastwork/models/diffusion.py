@@ -17,7 +17,7 @@ from leastwork.geometry.euclidean import Subspace
 from leastwork.geometry.state import EventShape, State, event_numel, leaves, smap
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
 from leastwork.models.units import check_units, to_data_units, to_network_units
-from leastwork.schedules import Schedule
+from leastwork.schedules.base import Schedule
 
 __all__ = ["DiffusionModel"]
 

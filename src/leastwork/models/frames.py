@@ -8,10 +8,9 @@ with g_R² = dσ_R²/dt (Yim et al., ICML 2023; BioEmu: Lewis et al., Science 38
 turns are in the residue's own frame.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,35 +21,12 @@ from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.geometry.frames import Frames, Tangent, flat_tangent
 from leastwork.geometry.rotations import exp, uniform
 from leastwork.geometry.state import State
-from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Moments
 from leastwork.models.units import check_units
-from leastwork.schedules import Schedule
+from leastwork.schedules.angles import AngleSchedule
+from leastwork.schedules.base import Schedule
 
-__all__ = ["AngleSchedule", "FrameModel", "Scored"]
-
-
-@dataclass(frozen=True)
-class AngleSchedule:
-    """σ_R(t) = σ_min (σ_max/σ_min)^t, rad; at σ_max rotations should have forgotten where they came from.
-
-    >>> round(AngleSchedule().sigma(torch.tensor(1.0)).item(), 3)
-    2.33
-    """
-
-    sigma_min: float = 0.02
-    sigma_max: float = 2.33
-
-    def __post_init__(self) -> None:
-        if not 0 < self.sigma_min < self.sigma_max < math.inf:
-            raise LeastworkError(f"AngleSchedule({self.sigma_min}, {self.sigma_max}): needs 0 < sigma_min < sigma_max")
-
-    def sigma(self, t: Tensor) -> Tensor:
-        return self.sigma_min * torch.exp(math.log(self.sigma_max / self.sigma_min) * t)
-
-    def diffusion_squared(self, t: Tensor) -> Tensor:
-        """g_R² = dσ_R²/dt."""
-        return 2 * math.log(self.sigma_max / self.sigma_min) * self.sigma(t).square()
+__all__ = ["FrameModel"]
 
 
 @dataclass(frozen=True)
@@ -175,7 +151,3 @@ class FrameModel:
     def parameters(self) -> list[nn.Parameter]:
         """Parameters of the network, none if it is a plain function."""
         return list(self.net.parameters()) if isinstance(self.net, nn.Module) else []
-
-
-Scored: TypeAlias = DiffusionModel | FrameModel
-"""A model that has a score."""

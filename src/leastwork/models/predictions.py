@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from leastwork.geometry.state import State, smap
-from leastwork.schedules import Schedule
+from leastwork.schedules.base import Schedule
 
 __all__ = ["Moments", "Prediction", "data_weights", "from_data", "to_data"]
 

@@ -11,29 +11,18 @@ from torch import Tensor
 
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.geometry.frames import moved_rigidly
-from leastwork.geometry.rotations import uniform
+from leastwork.geometry.rotations import random_rotations, uniform
 from leastwork.geometry.state import State, batch_size, leaves, shapes, take
-from leastwork.models.frames import FrameModel, Scored
-from leastwork.random import generator
+from leastwork.models.base import Scored
+from leastwork.models.frames import FrameModel
+from leastwork.support.random import generator
 
-__all__ = ["has_no_orientation", "is_invariant", "random_rotations"]
+__all__ = ["has_no_orientation", "is_invariant"]
 
 _TRIALS = 64
 _ALIKE = 1e-3  # of the size of the answer; float32 networks reach 10⁻⁵
 _TIMES = (0.05, 0.4, 0.9)
 _MOST = 40  # points: invariants grow as their square
-
-
-def random_rotations(n: int, random: torch.Generator) -> Tensor:
-    """Uniform proper rotations, float64 (n, 3, 3).
-
-    >>> R = random_rotations(5, torch.Generator().manual_seed(0))
-    >>> bool((torch.linalg.det(R) > 0.999).all())
-    True
-    """
-    q, r = torch.linalg.qr(torch.randn(n, 3, 3, generator=random, dtype=torch.float64))
-    q = q * r.diagonal(dim1=1, dim2=2).sign()[:, None]
-    return q * torch.linalg.det(q)[:, None, None]
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkError, NonFiniteError
 from leastwork.geometry.state import State, batch_size, leaves, take
-from leastwork.words import plural
+from leastwork.support.text import plural
 
 __all__ = ["Observable", "component", "evaluate", "smooth_interval", "stack"]
 

@@ -19,9 +19,11 @@ from leastwork.geometry.frames import Frames, Tangent
 from leastwork.geometry.rotations import exp
 from leastwork.geometry.state import State
 from leastwork.guidance.base import Composable
-from leastwork.models.frames import AngleSchedule, FrameModel
+from leastwork.models.frames import FrameModel
 from leastwork.models.predictions import Moments
-from leastwork.schedules import Schedule, VPSchedule
+from leastwork.schedules.angles import AngleSchedule
+from leastwork.schedules.base import Schedule
+from leastwork.schedules.gaussian import VPSchedule
 
 __all__ = ["FrameDoob", "FrameMixture", "two_poses"]
 

@@ -21,8 +21,8 @@ from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.guidance.base import Composable
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Moments
-from leastwork.schedules import Schedule
-from leastwork.solvers.steps import Steps
+from leastwork.sampling.solvers.steps import Steps
+from leastwork.schedules.base import Schedule
 
 __all__ = ["ChainLedger", "Gaussian", "GaussianDoob", "QuadraticTilt", "exact_chain"]
 
@@ -155,7 +155,7 @@ class GaussianDoob(Composable):
         schedule: α and σ.
         strength: ε; 1 is Doob's transform.
 
-    >>> from leastwork.schedules import VESchedule
+    >>> from leastwork.schedules.gaussian import VESchedule
     >>> doob = Gaussian(0.0, 1.0).doob(QuadraticTilt(linear=2.0), VESchedule(1.0, 2.0))
     >>> doob(torch.zeros(1, 1), 0.0, torch.zeros(1, 1))
     tensor([[-1.]])
@@ -231,9 +231,10 @@ def exact_chain(
     Raises:
         NoPathWeightsError: a step without noise, with memory, or with a corrector.
 
-    >>> from leastwork.process import Process, time_grid
-    >>> from leastwork.schedules import VPSchedule
-    >>> from leastwork.solvers import Euler
+    >>> from leastwork.sampling.process import Process
+    >>> from leastwork.sampling.grids import time_grid
+    >>> from leastwork.schedules.gaussian import VPSchedule
+    >>> from leastwork.sampling.solvers import Euler
     >>> data, schedule = Gaussian(0.5, 0.3), VPSchedule()
     >>> process = Process(data.model(schedule))
     >>> steps = Euler().steps(process, time_grid(process, 100))

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import InfeasibleError, LeastworkError
-from leastwork.estimate import Estimate
 from leastwork.guidance.base import Composable
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Moments
-from leastwork.schedules import Schedule
+from leastwork.schedules.base import Schedule
+from leastwork.statistics.estimate import Estimate
 
 __all__ = ["GaussianMixture", "MixtureDoob", "two_states"]
 
@@ -246,7 +246,7 @@ class MixtureDoob(Composable):
         schedule: α and σ.
         strength: ε; 1 is Doob's transform.
 
-    >>> from leastwork.schedules import LinearSchedule
+    >>> from leastwork.schedules.gaussian import LinearSchedule
     >>> mixture = two_states(1, (0.5, 0.5), separation=2.0, std=0.3)
     >>> doob = mixture.doob(mixture.reweighted([0.2, 0.8]), LinearSchedule())
     >>> bool(doob(torch.zeros(1, 1), 0.5, torch.zeros(1, 1)) > 0)

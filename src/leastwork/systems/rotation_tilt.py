@@ -22,8 +22,10 @@ from leastwork.geometry import igso3
 from leastwork.geometry.rotations import log
 from leastwork.geometry.state import State
 from leastwork.guidance.base import Composable
-from leastwork.models.frames import AngleSchedule, FrameModel
-from leastwork.schedules import Schedule, VPSchedule
+from leastwork.models.frames import FrameModel
+from leastwork.schedules.angles import AngleSchedule
+from leastwork.schedules.base import Schedule
+from leastwork.schedules.gaussian import VPSchedule
 from leastwork.systems.frame_mixture import FrameMixture
 
 __all__ = ["RotationTilt"]

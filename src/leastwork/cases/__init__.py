@@ -1,0 +1,1 @@
+"""Bundled systems whose truth is known, each with its runs and data."""

@@ -1,0 +1,139 @@
+"""The figures of a protein's run: free energy along its folding, a map of it, committors, and structures as traces.
+
+Each is a function from arrays to an SVG image, like those of a report.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from leastwork.report.figures import Samples, image
+
+__all__ = ["committors", "maps", "profiles", "traces"]
+
+Array = NDArray[np.float64]
+
+_BLUE, _ORANGE, _GREY, _BLACK = "#0072B2", "#D55E00", "#c4c4c4", "#222222"
+_STYLE: Mapping[str, dict[str, Any]] = {
+    "reference": {"color": _GREY, "linewidth": 5.0, "zorder": 0},
+    "model": {"color": _ORANGE, "linestyle": (0, (4, 1.5)), "linewidth": 1.4},
+    "guided": {"color": _BLUE, "linewidth": 1.6},
+}
+_BINS = 40
+_LEAST_COUNT = 5  # in a bin, for a free energy
+_CELLS = 44
+_DEEP = 7.0  # k_BT above the minimum, where maps and profiles end
+
+
+def profiles(curves: Sequence[Samples], label: str, marks: Sequence[float] = ()) -> str:
+    """−ln p along a fraction, from 0 to 1, each above its own minimum.
+
+    Args:
+        curves: labelled "reference", "model" and "guided".
+        label: of the axis.
+        marks: values to be marked by a line.
+    """
+    edges = np.linspace(0, 1, _BINS + 1)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for curve in curves:
+            height, counts = curve.histogram(edges), np.histogram(curve.values, edges)[0]
+            energy = np.where((counts >= _LEAST_COUNT) & (height > 0), -np.log(np.maximum(height, 1e-300)), np.nan)
+            axes.plot(centres, energy - np.nanmin(energy), label=curve.label, **_STYLE[curve.label])
+        for mark in marks:
+            axes.axvline(mark, color=_BLACK, linewidth=0.7, linestyle=(0, (2, 2)))
+        axes.set(xlim=(0, 1), ylim=(-0.2, _DEEP), xlabel=label, ylabel="free energy  −ln p  ($k_\\mathrm{B}T$)")
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
+
+    return image(draw, 7.2, 3.0)
+
+
+def maps(panels: Sequence[tuple[str, Array, Array]], labels: tuple[str, str]) -> str:
+    """−ln p over a plane, one panel for each kind of samples, on one scale.
+
+    Args:
+        panels: title, x (n,) and y (n,).
+        labels: of the axes.
+    """
+    top = max(float(np.quantile(y, 0.9995)) for _, _, y in panels)
+    x_edges, y_edges = np.linspace(0, 1, _CELLS + 1), np.linspace(0, top, _CELLS + 1)
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        shown: AxesImage | None = None
+        for axes, (title, x, y) in zip(grid, panels, strict=True):
+            counts = np.histogram2d(x, y, (x_edges, y_edges))[0].T
+            energy = np.where(counts > 0, -np.log(np.maximum(counts, 1) / counts.max()), np.nan)
+            shown = axes.imshow(
+                energy, origin="lower", extent=(0, 1, 0, top), aspect="auto", cmap="viridis",
+                norm=Normalize(0, _DEEP), interpolation="nearest",
+            )  # fmt: skip
+            axes.set(title=title, xlabel=labels[0])
+        grid[0].set_ylabel(labels[1])
+        assert shown is not None
+        figure.colorbar(shown, ax=list(grid), label="−ln p  ($k_\\mathrm{B}T$)", pad=0.02)
+
+    return image(draw, 7.2, 2.7)
+
+
+def committors(guided: Array, truth: Array, region: tuple[float, float]) -> str:
+    """Histograms of committors: of guided structures, and of the simulated ones in the region.
+
+    Args:
+        guided: (n,).
+        truth: (m,).
+        region: its lower and upper end.
+    """
+    edges = np.linspace(0, 1, 41)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.axvspan(*region, color="#ececec", zorder=0, label="region")
+        for values, style, label in (
+            (truth, {"color": _GREY, "fill": True}, "simulated, in the region"),
+            (guided, {"color": _BLUE, "linewidth": 1.6}, "guided"),
+        ):
+            axes.stairs(np.histogram(values, edges)[0] / len(values), edges, label=label, **style)
+        axes.set(xlim=(0, 1), xlabel="committor  q", ylabel="share of structures")
+        axes.set_ylim(bottom=0)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=3)
+
+    return image(draw, 7.2, 2.4)
+
+
+def traces(panels: Sequence[tuple[str, Array]], reference: Array) -> str:
+    """Chains drawn over each other, projected on the reference's own principal plane.
+
+    Args:
+        panels: title and structures, (n, N, 3), superposed on the reference.
+        reference: (N, 3), drawn in black.
+    """
+    centre = reference.mean(axis=0)
+    _, _, axes_of = np.linalg.svd(reference - centre)
+    flat = [((x - centre) @ axes_of.T)[..., :2] for _, x in panels]
+    native = ((reference - centre) @ axes_of.T)[:, :2]
+    reach = 1.05 * max(float(np.quantile(np.abs(x), 0.999)) for x in flat)
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, (title, _), x in zip(grid, panels, flat, strict=True):
+            for chain in x:
+                axes.plot(*chain.T, color=_BLUE, linewidth=0.6, alpha=0.35)
+            ends = x[:, [0, -1]]
+            axes.plot(*ends[:, 0].T, "o", color=_ORANGE, markersize=2.2, markeredgewidth=0)
+            axes.plot(*ends[:, 1].T, "s", color="#009E73", markersize=2.2, markeredgewidth=0)
+            axes.plot(*native.T, color=_BLACK, linewidth=1.5)
+            axes.set(title=title, xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
+            axes.plot([-0.95 * reach, -0.95 * reach + 0.5], [-0.93 * reach] * 2, color=_BLACK, linewidth=2)
+            axes.text(-0.95 * reach + 0.25, -0.9 * reach, "0.5 nm", ha="center", va="bottom", fontsize=7.5)
+
+    return image(draw, 7.2, 0.35 + 6.6 / len(panels))

@@ -1,0 +1,173 @@
+"""What the reports of chignolin's runs show besides: its folding, what no measurement told, and its transition states.
+
+Stability: the free energy along Q and a map of it beside the reference simulation, and errors of held-out quantities
+next to those of exact maximum-entropy reweighting of the biased simulation, the best that the one number can do.
+Transition: committors, and structures drawn over each other beside simulated ones.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from leastwork.cases import chignolin
+from leastwork.cases.chignolin import figures as protein_figures
+from leastwork.cases.chignolin.errors import Descriptors, HeldOut, describe, held_out, removed
+from leastwork.cases.chignolin.markov_committor import TransitionRegion
+from leastwork.data.experiment import Experiment
+from leastwork.data.maxent import fit_lambdas
+from leastwork.errors import ConfigError
+from leastwork.geometry.alignment import superposed
+from leastwork.geometry.state import evenly, leaves
+from leastwork.observables import evaluate
+from leastwork.report.blocks import Image, Section, Table
+from leastwork.report.figures import Samples
+from leastwork.report.numerals import plus_minus
+from leastwork.runs.base.cases import register
+from leastwork.runs.base.finished import Finished
+from leastwork.runs.observables.fitted import load_fitted
+from leastwork.runs.path.config import PathConfig, TransitionConfig
+from leastwork.runs.path.truth import known_region
+from leastwork.statistics.estimate import Estimate
+from leastwork.support.random import generator
+
+__all__ = ["sections"]
+
+_DRAWN = 120  # structures in a figure of traces
+_COMPARED = 4000  # simulated structures at most in a figure
+_Q = "fraction of native contacts  Q"
+
+
+def sections(run: Finished) -> Sequence[Section]:
+    """Those of either kind of run."""
+    return _transition(run) if isinstance(run.config, PathConfig) else _stability(run)
+
+
+def _stability(run: Finished) -> list[Section]:
+    model, log_tilt = _model(run)
+    kinds = {"model": model, "reference": describe(chignolin.ensembles().reference)}
+    if run.kind:  # weights alone guide nothing
+        kinds["guided"] = describe(leaves(run.ensemble.x)[0])
+    curves = [Samples(name, kinds[name].q.numpy()) for name in ("reference", "model", "guided") if name in kinds]
+    panels = [
+        (name, kinds[name].q.numpy(), kinds[name].ends.numpy())
+        for name in ("model", "guided", "reference")
+        if name in kinds
+    ]
+    folding = Section(
+        "Folding",
+        [
+            "The reference simulation is folded as often as measured; nothing of it but that number took part in the "
+            "fit."
+        ],
+        [
+            Image(
+                protein_figures.profiles(curves, _Q, (chignolin.FOLDED,)),
+                "Free energy along the fraction of native contacts, each curve above its own minimum. The line marks "
+                "the threshold of a folded structure.",
+                "Free energy along the fraction of native contacts for model, guided and reference ensembles",
+            ),
+            Image(
+                protein_figures.maps(panels, ("Q", "end-to-end distance  (nm)")),
+                "Free energy over the fraction of native contacts and the end-to-end distance.",
+                "Maps of the free energy of model, guided and reference ensembles",
+            ),
+        ],
+    )
+    return [folding, _held_out(kinds, log_tilt)]
+
+
+def _model(run: Finished) -> tuple[Descriptors, Tensor]:
+    """Of the model's own samples, which the fit kept as observables; and the log-tilt of each."""
+    fitted = load_fitted(run.folder)
+    if fitted is None:
+        raise ConfigError(f"{run.folder} holds no fit: finish the run with --resume")
+    names = [row["name"] for row in run.metrics["observables"]]
+    pairs, _ = chignolin.native_contacts()
+    wanted = ["R_g", "end-to-end", *(f"c({i},{j})" for i, j in pairs.tolist())]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise ConfigError(f"{run.folder}: sections of chignolin need observable {missing[0]!r}: add it, or drop system")
+    column = fitted.observed[:, [names.index(name) for name in wanted]]
+    found = Descriptors(column[:, 2:].mean(dim=1), column[:, 2:], column[:, 0], column[:, 1])
+    return found, fitted.maxent.log_tilt_of(fitted.observed)
+
+
+def _held_out(kinds: Mapping[str, Descriptors], log_tilt: Tensor) -> Section:
+    model, reference = kinds["model"], kinds["reference"]
+    simulated, tilt = _reweighted_simulation()
+    rows: list[tuple[str, HeldOut]] = [
+        ("biased simulation", held_out(simulated, reference)),
+        ("  reweighted, exact", held_out(simulated, reference, tilt)),
+        ("model", held_out(model, reference)),
+        ("  reweighted", held_out(model, reference, log_tilt)),
+    ]
+    if "guided" in kinds:
+        rows.append(("guided", held_out(kinds["guided"], reference)))
+    (_, before), (_, best) = rows[:2]
+    after, start = rows[-1][1], rows[2][1]
+    share = ["–" if math.isnan(part) else f"{100 * part:.0f} %" for part in removed(start, after, before, best)]
+    table = Table(
+        "Errors against the reference simulation in what took no part in the fit: Jensen–Shannon divergence of the "
+        "histogram of Q (nats), root mean square error of contact probabilities, errors of the mean radius of gyration "
+        "and end-to-end distance (nm), with standard errors of blocks. The last row is how much of the model's error "
+        "the row above removes, over how much of the biased simulation's exact maximum-entropy reweighting removes.",
+        ["ensemble", "JS of Q", "contacts", "R_g", "end-to-end"],
+        [
+            *([name, *map(_shown, (each.js, each.contacts, each.radius, each.ends))] for name, each in rows),
+            ["removed, over the best", *share],
+        ],
+    )
+    return Section("Held-out quantities", [], [], [table])
+
+
+def _shown(error: Estimate) -> str:
+    return plus_minus(float(error.value), float(error.stderr))
+
+
+def _reweighted_simulation() -> tuple[Descriptors, Tensor]:
+    """The biased simulation and its exact maximum-entropy tilt to the measured share of folded structures."""
+    x = chignolin.ensembles().biased
+    data = Experiment(chignolin.folded(), values=[chignolin.folded_fraction(chignolin.TEMPERATURE)], errors=[0.0])
+    observed = evaluate(data.observable, x)
+    return describe(x), fit_lambdas(observed, data).log_tilt_of(observed)
+
+
+def _transition(run: Finished) -> list[Section]:
+    assert isinstance(run.config, PathConfig)
+    (x, *_) = leaves(run.ensemble.x)
+    if not isinstance(run.config.region, TransitionConfig):
+        return []  # another region has no committors to be shown
+    region = TransitionRegion(chignolin.committor(), run.config.region.lower, run.config.region.upper)
+    known = known_region("chignolin", region)
+    truth = known.sample(_COMPARED, generator(run.config.seed, "truth")) if known is not None else x[:0]
+    q, simulated = region.committor(x), region.committor(truth)
+    ends, inside = (region.lower, region.upper), x[region(x)]
+    native = chignolin.NATIVE - chignolin.NATIVE.mean(dim=0)
+    panels = [
+        (
+            f"{name}, {min(len(each), _DRAWN)} of {len(each):,}",
+            superposed(each[evenly(len(each), _DRAWN)].double(), native).numpy(),
+        )
+        for name, each in (("guided, in the region", inside), ("simulated, in the region", truth))
+        if len(each)
+    ]
+    images = [
+        Image(
+            protein_figures.committors(q.numpy().astype(np.float64), simulated.numpy().astype(np.float64), ends),
+            "Committors, the probability to fold before unfolding, of guided structures and of the simulated ones in "
+            "the region.",
+            "Histograms of committors of guided and simulated structures",
+        ),
+        Image(
+            protein_figures.traces(panels, native.numpy()),
+            "Transition states as Cα traces, superposed on the native structure (black); circles are first and squares "
+            "last residues.",
+            "Chains of transition states drawn over each other",
+        ),
+    ]
+    return [Section("Transition states", [], images)]
+
+
+register("chignolin", part=sections)

@@ -1,0 +1,1 @@
+"""Moons and Müller–Brown, in the plane."""

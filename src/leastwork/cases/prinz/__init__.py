@@ -1,0 +1,1 @@
+"""The Prinz potential."""

@@ -1,0 +1,189 @@
+"""Tables of one kind of coupling, a row for each residue, as protein papers print them: resid, resname, value, error.
+
+    resid,resname,value,error
+    2,GLU,7.35,0.15              ³J(HN,Hα) of Glu 2 is 7.35 ± 0.15 Hz
+
+The names tell a numbering that is shifted against the chain's: they are held against its sequence, row by row.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from leastwork.data.couplings import Coupling, Couplings, coupling_kind
+from leastwork.errors import ConfigError, LeastworkWarning
+from leastwork.support.csv_rows import cells, columns, flag, numbered
+from leastwork.support.text import plural
+
+__all__ = ["read_residue_table"]
+
+_COLUMNS = ("resid", "resname", "value", "error", "held_out")
+_REQUIRED = ("resid", "resname", "value")
+_LETTERS = {
+    "ALA": "A", "ARG": "R", "ASN": "N", "ASP": "D", "CYS": "C", "GLN": "Q", "GLU": "E", "GLY": "G", "HIS": "H",
+    "ILE": "I", "LEU": "L", "LYS": "K", "MET": "M", "PHE": "F", "PRO": "P", "SER": "S", "THR": "T", "TRP": "W",
+    "TYR": "Y", "VAL": "V",
+}  # fmt: skip
+_LACKING = {"P": "HN", "G": "CB"}  # atoms that these residues do not have
+_CODES = {letter: code for code, letter in _LETTERS.items()}
+
+
+@dataclass(frozen=True)
+class _Row:
+    number: int
+    letter: str
+    coupling: Coupling
+
+
+def read_residue_table(
+    path: str | Path,
+    kind: str = "3J(HN,HA)",
+    sequence: str | None = None,
+    *,
+    first: int = 1,
+    measurement_error: float | None = None,
+) -> Couplings:
+    """Read ``resid,resname,value,error`` and, if need be, ``held_out``; values and errors in Hz.
+
+    ³J(HN,Hα) of glycine, which has two Hα, is left out with a warning and listed in ``left_out``: a Karplus relation is
+    for one.
+
+    Args:
+        path: the file, comma separated; its first line that is not a comment (#) names the columns.
+        kind: of all rows, in any way to write it.
+        sequence: of the chain, one letter a residue; rows are held against it.
+        first: the number of the sequence's first residue.
+        measurement_error: standard error of rows that state none, Hz.
+
+    Raises:
+        ConfigError: what cannot be used, with its file and line.
+    """
+    path, kind = Path(path), coupling_kind(kind)
+    if measurement_error is not None and not (math.isfinite(measurement_error) and measurement_error >= 0):
+        raise ConfigError(f"measurement_error = {measurement_error}: give 0, or a positive standard error in Hz")
+    if sequence is not None:
+        _check_sequence(sequence)
+    rows = _rows(path, kind, measurement_error)
+    if sequence is not None:
+        _check_residues(path, rows, sequence, first)
+    return _usable(path, kind, rows)
+
+
+def _rows(path: Path, kind: str, default: float | None) -> list[_Row]:
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file of couplings")
+    try:
+        table = numbered(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: this is no text: give a CSV in UTF-8") from None
+    if not table:
+        raise ConfigError(f"{path}: the file holds no couplings: begin with the line {','.join(_COLUMNS[:4])}")
+    where = f"{path}, line {table[0][0]}"
+    header = columns(table[0][1], _COLUMNS, where)
+    missing = next((column for column in _REQUIRED if column not in header), None)
+    if missing is not None:
+        raise ConfigError(f"{where}: there is no column {missing!r}, name at least {', '.join(_REQUIRED)}")
+    if len(table) == 1:
+        raise ConfigError(f"{path}: the file holds no couplings: add a row for each below {','.join(header)}")
+    return [_row(cells(line), header, kind, default, number, f"{path}, line {number}") for number, line in table[1:]]
+
+
+def _row(found: list[str], header: list[str], kind: str, default: float | None, number: int, where: str) -> _Row:
+    if len(found) > len(header):
+        raise ConfigError(f"{where}: {plural(len(found), 'cell')} for {plural(len(header), 'column')}: drop the rest")
+    row = dict.fromkeys(header, "") | dict(zip(header, found, strict=False))
+    digits = row["resid"].removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
+        raise ConfigError(f"{where}: resid is {row['resid']!r}: write the residue's number")
+    residue = int(row["resid"])
+    letter = _letter(row["resname"])
+    if letter is None:
+        raise ConfigError(f"{where}: resname is {row['resname']!r}: write one of the 20 residues, as GLU or E")
+    what = f"of {_CODES[letter]} {residue}"
+    value = _number(row["value"], f"the value {what}", where)
+    if not row.get("error") and default is None:
+        raise ConfigError(
+            f"{where}: {kind} {what} has no error: write its standard error, or give measurement_error= for all rows "
+            "that have none"
+        )
+    error = _number(row["error"], f"the error {what}", where) if row.get("error") else float(default or 0.0)
+    if error < 0:
+        raise ConfigError(f"{where}: the error {what} is {error:g}: write 0 for exact, or a positive standard error")
+    held_out = flag(row.get("held_out", ""))
+    if held_out is None:
+        raise ConfigError(f"{where}: held_out {what} is {row['held_out']!r}: write yes or no")
+    return _Row(number, letter, Coupling(kind, residue, value, error, held_out, number))
+
+
+def _number(text: str, what: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"{where}: {what} is {text!r}: write a finite number, in Hz, or leave the row out")
+    return number
+
+
+def _letter(name: str) -> str | None:
+    name = name.upper()
+    return name if name in _CODES else _LETTERS.get(name)
+
+
+def _check_sequence(sequence: str) -> None:
+    unknown = next((letter for letter in sequence if letter not in _CODES), None)
+    if unknown is not None or not sequence:
+        raise ConfigError(f"sequence = {sequence!r}: give the chain's residues by capital letters, {''.join(_CODES)}")
+
+
+def _check_residues(path: Path, rows: Sequence[_Row], sequence: str, first: int) -> None:
+    """Every row's residue is there, and is of the name it has."""
+    for row in rows:
+        where, residue = f"{path}, line {row.number}", row.coupling.residue
+        place = residue - first
+        if 0 <= place < len(sequence) and sequence[place] == row.letter:
+            continue
+        hint = _shift(rows, sequence, first)
+        if not 0 <= place < len(sequence):
+            last = first + len(sequence) - 1
+            raise ConfigError(f"{where}: there is no residue {residue}, the sequence has {first} to {last}: {hint}")
+        raise ConfigError(
+            f"{where}: residue {residue} is {_CODES[row.letter]} in the table and {_CODES[sequence[place]]} in the "
+            f"sequence: {hint}"
+        )
+
+
+def _shift(rows: Sequence[_Row], sequence: str, first: int) -> str:
+    """A number of the first residue under which all rows would fit, if there is just one."""
+    numbers = [row.coupling.residue for row in rows]
+    fitting = [
+        start
+        for start in range(max(numbers) - len(sequence) + 1, min(numbers) + 1)
+        if start != first and all(sequence[row.coupling.residue - start] == row.letter for row in rows)
+    ]
+    if len(fitting) == 1:
+        return f"all rows fit with first={fitting[0]}"
+    return "check the row, and first=, the number of the sequence's first residue"
+
+
+def _usable(path: Path, kind: str, rows: Sequence[_Row]) -> Couplings:
+    """The rows that there are relations for."""
+    for row in rows:
+        lacking = _LACKING.get(row.letter)
+        if lacking is not None and lacking in kind:
+            name, residue = _CODES[row.letter], row.coupling.residue
+            raise ConfigError(
+                f"{path}, line {row.number}: {name} {residue} has no {lacking}, so no {kind}: check resid and resname"
+            )
+    lost = [row for row in rows if row.letter == "G" and "HA" in kind]
+    kept = tuple(row.coupling for row in rows if row not in lost)
+    if not kept:
+        raise ConfigError(f"{path}: of all rows {kind} is of glycine, which has no relation: give other residues")
+    if lost:
+        which = ", ".join(str(row.coupling.residue) for row in lost)
+        text = f"{kind} of glycine {which} is left out: glycine has two Hα, and the relation is for one"
+        warnings.warn(f"{path}: {text}", LeastworkWarning, stacklevel=3)
+        return Couplings(kept, str(path), (text,))
+    return Couplings(kept, str(path))

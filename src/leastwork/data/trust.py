@@ -1,0 +1,208 @@
+"""How far to trust the data: θ that multiplies the covariance Σ of their errors, by cross-validation over groups.
+
+    λ_θ = argmax −ln E_p[exp(−λ·(O − o))] − ½ θ λᵀΣλ        χ²_g = (E_λ[O] − o)_g · Σ_gg⁻¹ (E_λ[O] − o)_g / K_g
+
+θ → ∞ leaves the model as it is, θ → 0 follows data and their errors. Each group g of data, such as couplings of one
+type, is left out of the fit in turn and then predicted; errors that data of a group share cannot be fitted away there.
+Of all θ that predict left-out data as well as the best one does, within a standard error of the difference, the largest
+is taken, which changes the model least (Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 7.10; for
+ensembles, Orioli et al., Prog. Mol. Biol. Transl. Sci. 170, 123, 2020).
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from leastwork.data.experiment import Experiment
+from leastwork.data.maxent import fit_lambdas
+from leastwork.errors import LeastworkError, LeastworkWarning
+from leastwork.statistics.estimate import Estimate
+
+__all__ = ["TrustCurve", "check_groups", "chi_squared", "one_and_the_same", "trust", "trusted"]
+
+_SINGULAR = 1e-12  # smallest eigenvalue of the errors' covariance, over the largest
+_THETAS = tuple(torch.logspace(-1, 3, 17, dtype=torch.float64).tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class TrustCurve:
+    """What each θ makes of the data; vectors are float64 (T,).
+
+    Args:
+        thetas: θ, rising.
+        fitted: χ² a datum of the data that are fitted, all at once.
+        held_out: χ² a datum of data left out, a group at a time, with the standard error over groups.
+        by_group: the same of each group, (T, G).
+        groups: their names, in order of appearance.
+        kl: KL(tilted ‖ model) with all data, nats.
+        ess: Kish fraction of reweighting with all data.
+        model: χ² a datum of the model as it is.
+        chosen: index of the θ to take.
+    """
+
+    thetas: Tensor
+    fitted: Tensor
+    held_out: Estimate
+    by_group: Tensor
+    groups: tuple[str, ...]
+    kl: Tensor
+    ess: Tensor
+    model: float
+    chosen: int
+
+    @property
+    def theta(self) -> float:
+        """The θ to take."""
+        return float(self.thetas[self.chosen])
+
+
+def trust(
+    observed: Tensor,
+    experiment: Experiment,
+    groups: Sequence[str],
+    thetas: Sequence[float] = _THETAS,
+    log_weight: Tensor | None = None,
+) -> TrustCurve:
+    """Choose θ; data that the experiment holds out take no part.
+
+    Args:
+        observed: O of the model's samples, (n, K).
+        experiment: the K data, with their errors as they are believed to be.
+        groups: of which group each datum is, (K,).
+        thetas: θ to be tried, positive.
+        log_weight: ln dP/dQ of the samples, (n,), where they are not drawn from the model itself.
+
+    Raises:
+        LeastworkError: fewer than two groups among the fitted data, exact data, errors that are one and the same, or
+            a θ that is not positive.
+
+    >>> from leastwork.observables import Observable
+    >>> x = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    >>> both = Observable(lambda x: x, names=("a", "b"))
+    >>> trust(x, Experiment(both, values=[0.1, -0.1], errors=0.5), groups=["1", "2"]).theta  # nothing to be corrected
+    1000.0
+    """
+    names = check_groups(experiment, groups)
+    if not thetas or not all(0 < theta < math.inf for theta in thetas):
+        raise LeastworkError(f"thetas = {tuple(thetas)}: give positive numbers")
+    fitted = experiment.fitted
+    rising = torch.tensor(sorted(thetas), dtype=torch.float64)
+    by_group, all_data, kl, ess, model = [], [], [], [], math.nan
+    members = [torch.tensor([k for k in fitted.tolist() if groups[k] == name]) for name in names]
+    for theta in rising.tolist():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LeastworkWarning)  # the curve tells the ESS
+            whole = fit_lambdas(observed, trusted(experiment, theta), log_weight)
+            others = [fit_lambdas(observed, _without(experiment, theta, left_out), log_weight) for left_out in members]
+        model = chi_squared(whole.model_mean, experiment, fitted)  # whatever θ
+        all_data.append(chi_squared(whole.predicted, experiment, fitted))
+        by_group.append([chi_squared(fit.predicted, experiment, g) for fit, g in zip(others, members, strict=True)])
+        kl.append(whole.kl)
+        ess.append(whole.ess)
+    left_out = torch.tensor(by_group, dtype=torch.float64)
+    size = torch.tensor([len(g) for g in members], dtype=torch.float64)
+    share = size / size.sum()
+    return TrustCurve(
+        rising,
+        torch.tensor(all_data, dtype=torch.float64),
+        _over_groups(left_out, share),
+        left_out,
+        names,
+        torch.tensor(kl, dtype=torch.float64),
+        torch.tensor(ess, dtype=torch.float64),
+        model,
+        _largest_as_good(left_out, share),
+    )
+
+
+def chi_squared(average: Tensor, experiment: Experiment, of: Tensor) -> float:
+    """χ² a datum of some of the data, whose errors may be correlated.
+
+    Args:
+        average: E[O], float64 (K,).
+        experiment: the K data.
+        of: indices of the data, (G,).
+
+    >>> from leastwork.observables import Observable
+    >>> data = Experiment(Observable(lambda x: x, names=("a", "b")), values=[0.0, 0.0], errors=[1.0, 2.0])
+    >>> chi_squared(torch.tensor([2.0, 2.0]), data, torch.tensor([0, 1]))
+    2.5
+    """
+    outside = experiment.outside(average.to(torch.float64))[of]
+    return float(outside @ torch.linalg.solve(experiment.covariance[of][:, of], outside)) / len(of)
+
+
+def trusted(experiment: Experiment, theta: float) -> Experiment:
+    """The same data, the covariance of their errors multiplied by θ.
+
+    >>> from leastwork.observables import Observable
+    >>> trusted(Experiment(Observable(lambda x: x), values=[0.0], errors=[0.5]), 4.0).covariance.sqrt().item()
+    1.0
+    """
+    return experiment if theta == 1 else replace(experiment, errors=theta * experiment.covariance)
+
+
+def _without(experiment: Experiment, theta: float, left_out: Tensor) -> Experiment:
+    held_out = experiment.held_out.clone()
+    held_out[left_out] = True
+    return replace(trusted(experiment, theta), held_out=held_out)
+
+
+def _over_groups(values: Tensor, share: Tensor) -> Estimate:
+    """Weighted mean over groups, (T, G) -> (T,), with its standard error from their spread."""
+    mean = values @ share
+    count = len(share)
+    spread = ((values - mean[:, None]) * share).square().sum(dim=1)
+    return Estimate(mean, (spread * count / (count - 1)).sqrt())
+
+
+def _largest_as_good(values: Tensor, share: Tensor) -> int:
+    """The last θ whose loss exceeds the least by no more than a standard error of the difference, group by group."""
+    best = int((values @ share).argmin())
+    worse = _over_groups(values - values[best], share)
+    return int((worse.value <= worse.stderr).nonzero()[-1])
+
+
+def check_groups(experiment: Experiment, groups: Sequence[str]) -> tuple[str, ...]:
+    """The groups of fitted data, in order of appearance.
+
+    Args:
+        experiment: K data.
+        groups: of which group each datum is, (K,).
+
+    Raises:
+        LeastworkError: of which no χ² can be taken, or which are too few for cross-validation, as in :func:`trust`.
+    """
+    count = len(experiment.names)
+    if len(groups) != count:
+        raise LeastworkError(f"{len(groups)} groups for {count} data: name one for each")
+    fitted = experiment.fitted.tolist()
+    names = tuple(dict.fromkeys(str(groups[k]) for k in fitted))
+    if len(names) < 2:
+        raise LeastworkError(f"all of the fitted data are of one group, {', '.join(names)}: cross-validation takes two")
+    exact = [experiment.names[k] for k in fitted if experiment.covariance[k, k] == 0]
+    if exact:
+        raise LeastworkError(f"{exact[0]!r} has no error that θ could multiply: give all fitted data their errors")
+    if one_and_the_same(experiment.covariance[experiment.fitted][:, experiment.fitted]):
+        raise LeastworkError(
+            "some of the fitted data have one and the same error, so that no χ² can be taken: give each an error of "
+            "its own besides the one that they share"
+        )
+    return names
+
+
+def one_and_the_same(covariance: Tensor) -> bool:
+    """Whether some of the data have one and the same error, or none, so that no χ² of all of them can be taken.
+
+    Args:
+        covariance: Σ of the data, (K, K).
+
+    >>> one_and_the_same(torch.ones(2, 2)), one_and_the_same(torch.eye(2))
+    (True, False)
+    """
+    spread = torch.linalg.eigvalsh(covariance)
+    return bool(spread[0] <= _SINGULAR * spread[-1])

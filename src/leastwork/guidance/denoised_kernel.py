@@ -1,0 +1,55 @@
+"""The published forms of path guidance, towards a region that guiding points x^m stand for.
+
+    transported    h(x, t) = η(t) ∇ₓ ln Σ_m K_{b(t)}(x, x_t^m)        loss    h(x, t) = a e^{−bt} ∇ₓ ln k(D(x, t))
+
+(Kolloff et al., Minimum-Excess-Work Guidance, arXiv 2505.13375). x_t^m are the guides carried forward by the
+probability-flow ODE, η and b are sigmoids in t, k is the guides' kernel density. Kernels are taken in log space, so
+that far from every guide h points to the nearest and does not vanish. h carries no graph of its own: it is for drawing
+and for derivative-free fits.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leastwork.geometry.state import State, leaves, smap
+from leastwork.guidance.base import Composable
+from leastwork.guidance.pull_back import pull_back
+from leastwork.kernels.density import KernelDensity
+from leastwork.models.units import to_data_units
+
+__all__ = ["LossGuidance"]
+
+
+@dataclass(frozen=True, eq=False)
+class LossGuidance(Composable):
+    """h = a e^{−bt} ∇ₓ ln k(D(x, t)), through the network.
+
+    Args:
+        density: k of the guides, data units, as :func:`leastwork.kernels.density.kernel_density` makes it.
+        strength: a.
+        decay: b; b < 0 puts the weight on the noisy end.
+        shift, scale: the model's units.
+    """
+
+    density: KernelDensity
+    strength: float
+    decay: float = 0.0
+    shift: float | Tensor = 0.0
+    scale: float | Tensor = 1.0
+
+    @property
+    def through_network(self) -> bool:
+        return True
+
+    def __call__(self, x: State, t: float, denoised: State) -> State:
+        """h(x, t), network units, (B, *event); x and denoised with the graph between them."""
+        with torch.enable_grad():
+            point = to_data_units(denoised, self.shift, self.scale)
+        k = self.density
+        at = smap(torch.Tensor.detach, point)
+        _, score = k.kernel.log_kernel_and_score(at, k.guides.to(leaves(at)[0].device), k.bandwidth)
+        eta = self.strength * math.exp(-self.decay * t)
+        return smap(lambda leaf: eta * leaf, pull_back(point, x, score))

@@ -1,0 +1,1 @@
+"""Distances between structures, densities of guides, and regions."""

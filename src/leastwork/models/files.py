@@ -1,0 +1,217 @@
+"""Models on disk: ``model.safetensors`` (weights) and ``model.json`` (everything else). Nothing is unpickled."""
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from leastwork.errors import ConfigError
+from leastwork.geometry.euclidean import ZeroCentre
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.velocity import StandardNormal, VelocityModel
+from leastwork.networks.equivariant import EquivariantPerceptron
+from leastwork.networks.perceptron import Perceptron, filled
+from leastwork.schedules.files import describe_schedule, schedule_from
+
+__all__ = ["bundled_models", "load_model", "model_from", "model_parts", "save_model"]
+
+_FOLDER = Path(__file__).parent / "bundled_weights"
+_NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "Perceptron": Perceptron,
+    "EquivariantPerceptron": EquivariantPerceptron,
+}
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with the package.
+
+    >>> "prinz" in bundled_models()
+    True
+    """
+    return sorted(folder.name for folder in _FOLDER.iterdir() if (folder / "model.json").exists())
+
+
+def save_model(model: DiffusionModel | VelocityModel, folder: str | Path) -> None:
+    """Write a model whose network is an ``nn.Module``.
+
+    A network of this package (with ``.config``) is rebuilt by :func:`load_model`; any other is given to it as ``net``.
+
+    Raises:
+        ConfigError: the network is a plain function, or a part has no file form.
+    """
+    folder = Path(folder)
+    described = _described(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    assert isinstance(model.net, nn.Module)
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.net.state_dict().items()}
+    save_file(weights, folder / "model.safetensors.tmp")
+    os.replace(folder / "model.safetensors.tmp", folder / "model.safetensors")
+    (folder / "model.json.tmp").write_text(json.dumps(described, indent=1) + "\n")
+    os.replace(folder / "model.json.tmp", folder / "model.json")
+
+
+def _described(model: DiffusionModel | VelocityModel) -> dict[str, Any]:
+    """Everything but the weights, as plain values."""
+    if not isinstance(model.net, nn.Module):
+        raise ConfigError("only a network that is a torch.nn.Module can be saved: wrap the function in one")
+    if model.context:
+        raise ConfigError("a model with context is not saved: save its network without, and add context on loading")
+    name = type(model.net).__name__
+    described: dict[str, Any] = {
+        "format": 1,
+        "network": {"name": name, "config": getattr(model.net, "config", None) if name in _NETWORKS else None},
+        "event_shape": model.event_shape,
+        "shift": _plain(model.shift),
+        "scale": _plain(model.scale),
+    }
+    if isinstance(model, DiffusionModel):
+        if model.subspace is not None and not isinstance(model.subspace, ZeroCentre):
+            raise ConfigError(f"subspace {model.subspace!r} has no file form: only ZeroCentre() has")
+        described |= {
+            "kind": "diffusion",
+            "predicts": model.predicts,
+            "schedule": describe_schedule(model.schedule),
+            "zero_centre": model.subspace is not None,
+        }
+    else:
+        if not isinstance(model.prior, StandardNormal):
+            raise ConfigError(f"prior {model.prior!r} has no file form: only StandardNormal has")
+        described |= {"kind": "velocity", "data_at_one": model.data_at_one, "prior_scale": model.prior.scale}
+    return described
+
+
+def model_parts(model: DiffusionModel) -> dict[str, Any]:
+    """A model as plain values and tensors, for a file that holds more than it.
+
+    Raises:
+        ConfigError: its network is not of this package, or a part has no file form.
+    """
+    described = _described(model)
+    if described["network"]["config"] is None:
+        raise ConfigError(
+            f"a model with your own network, {type(model.net).__name__}, has no file form here: save its state_dict"
+        )
+    assert isinstance(model.net, nn.Module)
+    return {"described": json.loads(json.dumps(described)), "weights": model.net.state_dict()}
+
+
+def model_from(parts: Mapping[str, Any]) -> DiffusionModel:
+    """The model of :func:`model_parts`.
+
+    Raises:
+        KeyError: a part is missing, or the weights are those of another network.
+    """
+    described = parts["described"]
+    name = described["network"]["name"]
+    model = _put_together(described, filled(_NETWORKS[name](**described["network"]["config"]), parts["weights"]))
+    if not isinstance(model, DiffusionModel):
+        raise KeyError("a velocity model where a diffusion model is needed")
+    return model
+
+
+def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel | VelocityModel:
+    """A bundled model by name, or one from a folder written by :func:`save_model`.
+
+    Args:
+        name: "prinz", …, or a path.
+        net: the network to fill with the weights, where it is not one of this package's own.
+
+    Raises:
+        ConfigError: unknown name (suggests the nearest), a pickle, a truncated or foreign file.
+    """
+    folder = Path(name)
+    if not folder.exists():
+        folder = _FOLDER / str(name)
+        if not (folder / "model.json").exists():
+            known = bundled_models()
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(f"no model {str(name)!r}: {hint}bundled are {', '.join(known)}; or pass a folder")
+    if folder.is_file():
+        kind = "a pickle is refused, it can run code" if _is_pickle(folder) else "this is a file"
+        raise ConfigError(f"{folder}: {kind}; pass a folder with model.safetensors and model.json (lw.save_model)")
+    described = _read_json(folder / "model.json")
+    try:
+        net = _build_network(described, net, folder)
+        _fill(net, folder / "model.safetensors")
+        return _put_together(described, net)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{folder / 'model.json'} is not a leastwork model ({error}): write it by save_model"
+        ) from error
+
+
+def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionModel | VelocityModel:
+    """A model of its description and a network that has its weights."""
+    shape = described["event_shape"]
+    event_shape = tuple(tuple(part) if isinstance(part, list) else part for part in shape)
+    shift, scale = _tensor(described["shift"]), _tensor(described["scale"])
+    if described["kind"] == "velocity":
+        prior = StandardNormal(described["prior_scale"])
+        return VelocityModel(net, event_shape, prior, data_at_one=described["data_at_one"], shift=shift, scale=scale)
+    schedule = schedule_from(described["schedule"])
+    subspace = ZeroCentre() if described["zero_centre"] else None
+    return DiffusionModel(
+        net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} is missing: a model folder holds model.safetensors and model.json") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON ({error}): write the model again by save_model") from error
+
+
+def _build_network(described: dict[str, Any], net: nn.Module | None, folder: Path) -> nn.Module:
+    if net is not None:
+        return net
+    name = described["network"]["name"]
+    if name not in _NETWORKS:
+        raise ConfigError(f"{folder}: network {name!r} is not of this package: pass it as load_model(..., net=...)")
+    return _NETWORKS[name](**described["network"]["config"])
+
+
+def _fill(net: nn.Module, path: Path) -> None:
+    if not path.exists():
+        raise ConfigError(f"{path} is missing: a model folder holds model.safetensors and model.json")
+    if _is_pickle(path):
+        raise ConfigError(f"{path} is a pickle, which can run code, and is refused: write it by save_model")
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise ConfigError(f"{path} is truncated or not safetensors ({error}): fetch or write it again") from error
+    bad = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if bad:
+        raise ConfigError(f"{path}: weight {bad[0]!r} is not finite: train or fetch the model again")
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ConfigError(
+            f"{path} holds the weights of another network ({reason}): pass the one it was saved from"
+        ) from error
+    net.eval().requires_grad_(False)
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(2)
+    return head[:1] == b"\x80" or head == b"PK"  # a bare pickle, or torch.save's zip of one
+
+
+def _plain(value: float | Tensor) -> Any:
+    return value.tolist() if isinstance(value, Tensor) else value
+
+
+def _tensor(value: Any) -> float | Tensor:
+    return torch.tensor(value) if isinstance(value, list) else value

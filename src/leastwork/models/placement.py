@@ -1,0 +1,43 @@
+"""Where a network is, in what precision and mode, and how it is put elsewhere for a while."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from leastwork.models.base import Model
+
+__all__ = ["evaluating", "moved", "placement"]
+
+
+def placement(model: Model) -> tuple[torch.device, torch.dtype]:
+    """Where and in what precision the network's parameters are; without any, CPU and float32."""
+    parameters = model.parameters()
+    return (parameters[0].device, parameters[0].dtype) if parameters else (torch.device("cpu"), torch.float32)
+
+
+def moved(model: Model, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Model:
+    """The model on another device or in another precision, as a copy if need be: the user's stays where it is."""
+    own_device, own_dtype = placement(model)
+    device, dtype = torch.device(device or own_device), dtype or own_dtype
+    if all(p.device == device and p.dtype == dtype for p in model.parameters()):
+        return model
+    assert isinstance(model.net, nn.Module)
+    return replace(model, net=deepcopy(model.net).to(device=device, dtype=dtype))
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """The network in evaluation mode (dropout off), and back as it was."""
+    net = model.net
+    if not (isinstance(net, nn.Module) and net.training):
+        yield
+        return
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train()

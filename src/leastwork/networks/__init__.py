@@ -1,0 +1,1 @@
+"""Small networks, and the views in which they see a state."""

@@ -1,0 +1,1 @@
+"""Observable Guidance: ensemble averages that agree with measurements."""

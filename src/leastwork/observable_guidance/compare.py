@@ -1,0 +1,149 @@
+"""Every way to meet the same data, side by side: how near it comes, what it costs, what its samples are worth.
+
+Each method is judged by fresh samples of its own, drawn with one seed and the same steps. Reweighting and steering by
+sequential Monte Carlo are judged by their weighted samples, guidance by its samples as they are.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from leastwork.data.experiment import Experiment
+from leastwork.errors import LeastworkError
+from leastwork.geometry.state import State
+from leastwork.models.base import Model
+from leastwork.observable_guidance.job import guide_observables
+from leastwork.observable_guidance.run import Method, ObservableRun
+from leastwork.observables import evaluate
+from leastwork.sampling.ensemble import Ensemble, log_weight_under
+from leastwork.sampling.steer import steer
+from leastwork.sampling.work import kish_ess
+from leastwork.statistics.estimate import Estimate
+from leastwork.support.progress import Progress, no_progress
+from leastwork.support.random import derive_seed
+
+__all__ = ["COMPARED", "Compared", "Row", "compare"]
+
+Compared: TypeAlias = Method | Literal["smc"]
+
+COMPARED: tuple[Compared, ...] = ("reweight", "smc", "loss", "scheduled", "adjoint-matching", "least-work")
+"""In the order of a table."""
+
+_PARTICLES = 1024
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method.
+
+    Args:
+        method: its name.
+        miss: (average − target)/σ_O of each observable, (K,), against the maximum-entropy target for data that were
+            fitted, and against the datum itself for those held out.
+        work: nats; None where none is defined.
+        efficiency: 1 − dissipation/work, or None.
+        ess: Kish fraction under the target.
+        divergence: KL(truth ‖ samples), or None where the truth is not known.
+        fit_evaluations: of the network, the model's own samples included.
+        sample_evaluations: of the network, for each sample afterwards.
+        seconds: of the fit, the model's own samples included.
+        reason: why there is no row, else empty.
+    """
+
+    method: Compared
+    miss: Estimate | None = None
+    work: Estimate | None = None
+    efficiency: Estimate | None = None
+    ess: Estimate | None = None
+    divergence: float | None = None
+    fit_evaluations: int = 0
+    sample_evaluations: float = 0.0
+    seconds: float = 0.0
+    reason: str = ""
+
+
+def compare(
+    model: Model,
+    data: Experiment,
+    methods: Sequence[Compared] = COMPARED,
+    *,
+    n: int = 20_480,
+    seed: int = 0,
+    divergence: Callable[[State, Tensor], float] | None = None,
+    samples: int | None = None,
+    fit: dict[str, Any] | None = None,
+    progress: Progress = no_progress,
+    **choices: Any,
+) -> Iterator[Row]:
+    """Row after row, as the methods finish.
+
+    Args:
+        model: what is guided.
+        data: the experiment.
+        methods: which, in which order.
+        n: fresh samples that each is judged by, a multiple of 1024.
+        seed: of everything random.
+        divergence: (x, ln w) -> KL(truth ‖ samples), nats, of samples (n, *event) in data units with ln w (n,).
+        samples: of the model, for λ, as in :func:`leastwork.guide_observables`.
+        fit: more settings of :func:`leastwork.guide_observables`.
+        progress: ``leastwork.support.progress.bar`` shows one.
+        choices: as in :func:`leastwork.sample`.
+
+    Raises:
+        LeastworkError: an unknown method. What a method itself refuses becomes its row's ``reason``.
+    """
+    unknown = [method for method in methods if method not in COMPARED]
+    if unknown:
+        raise LeastworkError(f"{unknown[0]!r} is not a method: choose from {', '.join(COMPARED)}")
+    if n < _PARTICLES or n % _PARTICLES:
+        raise LeastworkError(f"n={n} is not a multiple of {_PARTICLES}: draw n={-(-n // _PARTICLES) * _PARTICLES}")
+    settings: dict[str, Any] = {"seed": seed, "samples": samples, "progress": progress, **(fit or {}), **choices}
+    fresh = derive_seed(seed, "comparison")
+    for method in methods:
+        begin = time.perf_counter()
+        try:
+            chosen = "reweight" if method == "smc" else method
+            assert chosen in get_args(Method)
+            run = guide_observables(model, data, chosen, **settings)
+            seconds = time.perf_counter() - begin
+            if method == "smc":
+                law = {name: value for name, value in choices.items() if name != "callback"}
+                drawn = steer(run.model, n, run.log_tilt, seed=fresh, progress=progress, **law)
+            else:
+                drawn = run.sample(n, seed=fresh, progress=progress)
+            yield _row(method, run, drawn, divergence, seconds)
+        except LeastworkError as error:
+            yield Row(method, reason=str(error), seconds=time.perf_counter() - begin)
+
+
+def _row(
+    method: Compared,
+    run: ObservableRun,
+    drawn: Ensemble,
+    divergence: Callable[[State, Tensor], float] | None,
+    seconds: float,
+) -> Row:
+    weighted = method in ("reweight", "smc")
+    observed = evaluate(run.data.observable, drawn.x)
+    used = log_weight_under("target" if weighted else "guided", drawn)
+    log_w = None if drawn.ledger.log_weight is None else log_weight_under("target", drawn)
+    group = drawn.ledger.group
+    averages = Estimate.from_log_weights(observed, used, group)
+    goal = torch.where(run.data.held_out & ~run.data.values.isnan(), run.data.values, run.maxent.target)
+    spread = run.maxent.model_std
+    certificate = None if weighted or drawn.ledger.work is None else run.certify(drawn)
+    return Row(
+        method,
+        miss=Estimate((averages.value - goal) / spread, averages.stderr / spread),
+        work=None if certificate is None else certificate.work,
+        efficiency=None if certificate is None else certificate.efficiency,
+        ess=None if log_w is None else kish_ess(log_w, group),
+        divergence=None if divergence is None else divergence(drawn.x, used),
+        fit_evaluations=run.network_evaluations,
+        sample_evaluations=drawn.network_evaluations / len(observed),
+        seconds=seconds,
+    )

@@ -1,0 +1,116 @@
+"""What a guidance is fitted to: J = (1/K) Σ_k ((E_Q[O_k] − target_k)/σ_k)² + γ W, on common random numbers.
+
+Its gradient goes through the sampler: with m_k = E_Q[O_k] held, ∇J is the gradient of the linear surrogate
+(2/K) Σ_k (m_k − target_k)/σ_k² · ⟨O_k⟩ + γ ⟨work⟩, which adds up over pieces, so that memory holds one piece's graph.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leastwork.guidance.base import Guidance
+from leastwork.models.base import Model
+from leastwork.models.placement import evaluating, placement
+from leastwork.observables import Observable
+from leastwork.sampling.noise import BLOCK, BlockNoise
+from leastwork.sampling.sample import ProcessName, make_sampler
+from leastwork.sampling.solvers import SolverLike
+from leastwork.sampling.stepping import BatchResult, Sampler, integrate
+from leastwork.statistics.estimate import Estimate
+
+__all__ = ["Objective"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Mismatch plus γ times work of a guidance; arguments of the sampling as in ``leastwork.sample``.
+
+    Args:
+        model: what is guided.
+        observable: K columns, data units.
+        target: values to reach, (K,).
+        spread: σ, (K,).
+        fitted: which of the K enter.
+        gamma: γ, the price of one nat.
+    """
+
+    model: Model
+    observable: Observable
+    target: Tensor
+    spread: Tensor
+    fitted: Tensor
+    gamma: float
+    steps: int = 100
+    solver: SolverLike | None = None
+    process: ProcessName = "sde"
+    t_grid: str | Tensor | None = None
+    kappa: float | None = None
+
+    def sampler(self, guidance: Guidance) -> Sampler:
+        """What draws the samples."""
+        return make_sampler(self.model, guidance, self.process, self.solver, self.steps, self.t_grid, self.kappa)
+
+    def value(self, guidance: Guidance, n: int, seed: int) -> Estimate:
+        """J on n samples of one seed, with its standard error; inf where the samples are not finite."""
+        with torch.no_grad():
+            observed, cost = self._draw(guidance, n, seed)
+        return self._estimate(observed, cost)
+
+    def value_and_gradient(
+        self, guidance: Guidance, parameters: Sequence[Tensor], n: int, seed: int
+    ) -> tuple[Estimate, list[Tensor]]:
+        """J and its gradient with respect to tensors that the guidance is made of."""
+        with torch.no_grad():
+            observed, cost = self._draw(guidance, n, seed)
+        pull = 2 * (observed.mean(dim=0) - self.target) / self.spread**2 / len(self.fitted)
+        pull = torch.zeros_like(pull).index_copy(0, self.fitted, pull[self.fitted])
+        total = [torch.zeros_like(parameter) for parameter in parameters]
+
+        def add(piece: BatchResult, values: Tensor) -> None:
+            surrogate = ((values @ pull).sum() + self.gamma * _cost_of(piece).sum()) / n
+            for total_one, part in zip(total, torch.autograd.grad(surrogate, parameters), strict=True):
+                total_one.add_(part)
+
+        with torch.enable_grad():
+            self._pieces(guidance, n, seed, BLOCK, add)
+        return self._estimate(observed, cost), total
+
+    def _estimate(self, observed: Tensor, cost: Tensor) -> Estimate:
+        deviation = ((observed - self.target) / self.spread)[:, self.fitted]
+        mean = deviation.mean(dim=0)
+        influence = 2 * (deviation @ mean) / len(self.fitted) + self.gamma * cost
+        J = float(mean.square().mean() + self.gamma * cost.mean())
+        if not math.isfinite(J):
+            return Estimate(math.inf, math.nan)
+        return Estimate.from_influence(J, influence)
+
+    def _draw(self, guidance: Guidance, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        observed: list[Tensor] = []
+        cost: list[Tensor] = []
+
+        def keep(piece: BatchResult, values: Tensor) -> None:
+            observed.append(values)
+            cost.append(_cost_of(piece))
+
+        self._pieces(guidance, n, seed, 4 * BLOCK, keep)
+        return torch.cat(observed), torch.cat(cost)
+
+    def _pieces(
+        self, guidance: Guidance, n: int, seed: int, size: int, use: Callable[[BatchResult, Tensor], None]
+    ) -> None:
+        sampler = self.sampler(guidance)
+        device, dtype = placement(self.model)
+        with evaluating(self.model):
+            for start in range(0, n, size):
+                noise = BlockNoise(seed, start, min(start + size, n), self.model.event_shape, dtype, device)
+                piece = integrate(sampler, noise)
+                use(piece, self.observable(self.model.to_data_units(piece.x)).to(torch.float64))
+
+
+def _cost_of(piece: BatchResult) -> Tensor:
+    cost = piece.work if piece.work is not None else piece.action
+    assert cost is not None
+    return cost

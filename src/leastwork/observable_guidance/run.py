@@ -1,0 +1,127 @@
+"""A fitted Observable Guidance: fresh samples, averages and the certificate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from leastwork.data.experiment import Experiment
+from leastwork.data.maxent import LogTilt, MaxEnt
+from leastwork.data.trust import TrustCurve
+from leastwork.errors import LeastworkError, NoPathWeightsError
+from leastwork.fit.result import Fit
+from leastwork.guidance.base import Guidance
+from leastwork.models.base import Model
+from leastwork.observables import evaluate
+from leastwork.sampling.ensemble import Ensemble
+from leastwork.sampling.sample import LAW, sample
+from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
+from leastwork.sampling.work import Certificate, certify
+from leastwork.statistics.estimate import Estimate
+from leastwork.support.progress import Progress, no_progress
+from leastwork.support.random import derive_seed
+
+__all__ = ["Method", "ObservableRun"]
+
+Method: TypeAlias = Literal["least-work", "scheduled", "loss", "adjoint-matching", "reweight"]
+
+
+@dataclass(frozen=True)
+class ObservableRun:
+    """A guidance for measured averages, the target it was made for, and what it is worth.
+
+    Args:
+        model: what is guided.
+        data: the experiment, its errors multiplied by θ where that was chosen.
+        method: how.
+        maxent: λ, target and the reweighted answer, from the model's own samples.
+        guidance: h, or None for ``method="reweight"``.
+        choices: sampling choices (process, solver, steps, t_grid, …) that the fit was made for.
+        seed: of the fit; samples for figures come from other seeds.
+        model_samples: the model's own, with the target's log-tilt.
+        fit: how the guidance was found, or None.
+        certificate_samples: how many fresh samples the certificate takes.
+        trust: what each θ makes of the data, where it was chosen.
+    """
+
+    model: Model
+    data: Experiment
+    method: Method
+    maxent: MaxEnt
+    guidance: Guidance | None
+    choices: Mapping[str, Any]
+    seed: int
+    model_samples: Ensemble
+    fit: Fit | None = None
+    certificate_samples: int = 10_000
+    network_evaluations: int = 0
+    seconds: float = 0.0
+    progress: Progress = field(default=no_progress, repr=False)
+    trust: TrustCurve | None = None
+
+    @property
+    def lambdas(self) -> Estimate:
+        """λ with its sampling error, (K,)."""
+        return Estimate(self.maxent.lambdas, self.maxent.stderr)
+
+    @property
+    def log_tilt(self) -> LogTilt:
+        """r(x_0) of the target."""
+        return self.maxent.log_tilt(self.data.observable)
+
+    def sample(self, n: int, seed: int = 1, **choices: Any) -> Ensemble:
+        """Fresh guided samples that know their target; ``choices`` as in :func:`leastwork.sample`.
+
+        Raises:
+            LeastworkError: ``seed`` is that of the fit, whose samples would flatter the guidance.
+        """
+        if seed == self.seed:
+            raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
+        ensemble = sample(self.model, n, self.guidance, **{**self.choices, **choices, "seed": seed, "out": None})
+        observed = evaluate(self.data.observable, ensemble.x)
+        return replace(ensemble, log_tilt=self.maxent.log_tilt_of(observed))
+
+    @cached_property
+    def certificate_ensemble(self) -> Ensemble:
+        """The fresh samples of the certificate."""
+        seed = derive_seed(self.seed, "certificate")
+        return self.sample(self.certificate_samples, seed=seed, progress=self.progress)
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Work, bound, dissipation, efficiency, misses and ESS, on fresh samples.
+
+        Raises:
+            NoPathWeightsError: the run draws by a process or solver that has no path weights.
+        """
+        return self.certify(self.certificate_ensemble)
+
+    @cached_property
+    def step_error(self) -> StepError:
+        """What the number of steps does to the averages and to ln Z, from a few hundred paths of another seed.
+
+        Warns:
+            LeastworkWarning: an error above 0.05 σ_O or 0.05 nats, and two standard errors.
+        """
+        law = {name: value for name, value in self.choices.items() if name in LAW}
+        found = step_check(
+            self.model, self.data.observable, self.guidance, log_tilt=self.log_tilt,
+            seed=derive_seed(self.seed, "steps"), **law,
+        )  # fmt: skip
+        warn_of_steps(found, self.data.names, stacklevel=3)
+        return found
+
+    def certify(self, ensemble: Ensemble) -> Certificate:
+        """The certificate of samples drawn by :meth:`sample`."""
+        if ensemble.log_tilt is None:
+            raise NoPathWeightsError("these samples know no target: draw them with run.sample(...)")
+        observed = evaluate(self.data.observable, ensemble.x)
+        return certify(
+            ensemble.work,
+            ensemble.log_weight,
+            ensemble.log_tilt,
+            observed,
+            self.maxent.target,
+            self.maxent.model_std,
+            self.data.fitted,
+        )

@@ -1,0 +1,1 @@
+"""Path Guidance: a rare region, sampled from a few examples."""

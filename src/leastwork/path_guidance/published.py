@@ -1,0 +1,351 @@
+"""Fitting the parameters of path guidance to J = (1 − success) + γ W, success the share of the samples in a region.
+
+Success is a count, so the search takes no derivatives: points spread over the box (Halton, Numer. Math. 2, 84, 1960),
+then a simplex from the best of them (Nelder & Mead, Comput. J. 7, 308, 1965), all on common random numbers. The final
+figures come from a fresh seed.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from scipy.stats import qmc
+from torch import Tensor
+
+from leastwork.errors import LeastworkError, NoPathWeightsError
+from leastwork.geometry.state import State, all_finite
+from leastwork.guidance.base import Guidance
+from leastwork.guidance.denoised_kernel import LossGuidance
+from leastwork.guidance.transported import Sigmoid, TransportedGuidance
+from leastwork.kernels.density import KernelDensity
+from leastwork.kernels.flat import FeatureKernel
+from leastwork.models.base import Model
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel
+from leastwork.models.placement import evaluating, placement
+from leastwork.sampling.noise import BLOCK, BlockNoise
+from leastwork.sampling.process import Process
+from leastwork.sampling.sample import make_sampler
+from leastwork.sampling.stepping import Sampler, integrate
+from leastwork.sampling.transport import SUBSTEPS, carry_forward
+from leastwork.statistics.estimate import Estimate
+from leastwork.support.progress import Progress, no_progress
+from leastwork.support.random import derive_seed
+
+__all__ = ["PathFit", "PathTrial", "fit_loss", "fit_path", "fit_transported"]
+
+Build = Callable[[Sequence[float]], Guidance]
+Membership = Callable[[State], Tensor]
+
+_SCANNED = 0.4  # share of the calls that look over the whole box
+_SIMPLEX = 0.15  # first size of the simplex, in sides of the box
+
+
+@dataclass(frozen=True)
+class PathTrial:
+    """One evaluation in a fit; ``objective`` is inf where samples are not finite, and the others then NaN."""
+
+    parameters: tuple[float, ...]
+    objective: float
+    success: float
+    cost: float
+
+
+@dataclass(frozen=True)
+class PathFit:
+    """The fitted guidance, its J, success and work on fresh samples, and how it was found.
+
+    ``cost`` is the work W, nats, or for the ODE the kinetic action.
+    """
+
+    guidance: Guidance
+    parameters: tuple[float, ...]
+    objective: Estimate
+    success: Estimate
+    cost: Estimate
+    history: tuple[PathTrial, ...]
+    network_evaluations: int
+    seconds: float
+
+
+def fit_path(
+    model: Model,
+    region: Membership,
+    build: Build,
+    start: Sequence[float],
+    bounds: Sequence[tuple[float, float]],
+    *,
+    gamma: float = 1e-2,
+    n: int = 1024,
+    seed: int = 0,
+    calls: int = 150,
+    budget: int | None = None,
+    progress: Progress = no_progress,
+    **law: Any,
+) -> PathFit:
+    """Find the parameters of a guidance.
+
+    Args:
+        model: a DiffusionModel or VelocityModel.
+        region: membership, data units (B, *event) -> bool (B,).
+        build: parameters, (P,) -> guidance.
+        start: where to look first, (P,).
+        bounds: of every parameter, [(low, high)] of length P; give strengths by their logarithms.
+        gamma: γ ≥ 0, the price of a nat in shares of the samples.
+        n: samples of an evaluation.
+        seed: of the common random numbers; the final figures use others.
+        calls: evaluations of J, at most.
+        budget: network evaluations, at most; by default as many as the calls take.
+        progress: ``leastwork.support.progress.bar`` shows one.
+        law: process, solver, steps, t_grid, kappa as in :func:`leastwork.sample`.
+
+    Raises:
+        NoPathWeightsError: γ > 0 with a solver that knows neither work nor action.
+        LeastworkError: no finite samples at any parameters tried, or an argument that cannot be used.
+    """
+    begin = time.perf_counter()
+    low, high = _box(start, bounds)
+    if not 0 <= gamma < math.inf or n < 2 or calls < 1:
+        raise LeastworkError(f"gamma={gamma}, n={n}, calls={calls}: gamma must be finite and >= 0, n >= 2, calls >= 1")
+    calls = _affordable(calls, n * make_sampler(model, build(start), **law).evaluations, budget)
+    fit_seed = derive_seed(seed, "path fit")
+    history: list[PathTrial] = []
+    evaluations = 0
+
+    def draw(guidance: Guidance, with_seed: int) -> tuple[Tensor, Tensor, Tensor] | None:
+        nonlocal evaluations
+        sampler = make_sampler(model, guidance, **law)
+        evaluations += n * sampler.evaluations
+        drawn = _draw(sampler, region, n, with_seed, needs_cost=gamma > 0)
+        if drawn is None:
+            return None
+        inside, cost = drawn
+        return inside, cost, (1 - inside) + (gamma * cost if gamma > 0 else 0.0)
+
+    def value(unit: np.ndarray) -> float:
+        parameters = tuple((low + (high - low) * unit).tolist())
+        drawn = draw(build(parameters), fit_seed)
+        means = (math.nan, math.nan, math.inf) if drawn is None else [float(part.mean()) for part in drawn]
+        success, cost, J = means
+        history.append(PathTrial(parameters, J, success, cost))
+        tick()
+        return J
+
+    with progress("fitting the path guidance", calls) as tick:
+        for unit in _scan((np.asarray(start, dtype=float) - low) / (high - low), max(1, round(_SCANNED * calls))):
+            value(unit)
+        first = _best(history)
+        if len(history) < calls:
+            simplex = _simplex(((np.array(first.parameters) - low) / (high - low)).clip(0.0, 1.0))
+            minimize(
+                value,
+                simplex[0],
+                method="Nelder-Mead",
+                bounds=[(0.0, 1.0)] * len(low),
+                options={
+                    "initial_simplex": simplex,
+                    "maxfev": calls - len(history),
+                    "xatol": 1e-3,
+                    "fatol": 0.1 / n,
+                },
+            )
+    best = _best(history)
+    guidance = build(best.parameters)
+    drawn = draw(guidance, derive_seed(seed, "path held-out"))
+    figures = [Estimate(math.nan, math.nan)] * 2 + [Estimate(math.inf, math.nan)]
+    if drawn is not None:
+        figures = [Estimate.from_influence(float(part.mean()), part) for part in drawn]
+    success, cost, objective = figures
+    seconds = time.perf_counter() - begin
+    return PathFit(guidance, best.parameters, objective, success, cost, tuple(history), evaluations, seconds)
+
+
+def fit_transported(
+    model: Model,
+    density: KernelDensity,
+    region: Membership,
+    *,
+    gamma: float = 1e-2,
+    n: int = 1024,
+    seed: int = 0,
+    calls: int = 150,
+    budget: int | None = None,
+    progress: Progress = no_progress,
+    **law: Any,
+) -> PathFit:
+    """Path guidance by kernels about transported guides, its strength and bandwidth fitted.
+
+    The parameters are ln a, switch and ln width of η(t), which is a at the data and 0 at the noise, and the logarithms
+    of b at the data and at the noise, in network units. b switches where η does.
+
+    Args:
+        model: a DiffusionModel or VelocityModel.
+        density: the guides with their kernel, data units, and a bandwidth near which b at the data is looked for. The
+            features of a FeatureKernel are taken of the noised states, in data units.
+        region: membership, data units (B, *event) -> bool (B,).
+        gamma, n, seed, calls, budget, progress, law: as in :func:`fit_path`.
+
+    Raises:
+        NonFiniteError, NoPathWeightsError, LeastworkError: as :func:`leastwork.sampling.transport.carry_forward` and
+            :func:`fit_path`.
+    """
+    begin = time.perf_counter()
+    process = Process(model, kappa=0.0)
+    (t_min, t_max), prior = process.interval, _prior_scale(model)
+    times = make_sampler(model, None, **law).steps.times.flip(0).tolist()
+    guides = carry_forward(model, density.points, times)
+    kernel, b = density.kernel, density.bandwidth
+    if isinstance(kernel, FeatureKernel):
+        features = kernel.features
+        kernel = FeatureKernel(lambda x: features(model.to_data_units(x)))
+    else:
+        b /= float(torch.as_tensor(model.scale, dtype=torch.float64).mean())
+
+    def build(parameters: Sequence[float]) -> Guidance:
+        log_strength, switch, log_width, log_data, log_noise = parameters
+        at, width = t_min + switch * (t_max - t_min), math.exp(log_width) * (t_max - t_min)
+        return TransportedGuidance(
+            kernel,
+            tuple(times),
+            guides,
+            Sigmoid(math.exp(log_strength), 0.0, at, width),
+            Sigmoid(math.exp(log_data), math.exp(log_noise), at, width),
+        )
+
+    start = (2.0, 0.2, math.log(0.1), math.log(0.5 * b), math.log(max(2 * prior, b)))
+    bounds = (
+        (math.log(0.01), math.log(30.0)),
+        (0.0, 1.2),  # beyond t_max: a constant
+        (math.log(0.02), math.log(0.5)),
+        (math.log(b / 4), math.log(4 * b)),
+        (math.log(b / 4), math.log(4 * max(b, prior))),
+    )
+    carried = 2 * SUBSTEPS * (len(times) - 1) * len(density)  # Heun's rule: two a step
+    found = fit_path(
+        model, region, build, start, bounds, gamma=gamma, n=n, seed=seed, calls=calls,
+        budget=None if budget is None else budget - carried, progress=progress, **law,
+    )  # fmt: skip
+    return replace(
+        found,
+        network_evaluations=found.network_evaluations + carried,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def fit_loss(
+    model: Model,
+    density: KernelDensity,
+    region: Membership,
+    *,
+    gamma: float = 1e-2,
+    n: int = 1024,
+    seed: int = 0,
+    calls: int = 60,
+    budget: int | None = None,
+    progress: Progress = no_progress,
+    **law: Any,
+) -> PathFit:
+    """Path guidance by the gradient of ln k at the denoised estimate, its strength and decay fitted.
+
+    The parameters are ln a and b of the strength a e^{−bt}.
+
+    Args:
+        model: a DiffusionModel or VelocityModel.
+        density: k of the guides, data units.
+        region: membership, data units (B, *event) -> bool (B,).
+        gamma, n, seed, calls, budget, progress, law: as in :func:`fit_path`.
+
+    Raises:
+        NoPathWeightsError, LeastworkError: as :func:`fit_path`.
+    """
+
+    assert not isinstance(model, FrameModel)
+    units = (model.shift, model.scale)
+
+    def build(parameters: Sequence[float]) -> Guidance:
+        log_strength, decay = parameters
+        return LossGuidance(density, math.exp(log_strength), decay, *units)
+
+    bounds = ((math.log(1e-3), math.log(30.0)), (-4.0, 16.0))
+    return fit_path(
+        model, region, build, (0.0, 1.0), bounds, gamma=gamma, n=n, seed=seed, calls=calls, budget=budget,
+        progress=progress, **law,
+    )  # fmt: skip
+
+
+def _affordable(calls: int, each: int, budget: int | None) -> int:
+    """Calls that a budget pays for, beside the last draw that judges."""
+    if budget is None:
+        return calls
+    if budget < 2 * each:
+        raise LeastworkError(
+            f"of the budget {max(budget, 0)} network evaluations are left for the search, and it takes at least "
+            f"{2 * each}: give {2 * each - budget} more, or take fewer steps"
+        )
+    return min(calls, budget // each - 1)
+
+
+def _box(start: Sequence[float], bounds: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.array([pair[0] for pair in bounds], float), np.array([pair[1] for pair in bounds], float)
+    first = np.asarray(start, dtype=float)
+    if first.shape != low.shape or not len(low):
+        raise LeastworkError(
+            f"{len(first)} parameters to start from and {len(low)} bounds: pass one pair of bounds each"
+        )
+    if not (np.isfinite(low) & np.isfinite(high) & (low < high) & (low <= first) & (first <= high)).all():
+        raise LeastworkError(f"start={tuple(start)} must lie within finite bounds, low < high, not {tuple(bounds)}")
+    return low, high
+
+
+def _scan(start: np.ndarray, count: int) -> list[np.ndarray]:
+    """Points of the unit box: the start, then a Halton sequence without its first point, a corner."""
+    return [start, *qmc.Halton(len(start), scramble=False).random(count)[1:]]
+
+
+def _simplex(start: np.ndarray) -> np.ndarray:
+    """The start, (P,), and P points beside it, towards the middle of the box."""
+    step = np.where(start > 0.5, -_SIMPLEX, _SIMPLEX)
+    return np.vstack([start, start + np.diag(step)])
+
+
+def _best(history: Sequence[PathTrial]) -> PathTrial:
+    best = min(history, key=lambda trial: trial.objective)
+    if math.isinf(best.objective):
+        raise LeastworkError(
+            "no parameters tried give finite samples: use more steps, or narrower bounds on the strength"
+        )
+    return best
+
+
+def _prior_scale(model: Model) -> float:
+    """Standard deviation of a coordinate of the noise; of a prior of one's own, its unit."""
+    return model.prior_scale if isinstance(model, DiffusionModel) else float(getattr(model.prior, "scale", 1.0))
+
+
+def _draw(sampler: Sampler, region: Membership, n: int, seed: int, needs_cost: bool) -> tuple[Tensor, Tensor] | None:
+    """Membership and cost of n samples, float64 (n,) each, or None where any is not finite."""
+    model = sampler.process.model
+    device, dtype = placement(model)
+    inside: list[Tensor] = []
+    costs: list[Tensor] = []
+    with torch.no_grad(), evaluating(model):
+        for start in range(0, n, 4 * BLOCK):
+            noise = BlockNoise(seed, start, min(start + 4 * BLOCK, n), model.event_shape, dtype, device)
+            piece = integrate(sampler, noise)
+            cost = piece.work if piece.work is not None else piece.action
+            if cost is None and needs_cost:
+                raise NoPathWeightsError(
+                    "this solver knows neither work nor action: fit with gamma=0, or use solver='euler', 'exponential' "
+                    "or 'multistep'"
+                )
+            if not bool(all_finite(piece.x).all()) or (cost is not None and not bool(cost.isfinite().all())):
+                return None
+            member = region(model.to_data_units(piece.x)).to(torch.float64)
+            inside.append(member)
+            costs.append(torch.full_like(member, math.nan) if cost is None else cost)
+    return torch.cat(inside), torch.cat(costs)

@@ -1,0 +1,1 @@
+"""Pages on paper: blocks, figures, numerals and templates; knows no run."""

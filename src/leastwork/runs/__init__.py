@@ -1,0 +1,1 @@
+"""Runs from files: what the command line carries out."""

@@ -1,0 +1,107 @@
+"""A run file as the keys and values that stand in it: found by its name, read, and changed by ``--set``."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from leastwork.errors import ConfigError
+from leastwork.support.text import nearest
+
+__all__ = ["bundled_runs", "find", "first_key", "override", "read"]
+
+_CASES = Path(__file__).parents[2] / "cases"
+
+
+def bundled_runs() -> list[str]:
+    """Names of the runs that come with the package.
+
+    >>> "prinz" in bundled_runs()
+    True
+    """
+    return sorted(_bundled())
+
+
+def _bundled() -> dict[str, Path]:
+    """Each case has its runs beside it."""
+    return {file.stem: file for file in _CASES.glob("*/runs/*.yaml")}
+
+
+def find(source: str, folder: Path = Path()) -> Path:
+    """The file that is meant.
+
+    Args:
+        source: a run file, or a bundled run's name.
+        folder: that a run file is looked for in.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if (folder / source).is_file():
+        return folder / source
+    if source in _bundled():
+        return _bundled()[source]
+    if Path(source).suffix in (".yaml", ".yml"):
+        raise ConfigError(f"{source}: there is no such file: give a run file or one of {', '.join(bundled_runs())}")
+    raise ConfigError(f"no run {source!r}{nearest(source, bundled_runs())}; or give a YAML file")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Keys and values.
+
+    Raises:
+        ConfigError: the file holds something else.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not text in UTF-8: give a YAML file") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"{where} is not YAML ({error.problem}): check indentation, colons and quotes") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML ({error}): give a text file of keys and values") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} holds no keys and values: write at least model, and observables and data, or guides")
+    return {str(key): value for key, value in tree.items()}
+
+
+def first_key(setting: str) -> str:
+    """The outermost key of ``key=value``.
+
+    >>> first_key("sampling.steps=200")
+    'sampling'
+    """
+    return setting.partition("=")[0].strip().split(".")[0]
+
+
+def override(tree: dict[str, Any], setting: str) -> None:
+    """Set one dotted key of a tree, in place.
+
+    Raises:
+        ConfigError: no such place, or no YAML.
+    """
+    dotted, equals, text = setting.partition("=")
+    if not equals or not dotted.strip():
+        raise ConfigError(f"--set {setting}: write key=value, as in --set sampling.steps=200")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {setting}: the value is not YAML, quote it") from None
+    at: Any = tree
+    *outer, last = dotted.strip().split(".")
+    for key in outer:
+        at = at.setdefault(key, {}) if isinstance(at, dict) else at[_entry(at, key, setting)]
+    if isinstance(at, dict):
+        at[last] = value
+    else:
+        at[_entry(at, last, setting)] = value
+
+
+def _entry(at: Any, key: str, setting: str) -> int:
+    if not isinstance(at, list):
+        raise ConfigError(f"--set {setting}: there is nothing inside of {at!r} to set, shorten the key")
+    if not key.isdecimal() or int(key) >= len(at):
+        raise ConfigError(f"--set {setting}: {key!r} is no entry of this list, give a number from 0 to {len(at) - 1}")
+    return int(key)

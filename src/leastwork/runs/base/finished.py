@@ -1,0 +1,78 @@
+"""A finished run's folder, as reports read it:  config.yaml · metrics.json · ensemble.zarr · plots.safetensors."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from leastwork.report import figures
+from leastwork.report.numerals import count, fraction, plain
+from leastwork.runs.joint.config import AnyRun
+from leastwork.sampling.ensemble import Ensemble
+
+__all__ = ["PLOTTED", "Finished", "save_plots"]
+
+PLOTTED = 50_000
+"""Samples kept for figures, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A finished run, as its folder holds it.
+
+    Args:
+        folder: where.
+        config: of the run.
+        metrics: as in metrics.json.
+        ensemble: the guided samples.
+        kind: of the guidance, as its file names it; empty where there is none.
+        schedule: its parameters.
+        plots: arrays for figures.
+    """
+
+    folder: Path
+    config: AnyRun
+    metrics: dict[str, Any]
+    ensemble: Ensemble
+    kind: str
+    schedule: Mapping[str, Any]
+    plots: Mapping[str, Tensor]
+
+    def work_figure(self) -> str | None:
+        """Work against its bound and along the path, where there is a certificate."""
+        certificate, steps = self.metrics["certificate"], self.ensemble.ledger.step_work
+        if certificate is None or steps is None:
+            return None
+        bound, wasted, efficiency = (certificate[key] for key in ("bound", "dissipation", "efficiency"))
+        known = efficiency["value"] is not None
+        caption = (
+            f"efficiency {fraction(efficiency['value'], efficiency['stderr'])}" if known else "nothing was to be done"
+        )
+        times, work, stderr = (part.numpy() for part in (self.ensemble.ledger.times, steps.value, steps.stderr))
+        return figures.ledger((bound["value"], bound["stderr"]), wasted["value"], caption, times, work, stderr)
+
+    def drawing_settings(self) -> list[tuple[str, str]]:
+        """Settings of either kind of run that shape the numbers."""
+        config, sampling = self.config, self.config.sampling
+        taken = self.metrics["discretisation"]["t_grid"] if sampling.t_grid is None else sampling.t_grid
+        grid = taken if isinstance(taken, str) else f"{len(taken)} times given"
+        noise = "" if sampling.process == "ode" else f", κ = {plain(sampling.kappa or 1.0)}"
+        return [
+            ("model", config.model),
+            ("method", config.method),
+            ("seed", str(config.seed)),
+            ("process", f"{sampling.process.upper()}{noise}"),
+            ("solver", f"{sampling.solver}, {count(sampling.steps)} steps, grid {grid}"),
+            ("samples drawn", count(sampling.n)),
+        ]
+
+
+def save_plots(folder: Path, arrays: Mapping[str, Tensor]) -> None:
+    """Write arrays for figures, whole or not at all."""
+    path = folder / "plots.safetensors"
+    save_file({name: array.contiguous() for name, array in arrays.items()}, path.with_suffix(".tmp"))
+    os.replace(path.with_suffix(".tmp"), path)

@@ -1,0 +1,48 @@
+"""How long a run will take, by its network evaluations and how fast the network is on this machine."""
+
+import time
+
+import torch
+
+from leastwork.models.base import Model
+from leastwork.models.placement import evaluating, placement
+from leastwork.sampling.noise import BlockNoise
+from leastwork.sampling.process import Process
+
+__all__ = ["duration", "seconds_of"]
+
+_BATCH = 512
+_TIMED = 3  # batches, of which the fastest counts
+_BESIDES = 1.7
+"""Seconds of a run for each second of evaluations: learning V, drawing noise and measuring take the rest."""
+
+
+@torch.no_grad()
+def seconds_of(model: Model, evaluations: int) -> float:
+    """About how long a run of so many network evaluations takes, judged by three batches of the model."""
+    process = Process(model, 0.0)
+    device, dtype = placement(model)
+    x = process.prior(BlockNoise(0, 0, _BATCH, model.noise_shape, dtype, device).draw())
+    low, high = process.interval
+    spent: list[float] = []
+    with evaluating(model):
+        for _ in range(_TIMED):
+            begin = time.perf_counter()
+            process.evaluate(x, 0.5 * (low + high))
+            spent.append(time.perf_counter() - begin)
+    return _BESIDES * evaluations * min(spent) / _BATCH
+
+
+def duration(seconds: float) -> str:
+    """In words, coarse.
+
+    >>> duration(12.3), duration(100.0), duration(8000.0)
+    ('10 s', '1 min 40 s', '2 h 15 min')
+    """
+    if seconds < 60:
+        return f"{max(10 * round(seconds / 10), 1)} s"
+    if seconds < 3600:
+        minutes, rest = divmod(10 * round(seconds / 10), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(15 * round(seconds / 900), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

@@ -1,0 +1,161 @@
+"""One run file, every method: a table and a figure that say what each comes to.
+
+The folder afterwards:  config.yaml · comparison.json · comparison.md · comparison.png
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from leastwork.data.trust import trusted
+from leastwork.errors import ConfigError, LeastworkError
+from leastwork.geometry.state import State
+from leastwork.observable_guidance.compare import COMPARED, Compared, Row, compare
+from leastwork.report.numerals import count, fraction, plain, plus_minus
+from leastwork.runs.base.numbers import versions, with_stderr
+from leastwork.runs.carry_out import choose_threads
+from leastwork.runs.compare.figure import draw_comparison
+from leastwork.runs.folder import open_folder
+from leastwork.runs.joint.config import JointConfig
+from leastwork.runs.load import Run
+from leastwork.runs.observables.couplings.config import stated_theta
+from leastwork.runs.observables.fitted import as_numbers
+from leastwork.runs.observables.inputs import build_inputs
+from leastwork.runs.observables.truth import BINS, truth
+from leastwork.runs.path.config import PathConfig
+from leastwork.statistics.estimate import Estimate
+from leastwork.support.files import write_text
+from leastwork.support.progress import Progress, no_progress
+from leastwork.systems.line import kl_histogram
+
+__all__ = ["cells", "compare_run", "described", "markdown"]
+
+_BLOCK = 1024  # samples are drawn in whole blocks of so many
+
+
+def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress = no_progress) -> list[dict[str, Any]]:
+    """Compare all methods on the data of one run; each row is written as soon as it is there.
+
+    Args:
+        config: of the run; its method is not used.
+        out: folder of the results.
+        resume: keep the rows that an interrupted call has finished.
+        progress: ``leastwork.support.progress.bar`` shows one.
+
+    Returns:
+        the rows, plain values, as they stand in comparison.json.
+
+    Raises:
+        ConfigError: settings or a folder that cannot be used, a run of Path Guidance or a joint run.
+        LeastworkError: every method refuses the data; says why the last does.
+    """
+    if isinstance(config, JointConfig):
+        raise ConfigError(
+            f"{config.name} is a joint run, and compare is for single runs with data: name one of its runs"
+        )
+    if isinstance(config, PathConfig):
+        raise ConfigError(f"{config.name} is guided to structures, and compare is for runs with data: use run")
+    theta = stated_theta(config.data)
+    if theta is None:
+        raise ConfigError(
+            "'theta' in 'data' is auto, and compare takes one for all methods: give a number, such as what a run chose"
+        )
+    inputs = build_inputs(config)
+    choose_threads(inputs.model)
+    open_folder(out, config, resume)
+    path = out / "comparison.json"
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{path} is damaged ({error}): delete it and start again") from error
+    density = truth(config.system)
+
+    def divergence(x: State, log_weight: Tensor) -> float:
+        values = as_numbers(x)
+        assert density is not None
+        assert values is not None
+        return kl_histogram(values, density, BINS, log_weight=log_weight)
+
+    chosen = config.fit
+    done = {row["method"] for row in rows}
+    left: list[Compared] = [method for method in COMPARED if method not in done]
+    found = compare(
+        inputs.model,
+        trusted(inputs.data, theta),
+        left,
+        n=-(-config.sampling.n // _BLOCK) * _BLOCK,
+        seed=config.seed,
+        divergence=None if density is None else divergence,
+        samples=chosen.samples,
+        fit={"budget": chosen.budget, "fit_samples": chosen.fit_samples, "gamma": chosen.gamma},
+        progress=progress,
+        **inputs.choices,
+    )
+    held_out = inputs.data.held_out.tolist()
+    for row in found:
+        rows.append(described(row, held_out))
+        text = {"seed": config.seed, "versions": versions(), "rows": rows}
+        write_text(path, json.dumps(text, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(out / "comparison.md", markdown(rows))
+    if all(row["reason"] for row in rows):
+        raise LeastworkError(f"no method meets the data: {rows[-1]['reason']}")
+    draw_comparison(rows, out / "comparison.png")
+    return rows
+
+
+def described(row: Row, held_out: Sequence[bool]) -> dict[str, Any]:
+    """A row as plain values; of the observables the worst of each kind."""
+
+    def worst(kind: bool) -> dict[str, float | None] | None:
+        if row.miss is None or kind not in held_out:
+            return None
+        of_kind = [k for k, held in enumerate(held_out) if held is kind]
+        k = max(of_kind, key=lambda k: abs(float(row.miss.value[k])))  # type: ignore[union-attr]
+        return with_stderr(Estimate(row.miss.value[k], row.miss.stderr[k]))
+
+    return {
+        "method": row.method,
+        "target_error": worst(False),
+        "held_out_error": worst(True),
+        "divergence": row.divergence,
+        **{key: _maybe(getattr(row, key)) for key in ("work", "efficiency", "ess")},
+        "fit_evaluations": row.fit_evaluations,
+        "sample_evaluations": row.sample_evaluations,
+        "seconds": row.seconds,
+        "reason": row.reason,
+    }
+
+
+def _maybe(one: Estimate | None) -> dict[str, float | None] | None:
+    return None if one is None else with_stderr(one)
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The table, for a README."""
+    head = ("method", "target error / σ", "held-out error / σ", "KL to the truth", "W (k_BT)", "efficiency", "ESS")
+    head += ("fit evaluations", "fit seconds")
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """One line of the table as text."""
+    if row["reason"]:
+        return [row["method"], row["reason"].replace("|", "/"), *[""] * 7]
+    numbers = [_pm(row[key]) for key in ("target_error", "held_out_error")]
+    numbers += [plain(row["divergence"], 3), _pm(row["work"]), *(_percent(row[key]) for key in ("efficiency", "ess"))]
+    return [row["method"], *numbers, count(row["fit_evaluations"]), plain(row["seconds"], 2)]
+
+
+def _pm(one: dict[str, float | None] | None) -> str:
+    return "–" if one is None else plus_minus(one["value"], one["stderr"])
+
+
+def _percent(one: dict[str, float | None] | None) -> str:
+    return "–" if one is None else fraction(one["value"], one["stderr"])

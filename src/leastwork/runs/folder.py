@@ -1,0 +1,96 @@
+"""The folder of a run: opened once, gone on with only under the same settings, given back if nothing came of it."""
+
+import shutil
+from pathlib import Path
+from typing import TypeVar
+
+from leastwork.errors import ConfigError
+from leastwork.runs.base.settings import AnyConfig
+from leastwork.runs.joint.config import JointConfig
+from leastwork.runs.load import Run, dump_config
+from leastwork.support.files import write_text
+
+__all__ = ["copy_inputs", "default_folder", "is_begun", "open_folder", "withdraw"]
+
+_DESCRIPTION = ("config.yaml", "inputs")
+
+
+def default_folder(config: Run) -> Path:
+    """Where a run goes that names no folder: the same place every time, so that it can be resumed."""
+    seeds = [one.seed for one in config.runs.values()] if isinstance(config, JointConfig) else [config.seed]
+    return Path("runs") / f"{config.name}-seed{'-'.join(map(str, dict.fromkeys(seeds)))}"
+
+
+def open_folder(folder: Path, config: Run, resume: bool) -> None:
+    """Make the folder and describe the run there, or see that it is the same run; so with each part of a joint run.
+
+    Raises:
+        ConfigError: a folder that cannot be used, or of another run.
+    """
+    described = folder / "config.yaml"
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: choose another folder with --out")
+    used = folder.is_dir() and any(folder.iterdir())
+    if used and not resume:
+        remedy = "continue it with --resume, or " if described.exists() else ""
+        raise ConfigError(f"{folder} is not empty: {remedy}choose another folder with --out")
+    if used and not described.exists():
+        raise ConfigError(f"{folder} holds no run to resume, config.yaml is missing: choose another folder with --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = dump_config(config if isinstance(config, JointConfig) else copy_inputs(config, folder))
+        if not used:
+            write_text(described, text)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}): choose another folder with --out") from error
+    begun = described.read_text(encoding="utf-8")
+    if begun != text:
+        here = [line for line in text.splitlines() if line not in begun.splitlines()]
+        what = f" ({here[0].strip()!r} is new)" if here else ""
+        raise ConfigError(f"{folder} was begun with other settings{what}: use those, or another folder with --out")
+    if isinstance(config, JointConfig):
+        for part, one in config.runs.items():
+            open_folder(folder / part, one, resume=True)
+
+
+def is_begun(folder: Path, config: Run) -> bool:
+    """Whether there is anything that a resumed run goes on from."""
+    if isinstance(config, JointConfig):
+        return any(is_begun(folder / part, one) for part, one in config.runs.items())
+    return folder.is_dir() and any(path.name not in _DESCRIPTION for path in folder.iterdir())
+
+
+def withdraw(folder: Path, config: Run) -> None:
+    """Undo the opening of a folder, so that one in which nothing is begun is in nobody's way."""
+    if isinstance(config, JointConfig):
+        for part, one in config.runs.items():
+            withdraw(folder / part, one)
+    (folder / "config.yaml").unlink(missing_ok=True)
+    shutil.rmtree(folder / "inputs", ignore_errors=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+_Config = TypeVar("_Config", bound=AnyConfig)
+
+
+def copy_inputs(config: _Config, folder: Path) -> _Config:
+    """The same run with the user's files copied into ``folder`` under the names it then gives them.
+
+    Raises:
+        ConfigError: a copy of an earlier call differs from the file.
+    """
+
+    def copy(source: Path) -> Path:
+        target = folder / "inputs" / source.name
+        if target.exists():
+            if target.read_bytes() != source.read_bytes():
+                raise ConfigError(
+                    f"{source} is not what {target} is: give the files different names, or another folder"
+                )
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        return target.relative_to(folder)
+
+    return config.with_files(copy)

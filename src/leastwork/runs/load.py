@@ -1,0 +1,121 @@
+"""A run file: YAML that says which model is guided by which data, or to which structures, and how.
+
+A run is read by :func:`load_config`, which checks every key, makes paths absolute and applies ``--set`` overrides.
+What guides it tells its kind: ``observables`` and ``data``, or ``guides``. A joint run names other ``runs``, its parts.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import yaml
+from pydantic import (
+    ValidationError,
+)
+
+from leastwork.errors import ConfigError
+from leastwork.runs.base.complaints import sentences
+from leastwork.runs.base.file import find, first_key, override, read
+from leastwork.runs.base.settings import AnyConfig, Named
+from leastwork.runs.joint.config import AnyRun, JointConfig, JointFile
+from leastwork.runs.observables.config import RunConfig
+from leastwork.runs.observables.couplings.config import CouplingsConfig
+from leastwork.runs.path.config import PathConfig
+
+__all__ = ["Run", "dump_config", "load_config"]
+
+_Config = TypeVar("_Config", bound=AnyConfig)
+_File = TypeVar("_File", bound=Named)
+
+
+Run: TypeAlias = AnyRun | JointConfig
+
+
+def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Run:
+    """Read and check a run.
+
+    Args:
+        source: a bundled run's name, or a YAML file.
+        overrides: ``key=value``, dotted for inner keys and list entries ("sampling.steps=200", "data.0.value=0.3").
+            Those of a joint run go to all of its parts, or to one after its name ("transition.sampling.steps=200").
+
+    Raises:
+        ConfigError: one sentence for each thing that is wrong.
+
+    >>> load_config("prinz", ["sampling.steps=50"]).sampling.steps
+    50
+    >>> type(load_config("moons")).__name__
+    'PathConfig'
+    """
+    path = find(str(source))
+    tree = read(path)
+    return _joint(tree, path, overrides) if "runs" in tree else _single(tree, path, overrides)
+
+
+def dump_config(config: Run) -> str:
+    """The resolved run as YAML, which :func:`load_config` reads back; parts are in folders of their own beside it."""
+    if isinstance(config, JointConfig):
+        parts = {part: f"{part}/config.yaml" for part in config.runs}
+        config_file: Named = JointFile(name=config.name, description=config.description, runs=parts)
+    else:
+        config_file = config
+    return yaml.safe_dump(config_file.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+def _joint(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> JointConfig:
+    for setting in overrides:
+        if first_key(setting) in JointFile.model_fields:
+            override(tree, setting)
+    file = _checked(JointFile, tree, path)
+    known = dict.fromkeys([*RunConfig.model_fields, *PathConfig.model_fields])
+    settings = file.settings_of_parts(overrides, known)
+    return JointConfig(
+        file.name, file.description, {part: _part(part, file, path.parent, settings[part]) for part in file.runs}
+    )
+
+
+def _part(part: str, file: JointFile, folder: Path, overrides: Sequence[str]) -> AnyRun:
+    """A part of a joint run; what is wrong is told with its name."""
+    try:
+        path = find(file.runs[part], folder)
+        tree = read(path)
+        if "runs" in tree:
+            raise ConfigError(f"{path.name} is a joint run itself: name the runs that it is made of")
+        return _single(tree, path, overrides)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"part {part!r}: {line}" for line in str(error).splitlines())) from None
+
+
+def _single(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> AnyRun:
+    for setting in overrides:
+        override(tree, setting)
+    config = _checked(_schema(tree, path.name), tree, path)
+    if isinstance(config, RunConfig) and config.observables is None and not isinstance(config.data, CouplingsConfig):
+        raise ConfigError(f"{path.name}: 'observables' is missing: give a list of at least one observable")
+    return _anchored(config, path.resolve().parent)
+
+
+def _checked(schema: type[_File], tree: dict[str, Any], path: Path) -> _File:
+    try:
+        return schema.model_validate({"name": path.stem, **tree})
+    except ValidationError as error:
+        complaints = sentences(error, schema)
+        raise ConfigError("\n".join(f"{path.name}: {complaint}" for complaint in complaints)) from None
+
+
+def _schema(tree: dict[str, Any], name: str) -> type[RunConfig] | type[PathConfig]:
+    """The kind of run, by what guides it."""
+    by_data = [key for key in ("observables", "data") if key in tree]
+    if "guides" not in tree:
+        if not by_data:
+            raise ConfigError(f"{name}: nothing guides the model: give observables and data, or guides")
+        return RunConfig
+    if by_data:
+        raise ConfigError(f"{name}: both {by_data[0]!r} and 'guides': a run has data or structures, drop one of them")
+    return PathConfig
+
+
+def _anchored(config: _Config, folder: Path) -> _Config:
+    """The same run with paths that no longer depend on where its file lies."""
+    model = str(folder / config.model) if (folder / config.model).is_dir() else config.model
+    return config.with_files(lambda file: folder / file).model_copy(update={"model": model})

@@ -1,0 +1,99 @@
+"""A run file of Observable Guidance: data, method and sampling."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Discriminator,
+    Field,
+    FiniteFloat,
+    Tag,
+)
+
+from leastwork.observable_guidance.run import Method
+from leastwork.runs.base.settings import AnyConfig, CertificateSamples, SamplingConfig, Seed, Strict
+from leastwork.runs.observables.couplings.config import CouplingsConfig
+from leastwork.runs.observables.kinds import ObservableConfig
+
+__all__ = ["RunConfig"]
+
+
+class DatumConfig(Strict):
+    """A value with its error, or bounds, of one observable's average."""
+
+    name: str = Field(description="the name of an observable")
+    value: FiniteFloat | None = Field(default=None, description="a finite number in the observable's unit")
+    error: FiniteFloat | None = Field(default=None, ge=0, description="a standard error, or 0 for exact")
+    lower: FiniteFloat | None = Field(default=None, description="a finite lower bound in the observable's unit")
+    upper: FiniteFloat | None = Field(default=None, description="a finite upper bound in the observable's unit")
+    held_out: bool = Field(default=False, description="true for a datum that only judges the fit, or false")
+
+
+class CsvConfig(Strict):
+    """Data in a file with the columns name, value, error, lower, upper, held_out."""
+
+    csv: Path = Field(description="a file of data, its path relative to the run file")
+
+
+def _form(data: Any) -> str:
+    if isinstance(data, CouplingsConfig) or (isinstance(data, dict) and "couplings" in data):
+        return "a file of couplings"
+    return "a file" if isinstance(data, dict | CsvConfig) else "a list"
+
+
+DataConfig = Annotated[
+    Annotated[tuple[DatumConfig, ...], Tag("a list")]
+    | Annotated[CsvConfig, Tag("a file")]
+    | Annotated[CouplingsConfig, Tag("a file of couplings")],
+    Discriminator(_form),
+]
+
+
+class FitConfig(Strict):
+    """How λ and the guidance are found."""
+
+    samples: int | None = Field(
+        default=None, ge=2, description="the number of model samples for λ, at least 2, or left out for what is needed"
+    )
+    budget: int = Field(
+        default=5_000_000,
+        ge=1,
+        description="the number of network evaluations that least-work may spend, at least 1",
+    )
+    iterations: int | None = Field(
+        default=None, ge=2, description="the number of steps of the optimiser, for least-work, at least 2, or left out"
+    )
+    fit_samples: int = Field(default=10_000, ge=2, description="the number of samples in one evaluation, at least 2")
+    gamma: FiniteFloat = Field(default=1e-3, ge=0, description="the price of a nat of work, 0 or more")
+    jacobian: bool = Field(default=False, description="true to differentiate through the network, or false")
+    search: Literal["gradient", "gaussian-process"] = Field(default="gradient", description="a search of the schedule")
+    calls: int = Field(
+        default=256, ge=1, description="the number of evaluations of a Gaussian-process search, at least 1"
+    )
+
+
+class RunConfig(AnyConfig):
+    """One run of Observable Guidance."""
+
+    system: Literal["prinz", "chignolin", "ala5"] | None = Field(
+        default=None, description="a bundled system whose truth is known, or a part of it"
+    )
+    observables: tuple[ObservableConfig, ...] | None = Field(
+        default=None, min_length=1, description="a list of at least one observable"
+    )
+    data: DataConfig = Field(description="a list of data, or csv: FILE, or couplings: FILE")
+    method: Method = Field(default="least-work", description="a method")
+    fit: FitConfig = Field(default=FitConfig(), description="settings, as keys and values")
+    sampling: SamplingConfig = Field(default=SamplingConfig(), description="settings, as keys and values")
+    seed: Seed = 0
+    certificate_samples: CertificateSamples = None
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        observables = None if self.observables is None else tuple(item.with_files(place) for item in self.observables)
+        data = self.data
+        if isinstance(data, CsvConfig):
+            data = data.model_copy(update={"csv": place(data.csv)})
+        elif isinstance(data, CouplingsConfig):
+            data = data.with_files(place)
+        return self.model_copy(update={"observables": observables, "data": data})

@@ -1,0 +1,1 @@
+"""Scalar couplings as data."""

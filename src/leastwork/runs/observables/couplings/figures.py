@@ -1,0 +1,80 @@
+"""The figure of trust: χ² a datum against θ, and against how far each θ takes the model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from leastwork.report.figures import image
+
+__all__ = ["populations", "trust"]
+
+_BLUE, _ORANGE, _GREEN, _GREY, _BLACK = "#0072B2", "#D55E00", "#009E73", "#8a8a8a", "#222222"
+
+
+def trust(curve: Mapping[str, Any]) -> str:
+    """Held-out and fitted χ² against θ (left) and against KL (right), the chosen θ marked.
+
+    Args:
+        curve: ``quality.trust`` of a run's metrics.
+    """
+    thetas, held_out, stderr, fitted, kl = (
+        np.asarray(curve[key], dtype=np.float64) for key in ("thetas", "held_out", "held_out_stderr", "fitted", "kl")
+    )
+    chosen = int(curve["chosen"])
+
+    def lines(axes: Axes, x: np.ndarray) -> None:
+        axes.fill_between(x, held_out - stderr, held_out + stderr, color=_BLUE, alpha=0.15, linewidth=0)
+        axes.plot(x, held_out, color=_BLUE, linewidth=1.5, marker="s", markersize=3.5, label="left out")
+        axes.plot(
+            x, fitted, color=_GREEN, linewidth=1.5, linestyle=(0, (1, 1)), marker="D", markersize=3, label="fitted"
+        )
+        axes.axhline(curve["model"], color=_ORANGE, linewidth=1.3, linestyle=(0, (4, 1.5)), label="model")
+        axes.axvline(x[chosen], color=_GREY, linewidth=0.9, zorder=0, label="chosen")
+
+    def draw(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2, sharey=True)
+        lines(left, thetas)
+        lines(right, kl)
+        left.set_xscale("log")
+        left.set_xlabel("θ  (data trusted → not trusted)")
+        left.set_ylabel("χ² a datum")
+        right.set_xlabel("KL(reweighted ‖ model)  ($k_\\mathrm{B}T$)")
+        top = max(float((held_out + stderr).max()), float(curve["model"]))
+        left.set_ylim(0, 1.08 * top)
+        right.set_xlim(left=0)
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=4, columnspacing=1.6, handlelength=2.2)
+
+    return image(draw, 7.2, 2.9)
+
+
+def populations(basins: Sequence[str], kinds: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Populations of basins, with standard errors, side by side for each kind of samples.
+
+    Args:
+        basins: their names.
+        kinds: of "model", "reweighted" and "guided" those there are: (population, stderr) of each basin.
+    """
+    colours = {"model": _ORANGE, "reweighted": _GREEN, "guided": _BLUE}
+    width = 0.8 / len(kinds)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for i, (kind, values) in enumerate(kinds.items()):
+            at = np.arange(len(basins)) + (i - (len(kinds) - 1) / 2) * width
+            heights, errors = zip(*values, strict=True)
+            axes.bar(
+                at, heights, 0.9 * width, yerr=errors, label=kind, color=colours[kind],
+                hatch={"model": "////", "reweighted": "....", "guided": ""}[kind], edgecolor="white", linewidth=0,
+                error_kw={"elinewidth": 1, "capsize": 2, "ecolor": _BLACK},
+            )  # fmt: skip
+        axes.set_xticks(range(len(basins)), basins, parse_math=False)
+        axes.tick_params(axis="x", length=0)
+        axes.set_ylabel("population")
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.6)
+
+    return image(draw, 7.2, 2.6)

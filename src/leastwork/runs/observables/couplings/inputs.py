@@ -1,0 +1,124 @@
+"""From a run file's couplings to an experiment, and to the groups that cross-validation leaves out in turn."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from leastwork.cases import ala5
+from leastwork.data.couplings import Couplings
+from leastwork.data.experiment import Experiment
+from leastwork.data.trust import check_groups, one_and_the_same
+from leastwork.errors import ConfigError, LeastworkError
+from leastwork.geometry.state import EventShape, shapes
+from leastwork.observables import Backbone
+from leastwork.runs.observables.couplings.config import CouplingsConfig
+from leastwork.support.text import plural
+
+__all__ = ["CouplingData", "LeftOut", "coupling_data"]
+
+LeftOut = Literal["types", "residues"]
+_STAR = (".str", ".star", ".nmrstar")
+
+
+@dataclass(frozen=True, eq=False)
+class CouplingData:
+    """Couplings as they are fitted.
+
+    Args:
+        experiment: the K data with their errors as stated; θ is not yet in them.
+        types: the type of each, (K,).
+        groups: what is left out with it, (K,).
+        left_out: whether that is its type or its residue.
+    """
+
+    experiment: Experiment
+    types: tuple[str, ...]
+    groups: tuple[str, ...]
+    left_out: LeftOut
+
+
+def coupling_data(config: CouplingsConfig, system: str | None, event_shape: EventShape) -> CouplingData:
+    """Read and check the couplings of a run.
+
+    Args:
+        config: of the couplings.
+        system: of the run, which may know the backbone.
+        event_shape: of the model's states, (A, 3).
+
+    Raises:
+        ConfigError: a file, a type, a backbone or errors that cannot be used.
+    """
+    backbone = _backbone(config, system)
+    _check_atoms(backbone, config, event_shape)
+    couplings = _read(config)
+    if config.fit is not None:
+        for kind in config.fit:
+            if kind not in couplings.kinds:
+                raise ConfigError(
+                    f"'fit' in 'data': {config.couplings.name} has no couplings {kind}: it has "
+                    f"{', '.join(dict.fromkeys(couplings.kinds))}"
+                )
+        fitted = config.fit
+        couplings = couplings.held_out_where(lambda row: row.kind not in fitted)
+    experiment = couplings.experiment(backbone, karplus=config.karplus, shared=config.shared)
+    if one_and_the_same(experiment.covariance):
+        raise ConfigError(
+            f"data: with shared: {config.shared:g} some of the couplings have one and the same error, so that no χ² "
+            "can be taken: give each an error of its own, or take a smaller share"
+        )
+    residues = tuple(f"residue {row.residue}" for row in couplings.rows)
+    groups, left_out = _groups(config, experiment, couplings.kinds, residues)
+    return CouplingData(experiment, couplings.kinds, groups, left_out)
+
+
+def _groups(
+    config: CouplingsConfig, experiment: Experiment, types: tuple[str, ...], residues: tuple[str, ...]
+) -> tuple[tuple[str, ...], LeftOut]:
+    """Types as asked, residues where the fitted data are of one type."""
+    fitted = experiment.fitted.tolist()
+    one_type = len({types[k] for k in fitted}) < 2
+    groups, left_out = (residues, "residues") if config.leave_out == "residues" or one_type else (types, "types")
+    if config.theta == "auto":
+        try:
+            check_groups(experiment, groups)
+        except LeastworkError:
+            raise ConfigError(
+                f"data: theta: auto takes fitted couplings of two types or two {left_out}, and there are but "
+                f"{plural(len(fitted), 'coupling')} of {groups[fitted[0]]}: fit more, or give theta a number"
+            ) from None
+    return groups, left_out
+
+
+def _check_atoms(backbone: Backbone, config: CouplingsConfig, event_shape: EventShape) -> None:
+    """A chain is all of a structure, lists of atoms are some of it."""
+    (shape, *parts) = shapes(event_shape)
+    if parts or len(shape) != 2 or shape[1] != 3:
+        raise ConfigError(f"data: couplings are of structures (A, 3), and the model's states are {event_shape}")
+    last = max(*backbone.n, *backbone.ca, *backbone.c, -1 if backbone.end is None else backbone.end)
+    remedy = f"the model's states have {shape[0]} atoms: correct one of them"
+    if config.backbone is not None and config.backbone.residues is None:
+        if last >= shape[0]:
+            raise ConfigError(f"'backbone' in 'data' has an atom {last}, counted from 0, and {remedy}")
+    elif last + 1 != shape[0]:
+        raise ConfigError(f"'backbone' in 'data' is a chain of {last + 1} atoms, and {remedy}")
+
+
+def _read(config: CouplingsConfig) -> Couplings:
+    path: Path = config.couplings
+    if path.suffix.lower() in _STAR:
+        return Couplings.from_nmr_star(path, config.measurement_error)
+    return Couplings.from_csv(path, config.measurement_error)
+
+
+def _backbone(config: CouplingsConfig, system: str | None) -> Backbone:
+    if config.backbone is not None:
+        try:
+            return config.backbone.backbone()
+        except LeastworkError as error:
+            raise ConfigError(f"'backbone' in 'data': {error}") from error
+    if system == "ala5":
+        return ala5.BACKBONE
+    raise ConfigError(
+        "'backbone' is missing in 'data': say which atoms are N, CA and C, as in backbone: {residues: 5, end: true} "
+        "for states of these alone, or with lists n, ca and c"
+    )

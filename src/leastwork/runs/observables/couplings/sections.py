@@ -1,0 +1,85 @@
+"""What the report of a run with couplings shows besides: θ, χ² by type, and averages that have no data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from leastwork.report.blocks import Image, Section, Table
+from leastwork.report.numerals import plus_minus
+from leastwork.runs.base.finished import Finished
+from leastwork.runs.observables.config import RunConfig
+from leastwork.runs.observables.couplings import figures as couplings_figures
+from leastwork.runs.observables.couplings import sentences as couplings_prose
+from leastwork.runs.observables.couplings.config import CouplingsConfig
+
+__all__ = ["sections"]
+
+
+def sections(run: Finished) -> Sequence[Section]:
+    """Those of a run whose data are couplings; none of any other."""
+    if not isinstance(run.config, RunConfig) or not isinstance(run.config.data, CouplingsConfig):
+        return []
+    known = run.metrics["quality"]
+    found = [_trust(run.config.data, run.metrics), _agreement(run.metrics)]
+    own = [row for row in known.get("reported", []) if row["name"] not in _names(known.get("populations", []))]
+    return [*found, _reported(own)] if own else found
+
+
+def _names(populations: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {f"{row['basin']} {row['residue']}" for row in populations}
+
+
+def _trust(config: CouplingsConfig, metrics: Mapping[str, Any]) -> Section:
+    curve = metrics["quality"]["trust"]
+    images = []
+    if curve["left_out"] is not None:
+        images.append(
+            Image(
+                couplings_figures.trust(curve),
+                f"χ² a datum of data left out, one {curve['left_out'].removesuffix('s')} at a time, with its standard "
+                "error over these, and of data that are fitted all at once, both by reweighting, and of the model as "
+                "it is: against θ (left) and against the divergence that each θ leads to (right). The grey line is the "
+                "θ of this run.",
+                "χ² of left-out and fitted data against θ and against the divergence from the model",
+            )
+        )
+    return Section("Trust in the data", [couplings_prose.trusted(config, metrics)], images)
+
+
+def _agreement(metrics: Mapping[str, Any]) -> Section:
+    rows = metrics["quality"]["chi_squared"]
+    guided = rows[0]["guided"] is not None
+    kinds = ["model", "reweighted", *(["guided"] if guided else [])]
+    said = {True: "held out", False: "fitted", None: ""}
+    table = Table(
+        "χ² a datum by type of coupling, in errors as stated, without θ. Errors are those of a finite number of "
+        "samples; that of the change is over data, by leaving out one at a time.",
+        ["type", "", "data", *kinds, "change"],
+        [
+            [
+                row["type"],
+                said[row["held_out"]] if not row["type"].startswith("all") else "",
+                str(row["data"]),
+                *(plus_minus(**row[kind]) for kind in kinds),
+                plus_minus(**row["change"]),
+            ]
+            for row in rows
+        ],
+        text_columns=2,
+    )
+    return Section(
+        "Agreement by type of coupling",
+        [couplings_prose.agreement(metrics), couplings_prose.reweighting(metrics)],
+        [],
+        [table],
+    )
+
+
+def _reported(rows: Sequence[Mapping[str, Any]]) -> Section:
+    kinds = [kind for kind in ("model", "reweighted", "guided") if rows[0][kind] is not None]
+    table = Table(
+        "Averages of observables that have no data, ± one standard error.",
+        ["observable", "unit", *kinds],
+        [[row["name"], row["unit"] or "–", *(plus_minus(**row[kind]) for kind in kinds)] for row in rows],
+        text_columns=2,
+    )
+    return Section("Without data", [], [], [table])

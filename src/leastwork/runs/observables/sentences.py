@@ -1,0 +1,311 @@
+"""What a report says in sentences: the outcome, what to beware of, and a paragraph for a methods section."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from leastwork.report.numerals import count, fraction, plain, plus_minus
+from leastwork.runs.joint.config import AnyRun
+from leastwork.runs.observables.config import RunConfig
+
+__all__ = [
+    "LEAST_ESS",
+    "asked",
+    "drawing",
+    "gone_astray",
+    "kind_of",
+    "methods",
+    "outcome",
+    "reached",
+    "too_few_steps",
+    "warnings",
+]
+
+LEAST_ESS = 0.01
+_ASTRAY = 0.1, 30  # share of the variance of ln w, at least, and in equal shares of all paths
+Metrics = Mapping[str, Any]
+_REMEDY = {  # for a guidance that is poor
+    "least-work": "take a larger fit.budget, or more sampling.steps",
+    "scheduled": "use method: least-work, another fit.gamma or more sampling.steps",
+}
+_INSTEAD = "use method: least-work"
+_SHOWN = 3  # data in a table of runs
+
+
+def kind_of(config: RunConfig) -> str:
+    """What a run is, in two words."""
+    return "Reweighting" if config.method == "reweight" else f"{config.method.replace('-', ' ').capitalize()} guidance"
+
+
+def asked(metrics: Metrics) -> str:
+    """The data that were fitted, in a line."""
+    return _line([f"⟨{row['name']}⟩ {_wanted(row)}{_unit(row)}" for row in _fitted(metrics)])
+
+
+def reached(config: RunConfig, metrics: Metrics) -> str:
+    """The averages that came of it, in a line."""
+    after, error = _after(config)
+    return _line(
+        [
+            f"{plus_minus(row[after], row[error])}{_unit(row)}, from {plus_minus(row['model'], row['model_stderr'])}"
+            for row in _fitted(metrics)
+        ]
+    )
+
+
+def _line(parts: Sequence[str]) -> str:
+    more = len(parts) - _SHOWN
+    return "; ".join(parts[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _fitted(metrics: Metrics) -> list[Mapping[str, Any]]:
+    return [row for row in metrics["observables"] if not row["held_out"]]
+
+
+def _after(config: RunConfig) -> tuple[str, str]:
+    """The averages that a method ends with, and their errors."""
+    return ("reweighted", "reweighted_stderr") if config.method == "reweight" else ("guided", "stderr")
+
+
+def outcome(config: RunConfig, metrics: Metrics) -> str:
+    """One sentence: what was asked, what came, what it cost."""
+    fitted, (after, _) = _fitted(metrics), _after(config)
+    if len(fitted) == 1:
+        moved = _moved(fitted[0], after)
+    else:
+        moved = f"{len(fitted)} averages, among them {_moved(fitted[0], after)}"
+    verb = "Reweighting" if config.method == "reweight" else "Guiding"
+    sentence = f"{verb} {config.name} moved {moved}"
+    certificate = metrics["certificate"]
+    if certificate is None:
+        ess = metrics["quality"]["reweighting_ess"]
+        if config.method == "reweight":
+            return f"{sentence}; the weights leave {fraction(ess)} of the samples effective."
+        return f"{sentence}; the process it was drawn by has no path weights, hence no certificate."
+    work, bound, efficiency = (certificate[key] for key in ("work", "bound", "efficiency"))
+    cost = f"for {_pm(work)} k_BT of work"
+    if efficiency["value"] is None:
+        return f"{sentence} {cost}; nothing had to be done."
+    return f"{sentence} {cost}, of which {_pm(bound)} k_BT were unavoidable: an efficiency of {_percent(efficiency)}."
+
+
+def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: bool = False) -> list[str]:
+    """What to beware of, one sentence each with its remedy; ``control``: of a flow, whose λ is from its samples."""
+    found = []
+    certificate, reweighting = metrics["certificate"], metrics["quality"]["reweighting_ess"]
+    pools = config.method == "least-work"  # λ is found again on the way to the target
+    if reweighting < LEAST_ESS and (control or not pools):
+        other = "" if control else "method: least-work, "
+        found.append(
+            f"Only {fraction(reweighting)} of the model's samples are effective under the target, so λ is uncertain: "
+            f"use {other}more fit.samples, or data nearer to the model."
+        )
+    found += too_few_steps(metrics, [row["name"] for row in metrics["observables"]])
+    if config.method == "reweight":
+        return found
+    if certificate is None:
+        return [*found, f"There is no certificate: {why_no_weights}."]
+    if certificate["ess"]["value"] < LEAST_ESS:
+        found.append(
+            f"The effective sample size is {_percent(certificate['ess'])} (below 1 %), so averages under the target "
+            f"rest on few samples: {_REMEDY.get(config.method, _INSTEAD)}."
+        )
+    if certificate["biased_high"]:
+        effective = certificate["samples"] * certificate["ess"]["value"]
+        found.append(
+            f"Only {plain(effective, 3)} effective samples stand behind the certificate (fewer than 1,000), so its "
+            "efficiency is biased high: draw more samples."
+        )
+    found += gone_astray(certificate)
+    if not certificate["on_target"]["value"]:
+        fitted = {row["name"] for row in metrics["observables"] if not row["held_out"]}
+        worst = max((m for m in certificate["miss"] if m["name"] in fitted), key=lambda m: abs(m["value"] or 0.0))
+        found.append(
+            f"The guided samples miss the target: {worst['name']} is off by {_pm(worst)} standard deviations of the "
+            f"observable (tolerance {plain(certificate['on_target']['tolerance'])}): "
+            f"{_REMEDY.get(config.method, _INSTEAD)}."
+        )
+    return found
+
+
+def gone_astray(certificate: Mapping[str, Any]) -> list[str]:
+    """A warning where a single path makes much of the variance of ln w, or nothing; older runs do not tell."""
+    share = certificate.get("worst_path")
+    if share is None or share < max(_ASTRAY[0], _ASTRAY[1] / certificate["samples"]):
+        return []
+    return [
+        f"One of {count(certificate['samples'])} guided paths makes {fraction(share)} of the variance of ln w: it went "
+        "astray, and the work it wastes hides what the others do: take more sampling.steps."
+    ]
+
+
+def too_few_steps(metrics: Metrics, names: Sequence[str]) -> list[str]:
+    """A warning where the number of steps moves an average or ln⟨w⟩ by more than it may, or nothing."""
+    found = metrics.get("discretisation", {})
+    if not found.get("matters"):
+        return []
+    what = [
+        f"the average of {name} by {_pm(row)}"
+        for name, row in zip(names, found["averages"], strict=True)
+        if row["large"]
+    ]
+    if not what:
+        what = [f"ln⟨w⟩, and so free energies, by {_pm(found['log_z'])}"]
+    return [f"{count(found['steps'])} steps are too few, they move {', '.join(what)}: take more sampling.steps."]
+
+
+def methods(
+    config: RunConfig,
+    metrics: Metrics,
+    kind: str,
+    schedule: Mapping[str, Any],
+    stages: Sequence[Mapping[str, Any]],
+) -> str:
+    """A paragraph to start a methods section from.
+
+    Args:
+        config: of the run.
+        metrics: as in metrics.json.
+        kind: of the guidance, as its file names it.
+        schedule: parameters of the guidance.
+        stages: of a learned one.
+    """
+    text = [drawing(config, metrics), _entropy(config, metrics, bool(stages))]
+    if config.method == "scheduled":
+        text.append(_schedule(config, schedule))
+    elif config.method == "loss":
+        text.append(
+            "The score was shifted by h = −Σ λ ∇ₓO(D(x, t)), the gradient of the tilt at the denoised estimate."
+        )
+    elif config.method == "adjoint-matching":
+        text.append(
+            "The score was shifted by h = ∇V, V learned on guided paths by adjoint matching (arXiv:2409.08861)."
+        )
+    elif kind == "control":
+        text.append(
+            "To the velocity of the flow was added a control of least kinetic action under which the averages are "
+            "those of the target, a network fitted through the solver."
+        )
+    elif stages:
+        text.append(_learned(stages))
+    text.append(_result(config, metrics))
+    return " ".join(text)
+
+
+def drawing(config: AnyRun, metrics: Metrics) -> str:
+    """How samples were drawn, of either kind of run."""
+    chosen = config.sampling
+    process = "probability-flow ODE" if chosen.process == "ode" else f"reverse SDE (κ = {plain(chosen.kappa or 1.0)})"
+    solvers = {"euler": "Euler", "heun": "Heun", "exponential": "exponential", "multistep": "second-order multistep"}
+    grid = {
+        "uniform": "uniform in t",
+        "log-snr": "uniform in the logarithmic signal-to-noise ratio",
+        "balanced": "half of them uniform in the logarithmic signal-to-noise ratio, half in the signal's share",
+        "signal": "denser where basins and structures form, uniform in α²/(α² + σ²), α/(α + 3σ) and the logarithmic "
+        "signal-to-noise ratio in the proportion 2 : 2 : 1",
+    }
+    times = "given explicitly" if isinstance(chosen.t_grid, tuple) else grid[grid_of(metrics, chosen.t_grid)]
+    steps = len(chosen.t_grid) - 1 if isinstance(chosen.t_grid, tuple) else chosen.steps
+    used = metrics["versions"]
+    return (
+        f"Samples were drawn from the pre-trained model “{Path(config.model).name}” by "
+        f"the {process} with {count(steps)} {solvers[chosen.solver]} steps on a grid {times} "
+        f"(leastwork {used['leastwork']}, PyTorch {used['torch']}, seed {metrics['seed']})."
+    )
+
+
+def grid_of(metrics: Metrics, asked: str | None) -> str:
+    """The name of the grid that was asked for, or else of the one that was taken."""
+    return metrics["discretisation"]["t_grid"] if asked is None else asked
+
+
+def _entropy(config: RunConfig, metrics: Metrics, pooled: bool) -> str:
+    known = metrics["quality"]
+    fitted = _fitted(metrics)
+    held_out = len(metrics["observables"]) - len(fitted)
+    source = f"{count(known['model_samples'])} model samples"
+    if pooled:
+        source += " and weighted guided paths"
+    aside = f"; {_plural(held_out, 'datum was', 'data were')} held out for validation" if held_out else ""
+    return (
+        f"Lagrange multipliers λ for {_plural(len(fitted), 'datum', 'data')} were found by the maximum-entropy "
+        f"principle from {source}, which fixed the target distribution "
+        f"p·exp(−λ·O)/Z at a Kullback–Leibler divergence of {plain(known['reweighting_kl'])} k_BT from the model "
+        f"(effective sample fraction of the reweighting {fraction(known['reweighting_ess'])}){aside}."
+    )
+
+
+def _learned(stages: Sequence[Mapping[str, Any]]) -> str:
+    way = "in one stage" if len(stages) == 1 else f"in {len(stages)} stages, chosen by effective sample size"
+    return (
+        "The score was shifted by h = ∇V, where V(x, t) = ln E[exp(−λ·O) | x_t = x] was learned from the model's own "
+        f"samples {way}, and polished on guided paths by least squares on their log-weights, with the averages as a "
+        "constraint."
+    )
+
+
+def _schedule(config: RunConfig, schedule: Mapping[str, Any]) -> str:
+    parameters = ""
+    if all(isinstance(schedule.get(key), int | float) for key in ("strength", "decay")):
+        parameters = f" with a = {plain(schedule['strength'])} and b = {plain(schedule['decay'])}"
+    derivative = "∇O(D(x, t)) taken through the network" if config.fit.jacobian else "∇O at the denoised estimate D"
+    return (
+        f"The score was shifted by h = −a·exp(−bt)·Σ λ ∇O(D), {derivative} (Kolloff et al., "
+        f"arXiv:2505.13375){parameters}, fitted to the squared mismatch plus γ = {plain(config.fit.gamma)} times the "
+        "work on samples that were not used again."
+    )
+
+
+def _result(config: RunConfig, metrics: Metrics) -> str:
+    fitted, (after, error) = _fitted(metrics), _after(config)
+    found = "; ".join(f"{_named(row)} {plus_minus(row[after], row[error])}{_unit(row)}" for row in fitted[:8])
+    drawn = metrics["quality"]["model_samples"] if after == "reweighted" else config.sampling.n
+    text = f"The averages over {count(drawn)} {after} samples are {found}."
+    certificate = metrics["certificate"]
+    if certificate is not None:
+        text += (
+            f" On {count(certificate['samples'])} fresh samples the excess work KL(guided paths ‖ model paths) is "
+            f"{_pm(certificate['work'])} k_BT, of which {_pm(certificate['dissipation'])} k_BT is dissipation "
+            f"(efficiency {_percent(certificate['efficiency'])}), and the effective sample fraction under the target "
+            f"is {_percent(certificate['ess'])}."
+        )
+    return text + " Errors are one standard error."
+
+
+def _moved(row: Mapping[str, Any], after: str) -> str:
+    error = row["reweighted_stderr"] if after == "reweighted" else row["stderr"]
+    ends = f"{plus_minus(row['model'], row['model_stderr'])} to {plus_minus(row[after], error)}{_unit(row)}"
+    return f"the mean of {row['name']} from {ends} ({_datum(row)})"
+
+
+def _datum(row: Mapping[str, Any]) -> str:
+    return _bounds(row) if row["target"] is None else f"target {plus_minus(row['target'], row['error'])}"
+
+
+def _wanted(row: Mapping[str, Any]) -> str:
+    return _bounds(row) if row["target"] is None else f"= {plus_minus(row['target'], row['error'])}"
+
+
+def _bounds(row: Mapping[str, Any]) -> str:
+    bounds = [f"{sign} {plain(row[key])}" for key, sign in (("lower", "≥"), ("upper", "≤")) if row[key] is not None]
+    return " and ".join(bounds)
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return f"⟨{row['name']}⟩ ="
+
+
+def _unit(row: Mapping[str, Any]) -> str:
+    return f" {row['unit']}" if row["unit"] else ""
+
+
+def _pm(one: Mapping[str, Any]) -> str:
+    return plus_minus(one["value"], one["stderr"])
+
+
+def _percent(one: Mapping[str, Any]) -> str:
+    return fraction(one["value"], one["stderr"])
+
+
+def _plural(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"

@@ -1,0 +1,121 @@
+"""A run of Path Guidance: guides to a region, guided samples of it, its free energy, and what both are worth."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+from torch import Tensor
+
+from leastwork.errors import LeastworkWarning
+from leastwork.geometry.state import State, leaves
+from leastwork.kernels.region import DefinedRegion
+from leastwork.models.base import Model
+from leastwork.path_guidance.job import BUDGET
+from leastwork.path_guidance.run import PathRun
+from leastwork.runs.base.finished import PLOTTED, save_plots
+from leastwork.runs.base.numbers import certificate_metrics, with_stderr
+from leastwork.runs.path.config import PathConfig
+from leastwork.runs.path.fitted import fit_path_run, load_path_run, save_path_run
+from leastwork.runs.path.inputs import PathInputs, build_path_inputs
+from leastwork.runs.path.quality import path_quality, region_share
+from leastwork.runs.path.truth import RegionTruth, known_region
+from leastwork.sampling.ensemble import Ensemble
+from leastwork.sampling.step_error import StepError
+from leastwork.sampling.work import Certificate, certify
+from leastwork.support.progress import Progress
+
+__all__ = ["PathJob"]
+
+
+@dataclass(frozen=True)
+class PathJob:
+    """One run: its settings and what they name."""
+
+    config: PathConfig
+    inputs: PathInputs
+
+    @classmethod
+    def of(cls, config: PathConfig) -> "PathJob":
+        """Load and check everything."""
+        return cls(config, build_path_inputs(config))
+
+    @property
+    def model(self) -> Model:
+        return self.inputs.model
+
+    @property
+    def choices(self) -> Mapping[str, Any]:
+        return self.inputs.choices
+
+    @property
+    def budget(self) -> int | None:
+        return (self.config.fit.budget or BUDGET) if self.config.method == "least-work" else self.config.fit.budget
+
+    def load(self, folder: Path) -> PathRun | None:
+        return load_path_run(folder, self.config, self.inputs)
+
+    def fit(self, progress: Progress) -> PathRun:
+        return fit_path_run(self.config, self.inputs, progress)
+
+    def save(self, fitted: PathRun, folder: Path) -> None:
+        save_path_run(fitted, folder)
+
+    def log_tilt(self, fitted: PathRun, x: State) -> Tensor:
+        return fitted.log_tilt(x)
+
+    def step_error(self, fitted: PathRun) -> StepError:
+        with catch_warnings():
+            simplefilter("ignore", LeastworkWarning)  # the report says it
+            return fitted.step_error
+
+    def measure(self, folder: Path, fitted: PathRun, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
+        assert judged.log_tilt is not None
+        assert isinstance(fitted.region, DefinedRegion)
+        certificate = certify(judged.work, judged.log_weight, judged.log_tilt)
+        truth = None if self.config.system is None else known_region(self.config.system, fitted.region)
+        found = path_quality(fitted, ensemble, truth)
+        save_plots(folder, {"guides": self.inputs.points, **_in_a_plane(fitted, ensemble), **found.distances})
+        energy = _free_energy(fitted, ensemble, fitted.region.definition, truth)
+        return {
+            "observables": [],
+            "certificate": certificate_metrics(certificate),
+            "free_energy": energy,
+            "quality": {**_headline(certificate, energy), **found.metrics},
+        }
+
+
+def _in_a_plane(run: PathRun, ensemble: Ensemble) -> dict[str, Tensor]:
+    """Samples for a figure, where a state has two coordinates."""
+    (guided, *_), (model, *_) = leaves(ensemble.x), leaves(run.model_samples.x)
+    if guided[0].numel() != 2:
+        return {}
+    return {"x": guided[:PLOTTED], "x of the model": model[:PLOTTED]}
+
+
+def _free_energy(run: PathRun, ensemble: Ensemble, definition: str, truth: RegionTruth | None) -> dict[str, Any]:
+    """−ln p(A) and p(A) under the model, null where no sample is in A, and of the true density, where that is known."""
+    found: dict[str, Any] = {"value": None, "stderr": None, "unit": "kT", "region": definition, "probability": None}
+    if region_share(run, ensemble).value > 0:
+        energy = run.free_energy_of(ensemble)
+        p = math.exp(-energy.value)
+        found |= {**with_stderr(energy), "probability": {"value": p, "stderr": p * energy.stderr}}
+    exact = None
+    if truth is not None:
+        exact = {
+            "value": -truth.log_probability,
+            "probability": math.exp(truth.log_probability),
+            "source": truth.source,
+        }
+    return {**found, "exact": exact}
+
+
+def _headline(certificate: Certificate, energy: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "work": with_stderr(certificate.work),
+        "efficiency": with_stderr(certificate.efficiency),
+        "free_energy": {key: energy[key] for key in ("value", "stderr")},
+        "region": energy["region"],
+    }

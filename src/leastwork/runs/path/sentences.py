@@ -1,0 +1,171 @@
+"""What the report of Path Guidance says in sentences."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from leastwork.report.numerals import count, fraction, plain, plus_minus
+from leastwork.runs.observables.sentences import LEAST_ESS, drawing, gone_astray, too_few_steps
+from leastwork.runs.path.config import PathConfig
+
+__all__ = ["asked", "free_energy", "kind_of", "methods", "outcome", "reached", "warnings", "whose_region"]
+
+Metrics = Mapping[str, Any]
+_SURE = 2.0  # standard errors by which a share is below another
+_SHORT = 0.05  # of the share that was asked for: steps have a finite size, and the border of a region costs a little
+_REMEDY = {
+    "least-work": "give more guides, a larger fit.budget, or more sampling.steps",
+}
+_INSTEAD = "use method: least-work"
+
+
+def kind_of(config: PathConfig) -> str:
+    """What a run is, in three words."""
+    return f"{config.method.replace('-', ' ').capitalize()} path guidance"
+
+
+def asked(config: PathConfig) -> str:
+    """The share of the samples that was to be in the region."""
+    return f"{fraction(config.success)} of the samples in the region"
+
+
+def reached(metrics: Metrics) -> str:
+    """The share that is."""
+    quality = metrics["quality"]
+    return f"{fraction(**quality['success'])}, from {fraction(**quality['model_share'])}"
+
+
+def outcome(config: PathConfig, metrics: Metrics) -> str:
+    """One sentence: what was asked, what came, what it cost."""
+    certificate, success = metrics["certificate"], metrics["quality"]["success"]
+    work, bound, efficiency = (certificate[key] for key in ("work", "bound", "efficiency"))
+    sentence = (
+        f"Guiding {config.name} put {fraction(**success)} of the samples into the region "
+        f"for {plus_minus(**work)} k_BT of work"
+    )
+    if efficiency["value"] is None:
+        return f"{sentence}, but too few samples hit it to say how much of that was needed."
+    return (
+        f"{sentence}, of which {plus_minus(**bound)} k_BT were unavoidable: an efficiency of {fraction(**efficiency)}."
+    )
+
+
+def free_energy(metrics: Metrics) -> list[str]:
+    """Of the region, under the model and, where it is known, in truth."""
+    found = metrics["free_energy"]
+    if found["value"] is None:
+        sentences = ["No guided sample is in the region, so its free energy is not known."]
+    else:
+        value = plus_minus(found["value"], found["stderr"])
+        sentences = [f"−ln p(A) = {value} k_BT, p(A) = {plus_minus(**found['probability'])} under the model."]
+    share, inside = metrics["quality"]["model_share"], metrics["quality"]["model_samples_in_region"]
+    sentences.append(
+        f"Of {count(metrics['quality']['model_samples'])} samples of the model itself {count(inside)} are in the region"
+        + (f", a share of {plus_minus(**share)}." if inside else ".")
+    )
+    if found["exact"] is not None:
+        exact = found["exact"]
+        sentences.append(
+            f"−ln p(A) = {plain(exact['value'])} k_BT, p(A) = {plain(exact['probability'])} in {exact['source']}: a "
+            "difference beyond the error is the model's own."
+        )
+    return sentences
+
+
+def whose_region(config: PathConfig) -> str:
+    """What a region rests on that was not given."""
+    if config.region is not None:
+        return ""
+    chosen = "chosen by leave-one-out likelihood" if config.bandwidth is None else "as given"
+    return (
+        "No test of membership was given, so the region is what the guides' kernel says, with a bandwidth "
+        f"{chosen}: another bandwidth is another region, as the sensitivity below shows."
+    )
+
+
+def warnings(config: PathConfig, metrics: Metrics) -> list[str]:
+    """What to beware of, one sentence each with its remedy."""
+    certificate, success = metrics["certificate"], metrics["quality"]["success"]
+    remedy = _REMEDY.get(config.method, _INSTEAD)
+    if success["value"] == 0:
+        return [f"None of {count(config.sampling.n)} guided samples is in the region: {remedy}."]
+    found = too_few_steps(metrics, ["1_A"])
+    if success["value"] + _SURE * (success["stderr"] or 0.0) < config.success - _SHORT:
+        found.append(
+            f"{fraction(**success)} of the guided samples are in the region where {fraction(config.success)} were "
+            f"asked for: {remedy}."
+        )
+    if certificate["ess"]["value"] < LEAST_ESS:
+        found.append(
+            f"The effective sample size is {fraction(**certificate['ess'])} (below 1 %), so the free energy and "
+            f"averages under the model rest on few samples: {remedy}."
+        )
+    if certificate["biased_high"]:
+        effective = certificate["samples"] * certificate["ess"]["value"]
+        found.append(
+            f"Only {plain(effective, 3)} effective samples stand behind the certificate (fewer than 1,000), so its "
+            "efficiency is biased high: draw more samples."
+        )
+    return found + gone_astray(certificate)
+
+
+def methods(config: PathConfig, metrics: Metrics, guides: int, stages: Sequence[Mapping[str, Any]]) -> str:
+    """A paragraph to start a methods section from.
+
+    Args:
+        config: of the run.
+        metrics: as in metrics.json.
+        guides: how many.
+        stages: of a learned guidance.
+    """
+    text = [drawing(config, metrics), _region(config, metrics, guides), _how(config, stages), _result(config, metrics)]
+    return " ".join(text)
+
+
+def _region(config: PathConfig, metrics: Metrics, guides: int) -> str:
+    definition = metrics["free_energy"]["region"].rstrip(".")
+    width = f", whose kernel has the bandwidth {plain(metrics['quality']['bandwidth'])}" if config.region else ""
+    return f"They were guided by {guides} structures{width}, to the region {definition}."
+
+
+def _how(config: PathConfig, stages: Sequence[Mapping[str, Any]]) -> str:
+    if config.method == "least-work":
+        found = stages[0]
+        rounds = [one for one in found["rounds"] if one["variance"] is not None]
+        late = (
+            f", and from a log-SNR of {plain(found['handover'])} by the gradient of the logarithm of the probability "
+            "of A under a Gaussian with the moments of its coordinate given x_t"
+            if found["handover"] is not None
+            else ""
+        )
+        return (
+            "The score was shifted by h = ∇V, where V(x, t) = ln E[exp(r) | x_t = x] and r is constant in A, such that "
+            f"{fraction(config.success)} of the target lie there. V was learned as the log-ratio of noised samples of "
+            f"the model and of {count(found['members'])} members of A, which chains of noising and denoising with "
+            f"acceptance in A ({fraction(found['acceptance'])} of the moves) found from the guides, and then on the "
+            f"states of {count(sum(one['paths'] for one in rounds))} guided paths, by what was left of their "
+            f"ln dP/dQ + r{late}."
+        )
+    form = (
+        "the gradient of the logarithmic kernel density of the guides, carried forward by the probability-flow ODE"
+        if config.method == "transported"
+        else "the gradient of the guides' logarithmic kernel density at the denoised estimate D(x, t)"
+    )
+    return (
+        f"The score was shifted by a multiple of {form} (Kolloff et al., arXiv:2505.13375), its parameters fitted to "
+        f"(1 − success) plus γ = {plain(config.fit.gamma)} times the work on samples that were not used again."
+    )
+
+
+def _result(config: PathConfig, metrics: Metrics) -> str:
+    certificate, energy = metrics["certificate"], metrics["free_energy"]
+    text = f"Of {count(config.sampling.n)} fresh samples {fraction(**metrics['quality']['success'])} are in A."
+    if energy["value"] is not None:
+        text += (
+            f" By their path weights −ln p(A) = {plus_minus(energy['value'], energy['stderr'])} k_BT under the model."
+        )
+    return text + (
+        f" The excess work KL(guided paths ‖ model paths) is {plus_minus(**certificate['work'])} k_BT, of which "
+        f"{plus_minus(**certificate['dissipation'])} k_BT is dissipation (efficiency "
+        f"{fraction(**certificate['efficiency'])}), and the effective sample fraction under the target is "
+        f"{fraction(**certificate['ess'])}. Errors are one standard error."
+    )

@@ -1,0 +1,120 @@
+"""What is known of a region where the density itself is: its probability by quadrature, and draws within it.
+
+    p(A) = ∫_A p(x) dx ≈ Σ_ij 1_A(x_ij) p(x_ij) a
+
+on a grid about A, which is fine where A is small.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from leastwork.cases import chignolin
+from leastwork.systems.moons import Moons
+from leastwork.systems.muller_brown import muller_brown
+from leastwork.systems.plane import PlaneDensity
+
+__all__ = ["KnownRegion", "RegionTruth", "SimulatedRegion", "known_region"]
+
+_POINTS = 300
+_NOTHING = -1e4  # nats, of a cell without probability
+_MOONS = (-2.4, -1.7), (2.4, 1.7)  # eight widths of the blur beyond the arcs
+
+
+@dataclass(frozen=True, eq=False)
+class KnownRegion:
+    """A region of a known density; made by :func:`known_region`.
+
+    Args:
+        given: the density given A, on a rectangle about A; zero but for rounding in cells whose middle is not in A.
+        region: membership, (B, 2) -> bool (B,).
+    """
+
+    given: PlaneDensity
+    region: Callable[[Tensor], Tensor]
+
+    source = "the density that the model was trained on, by quadrature"
+
+    @property
+    def log_probability(self) -> float:
+        """ln p(A) under the whole density."""
+        return self.given.log_normaliser
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n independent draws of the density given A, (n, 2), float64."""
+        found = torch.zeros(0, 2, dtype=torch.float64)
+        while len(found) < n:
+            x = self.given.sample(2 * n, generator)
+            found = torch.cat([found, x[self.region(x)]])  # a cell at the border is partly outside
+        return found[:n]
+
+
+class RegionTruth(Protocol):
+    """The truth about a region: ln p(A), and draws of the true distribution given A."""
+
+    source: str
+    """Whose truth, and how it was found."""
+
+    @property
+    def log_probability(self) -> float: ...
+    def sample(self, n: int, generator: torch.Generator) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedRegion:
+    """A region as a long simulation visited it.
+
+    Args:
+        frames: members of A, (n, *event), data units.
+        log_probability: ln of the share of all frames that they are.
+    """
+
+    frames: Tensor
+    log_probability: float
+    source = "the simulation that the model was trained on, by counting"
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n different frames, or all of them if there are no more."""
+        return self.frames[torch.randperm(len(self.frames), generator=generator)[:n]]
+
+
+def known_region(
+    system: Literal["muller-brown", "moons", "chignolin"], region: Callable[[Tensor], Tensor], points: int = _POINTS
+) -> RegionTruth | None:
+    """A region of a bundled system's density or simulation, or None where that has no part in it.
+
+    Args:
+        system: which.
+        region: membership, (B, 2) -> bool (B,).
+        points: cells along each side of the grid.
+
+    >>> from leastwork.systems.muller_brown import SADDLE, Disc
+    >>> known = known_region("muller-brown", Disc(SADDLE, 0.1))
+    >>> round(known.log_probability, 2), len(known.sample(5, torch.Generator().manual_seed(0)))
+    (-6.78, 5)
+    """
+    if system == "chignolin":
+        return _simulated(region)
+    whole = muller_brown(points) if system == "muller-brown" else PlaneDensity(Moons().log_prob, *_MOONS, points)
+    hits = whole.grid[region(whole.grid)]
+    if not len(hits):
+        return None
+    (left, bottom), (right, top) = (hits.amin(dim=0) - whole.cell).tolist(), (hits.amax(dim=0) + whole.cell).tolist()
+
+    def given(x: Tensor) -> Tensor:
+        return torch.where(region(x), whole.log_prob(x).clamp_min(_NOTHING), 2 * _NOTHING)
+
+    return KnownRegion(PlaneDensity(given, (left, bottom), (right, top), points), region)
+
+
+def _simulated(region: Callable[[Tensor], Tensor]) -> SimulatedRegion | None:
+    """Chignolin's transition states have been kept from the whole trajectory; any other region is in thinned frames."""
+    found = chignolin.ensembles()
+    if region == chignolin.transition_region():
+        return SimulatedRegion(found.transition, math.log(found.record["biased"]["transition_region"]["mean"]))
+    inside = region(found.biased)
+    return SimulatedRegion(found.biased[inside], math.log(float(inside.double().mean()))) if inside.any() else None

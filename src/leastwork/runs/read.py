@@ -1,0 +1,64 @@
+"""Finished runs, read back from their folders."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from leastwork.errors import ConfigError
+from leastwork.runs.base.file import read
+from leastwork.runs.base.finished import Finished
+from leastwork.runs.joint.config import JointConfig
+from leastwork.runs.joint.finished import FinishedJoint
+from leastwork.runs.load import load_config
+from leastwork.sampling.storage import open_ensemble
+
+__all__ = ["read_finished", "read_joint"]
+
+
+def read_finished(folder: Path) -> Finished:
+    """Read the folder of a run.
+
+    Raises:
+        ConfigError: it holds no finished run.
+    """
+    for name in ("config.yaml", "metrics.json", "ensemble.zarr", "plots.safetensors"):
+        if not (folder / name).exists():
+            hint = "finish it with leastwork run … --resume" if folder.is_dir() else "there is no such folder"
+            raise ConfigError(f"{folder} holds no finished run, {name} is missing: {hint}")
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        plots = load_file(folder / "plots.safetensors")
+        guidance = folder / "guidance" / "guidance.json"
+        described = json.loads(guidance.read_text(encoding="utf-8")) if guidance.exists() else {"kind": "", "parts": {}}
+        kind, schedule = described["kind"], described["parts"]
+    except (ValueError, KeyError, SafetensorError) as error:
+        raise ConfigError(f"{folder} is damaged ({error}): delete metrics.json and resume the run") from error
+    ensemble = open_ensemble(folder / "ensemble.zarr")
+    config = load_config(folder / "config.yaml")
+    if isinstance(config, JointConfig):
+        raise ConfigError(f"{folder} is of a joint run beside the files of a single one: take one of its parts")
+    return Finished(folder, config, metrics, ensemble, kind, schedule, plots)
+
+
+def read_joint(folder: Path) -> FinishedJoint | None:
+    """Read the folder of a joint run; None if it holds another run or none.
+
+    Raises:
+        ConfigError: the run is not finished.
+    """
+    described, metrics = folder / "config.yaml", folder / "metrics.json"
+    if not described.is_file() or "runs" not in read(described):
+        return None
+    if not metrics.exists():
+        raise ConfigError(
+            f"{folder} holds no finished run, some parts are missing: finish it with leastwork run … --resume"
+        )
+    config = load_config(described)
+    assert isinstance(config, JointConfig)
+    try:
+        found = json.loads(metrics.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{folder} is damaged ({error}): delete metrics.json and resume the run") from error
+    return FinishedJoint(folder, config, found, {part: read_finished(folder / part) for part in config.runs})

@@ -1,0 +1,1 @@
+"""Drawing samples, guided or not, and the ledger of what that costs."""

@@ -1,0 +1,144 @@
+"""Samples, what each of them cost, and estimates with standard errors under three distributions.
+
+Guided samples come from Q. Under the model P they carry the weight dP/dQ, under the target p·e^r/Z the weight
+w = dP/dQ · e^r:      ⟨φ⟩_P = Σ φ dP/dQ / Σ dP/dQ        ⟨φ⟩_target = Σ φ w / Σ w.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError, NoPathWeightsError
+from leastwork.geometry.state import State, batch_size, leaves
+from leastwork.sampling.work import kish_ess
+from leastwork.statistics.estimate import Estimate
+
+__all__ = ["Distribution", "Ensemble", "Ledger", "log_weight_under"]
+
+Distribution: TypeAlias = Literal["guided", "model", "target"]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the paths of n samples cost.
+
+    Either ``work`` and ``log_weight`` (n,), nats, or ``action`` (n,) for the ODE; ``step_work`` is the mean of the
+    steps' KL and its standard error, (S,), at ``times`` (S+1,). ``group`` samples in a row depend on each other, where
+    they compete for survival: standard errors then come from the groups, which do not.
+    """
+
+    times: Tensor
+    work: Tensor | None = None
+    log_weight: Tensor | None = None
+    action: Tensor | None = None
+    step_work: Estimate | None = None
+    why_no_weights: str = ""
+    group: int = 1
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Guided samples and their ledger.
+
+    Args:
+        x: samples in data units, (n, *event).
+        ledger: cost of each path.
+        log_tilt: r(x_0) of the target, (n,), if there is one.
+        network_evaluations: n × evaluations of the network for one sample.
+        seconds: wall time of the drawing.
+    """
+
+    x: State
+    ledger: Ledger
+    log_tilt: Tensor | None = None
+    network_evaluations: int = 0
+    seconds: float = 0.0
+
+    def __len__(self) -> int:
+        return batch_size(self.x)
+
+    def __repr__(self) -> str:
+        shape = ", ".join(str(tuple(leaf.shape)) for leaf in leaves(self.x))
+        cost = f"ess={self.ess.value:.3f}" if self.ledger.log_weight is not None else "no path weights"
+        return f"Ensemble(x={shape}, {cost})"
+
+    @property
+    def work(self) -> Tensor:
+        """Excess work of each path, nats, (n,); its mean is W."""
+        return self._weighted(self.ledger.work)
+
+    @property
+    def log_weight(self) -> Tensor:
+        """ln dP/dQ of each path, (n,)."""
+        return self._weighted(self.ledger.log_weight)
+
+    @property
+    def action(self) -> Tensor:
+        """Kinetic action ∫ ½|½g²h|² dt of each path of the ODE, (n,)."""
+        if self.ledger.action is None:
+            raise LeastworkError("an SDE has no kinetic action: read ens.work, or draw with process='ode'")
+        return self.ledger.action
+
+    @property
+    def ess(self) -> Estimate:
+        """Kish's effective fraction of dP/dQ, in (0, 1]."""
+        return kish_ess(self.log_weight, self.ledger.group)
+
+    @property
+    def log_z(self) -> Estimate:
+        """ln Z = ln⟨dP/dQ · e^r⟩ of the target p·e^r/Z, nats; the mean is unbiased, so that its ln is a little low.
+
+        Raises:
+            NoPathWeightsError: the paths have no weights (ODE, Heun).
+            LeastworkError: no target is known.
+        """
+        log_w = log_weight_under("target", self).to(torch.float64)
+        relative = torch.softmax(log_w, dim=0) * len(log_w)
+        value = torch.logsumexp(log_w, dim=0) - math.log(len(log_w))
+        return Estimate.from_influence(value, relative, self.ledger.group)
+
+    def mean(self, fn: Callable[[State], Tensor], under: Distribution = "guided", batch_size: int = 65536) -> Estimate:
+        """The mean of ``fn`` with its standard error, NaN where all samples are one group of dependent ones.
+
+        Args:
+            fn: data-unit state (B, *event) -> (B,) or (B, K).
+            under: "guided" (the samples as they are), "model" (weights dP/dQ) or "target" (weights dP/dQ · e^r).
+            batch_size: samples that ``fn`` is given at a time.
+
+        Raises:
+            NoPathWeightsError: the paths have no weights (ODE, Heun).
+            LeastworkError: no target is known, or an unknown ``under``.
+        """
+        n = len(self)
+        with torch.no_grad():
+            parts = [fn(_slice(self.x, i, i + batch_size)) for i in range(0, n, batch_size)]
+        values = torch.cat(parts)
+        if under == "guided":
+            return Estimate.from_samples(values, self.ledger.group)
+        return Estimate.from_log_weights(values, log_weight_under(under, self), self.ledger.group)
+
+    def _weighted(self, values: Tensor | None) -> Tensor:
+        if values is None:
+            raise NoPathWeightsError(self.ledger.why_no_weights)
+        return values
+
+
+def log_weight_under(under: Distribution, ensemble: Ensemble) -> Tensor:
+    """ln weight of guided samples under a distribution, (n,)."""
+    if under not in get_args(Distribution):
+        raise LeastworkError(f"under={under!r} is not a distribution: choose 'guided', 'model' or 'target'")
+    if under == "guided":
+        return torch.zeros(len(ensemble), dtype=torch.float64)
+    if under == "model":
+        return ensemble.log_weight
+    if ensemble.log_tilt is None:
+        raise LeastworkError("these samples know no target: draw them with run.sample(...)")
+    return ensemble.log_weight + ensemble.log_tilt
+
+
+def _slice(x: State, start: int, stop: int) -> State:
+    return tuple(leaf[start:stop] for leaf in x) if isinstance(x, tuple) else x[start:stop]

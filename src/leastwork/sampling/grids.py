@@ -1,0 +1,79 @@
+"""Grids of times: uniform in t, in log-SNR, or where signal and noise change places."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError
+from leastwork.models.velocity import VelocityModel
+from leastwork.sampling.process import Process
+
+__all__ = ["time_grid"]
+
+_FINITE = 9.0  # the log-SNR at which a grid enters from, or leaves to, an infinite one
+
+
+def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -> Tensor:
+    """Times from t_max down to t_min, float64, (steps + 1,).
+
+    Args:
+        process: gives the interval and the schedule.
+        steps: number of steps S.
+        spacing: "uniform" in t; "log-snr", uniform in ℓ = ln α²/σ² (where α(t_max) = 0 the first step leaves t_max for
+            ℓ = −9, where σ(t_min) = 0 the last comes from ℓ = 9); "balanced", half of the steps so and half uniform in
+            α²/(α² + σ²), which is where samples decide for a basin; "signal", one fifth of the steps uniform in ℓ, two
+            fifths in α²/(α² + σ²) and two fifths in α/(α + 3σ), where structures form; or decreasing times.
+
+    Raises:
+        LeastworkError: no steps, an unknown spacing, or times that do not decrease within [t_min, t_max].
+
+    >>> import leastwork as lw
+    >>> process = Process(lw.VelocityModel(lambda x, t: x, event_shape=(1,)), kappa=0.0)
+    >>> time_grid(process, 4).tolist()
+    [1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+    low, high = process.interval
+    if isinstance(spacing, Tensor):
+        times = spacing.to(torch.float64).cpu()
+        inside = times.ndim == 1 and len(times) >= 2 and float(times[0]) <= high and float(times[-1]) >= low
+        if not inside or not bool((times.diff() < 0).all()):
+            raise LeastworkError(f"t_grid must hold at least two times that decrease within [{low}, {high}]")
+        return times
+    if steps < 1:
+        raise LeastworkError(f"steps={steps}: at least one step is needed")
+    if spacing == "uniform":
+        return torch.linspace(high, low, steps + 1, dtype=torch.float64)
+    if spacing in ("log-snr", "balanced", "signal"):
+        if isinstance(process.model, VelocityModel):
+            raise LeastworkError("a VelocityModel has no log-SNR: use t_grid='uniform' or pass the times")
+        schedule = process.model.schedule
+        first, last = schedule.log_snr(torch.tensor([high, low], dtype=torch.float64)).tolist()
+        leaps = [
+            math.isinf(first),
+            math.isinf(last),
+        ]  # from t_max to the first finite value, and from the last to t_min
+        if any(leaps) and steps <= sum(leaps):
+            return torch.linspace(high, low, steps + 1, dtype=torch.float64)
+        ends = (-_FINITE if leaps[0] else first, _FINITE if leaps[1] else last)
+        times = schedule.time_of(_log_snr(*ends, steps - sum(leaps), spacing))
+        times = torch.cat([times.new_tensor([high] * leaps[0]), times, times.new_tensor([low] * leaps[1])])
+        times[0], times[-1] = high, low  # the inverse of log-SNR rounds
+        return times
+    raise LeastworkError(
+        f"t_grid={spacing!r} is not a grid: choose 'uniform', 'log-snr', 'balanced', 'signal' or pass the times"
+    )
+
+
+def _log_snr(first: float, last: float, steps: int, spacing: str) -> Tensor:
+    """Rising log-SNR ℓ, (steps + 1,), uniform in ℓ or in a mean of the fractions of ℓ and of another measure."""
+    even = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
+    if spacing == "log-snr":
+        return first + (last - first) * even
+    fine = torch.linspace(first, last, 20_001, dtype=torch.float64)
+    basins, structures = fine.sigmoid(), (0.5 * fine - math.log(3.0)).sigmoid()  # α²/(α² + σ²) and α/(α + 3σ)
+    parts = ((0.5, fine), (0.5, basins)) if spacing == "balanced" else ((0.2, fine), (0.4, basins), (0.4, structures))
+    gone = sum(weight * (part - part[0]) / (part[-1] - part[0]) for weight, part in parts)
+    assert isinstance(gone, Tensor)
+    return torch.from_numpy(np.interp(even.numpy(), gone.numpy(), fine.numpy()))

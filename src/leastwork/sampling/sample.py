@@ -1,0 +1,272 @@
+"""Sampling: batch after batch from the prior to the data, with a ledger for every path.
+
+Memory holds one batch, or with ``out`` nothing that grows with n but the file; no result depends on the batch size.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, overload
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.geometry.state import all_finite, cat, leaves
+from leastwork.guidance.base import Guidance
+from leastwork.models.base import Model
+from leastwork.models.placement import evaluating, moved, placement
+from leastwork.models.velocity import VelocityModel
+from leastwork.sampling.ensemble import Ensemble, Ledger
+from leastwork.sampling.grids import time_grid
+from leastwork.sampling.noise import BlockNoise
+from leastwork.sampling.process import Process
+from leastwork.sampling.solvers import SolverLike, as_solver
+from leastwork.sampling.solvers.usual import usual_grid, usual_solver
+from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate, table
+from leastwork.sampling.storage import EnsembleStore, StoredEnsemble
+from leastwork.statistics.estimate import Estimate
+from leastwork.support.progress import Progress, no_progress
+
+__all__ = ["LAW", "ProcessName", "make_sampler", "sample"]
+
+LAW = ("process", "solver", "steps", "t_grid", "kappa")
+"""The choices of :func:`sample` that decide the law of the samples, and that :func:`make_sampler` takes."""
+
+ProcessName: TypeAlias = Literal["sde", "ode"]
+
+
+def make_sampler(
+    model: Model,
+    guidance: Guidance | None = None,
+    process: ProcessName = "sde",
+    solver: SolverLike | None = None,
+    steps: int = 100,
+    t_grid: str | Tensor | None = None,
+    kappa: float | None = None,
+) -> Sampler:
+    """Check the choices and tabulate the steps; arguments as in :func:`sample`."""
+    if process not in ("sde", "ode"):
+        raise LeastworkError(f"process={process!r} is not a process: choose 'sde' or 'ode'")
+    if process == "ode" and kappa:
+        raise LeastworkError(f"kappa={kappa} with process='ode': the ODE has no noise; use process='sde'")
+    if process == "sde" and kappa is not None and not kappa > 0:
+        raise LeastworkError(f"kappa={kappa} with process='sde' must be positive; use process='ode' for no noise")
+    whole = Process(model, 0.0 if process == "ode" else 1.0 if kappa is None else kappa)
+    chosen = as_solver(usual_solver(model) if solver is None else solver)
+    spacing = usual_grid(model, chosen) if t_grid is None else t_grid
+    return Sampler(whole, chosen.steps(whole, time_grid(whole, steps, spacing)), guidance, chosen.evaluations)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and in which pieces a sampler draws n samples."""
+
+    sampler: Sampler
+    n: int
+    seed: int
+    batch_size: int
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def starts(self) -> range:
+        """First sample of every batch."""
+        return range(0, self.n, self.batch_size)
+
+    def noise(self, start: int) -> BlockNoise:
+        """The noise of the batch that begins at ``start``."""
+        stop = min(start + self.batch_size, self.n)
+        return BlockNoise(self.seed, start, stop, self.sampler.process.model.noise_shape, self.dtype, self.device)
+
+
+@overload
+def sample(model: Model, n: int, guidance: Guidance | None = None, *, out: None = None, **choices: Any) -> Ensemble: ...
+@overload
+def sample(
+    model: Model, n: int, guidance: Guidance | None = None, *, out: str | Path, **choices: Any
+) -> StoredEnsemble: ...
+def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation spells the choices out)
+    model: Model,
+    n: int,
+    guidance: Guidance | None = None,
+    *,
+    process: ProcessName = "sde",
+    solver: SolverLike | None = None,
+    steps: int = 100,
+    t_grid: str | Tensor | None = None,
+    kappa: float | None = None,
+    seed: int = 0,
+    batch_size: int = 1024,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    callback: Callable[[StepInfo], None] | None = None,
+    progress: Progress = no_progress,
+    out: str | Path | None = None,
+    resume: bool = False,
+) -> Ensemble | StoredEnsemble:
+    """Draw samples and account for what guiding them cost.
+
+    Args:
+        model: a DiffusionModel or VelocityModel.
+        n: number of samples.
+        guidance: extra score h(x, t, denoised), or None for the model itself.
+        process: "sde" (reverse SDE; has work and weights) or "ode" (probability-flow ODE; has a kinetic action).
+        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object; by default multistep,
+            and for frames Euler (:mod:`leastwork.sampling.solvers.usual`).
+        steps: number of steps.
+        t_grid: "signal", "uniform" in t, "log-snr", "balanced" (:func:`leastwork.sampling.grids.time_grid`), or
+            decreasing times; by default "signal" for multistep and exponential steps, "uniform" for others, frames and
+            flows.
+        kappa: noise level of the SDE, default 1.
+        seed: the only source of randomness; the batch size does not matter, to 10⁻⁵ in float32.
+        batch_size: samples in memory at a time; a thousand stay in the caches of a CPU, a GPU wants more.
+        device, dtype: where and how to compute; by default as the network's parameters are, else CPU, float32.
+        callback: called with a StepInfo after every step of every batch.
+        progress: ``leastwork.support.progress.bar`` shows one.
+        out: folder of a Zarr store to stream the batches to; memory then does not grow with n.
+        resume: with ``out``, keep the batches that an interrupted call has finished; the result is the same.
+
+    Returns:
+        Ensemble: samples in data units; work and log-weight of each path, nats. With ``out``, a StoredEnsemble.
+
+    Raises:
+        NonFiniteError: a sample became NaN or infinite; names step and sample.
+        LeastworkError: an argument that cannot be used.
+
+    >>> import leastwork as lw
+    >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
+    >>> ens = lw.sample(model, 100, steps=10)
+    >>> ens.x.shape, ens.ess.value
+    (torch.Size([100, 1]), 1.0)
+    """
+    begin = time.perf_counter()
+    sampler = make_sampler(model, guidance, process, solver, steps, t_grid, kappa)
+    run = _place(sampler, n, seed, batch_size, device, dtype)
+    ledger = Ledger(times=sampler.steps.times, why_no_weights=_why_no_weights(sampler))
+    if out is None:
+        results = [result for _, result in _batches(run, callback, progress)]
+        return _join(results, ledger, n * sampler.evaluations, time.perf_counter() - begin)
+    store = EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), ledger, resume)
+    for start, result in _batches(run, callback, progress, skip=store.has):
+        store.write(start, result)
+    return store.finish(n * sampler.evaluations, time.perf_counter() - begin)
+
+
+def _place(sampler: Sampler, n: int, seed: int, batch_size: int, device, dtype) -> Run:
+    if n < 1 or batch_size < 1:
+        raise LeastworkError(f"n={n}, batch_size={batch_size}: both must be at least 1")
+    own_device, own_dtype = placement(sampler.process.model)
+    device, dtype = torch.device(device or own_device), dtype or own_dtype
+    model = moved(sampler.process.model, device, dtype)
+    if model is not sampler.process.model:
+        sampler = replace(sampler, process=replace(sampler.process, model=model))
+    return Run(sampler, n, seed, batch_size, device, dtype)
+
+
+def _fingerprint(run: Run) -> dict[str, object]:
+    """What must agree for an interrupted call to be continued."""
+    s = run.sampler
+    return {
+        "n": run.n,
+        "seed": run.seed,
+        "batch_size": run.batch_size,
+        "dtype": str(run.dtype),
+        "kappa": s.process.kappa,
+        "times": s.steps.times.tolist(),
+        "coefficients": float(sum(v.sum() for v in (s.steps.a, s.steps.b, s.steps.e, s.steps.c))),
+        "probe": _probe(run),
+    }
+
+
+@torch.no_grad()
+def _probe(run: Run) -> list[str]:
+    """One step from a few states: another network or another guidance takes another one."""
+    sampler = run.sampler
+    shape = sampler.process.model.noise_shape
+    x = sampler.process.prior(BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw())
+    middle = table(sampler.steps)[len(sampler.steps) // 2]
+    with evaluating(sampler.process.model):
+        carry, _ = advance(sampler, middle, Carry(x), x if sampler.process.kappa > 0 else None)
+    return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
+
+
+def _batches(
+    run: Run,
+    callback: Callable[[StepInfo], None] | None,
+    progress: Progress,
+    skip: Callable[[int], bool] = lambda start: False,
+) -> Iterator[tuple[int, BatchResult]]:
+    """Batch after batch in data units; those that ``skip`` knows are left out."""
+    steps = len(run.sampler.steps)
+    model = run.sampler.process.model
+    with torch.no_grad(), evaluating(model), progress("sampling", len(run.starts) * steps) as tick:
+
+        def on_step(info: StepInfo) -> None:
+            tick()
+            if callback is not None:
+                callback(info)
+
+        for start in run.starts:
+            if skip(start):
+                tick(steps)
+                continue
+            result = integrate(run.sampler, run.noise(start), on_step)
+            _check(run, start, result)
+            yield start, replace(result, x=model.to_data_units(result.x))
+
+
+def _check(run: Run, start: int, result: BatchResult) -> None:
+    finite = all_finite(result.x)
+    if result.log_weight is not None:
+        finite = finite & torch.isfinite(result.log_weight)
+    if bool(finite.all()):
+        return
+    integrate(run.sampler, run.noise(start), check_steps=True)  # the same noise again, to name the step
+    first = start + int((~finite).nonzero()[0, 0])
+    raise NonFiniteError(f"the path weight of sample {first} is not finite: use more steps or weaker guidance")
+
+
+def _join(results: list[BatchResult], ledger: Ledger, evaluations: int, seconds: float) -> Ensemble:
+    def joined(name: str) -> Tensor | None:
+        parts = [getattr(result, name) for result in results]
+        return None if parts[0] is None else torch.cat(parts).cpu()  # a number a sample: not worth a GPU
+
+    moments = torch.stack([result.step_moments for result in results]).sum(dim=0).cpu()
+    work = joined("work")
+    ledger = replace(
+        ledger,
+        work=work,
+        log_weight=joined("log_weight"),
+        action=joined("action"),
+        step_work=None if work is None else step_estimate(moments, len(work)),
+    )
+    return Ensemble(cat([result.x for result in results]), ledger, None, evaluations, seconds)
+
+
+def step_estimate(moments: Tensor, n: int) -> Estimate:
+    """Mean KL of each step and its standard error from sums and sums of squares over n samples, (2, S)."""
+    mean, square = moments / n
+    return Estimate(mean, ((square - mean.square()).clamp(min=0) / max(n - 1, 1)).sqrt())
+
+
+def _why_no_weights(sampler: Sampler) -> str:
+    if sampler.steps.has_density:
+        return ""
+    if isinstance(sampler.process.model, VelocityModel):
+        return (
+            "the ODE of a flow has no path measure, so no work and no weights: read ens.action, or take weights of "
+            "densities by leastwork.sampling.flow_density.with_flow_weights"
+        )
+    if sampler.process.kappa == 0:
+        return (
+            "the probability-flow ODE has no path measure, so no work and no weights: "
+            "draw with process='sde', or read ens.action"
+        )
+    if sampler.steps.corrector is not None:
+        return (
+            "Heun's corrected step has no transition density, so no work and no weights: "
+            "use solver='euler', 'exponential' or 'multistep'"
+        )
+    return "a step without noise has no transition density, so no work and no weights: end t_grid above t = 0"

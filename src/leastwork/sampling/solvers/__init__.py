@@ -1,0 +1,48 @@
+"""One step each; a solver turns a process and a time grid into a table of coefficients."""
+
+from typing import Protocol, TypeAlias
+
+from torch import Tensor
+
+from leastwork.errors import LeastworkError
+from leastwork.sampling.process import Process
+from leastwork.sampling.solvers.euler import Euler
+from leastwork.sampling.solvers.exponential import Exponential
+from leastwork.sampling.solvers.heun import Heun
+from leastwork.sampling.solvers.steps import Steps
+
+__all__ = ["Euler", "Exponential", "Heun", "Solver", "SolverLike", "Steps", "as_solver"]
+
+
+class Solver(Protocol):
+    """Turns a process and S+1 decreasing times into the coefficients of S steps."""
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations a step."""
+        ...
+
+    def steps(self, process: Process, times: Tensor) -> Steps: ...
+
+
+SolverLike: TypeAlias = str | Solver
+
+_BY_NAME: dict[str, Solver] = {
+    "euler": Euler(),
+    "heun": Heun(),
+    "exponential": Exponential(order=1),
+    "multistep": Exponential(order=2),
+}
+
+
+def as_solver(solver: SolverLike) -> Solver:
+    """The solver of that name, or the solver itself.
+
+    >>> as_solver("multistep")
+    Exponential(order=2, evaluations=1)
+    """
+    if not isinstance(solver, str):
+        return solver
+    if solver not in _BY_NAME:
+        raise LeastworkError(f"solver={solver!r} is not a solver: choose one of {', '.join(map(repr, _BY_NAME))}")
+    return _BY_NAME[solver]

@@ -1,0 +1,274 @@
+"""Steering by sequential Monte Carlo: particles are weighted along the way, and multiply where the target wants more.
+
+    ln w ← ln w + ln P/Q(step) + φ_{k+1}(x_{k+1}) − φ_k(x_k),    φ at the end = r(x_0),    E⟨w⟩ = Z = E_P[e^r] exactly
+
+for the discretised model, whatever guidance drives Q and whatever look-ahead φ weights it (Del Moral, Feynman–Kac
+Formulae, 2004; Wu et al., Twisted Diffusion Sampler, NeurIPS 2023; Singhal et al., Feynman–Kac steering, ICML 2025).
+A system of particles whose effective fraction falls below a threshold is resampled, and each of its particles then
+carries the mean weight. Guidance and look-ahead decide how noisy the answer is, not what it is: at Doob's h with φ = V
+all weights agree.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError, NonFiniteError, NoPathWeightsError
+from leastwork.geometry.state import State, all_finite, cat, take
+from leastwork.guidance.base import Guidance
+from leastwork.guidance.learned import LearnedGuidance
+from leastwork.models.base import Model
+from leastwork.models.placement import evaluating, moved, placement
+from leastwork.sampling.ensemble import Ensemble, Ledger
+from leastwork.sampling.noise import BlockNoise
+from leastwork.sampling.sample import ProcessName, make_sampler
+from leastwork.sampling.solvers import SolverLike
+from leastwork.sampling.stepping import Carry, Sampler, evaluate, move, table
+from leastwork.support.progress import Progress, Tick, no_progress
+from leastwork.support.random import generator
+
+__all__ = ["DenoisedTilt", "LearnedValue", "LogTiltFn", "LookAhead", "steer", "systematic_ancestors"]
+
+LogTiltFn: TypeAlias = Callable[[State], Tensor]
+
+_WHY_NO_WORK = (
+    "resampled paths have no law of their own, so no work and no certificate: read ens.log_z and "
+    "ens.mean(fn, under='target'), or draw with leastwork.sample"
+)
+
+
+class LookAhead(Protocol):
+    """φ(x, t): a guess, in nats, of ln E[e^{r(x_0)} | x_t = x] up to a constant; the better, the less is lost."""
+
+    def __call__(self, x: State, t: float, denoised: State) -> Tensor:
+        """φ, (B,), at network-unit x (B, *event) with denoised = D(x, t)."""
+        ...
+
+
+@dataclass(frozen=True)
+class DenoisedTilt:
+    """φ = r(D(x, t)), the log-tilt where the model expects the sample to end; costs no network evaluation.
+
+    Args:
+        log_tilt: r, data units (B, *event) -> (B,) nats.
+        model: knows the units.
+    """
+
+    log_tilt: LogTiltFn
+    model: Model
+
+    def __call__(self, x: State, t: float, denoised: State) -> Tensor:
+        """r(D), (B,)."""
+        return self.log_tilt(self.model.to_data_units(denoised))
+
+
+@dataclass(frozen=True)
+class LearnedValue:
+    """φ = V(x, t) of a learned guidance; a constant missing from V does no harm.
+
+    Args:
+        guidance: whose V it is.
+    """
+
+    guidance: LearnedGuidance
+
+    def __call__(self, x: State, t: float, denoised: State) -> Tensor:
+        """V, (B,)."""
+        return self.guidance.value(x, t, denoised)
+
+
+def steer(
+    model: Model,
+    n: int,
+    log_tilt: LogTiltFn,
+    guidance: Guidance | None = None,
+    *,
+    look_ahead: LookAhead | None = None,
+    threshold: float = 0.5,
+    particles: int = 1024,
+    process: ProcessName = "sde",
+    solver: SolverLike | None = None,
+    steps: int = 100,
+    t_grid: str | Tensor | None = None,
+    kappa: float | None = None,
+    seed: int = 0,
+    batch_size: int = 4096,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    progress: Progress = no_progress,
+) -> Ensemble:
+    """Draw weighted samples of p·e^r/Z by sequential Monte Carlo, in systems of particles independent of each other.
+
+    A step costs as many network evaluations as in :func:`leastwork.sample`. The samples of one system share ancestors,
+    so that standard errors come from the n/particles systems: draw several, since with one they are NaN.
+
+    Args:
+        model: a DiffusionModel.
+        n: number of samples, a multiple of ``particles``.
+        log_tilt: r, finite, data units (B, *event) -> (B,) nats; ``run.log_tilt`` of an observable run is one.
+        guidance: extra score that moves the particles towards the target, or None.
+        look_ahead: φ that weights them before the end; by default ``DenoisedTilt``, the log-tilt of the denoised state.
+            With a learned guidance, ``LearnedValue(guidance)`` is usually better.
+        threshold: a system is resampled where its effective fraction falls below this; 0 never does, which is plain
+            importance sampling.
+        particles: of one system.
+        process, solver, steps, t_grid, kappa: as in :func:`leastwork.sample`, with path weights.
+        seed: the only source of randomness; the batch size does not matter, but for choices of ancestors that hang on
+            the rounding of a network's output.
+        batch_size: samples in memory at a time, rounded down to whole systems, at least one.
+        device, dtype: where and how to compute; by default as the network's parameters are, else CPU, float32.
+        progress: ``leastwork.support.progress.bar`` shows one.
+
+    Returns:
+        Ensemble: samples in data units with their log-tilt; log_weight is ln w − r, so that ``mean`` knows the model
+        and the target, and ``log_z`` is ln⟨w⟩. There is no ``work``.
+
+    Raises:
+        NoPathWeightsError: a process or solver without path weights.
+        NonFiniteError: a path, its look-ahead or its log-tilt became NaN or infinite; names step and sample.
+        LeastworkError: an argument that cannot be used.
+
+    >>> import leastwork as lw
+    >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
+    >>> ens = steer(model, 4096, lambda x: 2 * x[:, 0], steps=50)  # e^{2x} takes N(0, 1) to N(2, 1), ln Z = 2
+    >>> bool(abs(ens.log_z.value - 2) < 5 * ens.log_z.stderr)
+    True
+    """
+    begin = time.perf_counter()
+    _check_sizes(n, particles, threshold, batch_size)
+    own_device, own_dtype = placement(model)
+    device, dtype = torch.device(device or own_device), dtype or own_dtype
+    sampler = make_sampler(moved(model, device, dtype), guidance, process, solver, steps, t_grid, kappa)
+    if not sampler.steps.has_density:
+        raise NoPathWeightsError(
+            "steering weighs every step, and these have no density: use process='sde' with solver 'euler', "
+            "'exponential' or 'multistep', on a t_grid that ends above t = 0"
+        )
+    systems = n // particles
+    uniforms = torch.rand(systems, len(sampler.steps), generator=generator(seed, "resampling"), dtype=torch.float64)
+    steering = _Steering(sampler, log_tilt, look_ahead or DenoisedTilt(log_tilt, model), threshold, particles)
+    at_once = max(1, batch_size // particles)
+    starts = range(0, systems, at_once)
+    parts: list[tuple[State, Tensor, Tensor]] = []
+    with (
+        torch.no_grad(),
+        evaluating(sampler.process.model),
+        progress("steering", len(starts) * len(sampler.steps)) as tick,
+    ):
+        for start in starts:
+            stop = min(start + at_once, systems)
+            noise = BlockNoise(seed, start * particles, stop * particles, model.event_shape, dtype, device)
+            parts.append(steering.draw(noise, uniforms[start:stop].to(device), tick))
+    x, log_weight, tilt = zip(*parts, strict=True)
+    ledger = Ledger(
+        times=sampler.steps.times, log_weight=torch.cat(log_weight), why_no_weights=_WHY_NO_WORK, group=particles
+    )
+    seconds = time.perf_counter() - begin
+    return Ensemble(cat(list(x)), ledger, torch.cat(tilt), n * sampler.evaluations, seconds)
+
+
+def systematic_ancestors(share: Tensor, uniform: Tensor) -> Tensor:
+    """Ancestors by systematic resampling: particle i has N·share_i offspring, rounded up or down, in order.
+
+    Args:
+        share: weights of R systems of N particles, each row adding up to one, float64 (R, N).
+        uniform: one number in [0, 1) for each system, float64 (R,).
+
+    Returns:
+        Tensor: indices within the system, (R, N).
+
+    >>> systematic_ancestors(torch.tensor([[0.5, 0.0, 0.25, 0.25]], dtype=torch.float64), torch.zeros(1).double())
+    tensor([[0, 0, 2, 3]])
+    """
+    n = share.shape[1]
+    steps = share.cumsum(dim=1)
+    steps = steps / steps[:, -1:]  # ends at one exactly, whatever was rounded
+    places = (torch.arange(n, device=share.device) + uniform[:, None]) / n
+    places = places.clamp(max=1 - 2.0**-53)  # rounding can take it to one, which lies beyond every particle
+    return torch.searchsorted(steps, places, right=True)
+
+
+@dataclass(frozen=True)
+class _Steering:
+    """What all batches of systems share."""
+
+    sampler: Sampler
+    log_tilt: LogTiltFn
+    look_ahead: LookAhead
+    threshold: float
+    particles: int
+
+    def draw(self, noise: BlockNoise, uniforms: Tensor, tick: Tick) -> tuple[State, Tensor, Tensor]:
+        """Samples in data units, ln w − r and r of R systems; uniforms: (R, S)."""
+        process, rows = self.sampler.process, table(self.sampler.steps)
+        carry = Carry(process.prior(noise.draw()))
+        log_w = potential = torch.zeros(noise.stop - noise.start, dtype=torch.float64, device=noise.device)
+        for i, row in enumerate(rows):
+            t, where = row[0], f"before step {i + 1} of {len(rows)} (t = {row[0]:.4g})"
+            y, h = evaluate(self.sampler, carry.x, t)
+            ahead = self.look_ahead(carry.x, t, process.endpoint(carry.x, y, t))
+            ahead = _finite(ahead, noise, "the look-ahead", where)
+            log_w = _finite(log_w + ahead - potential, noise, "the weight", where)
+            ancestors, log_w = self.resample(log_w, uniforms[:, i])
+            if ancestors is not None:
+                carry = Carry(take(carry.x, ancestors), _take(carry.y, ancestors), _take(carry.h, ancestors))
+                y, h, ahead = take(y, ancestors), _take(h, ancestors), ahead[ancestors]
+            carry, cost = move(self.sampler, row, carry, y, h, process.project(noise.draw()))
+            log_w = log_w if cost.log_weight is None else log_w + cost.log_weight
+            potential = ahead
+            tick()
+        where = "at the end"
+        x = process.model.to_data_units(process.evaluate(carry.x, float(self.sampler.steps.times[-1])))
+        _finite(torch.where(all_finite(x), 0.0, torch.nan), noise, "the sample", where)
+        tilt = _finite(self.log_tilt(x), noise, "the log-tilt", where)
+        return x, _finite(log_w - potential, noise, "the weight", where), tilt
+
+    def resample(self, log_w: Tensor, uniform: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Ancestors in the batch, None where no system needs any, and the weights that follow; (B,) each."""
+        log_w = log_w.view(-1, self.particles)
+        share = torch.softmax(log_w, dim=1)
+        poor = share.square().sum(dim=1, keepdim=True) * self.particles * self.threshold > 1
+        if not bool(poor.any()):
+            return None, log_w.flatten()
+        own = torch.arange(self.particles, device=share.device)
+        ancestors = torch.where(poor, systematic_ancestors(share, uniform), own)
+        level = torch.logsumexp(log_w, dim=1, keepdim=True) - math.log(self.particles)
+        first = self.particles * torch.arange(len(share), device=share.device)[:, None]
+        return (first + ancestors).flatten(), torch.where(poor, level, log_w).flatten()
+
+
+def _take(state: State | None, index: Tensor) -> State | None:
+    return None if state is None else take(state, index)
+
+
+def _finite(values: Tensor, noise: BlockNoise, what: str, where: str) -> Tensor:
+    """Values in float64, once it is clear that there is one for each sample and that it is a number."""
+    n = noise.stop - noise.start
+    if values.shape != (n,):
+        raise LeastworkError(f"{what} has shape {tuple(values.shape)} for {n} samples: return one number each, ({n},)")
+    bad = (~torch.isfinite(values)).nonzero()[:, 0]
+    if len(bad):
+        raise NonFiniteError(
+            f"{what} is not finite {where} for sample {noise.start + int(bad[0])} and {len(bad) - 1} more of {n}: use "
+            "more steps or weaker guidance, give the log-tilt a finite floor, or check the network there"
+        )
+    return values.to(torch.float64)
+
+
+def _check_sizes(n: int, particles: int, threshold: float, batch_size: int) -> None:
+    if particles < 1 or batch_size < 1:
+        raise LeastworkError(f"particles={particles}, batch_size={batch_size}: both must be at least 1")
+    if n < particles:
+        raise LeastworkError(f"n={n} is less than one system of {particles}: draw n={particles}, or lower particles")
+    if n % particles:
+        more = -(-n // particles) * particles
+        raise LeastworkError(
+            f"n={n} is not a whole number of systems of {particles}: draw n={more} or {n - n % particles}"
+        )
+    if not 0 <= threshold <= 1:
+        raise LeastworkError(f"threshold={threshold} is not an effective fraction: choose it between 0 (never) and 1")

@@ -1,0 +1,21 @@
+"""Noise schedules: how much of a state is signal and how much is noise at every time."""
+
+from leastwork.schedules.angles import AngleSchedule
+from leastwork.schedules.base import Schedule
+from leastwork.schedules.files import describe_schedule, schedule_from
+from leastwork.schedules.function import FunctionSchedule
+from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
+from leastwork.schedules.table import TabulatedSchedule
+
+__all__ = [
+    "AngleSchedule",
+    "CosineSchedule",
+    "FunctionSchedule",
+    "LinearSchedule",
+    "Schedule",
+    "TabulatedSchedule",
+    "VESchedule",
+    "VPSchedule",
+    "describe_schedule",
+    "schedule_from",
+]

@@ -1,0 +1,1 @@
+"""Estimates with standard errors, and what samples are compared by."""

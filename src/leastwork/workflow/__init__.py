@@ -1,1 +1,0 @@
-"""From a configuration file to a run folder and a report."""

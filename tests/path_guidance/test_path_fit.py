@@ -1,0 +1,139 @@
+"""Fitting path guidance: it finds the region, counts honestly, and refuses what it cannot judge."""
+
+import math
+
+import pytest
+import torch
+
+import leastwork as lw
+from leastwork.errors import NoPathWeightsError
+from leastwork.kernels.density import kernel_density
+from leastwork.kernels.flat import FeatureKernel
+from leastwork.path_guidance.published import fit_loss, fit_path, fit_transported
+from leastwork.statistics.estimate import Estimate
+from leastwork.support.random import derive_seed
+from leastwork.systems.gaussian import Gaussian
+from leastwork.systems.mixtures import two_states
+
+STATES = two_states(2, (0.3, 0.7), separation=2.0, std=0.3)
+MODEL = STATES.model(lw.VPSchedule())
+LAW = {"steps": 25}
+
+
+def between(x: torch.Tensor) -> torch.Tensor:
+    """A: |x_1| < 0.3, between the states, which hold 1 % of it."""
+    return x[:, 0].abs() < 0.3
+
+
+def guides() -> torch.Tensor:
+    x = STATES.sample(4000, torch.Generator().manual_seed(0)).float()
+    return x[between(x)][:12]
+
+
+def drift(parameters):
+    """A constant push along the first coordinate."""
+
+    class Push:
+        through_network = False
+
+        def __call__(self, x, t, denoised):
+            h = torch.zeros_like(x)
+            h[:, 0] = parameters[0]
+            return h
+
+    return Push()
+
+
+@pytest.mark.parametrize("form", [fit_transported, fit_loss])
+def test_a_fit_reaches_the_region(form) -> None:
+    own = float(between(lw.sample(MODEL, 4096, **LAW).x).float().mean())
+    assert own < 0.03
+    fit = form(MODEL, kernel_density(guides()), between, gamma=1e-3, n=256, calls=24, seed=1, **LAW)
+    assert fit.success.value > 0.6
+    fresh = lw.sample(MODEL, 2048, fit.guidance, seed=9, **LAW)
+    for found, values in ((fit.success, between(fresh.x).double()), (fit.cost, fresh.work)):
+        there = Estimate.from_samples(values)
+        assert abs(there.value - found.value) < 5 * math.hypot(there.stderr, found.stderr)
+    assert len(fit.history) <= 24
+
+
+def test_the_objective_is_its_formula_on_a_seed_of_its_own() -> None:
+    fit = fit_path(MODEL, between, drift, [0.5], [(-2.0, 2.0)], gamma=0.01, n=300, calls=12, seed=3, **LAW)
+    best = min(trial.objective for trial in fit.history)
+    for purpose, found in (("path fit", best), ("path held-out", fit.objective.value)):
+        ens = lw.sample(MODEL, 300, drift(fit.parameters), seed=derive_seed(3, purpose), **LAW)
+        wanted = float((1 - between(ens.x).double()).mean() + 0.01 * ens.work.mean())
+        assert found == pytest.approx(wanted, rel=1e-5)
+    assert fit.objective.value == pytest.approx(1 - fit.success.value + 0.01 * fit.cost.value)
+    assert fit.history[0].parameters == pytest.approx((0.5,))
+    assert fit.network_evaluations == (len(fit.history) + 1) * 300 * 26
+    assert all(-2 <= trial.parameters[0] <= 2 for trial in fit.history)
+
+
+def test_a_price_on_work_lowers_it() -> None:
+    """A = {x_1 > 1} of the standard normal, by a constant push: the dearer work is, the weaker the push."""
+    model = Gaussian(0.0, 1.0, 1).model(lw.VPSchedule())
+
+    def above(x: torch.Tensor) -> torch.Tensor:
+        return x[:, 0] > 1
+
+    cheap, dear = (
+        fit_path(model, above, drift, [0.5], [(0.0, 4.0)], gamma=gamma, n=512, calls=25, **LAW) for gamma in (1e-3, 0.3)
+    )
+    assert cheap.success.value > 0.95
+    assert dear.cost.value < 0.5 * cheap.cost.value
+    assert dear.parameters[0] < cheap.parameters[0]
+
+
+def test_explosions_count_as_infinite() -> None:
+    def net(x, t):
+        return torch.where(x.abs() > 8, torch.full_like(x, math.nan), -x)
+
+    model = lw.DiffusionModel(net, lw.VPSchedule(), "score", (1,))
+
+    def above(x: torch.Tensor) -> torch.Tensor:
+        return x[:, 0] > 1
+
+    fit = fit_path(model, above, drift, [0.1], [(0.0, 50.0)], gamma=0.0, n=200, calls=15, **LAW)
+    assert any(math.isinf(trial.objective) and math.isnan(trial.success) for trial in fit.history)
+    assert math.isfinite(fit.objective.value)
+    with pytest.raises(lw.LeastworkError, match="no parameters tried give finite samples"):
+        fit_path(model, above, drift, [45.0], [(40.0, 50.0)], n=100, calls=3, **LAW)
+
+
+def test_the_ode_has_an_action_and_heun_neither() -> None:
+    options = {"gamma": 0.01, "n": 64, "calls": 2}
+    fit = fit_path(MODEL, between, drift, [0.5], [(0.0, 1.0)], process="ode", steps=5, **options)
+    assert fit.cost.value > 0
+    with pytest.raises(NoPathWeightsError, match="gamma=0"):
+        fit_path(MODEL, between, drift, [0.5], [(0.0, 1.0)], solver="heun", steps=5, **options)
+    free = fit_path(MODEL, between, drift, [0.5], [(0.0, 1.0)], solver="heun", steps=5, **{**options, "gamma": 0.0})
+    assert math.isnan(free.cost.value)
+    assert math.isfinite(free.objective.value)
+
+
+def test_features_see_data_units() -> None:
+    """φ = x_1 in data units: the transported form steers it in a model with units of its own."""
+    model = lw.DiffusionModel(MODEL.net, MODEL.schedule, "data", (2,), shift=5.0, scale=0.5)
+
+    def there(x: torch.Tensor) -> torch.Tensor:
+        return between((x - 5) / 0.5)
+
+    density = kernel_density(5 + 0.5 * guides(), FeatureKernel(lambda x: x[:, :1]))
+    fit = fit_transported(model, density, there, gamma=1e-3, n=256, calls=12, **LAW)
+    assert fit.success.value > 0.5
+
+
+@pytest.mark.parametrize(
+    ("start", "bounds", "options", "message"),
+    [
+        ([0.5, 0.5], [(0, 1)], {}, "2 parameters to start from and 1 bounds"),
+        ([2.0], [(0, 1)], {}, "must lie within finite bounds"),
+        ([0.5], [(0, math.inf)], {}, "must lie within finite bounds"),
+        ([0.5], [(0, 1)], {"gamma": -1.0}, "gamma=-1.0"),
+        ([0.5], [(0, 1)], {"calls": 0}, "calls=0"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(start, bounds, options, message: str) -> None:
+    with pytest.raises(lw.LeastworkError, match=message):
+        fit_path(MODEL, between, drift, start, bounds, **options)

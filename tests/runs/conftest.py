@@ -1,0 +1,104 @@
+"""What tests share: small runs of Path Guidance, alone and in joint runs, and a reader that holds pages to rules."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+import leastwork as lw
+from leastwork.networks.perceptron import Perceptron
+
+PATH_RUN = """\
+model: net
+guides: {csv: guides.csv}
+region: {kind: interval, index: 0, lower: 1.4}
+method: loss
+fit: {samples: 500}
+sampling: {n: 96, solver: euler, t_grid: log-snr, steps: 8, batch_size: 16}
+"""
+
+AVERAGE_RUN = """\
+model: net
+observables: [{kind: component, name: x}]
+data: [{name: x, value: 0.2, error: 0.02}]
+method: scheduled
+fit: {samples: 300, fit_samples: 64}
+sampling: {n: 96, solver: euler, steps: 4, batch_size: 16}
+"""
+
+
+class _Tags(HTMLParser):
+    void = ("meta", "img", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.seen.append(tag)
+        for name, value in attrs:
+            self.ids += [value] if name == "id" else []
+            self.links += [value] if name == "href" else []
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def text_of() -> Callable[[Path], str]:
+    """Reads a report."""
+    return _text_of
+
+
+def _text_of(report: Path) -> str:
+    """The page without its images, every tag closed, every link to a place on it, no script, nothing from elsewhere."""
+    page = report.read_text(encoding="utf-8")
+    tags = _Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert "script" not in tags.seen
+    assert len(set(tags.ids)) == len(tags.ids)
+    assert set(tags.links) <= {f"#{place}" for place in tags.ids}
+    bare = re.sub(r'src="data:image/(svg\+xml|png);base64,[^"]*"|href="#[^"]*"', "", page)
+    assert not re.search(r"(src|href)=|url\(|https?://", bare)
+    return bare
+
+
+@pytest.fixture(scope="session")
+def path_case() -> Callable[..., Path]:
+    """Writes a run file with its guides and a random network, whose law is nearly normal, into a folder."""
+    return _path_case
+
+
+def _path_case(folder: Path, dim: int = 2) -> Path:
+    torch.manual_seed(0)
+    net = Perceptron(dim, width=8, depth=1)
+    model = lw.DiffusionModel(net, lw.VPSchedule(), predicts="v", event_shape=(dim,))
+    lw.save_model(model, folder / "net")
+    guides = torch.randn(8, dim, generator=torch.Generator().manual_seed(0))
+    guides[:, 0] = 1.5 + 0.3 * guides[:, 0].abs()
+    rows = [",".join(f"{value:.4f}" for value in row) for row in guides.tolist()]
+    (folder / "guides.csv").write_text("\n".join([",".join(f"x_{i}" for i in range(dim)), *rows]) + "\n")
+    (folder / "path.yaml").write_text(PATH_RUN)
+    return folder / "path.yaml"
+
+
+@pytest.fixture(scope="session")
+def joint_case() -> Callable[[Path], Path]:
+    """Writes a joint run's file with its parts, an average and a region of one random network, into a folder."""
+    return _joint_case
+
+
+def _joint_case(folder: Path) -> Path:
+    _path_case(folder)
+    (folder / "average.yaml").write_text(AVERAGE_RUN)
+    (folder / "both.yaml").write_text("runs: {average: average.yaml, rare: path.yaml}\n")
+    return folder / "both.yaml"
