@@ -24,11 +24,13 @@ from torch import Tensor
 import leastwork as lw
 from leastwork.cases import ala5
 from leastwork.data.bootstrap import Refit, bootstrap_reweighted
-from leastwork.data.couplings import Coupling, Couplings
+from leastwork.data.coupling import Coupling
+from leastwork.data.couplings import Couplings
 from leastwork.data.maxent import fit_lambdas
 from leastwork.data.trust import TrustCurve, chi_squared, trust
 from leastwork.observables import evaluate
-from leastwork.observables.couplings import KARPLUS, KINDS
+from leastwork.observables.couplings import KINDS
+from leastwork.observables.karplus import KARPLUS
 
 FITTED = ("3J(HN,HA)", "1J(N,CA)")
 PHI = ("3J(HN,HA)", "3J(HN,CB)", "3J(HN,C')", "3J(HA,C')")

@@ -43,7 +43,8 @@ from leastwork.cases.ala5.simulation import (
     kept,
 )
 from leastwork.observables import torsions
-from leastwork.observables.couplings import KARPLUS, KINDS, scalar_couplings
+from leastwork.observables.couplings import KINDS, scalar_couplings
+from leastwork.observables.karplus import KARPLUS
 
 TRAJECTORIES = Path("runs/ala5")
 UNIT = 1e-4  # nm, of a shipped coordinate

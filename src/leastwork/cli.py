@@ -97,7 +97,8 @@ def compare_command(
 ) -> None:
     """Meet the data of a run by every method, and compare what it costs."""
     with _kindly() as where:
-        from leastwork.runs.compare.run import cells, compare_run
+        from leastwork.runs.carry_out import compare_run
+        from leastwork.runs.compare.run import cells
         from leastwork.runs.folder import default_folder
         from leastwork.runs.load import load_config
         from leastwork.runs.terminal import print_comparison

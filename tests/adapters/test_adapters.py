@@ -9,7 +9,8 @@ from torch import nn
 
 import leastwork as lw
 from leastwork import adapters
-from leastwork.adapters.wrapping import Wrapped, check_network, quiet_evaluation
+from leastwork.adapters.wrapping import Wrapped, check_network
+from leastwork.models.placement import quiet_evaluation
 
 NAMES = ("azula", "diffusers", "flow_matching", "torchcfm")
 

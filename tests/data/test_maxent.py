@@ -9,8 +9,9 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
+from leastwork.data.dual import Dual
 from leastwork.data.experiment import Experiment
-from leastwork.data.maxent import LogTilt, MaxEnt, _Dual, fit_lambdas
+from leastwork.data.maxent import LogTilt, MaxEnt, fit_lambdas
 from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning, NonFiniteError
 from leastwork.observables import component, evaluate, smooth_interval, stack
 
@@ -347,7 +348,7 @@ def test_gradient_and_hessian_are_derivatives_of_the_dual() -> None:
     rng = np.random.default_rng(0)
     z, sigma = rng.standard_normal((3, 500)), np.array([[0.5, 0.1, 0.0], [0.1, 0.3, 0.0], [0.0, 0.0, 0.0]])
     ends = np.array([0.2, -0.4, 0.3])
-    dual = _Dual(z, np.full(500, -math.log(500)), ends, ends, sigma)
+    dual = Dual(z, np.full(500, -math.log(500)), ends, ends, sigma)
     at = np.array([0.4, -0.6, 0.2])
 
     def value(lambdas):

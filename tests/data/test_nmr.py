@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from leastwork.data import couplings as nmr
-from leastwork.data.couplings import Coupling, Couplings
+from leastwork.data.coupling import Coupling
+from leastwork.data.couplings import Couplings
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.observables import KARPLUS, KINDS, Backbone, forward_model_covariance, scalar_couplings
 
@@ -352,6 +352,6 @@ def test_the_extra_that_reads_nmr_star(tmp_path: Path, monkeypatch: pytest.Monke
     def absent(package: str, extra: str) -> None:
         raise LeastworkError(f"{package} of {extra}")
 
-    monkeypatch.setattr(nmr, "needs", absent)
+    monkeypatch.setattr("leastwork.data.nmr_star.needs", absent)
     with pytest.raises(LeastworkError, match="pynmrstar of nmr"):
         Couplings.from_nmr_star(path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from leastwork.data.couplings import Coupling
+from leastwork.data.coupling import Coupling
 from leastwork.data.residue_table import read_residue_table
 from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.observables import Backbone

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,9 +11,10 @@ from torch import Tensor, nn
 
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import shapes
+from leastwork.models.placement import quiet_evaluation
 from leastwork.support.extras import needs
 
-__all__ = ["Wrapped", "check_network", "package", "quiet_evaluation"]
+__all__ = ["Wrapped", "check_network", "package"]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -54,20 +54,6 @@ def package(name: str, extra: str) -> Any:
         return needs(name, extra)
     except LeastworkError as error:
         raise ConfigError(str(error)) from None
-
-
-@contextmanager
-def quiet_evaluation(net: Any):
-    """The network in evaluation mode, without gradients, and back as it was, module by module."""
-    training = [module for module in net.modules() if module.training] if isinstance(net, nn.Module) else []
-    for module in training:
-        module.training = False
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def check_network(

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 
-from leastwork.adapters.wrapping import quiet_evaluation
 from leastwork.checks.flow import check_direction, check_round_trip
 from leastwork.checks.network import check_parameters, check_purity, check_shapes
 from leastwork.checks.prediction import check_prediction
@@ -15,6 +14,7 @@ from leastwork.checks.symmetry import Symmetry, check_symmetry
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import State, leaves, shapes
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.placement import quiet_evaluation
 from leastwork.models.velocity import VelocityModel
 
 __all__ = ["check_model"]

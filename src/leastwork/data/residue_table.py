@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leastwork.data.couplings import Coupling, Couplings, coupling_kind
+from leastwork.data.coupling import Coupling, coupling_kind
+from leastwork.data.couplings import Couplings
 from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.support.csv_rows import cells, columns, flag, numbered
 from leastwork.support.text import plural

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
 from leastwork.models.base import Model
 
-__all__ = ["evaluating", "moved", "placement"]
+__all__ = ["evaluating", "moved", "placement", "quiet_evaluation"]
 
 
 def placement(model: Model) -> tuple[torch.device, torch.dtype]:
@@ -41,3 +42,17 @@ def evaluating(model: Model) -> Iterator[None]:
         yield
     finally:
         net.train()
+
+
+@contextmanager
+def quiet_evaluation(net: Any):
+    """The network in evaluation mode, without gradients, and back as it was, module by module."""
+    training = [module for module in net.modules() if module.training] if isinstance(net, nn.Module) else []
+    for module in training:
+        module.training = False
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True

@@ -5,7 +5,6 @@ Of a joint run:  config.yaml · metrics.json · report.html, and a folder like t
 """
 
 import json
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,13 +18,14 @@ from torch import Tensor, get_num_threads, set_num_threads
 
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.geometry.state import evenly, leaves
-from leastwork.models.base import Model
 from leastwork.models.frames import FrameModel
 from leastwork.runs.base import job
 from leastwork.runs.base.forecast import duration, seconds_of
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import step_metrics, versions
 from leastwork.runs.base.structures import THREE_LETTERS, write_structures
+from leastwork.runs.base.threads import choose_threads
+from leastwork.runs.compare.run import compare_methods
 from leastwork.runs.folder import default_folder, is_begun, open_folder, withdraw
 from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.joint.finished import write_joint_metrics
@@ -45,10 +45,7 @@ from leastwork.support.progress import Progress, labelled, no_progress
 from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
 
-__all__ = ["choose_threads", "run"]
-
-SMALL_NETWORK = 50_000
-"""Weights of a network that runs no faster on two threads."""
+__all__ = ["compare_run", "run"]
 
 _VIEWED = 2000  # structures in a trajectory
 _Fitted = TypeVar("_Fitted", bound=job.Fitted)
@@ -90,6 +87,31 @@ def run(
         with _resumable(folder, config):
             _carry_out(config, task, folder, progress)
     return write_report(folder)
+
+
+def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress = no_progress) -> list[dict[str, Any]]:
+    """Compare all methods on the data of one run.
+
+    Args:
+        config: from :func:`load_config`; its method is not used.
+        out: folder of the results.
+        resume: keep the rows that an interrupted call has finished.
+        progress: ``leastwork.support.progress.bar`` shows one.
+
+    Returns:
+        the rows, plain values, as they stand in comparison.json.
+
+    Raises:
+        ConfigError: settings or a folder that cannot be used, a run of Path Guidance or a joint run.
+        LeastworkError: every method refuses the data; says why the last does.
+    """
+    if isinstance(config, JointConfig):
+        raise ConfigError(
+            f"{config.name} is a joint run, and compare is for single runs with data: name one of its runs"
+        )
+    if isinstance(config, PathConfig):
+        raise ConfigError(f"{config.name} is guided to structures, and compare is for runs with data: use run")
+    return compare_methods(config, out, lambda: open_folder(out, config, resume), progress)
 
 
 def _job(config: AnyRun) -> Job[Any]:
@@ -198,16 +220,6 @@ def _named(part: str) -> Iterator[None]:
         yield
     except LeastworkError as error:
         raise type(error)(f"part {part!r}: {error}") from error
-
-
-def choose_threads(model: Model) -> None:
-    """One thread for a small network, whose operations are too short to share; the user's own choice goes first.
-
-    A run owns its process, the library does not: ``leastwork.sample`` leaves torch's threads as they are.
-    """
-    size = sum(p.numel() for p in model.parameters())
-    if "OMP_NUM_THREADS" not in os.environ and size < SMALL_NETWORK:
-        set_num_threads(1)
 
 
 def _fit(folder: Path, task: Job[_Fitted], progress: Progress) -> _Fitted:

@@ -13,6 +13,7 @@ import leastwork.cases.chignolin.sections  # noqa: F401  registers its sections
 from leastwork.report.render import Numbering, environment
 from leastwork.runs.base.cases import joint_sections, part_sections
 from leastwork.runs.base.finished import Finished
+from leastwork.runs.joint.config import AnyRun
 from leastwork.runs.joint.finished import FinishedJoint
 from leastwork.runs.joint.sections import introduction, overview
 from leastwork.runs.observables import sections as observable_report
@@ -41,7 +42,7 @@ def write_report(folder: str | Path) -> Path:
     return path
 
 
-def _page(run: Finished) -> str:
+def _page(run: Finished[AnyRun]) -> str:
     pages = environment()
     shown = _shown(run)
     body = _body(pages, run, shown, Numbering(), level=2)
@@ -75,7 +76,7 @@ def _joint_page(run: FinishedJoint) -> str:
     )
 
 
-def _shown(run: Finished) -> dict[str, Any]:
+def _shown(run: Finished[AnyRun]) -> dict[str, Any]:
     """What the templates show of a run."""
     config = run.config
     return (
@@ -83,7 +84,7 @@ def _shown(run: Finished) -> dict[str, Any]:
     )
 
 
-def _body(pages: Environment, run: Finished, shown: dict[str, Any], number: Numbering, level: int) -> str:
+def _body(pages: Environment, run: Finished[AnyRun], shown: dict[str, Any], number: Numbering, level: int) -> str:
     """All of a run below its title.
 
     Args:

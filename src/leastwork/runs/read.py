@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from leastwork.errors import ConfigError
 from leastwork.runs.base.file import read
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.joint.config import JointConfig
+from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.joint.finished import FinishedJoint
 from leastwork.runs.load import load_config
 from leastwork.sampling.storage import open_ensemble
@@ -17,7 +17,7 @@ from leastwork.sampling.storage import open_ensemble
 __all__ = ["read_finished", "read_joint"]
 
 
-def read_finished(folder: Path) -> Finished:
+def read_finished(folder: Path) -> Finished[AnyRun]:
     """Read the folder of a run.
 
     Raises:

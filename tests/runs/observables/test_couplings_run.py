@@ -15,9 +15,8 @@ from leastwork.cases import ala5
 from leastwork.data.trust import trusted
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.networks.equivariant import EquivariantPerceptron
-from leastwork.observables.couplings import KARPLUS
-from leastwork.runs.carry_out import run
-from leastwork.runs.compare.run import compare_run
+from leastwork.observables.karplus import KARPLUS
+from leastwork.runs.carry_out import compare_run, run
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import BackboneConfig, KarplusName

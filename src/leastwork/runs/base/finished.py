@@ -4,24 +4,26 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from leastwork.report import figures
 from leastwork.report.numerals import count, fraction, plain
-from leastwork.runs.joint.config import AnyRun
+from leastwork.runs.base.settings import AnySettings
 from leastwork.sampling.ensemble import Ensemble
 
 __all__ = ["PLOTTED", "Finished", "save_plots"]
+
+_Settings = TypeVar("_Settings", bound=AnySettings)
 
 PLOTTED = 50_000
 """Samples kept for figures, at most."""
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
+class Finished(Generic[_Settings]):
     """A finished run, as its folder holds it.
 
     Args:
@@ -35,7 +37,7 @@ class Finished:
     """
 
     folder: Path
-    config: AnyRun
+    config: _Settings
     metrics: dict[str, Any]
     ensemble: Ensemble
     kind: str

@@ -2,14 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from leastwork.sampling.sample import ProcessName
 
-__all__ = ["AnyConfig", "CertificateSamples", "Named", "SamplingConfig", "Seed", "Strict", "sampling_choices"]
+__all__ = [
+    "AnyConfig",
+    "AnySettings",
+    "CertificateSamples",
+    "Named",
+    "SamplingConfig",
+    "Seed",
+    "Strict",
+    "sampling_choices",
+]
 
 
 class Strict(BaseModel):
@@ -71,6 +80,29 @@ class AnyConfig(Named):
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         """The same run with ``place(file)`` for each file that it names."""
         raise NotImplementedError
+
+
+class AnySettings(Protocol):
+    """What the run files of all single runs have, as reports read it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def sequence(self) -> str | None: ...
+    @property
+    def system(self) -> str | None: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def sampling(self) -> SamplingConfig: ...
+    @property
+    def certificate_samples(self) -> int | None: ...
 
 
 def sampling_choices(chosen: SamplingConfig) -> dict[str, Any]:

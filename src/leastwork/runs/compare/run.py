@@ -4,7 +4,7 @@ The folder afterwards:  config.yaml · comparison.json · comparison.md · compa
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,48 +16,41 @@ from leastwork.geometry.state import State
 from leastwork.observable_guidance.compare import COMPARED, Compared, Row, compare
 from leastwork.report.numerals import count, fraction, plain, plus_minus
 from leastwork.runs.base.numbers import versions, with_stderr
-from leastwork.runs.carry_out import choose_threads
+from leastwork.runs.base.threads import choose_threads
 from leastwork.runs.compare.figure import draw_comparison
-from leastwork.runs.folder import open_folder
-from leastwork.runs.joint.config import JointConfig
-from leastwork.runs.load import Run
+from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import stated_theta
 from leastwork.runs.observables.fitted import as_numbers
 from leastwork.runs.observables.inputs import build_inputs
 from leastwork.runs.observables.truth import BINS, truth
-from leastwork.runs.path.config import PathConfig
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.files import write_text
 from leastwork.support.progress import Progress, no_progress
 from leastwork.systems.line import kl_histogram
 
-__all__ = ["cells", "compare_run", "described", "markdown"]
+__all__ = ["cells", "compare_methods", "described", "markdown"]
 
 _BLOCK = 1024  # samples are drawn in whole blocks of so many
 
 
-def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress = no_progress) -> list[dict[str, Any]]:
-    """Compare all methods on the data of one run; each row is written as soon as it is there.
+def compare_methods(
+    config: RunConfig, out: Path, begin: Callable[[], None], progress: Progress = no_progress
+) -> list[dict[str, Any]]:
+    """Compare all methods on the data of one run; each row is written as soon as it is there, and found rows are kept.
 
     Args:
-        config: of the run; its method is not used.
+        config: settings of the run; its method is not used.
         out: folder of the results.
-        resume: keep the rows that an interrupted call has finished.
+        begin: makes the folder, called when everything has been checked.
         progress: ``leastwork.support.progress.bar`` shows one.
 
     Returns:
         the rows, plain values, as they stand in comparison.json.
 
     Raises:
-        ConfigError: settings or a folder that cannot be used, a run of Path Guidance or a joint run.
+        ConfigError: settings or a folder that cannot be used.
         LeastworkError: every method refuses the data; says why the last does.
     """
-    if isinstance(config, JointConfig):
-        raise ConfigError(
-            f"{config.name} is a joint run, and compare is for single runs with data: name one of its runs"
-        )
-    if isinstance(config, PathConfig):
-        raise ConfigError(f"{config.name} is guided to structures, and compare is for runs with data: use run")
     theta = stated_theta(config.data)
     if theta is None:
         raise ConfigError(
@@ -65,7 +58,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         )
     inputs = build_inputs(config)
     choose_threads(inputs.model)
-    open_folder(out, config, resume)
+    begin()
     path = out / "comparison.json"
     rows: list[dict[str, Any]] = []
     if path.exists():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.joint.config import JointConfig
+from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.support.files import write_text
 
 __all__ = ["FinishedJoint", "write_joint_metrics"]
@@ -27,7 +27,7 @@ class FinishedJoint:
     folder: Path
     config: JointConfig
     metrics: dict[str, Any]
-    parts: Mapping[str, Finished]
+    parts: Mapping[str, Finished[AnyRun]]
 
 
 def write_joint_metrics(folder: Path, config: JointConfig) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from leastwork.report.numerals import count, fraction, plain, plus_minus
 from leastwork.runs.base.finished import Finished
+from leastwork.runs.joint.config import AnyRun
 from leastwork.runs.joint.finished import FinishedJoint
 from leastwork.runs.observables import sentences as prose
 from leastwork.runs.observables.config import RunConfig
@@ -32,14 +33,14 @@ def introduction(run: FinishedJoint) -> str:
     return f"A joint run{whose}: {', then '.join(run.config.runs)}."
 
 
-def overview(parts: Sequence[Finished], warnings: Sequence[int]) -> list[Row]:
+def overview(parts: Sequence[Finished[AnyRun]], warnings: Sequence[int]) -> list[Row]:
     """What a table shows.
 
     Args:
         parts: finished runs.
         warnings: how many there are of each.
     """
-    lines: dict[str, Callable[[Finished], str]] = {
+    lines: dict[str, Callable[[Finished[AnyRun]], str]] = {
         "model": lambda run: Path(run.config.model).name,
         "method": _kind,
         "asked": _asked,
@@ -57,22 +58,22 @@ def overview(parts: Sequence[Finished], warnings: Sequence[int]) -> list[Row]:
     return [row for row in rows if any(cell != _NONE for cell in row.cells)]
 
 
-def _kind(run: Finished) -> str:
+def _kind(run: Finished[AnyRun]) -> str:
     config = run.config
     return prose.kind_of(config) if isinstance(config, RunConfig) else path_prose.kind_of(config)
 
 
-def _asked(run: Finished) -> str:
+def _asked(run: Finished[AnyRun]) -> str:
     config = run.config
     return prose.asked(run.metrics) if isinstance(config, RunConfig) else path_prose.asked(config)
 
 
-def _reached(run: Finished) -> str:
+def _reached(run: Finished[AnyRun]) -> str:
     config = run.config
     return prose.reached(config, run.metrics) if isinstance(config, RunConfig) else path_prose.reached(run.metrics)
 
 
-def _cost(run: Finished, key: str) -> str:
+def _cost(run: Finished[AnyRun], key: str) -> str:
     """In k_B T; of weights, which take no work, the divergence that guiding to the same target would take at least."""
     certificate = run.metrics["certificate"]
     if certificate is not None:
@@ -82,18 +83,18 @@ def _cost(run: Finished, key: str) -> str:
     return _NONE
 
 
-def _share(run: Finished, key: str) -> str:
+def _share(run: Finished[AnyRun], key: str) -> str:
     certificate = run.metrics["certificate"]
     return _NONE if certificate is None else fraction(**_pair(certificate[key]))
 
 
-def _effective(run: Finished) -> str:
+def _effective(run: Finished[AnyRun]) -> str:
     if run.metrics["certificate"] is None:
         return fraction(run.metrics["quality"]["reweighting_ess"])
     return _share(run, "ess")
 
 
-def _energy(run: Finished) -> str:
+def _energy(run: Finished[AnyRun]) -> str:
     energy: Mapping[str, Any] | None = run.metrics["free_energy"]
     return _NONE if energy is None or energy["value"] is None else f"{plus_minus(**_pair(energy))} k_BT"
 

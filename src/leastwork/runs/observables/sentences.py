@@ -1,29 +1,13 @@
 """What a report says in sentences: the outcome, what to beware of, and a paragraph for a methods section."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from leastwork.report.numerals import count, fraction, plain, plus_minus
-from leastwork.runs.joint.config import AnyRun
+from leastwork.runs.base.sentences import LEAST_ESS, Metrics, drawing, gone_astray, pm, too_few_steps
 from leastwork.runs.observables.config import RunConfig
 
-__all__ = [
-    "LEAST_ESS",
-    "asked",
-    "drawing",
-    "gone_astray",
-    "kind_of",
-    "methods",
-    "outcome",
-    "reached",
-    "too_few_steps",
-    "warnings",
-]
-
-LEAST_ESS = 0.01
-_ASTRAY = 0.1, 30  # share of the variance of ln w, at least, and in equal shares of all paths
-Metrics = Mapping[str, Any]
+__all__ = ["asked", "kind_of", "methods", "outcome", "reached", "warnings"]
 _REMEDY = {  # for a guidance that is poor
     "least-work": "take a larger fit.budget, or more sampling.steps",
     "scheduled": "use method: least-work, another fit.gamma or more sampling.steps",
@@ -83,10 +67,10 @@ def outcome(config: RunConfig, metrics: Metrics) -> str:
             return f"{sentence}; the weights leave {fraction(ess)} of the samples effective."
         return f"{sentence}; the process it was drawn by has no path weights, hence no certificate."
     work, bound, efficiency = (certificate[key] for key in ("work", "bound", "efficiency"))
-    cost = f"for {_pm(work)} k_BT of work"
+    cost = f"for {pm(work)} k_BT of work"
     if efficiency["value"] is None:
         return f"{sentence} {cost}; nothing had to be done."
-    return f"{sentence} {cost}, of which {_pm(bound)} k_BT were unavoidable: an efficiency of {_percent(efficiency)}."
+    return f"{sentence} {cost}, of which {pm(bound)} k_BT were unavoidable: an efficiency of {_percent(efficiency)}."
 
 
 def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: bool = False) -> list[str]:
@@ -121,37 +105,11 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: 
         fitted = {row["name"] for row in metrics["observables"] if not row["held_out"]}
         worst = max((m for m in certificate["miss"] if m["name"] in fitted), key=lambda m: abs(m["value"] or 0.0))
         found.append(
-            f"The guided samples miss the target: {worst['name']} is off by {_pm(worst)} standard deviations of the "
+            f"The guided samples miss the target: {worst['name']} is off by {pm(worst)} standard deviations of the "
             f"observable (tolerance {plain(certificate['on_target']['tolerance'])}): "
             f"{_REMEDY.get(config.method, _INSTEAD)}."
         )
     return found
-
-
-def gone_astray(certificate: Mapping[str, Any]) -> list[str]:
-    """A warning where a single path makes much of the variance of ln w, or nothing; older runs do not tell."""
-    share = certificate.get("worst_path")
-    if share is None or share < max(_ASTRAY[0], _ASTRAY[1] / certificate["samples"]):
-        return []
-    return [
-        f"One of {count(certificate['samples'])} guided paths makes {fraction(share)} of the variance of ln w: it went "
-        "astray, and the work it wastes hides what the others do: take more sampling.steps."
-    ]
-
-
-def too_few_steps(metrics: Metrics, names: Sequence[str]) -> list[str]:
-    """A warning where the number of steps moves an average or ln⟨w⟩ by more than it may, or nothing."""
-    found = metrics.get("discretisation", {})
-    if not found.get("matters"):
-        return []
-    what = [
-        f"the average of {name} by {_pm(row)}"
-        for name, row in zip(names, found["averages"], strict=True)
-        if row["large"]
-    ]
-    if not what:
-        what = [f"ln⟨w⟩, and so free energies, by {_pm(found['log_z'])}"]
-    return [f"{count(found['steps'])} steps are too few, they move {', '.join(what)}: take more sampling.steps."]
 
 
 def methods(
@@ -190,33 +148,6 @@ def methods(
         text.append(_learned(stages))
     text.append(_result(config, metrics))
     return " ".join(text)
-
-
-def drawing(config: AnyRun, metrics: Metrics) -> str:
-    """How samples were drawn, of either kind of run."""
-    chosen = config.sampling
-    process = "probability-flow ODE" if chosen.process == "ode" else f"reverse SDE (κ = {plain(chosen.kappa or 1.0)})"
-    solvers = {"euler": "Euler", "heun": "Heun", "exponential": "exponential", "multistep": "second-order multistep"}
-    grid = {
-        "uniform": "uniform in t",
-        "log-snr": "uniform in the logarithmic signal-to-noise ratio",
-        "balanced": "half of them uniform in the logarithmic signal-to-noise ratio, half in the signal's share",
-        "signal": "denser where basins and structures form, uniform in α²/(α² + σ²), α/(α + 3σ) and the logarithmic "
-        "signal-to-noise ratio in the proportion 2 : 2 : 1",
-    }
-    times = "given explicitly" if isinstance(chosen.t_grid, tuple) else grid[grid_of(metrics, chosen.t_grid)]
-    steps = len(chosen.t_grid) - 1 if isinstance(chosen.t_grid, tuple) else chosen.steps
-    used = metrics["versions"]
-    return (
-        f"Samples were drawn from the pre-trained model “{Path(config.model).name}” by "
-        f"the {process} with {count(steps)} {solvers[chosen.solver]} steps on a grid {times} "
-        f"(leastwork {used['leastwork']}, PyTorch {used['torch']}, seed {metrics['seed']})."
-    )
-
-
-def grid_of(metrics: Metrics, asked: str | None) -> str:
-    """The name of the grid that was asked for, or else of the one that was taken."""
-    return metrics["discretisation"]["t_grid"] if asked is None else asked
 
 
 def _entropy(config: RunConfig, metrics: Metrics, pooled: bool) -> str:
@@ -265,7 +196,7 @@ def _result(config: RunConfig, metrics: Metrics) -> str:
     if certificate is not None:
         text += (
             f" On {count(certificate['samples'])} fresh samples the excess work KL(guided paths ‖ model paths) is "
-            f"{_pm(certificate['work'])} k_BT, of which {_pm(certificate['dissipation'])} k_BT is dissipation "
+            f"{pm(certificate['work'])} k_BT, of which {pm(certificate['dissipation'])} k_BT is dissipation "
             f"(efficiency {_percent(certificate['efficiency'])}), and the effective sample fraction under the target "
             f"is {_percent(certificate['ess'])}."
         )
@@ -297,10 +228,6 @@ def _named(row: Mapping[str, Any]) -> str:
 
 def _unit(row: Mapping[str, Any]) -> str:
     return f" {row['unit']}" if row["unit"] else ""
-
-
-def _pm(one: Mapping[str, Any]) -> str:
-    return plus_minus(one["value"], one["stderr"])
 
 
 def _percent(one: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leastwork.report.numerals import count, fraction, plain, plus_minus
-from leastwork.runs.observables.sentences import LEAST_ESS, drawing, gone_astray, too_few_steps
+from leastwork.runs.base.sentences import LEAST_ESS, drawing, gone_astray, too_few_steps
 from leastwork.runs.path.config import PathConfig
 
 __all__ = ["asked", "free_energy", "kind_of", "methods", "outcome", "reached", "warnings", "whose_region"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, StrictBool, model_validator
 
-from leastwork.data.couplings import coupling_kind
+from leastwork.data.coupling import coupling_kind
 from leastwork.observables.couplings import KINDS, Backbone
 from leastwork.runs.base.settings import Strict
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from leastwork.observables.couplings import KARPLUS
+from leastwork.observables.karplus import KARPLUS
 from leastwork.report.numerals import count, plain, plus_minus
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 

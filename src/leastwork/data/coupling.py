@@ -1,0 +1,133 @@
+"""One scalar coupling, and how its parts are read from text."""
+
+import difflib
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from leastwork.errors import ConfigError
+from leastwork.observables.couplings import (
+    KINDS,
+)
+
+__all__ = [
+    "KIND_OF_CODE",
+    "Coupling",
+    "coupling_kind",
+    "measured",
+    "number_of",
+    "place",
+    "residue_of",
+    "text_of",
+    "unknown_kind",
+]
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """One measured coupling.
+
+    Args:
+        kind: one of :data:`~leastwork.observables.KINDS`.
+        residue: its number; of the amide, or of Hα.
+        value: Hz.
+        error: standard error of the measurement alone, Hz; 0 where it is exact.
+        held_out: reported but not fitted.
+        line: of the file that it was read from, or None.
+    """
+
+    kind: str
+    residue: int
+    value: float
+    error: float
+    held_out: bool = False
+    line: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Kind and residue, as the observable names its column."""
+        return f"{self.kind} {self.residue}"
+
+
+def coupling_kind(text: str) -> str:
+    """The kind of coupling, of whatever way to write it.
+
+    Raises:
+        ConfigError: none of :data:`~leastwork.observables.KINDS`; suggests the nearest.
+
+    >>> coupling_kind("3JHNHA"), coupling_kind("¹J(N,Cα)")
+    ('3J(HN,HA)', '1J(N,CA)')
+    """
+    kind = KIND_OF_CODE.get(_code(text))
+    if kind is None:
+        raise ConfigError(unknown_kind(text))
+    return kind
+
+
+# What is common to both formats.
+
+
+def place(source: object, *lines: int | None) -> str:
+    known = [str(line) for line in lines if line is not None]
+    if not known:
+        return str(source)
+    return f"{source}, line{'s' * (len(known) > 1)} {' and '.join(known)}"
+
+
+def _code(kind: str) -> str:
+    """3JHNHA of whatever way to write it: 3J(HN,HA), ³J(HN,Hα), 3J_HN_HA."""
+    plain = kind.translate(str.maketrans("¹²³αβ", "123AB")).upper()
+    return re.sub(r"[^A-Z0-9]", "", plain)
+
+
+KIND_OF_CODE = {_code(kind): kind for kind in KINDS} | {"3JHNCO": "3J(HN,C')", "3JHACO": "3J(HA,C')"}
+
+
+def unknown_kind(kind: str) -> str:
+    close = difflib.get_close_matches(_code(kind), KIND_OF_CODE, n=1)
+    hint = f"did you mean {KIND_OF_CODE[close[0]]!r}?" if close else f"known are {', '.join(KINDS)}"
+    return f"there is no coupling {kind!r}: {hint}"
+
+
+def number_of(text: str, what: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"{where}: the {what} is {text!r}: write a finite number, in Hz")
+    return number
+
+
+def residue_of(text: str, what: str, where: str) -> int:
+    if not re.fullmatch(r"[+-]?\d+", text):
+        raise ConfigError(f"{where}: the residue of {what} is {text!r}: write its number in the chain")
+    return int(text)
+
+
+def measured(what: str, value: str, error: str, default: float | None, where: str) -> tuple[float, float]:
+    """Value and error of a row, Hz."""
+    if not value:
+        raise ConfigError(f"{where}: {what} has no value: write it in Hz, or leave the row out")
+    measured = number_of(value, f"value of {what}", where)
+    if not error and default is None:
+        raise ConfigError(
+            f"{where}: {what} has no error: write its standard error in the file, or give measurement_error= for all "
+            "rows that have none"
+        )
+    sigma = number_of(error, f"error of {what}", where) if error else float(default or 0.0)
+    if sigma < 0:
+        raise ConfigError(f"{where}: the error of {what} is {sigma:g}: write 0 for exact, or a positive standard error")
+    return measured, sigma
+
+
+def text_of(path: Path, default: float | None) -> str:
+    if default is not None and not (math.isfinite(default) and default >= 0):
+        raise ConfigError(f"measurement_error = {default}: give 0 for exact data, or a positive standard error in Hz")
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file of couplings")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: this is no text: give a CSV or an NMR-STAR file in UTF-8") from None

@@ -1,0 +1,82 @@
+"""What is said of data that no reweighting of the samples reaches."""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leastwork.errors import InfeasibleError
+
+__all__ = ["MAX_STEPS", "Array", "Words"]
+
+Array: TypeAlias = NDArray[np.float64]
+
+MAX_STEPS = 100
+"""Newton steps of the dual, at most."""
+
+
+class Words:
+    """What to say of data that the samples cannot meet: names, intervals and what the samples reach, (K,)."""
+
+    def __init__(self, names: list[str], lower: Array, upper: Array, values: Array, fitted: NDArray[np.int64]) -> None:
+        self.names, self.lower, self.upper, self.n = names, lower, upper, len(values)
+        self.least, self.most = values.min(axis=0)[fitted], values.max(axis=0)[fitted]
+        self.constant = self.most - self.least <= 1e-12 * np.maximum(np.abs(self.least), np.abs(self.most))
+
+    def check_reach(self, exact: NDArray[np.bool_]) -> None:
+        """Data without error must lie strictly within what the samples reach, or on it where that is one number."""
+        slack = np.where(self.constant, 1e-9 * np.abs(self.most), 0.0)
+        high, low = self.upper - self.least, self.lower - self.most
+        outside = np.where(self.constant, (high < -slack) | (low > slack), (high <= 0) | (low >= 0))
+        for k in np.flatnonzero(outside & exact).tolist():
+            raise InfeasibleError(
+                f"the {self.n} samples reach [{self.least[k]:.6g}, {self.most[k]:.6g}] in {self.names[k]!r}, so no "
+                f"weighting of them gives {self._datum(k)}: check its unit, draw more samples, guide in stages or give "
+                "it an error"
+            )
+
+    def out_of_reach(self, direction: Array) -> InfeasibleError:
+        """For data that only together are infeasible; those with the largest share in the direction are named."""
+        return InfeasibleError(
+            f"no weighting of the {self.n} samples meets these data together: {self._largest(direction)}: draw more "
+            "samples, guide in stages or give the data errors"
+        )
+
+    def at_the_edge(self, direction: Array) -> InfeasibleError:
+        return InfeasibleError(
+            f"λ did not converge in {MAX_STEPS} Newton steps, for these data lie at the edge of what the {self.n} "
+            f"samples reach: {self._largest(direction)}: draw more samples, guide in stages or give the data errors"
+        )
+
+    def contradictory(self, direction: Array, centre: Array, scale: Array) -> InfeasibleError:
+        """For values that contradict each other: a combination of observables is the same in every sample."""
+        raw = direction / scale
+        raw = raw / np.abs(raw).max()
+        terms = [f"{raw[k]:+.4g} {self.names[k]!r}" for k in self._share(direction)]
+        given = float(raw @ np.where(np.isfinite(self.lower), self.lower, 0.0))
+        return InfeasibleError(
+            f"the values contradict each other: {' '.join(terms)} is {float(raw @ centre):.6g} in every sample but "
+            f"{given:.6g} by the data: correct a value, leave one out or give the data errors"
+        )
+
+    def _datum(self, k: int) -> str:
+        if self.lower[k] == self.upper[k]:
+            return f"its value {self.lower[k]:.6g}"
+        if self.upper[k] <= self.least[k]:
+            return f"its upper bound {self.upper[k]:.6g}"
+        return f"its lower bound {self.lower[k]:.6g}"
+
+    def _share(self, direction: Array) -> list[int]:
+        """The data with the largest share in a direction, five at most."""
+        size = np.abs(direction)
+        return [int(k) for k in np.argsort(-size, kind="stable")[:5] if size[k] >= 0.1 * size.max()]
+
+    def _largest(self, direction: Array) -> str:
+        parts = []
+        for k in self._share(direction):
+            end = self.upper[k] if direction[k] > 0 else self.lower[k]
+            sign = "=" if self.lower[k] == self.upper[k] else "<=" if direction[k] > 0 else ">="
+            parts.append(
+                f"{self.names[k]!r} {sign} {end:.6g} (samples reach [{self.least[k]:.6g}, {self.most[k]:.6g}])"
+            )
+        return ", ".join(parts)
