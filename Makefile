@@ -21,13 +21,13 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 test-all: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[azula,diffusers,flow_matching]'
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchcfm torchdyn
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt POT torchdiffeq
-	$(BIN)/pytest -q -m 'slow or not slow'
+	$(BIN)/pytest -q -n auto --dist loadfile -m 'slow or not slow'
 	$(if $(BIOEMU),scripts/test_bioemu.sh)
 
 bench: install

@@ -116,16 +116,14 @@ def compare_command(
 def list_command() -> None:
     """Name the bundled models and runs."""
     with _kindly():
-        from leastwork.models.files import bundled_models, load_model
-        from leastwork.runs.base.file import bundled_runs
-        from leastwork.runs.load import load_config
+        from leastwork.models.bundled import bundled_models, describe_bundled
+        from leastwork.runs.base.file import bundled_runs, find, read
 
         width = max(map(len, [*bundled_models(), *bundled_runs()]))
         for name in bundled_models():
-            model = load_model(name)
-            typer.echo(f"model  {name:<{width}}  {type(model).__name__}, event shape {model.event_shape}")
+            typer.echo(f"model  {name:<{width}}  {describe_bundled(name)}")
         for name in bundled_runs():
-            typer.echo(f"run    {name:<{width}}  {load_config(name).description}")
+            typer.echo(f"run    {name:<{width}}  {read(find(name)).get('description', '')}")
 
 
 @app.command("report")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import leastwork as lw
-from leastwork.models.files import bundled_models
+from leastwork.models.bundled import bundled_models
 from leastwork.networks.perceptron import Perceptron
 
 

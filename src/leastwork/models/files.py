@@ -14,28 +14,19 @@ from torch import Tensor, nn
 
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import ZeroCentre
+from leastwork.models.bundled import FOLDER, bundled_models
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.velocity import StandardNormal, VelocityModel
 from leastwork.networks.equivariant import EquivariantPerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.files import describe_schedule, schedule_from
 
-__all__ = ["bundled_models", "load_model", "model_from", "model_parts", "save_model"]
+__all__ = ["load_model", "model_from", "model_parts", "save_model"]
 
-_FOLDER = Path(__file__).parent / "bundled_weights"
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "Perceptron": Perceptron,
     "EquivariantPerceptron": EquivariantPerceptron,
 }
-
-
-def bundled_models() -> list[str]:
-    """Names of the models that come with the package.
-
-    >>> "prinz" in bundled_models()
-    True
-    """
-    return sorted(folder.name for folder in _FOLDER.iterdir() if (folder / "model.json").exists())
 
 
 def save_model(model: DiffusionModel | VelocityModel, folder: str | Path) -> None:
@@ -128,7 +119,7 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
     """
     folder = Path(name)
     if not folder.exists():
-        folder = _FOLDER / str(name)
+        folder = FOLDER / str(name)
         if not (folder / "model.json").exists():
             known = bundled_models()
             near = difflib.get_close_matches(str(name), known, n=1)
