@@ -128,6 +128,9 @@ _REGISTERED: dict[str, Case] = {}
 def register_case(name: str, case: Case) -> None:
     """Make a case known in this process, as a script of one's own needs it.
 
+    Parts of a joint run that are carried out side by side have processes of their own; a case is known there if the
+    script registers it whenever it is imported, or by an entry point.
+
     Args:
         name: the name that run files give it.
         case: what is known; it replaces any other case of the name.

@@ -59,7 +59,7 @@ class OpenKinds(Generic[_Kind]):
         """All kinds, built-in ones first; this imports all cases."""
         added = [self._checked(entry.load()) for entry in entry_points(group=self._group)]
         of_cases = [each for name, case in all_cases().items() for each in self._of_case(name, case)]
-        return list(dict.fromkeys([*self._built_in.values(), *self._registered.values(), *added, *of_cases]))
+        return list(dict.fromkeys([*self._built_in.values(), *of_cases, *added, *self._registered.values()]))
 
     def validate(self, value: Any) -> _Kind:
         """Settings of the kind that ``value["kind"]`` names, or ``value`` itself where it is such settings."""

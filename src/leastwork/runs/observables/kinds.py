@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import Field, FiniteFloat, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, create_model
 from torch import Tensor
@@ -190,6 +190,14 @@ class CaseConfig(ObservableKind):
 
     def build(self, event_shape: EventShape) -> Observable:
         return case(self.kind).observables[self.quantity]()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its names, since the class of a case is made in each process anew."""
+        return _case_config, (self.kind, get_args(type(self).model_fields["quantity"].annotation), self.quantity)
+
+
+def _case_config(name: str, quantities: tuple[str, ...], quantity: str) -> CaseConfig:
+    return _case_kind(name, quantities)(kind=name, quantity=quantity)
 
 
 @cache
