@@ -12,7 +12,7 @@ from leastwork.errors import LeastworkError
 from leastwork.report import figures
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.runs.base import cases as sections
-from leastwork.runs.base.cases import register
+from leastwork.runs.base.cases import Case, register_case
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.carry_out import run
 from leastwork.runs.joint.finished import FinishedJoint
@@ -32,10 +32,9 @@ SMALL = [
 
 
 @pytest.fixture(autouse=True)
-def _no_builders(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test registers its own."""
-    monkeypatch.setattr(sections, "_PART", {})
-    monkeypatch.setattr(sections, "_JOINT", {})
+    monkeypatch.setattr(sections, "_REGISTERED", {})
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def whole(run: FinishedJoint) -> list[Section]:
 
 def test_a_part_has_its_systems_sections(folder: Path, text_of: Reader) -> None:
     plain = text_of(write_report(folder / "first"))
-    register("moons", part=toy, joint=whole)
+    register_case("moons", Case(part=toy, joint=whole))
     report = write_report(folder / "first")
     text = text_of(report)
     assert "A &lt;toy&gt;" in text
@@ -86,7 +85,7 @@ def test_a_part_has_its_systems_sections(folder: Path, text_of: Reader) -> None:
 
 
 def test_a_joint_run_has_those_of_the_whole_and_of_each_part(folder: Path, text_of: Reader) -> None:
-    register("moons", part=toy, joint=whole)
+    register_case("moons", Case(part=toy, joint=whole))
     report = write_report(folder)
     text = text_of(report)
     assert "first and second with [0, 1]" in text
@@ -101,14 +100,14 @@ def test_a_joint_run_has_those_of_the_whole_and_of_each_part(folder: Path, text_
 
 
 def test_other_systems_have_none(folder: Path, text_of: Reader) -> None:
-    register("muller-brown", part=toy, joint=whole)
+    register_case("muller-brown", Case(part=toy, joint=whole))
     text = text_of(write_report(folder))
     assert "toy" not in text
     assert "All of it" not in text
 
 
 def test_parts_of_several_systems_have_no_whole(folder: Path, tmp_path: Path) -> None:
-    register("moons", joint=whole)
+    register_case("moons", Case(joint=whole))
     one = read_joint(folder)
     assert one is not None
     assert [section.title for section in sections.joint_sections(one)] == ["All of it"]

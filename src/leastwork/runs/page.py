@@ -8,8 +8,6 @@ from typing import Any
 
 from jinja2 import Environment
 
-import leastwork.cases.ala5.sections
-import leastwork.cases.chignolin.sections  # noqa: F401  registers its sections
 from leastwork.report.render import Numbering, environment
 from leastwork.runs.base.cases import joint_sections, part_sections
 from leastwork.runs.base.finished import Finished

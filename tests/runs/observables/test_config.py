@@ -56,8 +56,8 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
         ("observables.0.kind=componant", "entry 1 of 'observables' is of kind 'componant': did you mean 'component'?"),
         (
             "observables.0={name: x}",
-            "entry 1 of 'observables' needs a kind: known are component, chignolin, smooth_interval, python, "
-            "distances, end_to_end, radius_of_gyration, torsions, native_contacts, rmsd",
+            "entry 1 of 'observables' needs a kind: known are component, smooth_interval, python, "
+            "distances, end_to_end, radius_of_gyration, torsions, native_contacts, rmsd, chignolin",
         ),
         ("method=least", "'method' is 'least': give a method, one of 'least-work', 'scheduled', 'loss'"),
         ("sampling.steps=0", "'steps' in 'sampling' is 0: give the number of steps, at least 1"),
@@ -73,7 +73,18 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
         ("data={csv: a.csv, cvs: b.csv}", "unknown key 'cvs' in 'data': did you mean 'csv'?"),
         ("observables=[]", r"'observables' is \[\]: give a list of at least one observable"),
         ("name=a/b", "'name' is 'a/b': give a name for the run, without slashes"),
-        ("system=prins", "'system' is 'prins': give a bundled system"),
+        (
+            "system=prins",
+            "'system' is 'prins': give a system of which something is known, known are ala5, chignolin, moons, muller-",
+        ),
+        (
+            "observables.0={kind: chignolim}",
+            "entry 1 of 'observables' is of kind 'chignolim': did you mean 'chignolin'?",
+        ),
+        (
+            "observables.0={kind: chignolin, quantity: R}",
+            "'quantity' in entry 1 of 'observables' is 'R': give a quantity, one of 'folded', 'Q', 'contacts'",
+        ),
         ("steps", "--set steps: write key=value"),
         ("seed.x=1", "--set seed.x=1: there is nothing inside of 0"),
         ("data.3.value=1", "--set data.3.value=1: '3' is no entry of this list, give a number from 0 to 0"),

@@ -6,7 +6,8 @@ import pytest
 
 from leastwork.errors import ConfigError
 from leastwork.runs.load import dump_config, load_config
-from leastwork.runs.path.config import BallConfig, PathConfig
+from leastwork.runs.path.config import PathConfig
+from leastwork.runs.path.regions import BallConfig
 
 MINIMAL = "model: muller-brown\nguides: {csv: points.csv}\nregion: {kind: ball, centre: [0, 1], radius: 0.5}\n"
 
@@ -65,7 +66,7 @@ def test_paths_are_relative_to_the_run_file(tmp_path: Path) -> None:
         ("guides={}", "'guides' is {}: give csv: FILE"),
         ("guides={cvs: a}", "unknown key 'cvs' in 'guides': did you mean 'csv'?"),
         ("region.kind=bal", "'region' is of kind 'bal': did you mean 'ball'?"),
-        ("region={radius: 1}", "'region' needs a kind: known are ball, interval, chignolin-transition, python"),
+        ("region={radius: 1}", "'region' needs a kind: known are ball, interval, python, chignolin-transition"),
         ("region=3", "'region' is 3: give a kind of region with its keys"),
         ("region.radius=0", "'radius' in 'region' is 0: give a distance in data units, above 0"),
         ("region.radius=~", "'radius' in 'region' is None: give a distance"),
@@ -79,7 +80,10 @@ def test_paths_are_relative_to_the_run_file(tmp_path: Path) -> None:
         ("success=1", "'success' is 1: give the share of the samples"),
         ("bandwidth=0", "'bandwidth' is 0: give the width of the guides' kernel"),
         ("fit.iterations=3", "unknown key 'iterations' in 'fit': known are samples, budget, gamma"),
-        ("system=prinz", "'system' is 'prinz': give a bundled system whose truth is known"),
+        (
+            "system=prins",
+            "'system' is 'prins': give a system of which something is known, known are ala5, chignolin, moons, muller-",
+        ),
         ("sampling.stepz=5", "unknown key 'stepz' in 'sampling': did you mean 'steps'?"),
     ],
 )

@@ -8,10 +8,10 @@ import torch
 
 from leastwork.errors import ConfigError
 from leastwork.runs.load import load_config
-from leastwork.runs.path.config import BallConfig, GuidesConfig, MembershipConfig, PathConfig, SlabConfig
+from leastwork.runs.path.config import GuidesConfig, PathConfig
 from leastwork.runs.path.guide_points import read_points
 from leastwork.runs.path.inputs import build_path_inputs
-from leastwork.runs.path.regions import build_region
+from leastwork.runs.path.regions import BallConfig, MembershipConfig, SlabConfig
 from leastwork.runs.path.truth import known_region
 from leastwork.systems.muller_brown import SADDLE, Disc, muller_brown
 from leastwork.systems.thin_region import moons_gap
@@ -90,14 +90,14 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_regions_are_what_they_say(tmp_path: Path) -> None:
-    ball = build_region(BallConfig(kind="ball", centre=(0.5, -1.0), radius=0.7), (2,))
+    ball = BallConfig(kind="ball", centre=(0.5, -1.0), radius=0.7).build((2,))
     assert torch.equal(ball(GRID), Disc((0.5, -1.0), 0.7)(GRID))
     assert ball.definition == "A = {x: |x − (0.5, −1)| ≤ 0.7}"
-    slab = build_region(SlabConfig(kind="interval", index=1, lower=-1.0, upper=0.0), (1, 2))
+    slab = SlabConfig(kind="interval", index=1, lower=-1.0, upper=0.0).build((1, 2))
     assert torch.equal(slab(GRID[:, None]), (GRID[:, 1] >= -1) & (GRID[:, 1] <= 0))
     assert slab.definition == "A = {x: −1 ≤ x_2 ≤ 0}"
     (tmp_path / "r.py").write_text("def inside(x):\n    return x[:, 0] > 0\n")
-    mine = build_region(MembershipConfig(kind="python", file=tmp_path / "r.py", function="inside"), (2,))
+    mine = MembershipConfig(kind="python", file=tmp_path / "r.py", function="inside").build((2,))
     assert torch.equal(mine(GRID), GRID[:, 0] > 0)
     assert mine.definition == "A = {x: inside in r.py is true}"
 
@@ -114,7 +114,7 @@ def test_regions_are_what_they_say(tmp_path: Path) -> None:
 )
 def test_regions_that_fit_no_state(region, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        build_region(region, (2,))
+        region.build((2,))
 
 
 @pytest.mark.parametrize(

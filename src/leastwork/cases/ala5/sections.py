@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.report.numerals import plus_minus
-from leastwork.runs.base.cases import register
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.observables.couplings import figures as couplings_figures
 
@@ -51,6 +50,3 @@ def sections(run: Finished) -> Sequence[Section]:
 
 def _percent(one: dict[str, float]) -> str:
     return plus_minus(100 * one["value"], None if one["stderr"] is None else 100 * one["stderr"])
-
-
-register("ala5", part=sections)

@@ -14,7 +14,7 @@ from torch import Tensor
 from leastwork.cases import chignolin
 from leastwork.cases.chignolin import figures as protein_figures
 from leastwork.cases.chignolin.errors import Descriptors, HeldOut, describe, held_out, removed
-from leastwork.cases.chignolin.markov_committor import TransitionRegion
+from leastwork.cases.chignolin.transition import TransitionConfig, region_truth
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import fit_lambdas
 from leastwork.errors import ConfigError
@@ -24,11 +24,9 @@ from leastwork.observables import evaluate
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.report.figures import Samples
 from leastwork.report.numerals import plus_minus
-from leastwork.runs.base.cases import register
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.observables.fitted import load_fitted
-from leastwork.runs.path.config import PathConfig, TransitionConfig
-from leastwork.runs.path.truth import known_region
+from leastwork.runs.path.config import PathConfig
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.random import generator
 
@@ -139,8 +137,8 @@ def _transition(run: Finished) -> list[Section]:
     (x, *_) = leaves(run.ensemble.x)
     if not isinstance(run.config.region, TransitionConfig):
         return []  # another region has no committors to be shown
-    region = TransitionRegion(chignolin.committor(), run.config.region.lower, run.config.region.upper)
-    known = known_region("chignolin", region)
+    region = run.config.region.build(chignolin.NATIVE.shape)
+    known = region_truth(region)
     truth = known.sample(_COMPARED, generator(run.config.seed, "truth")) if known is not None else x[:0]
     q, simulated = region.committor(x), region.committor(truth)
     ends, inside = (region.lower, region.upper), x[region(x)]
@@ -168,6 +166,3 @@ def _transition(run: Finished) -> list[Section]:
         ),
     ]
     return [Section("Transition states", [], images)]
-
-
-register("chignolin", part=sections)

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from leastwork.runs.base.open_kinds import OpenKinds
 from leastwork.support.text import nearest
 
 __all__ = ["sentences"]
@@ -50,6 +51,8 @@ def _locate(
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
+    if isinstance(annotation, OpenKinds):
+        yield from annotation.known()
     for part in get_args(annotation):
         yield from _models(part)
 
@@ -74,6 +77,8 @@ def _sentence(problem: Any, place: Place, models: list[type[BaseModel]], field: 
         given = given.get("kind") if isinstance(given, dict) else given
         missing = kind == "union_tag_not_found"
         return f"{what}{where} {'needs a kind' if missing else f'is of kind {given!r}'}{nearest(str(given), tags)}"
+    if kind == "unknown_name":
+        return f"{what}{where} is {given!r}: give {wanted}, {problem['msg']}"
     return f"{what}{where} is {given!r}: give {wanted}"
 
 

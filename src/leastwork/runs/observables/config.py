@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 from leastwork.observable_guidance.run import Method
+from leastwork.runs.base.cases import CaseName
 from leastwork.runs.base.settings import AnyConfig, CertificateSamples, SamplingConfig, Seed, Strict
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.kinds import ObservableConfig
@@ -76,9 +77,7 @@ class FitConfig(Strict):
 class RunConfig(AnyConfig):
     """One run of Observable Guidance."""
 
-    system: Literal["prinz", "chignolin", "ala5"] | None = Field(
-        default=None, description="a bundled system whose truth is known, or a part of it"
-    )
+    system: CaseName | None = Field(default=None, description="a system of which something is known")
     observables: tuple[ObservableConfig, ...] | None = Field(
         default=None, min_length=1, description="a list of at least one observable"
     )

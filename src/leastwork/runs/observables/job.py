@@ -10,6 +10,7 @@ from torch import Tensor
 from leastwork.geometry.state import State
 from leastwork.models.base import Model
 from leastwork.observables import evaluate
+from leastwork.runs.base.cases import case
 from leastwork.runs.base.finished import PLOTTED, save_plots
 from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.observables.config import RunConfig
@@ -18,7 +19,7 @@ from leastwork.runs.observables.fitted import Fitted, as_numbers, fit, load_fitt
 from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.metrics import certify_run, observable_metrics
 from leastwork.runs.observables.truth import ceiling, quality, truth
-from leastwork.runs.observables.without_data import populations, reported
+from leastwork.runs.observables.without_data import group_means, reported
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import LAW
 from leastwork.sampling.step_error import StepError, step_check
@@ -97,8 +98,8 @@ class ObservableJob:
             shown = self.inputs.reported
             after = evaluate(shown, ensemble.x) if guided else None
             known["reported"] = reported(shown, data, fitted, after)
-            if config.system == "ala5":
-                known["populations"] = populations(shown, data, fitted, after)
+            if config.system is not None:
+                known |= group_means(case(config.system), shown, data, fitted, after)
         return {
             "observables": rows,
             "certificate": None if certificate is None else certificate_metrics(certificate, data.names),

@@ -1,44 +1,39 @@
-"""Observables that a run file can name, each a kind with its keys."""
+"""Observables that a run file can name: a class for each kind, with its keys, that builds the observable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import (
-    Discriminator,
-    Field,
-    FiniteFloat,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
+from pydantic import Field, FiniteFloat, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, create_model
+from torch import Tensor
+
+from leastwork.errors import LeastworkError
+from leastwork.geometry.state import EventShape
+from leastwork.observables import (
+    Observable,
+    component,
+    contacts,
+    cosines_and_sines,
+    distances,
+    end_to_end,
+    native_fraction,
+    radius_of_gyration,
+    rmsd,
+    smooth_interval,
 )
+from leastwork.observables.contacts import pairs_in_contact
+from leastwork.runs.base.cases import Case, case
+from leastwork.runs.base.kinds import ObservableKind
+from leastwork.runs.base.open_kinds import OpenKinds
+from leastwork.runs.base.structures import read_structure
+from leastwork.support.user_code import load_function
 
-from leastwork.runs.base.settings import Strict
-
-__all__ = [
-    "ChignolinConfig",
-    "ComponentConfig",
-    "ContactsConfig",
-    "DeviationConfig",
-    "DistancesConfig",
-    "EndToEndConfig",
-    "GyrationConfig",
-    "IntervalConfig",
-    "ObservableConfig",
-    "PythonConfig",
-    "TorsionsConfig",
-]
+__all__ = ["ObservableConfig", "register_kind"]
 
 
-class MeasuredConfig(Strict):
-    """What is measured, of any kind."""
-
-    def with_files(self, place: Callable[[Path], Path]) -> Self:
-        """The same with ``place(file)`` for the file it names, if any."""
-        return self
-
-
-class ComponentConfig(MeasuredConfig):
+class ComponentConfig(ObservableKind):
     """One coordinate of the flattened event."""
 
     kind: Literal["component"]
@@ -46,8 +41,11 @@ class ComponentConfig(MeasuredConfig):
     name: str | None = Field(default=None, description="a name for the observable")
     unit: str = Field(default="", description="a unit, as text")
 
+    def build(self, event_shape: EventShape) -> Observable:
+        return component(self.index, self.name, self.unit)
 
-class IntervalConfig(MeasuredConfig):
+
+class IntervalConfig(ObservableKind):
     """A smooth indicator of an interval of one coordinate; its mean is a population."""
 
     kind: Literal["smooth_interval"]
@@ -57,8 +55,11 @@ class IntervalConfig(MeasuredConfig):
     index: int = Field(default=0, description="the number of a coordinate, counted from 0")
     name: str | None = Field(default=None, description="a name for the observable")
 
+    def build(self, event_shape: EventShape) -> Observable:
+        return smooth_interval(self.lower, self.upper, self.width, self.index, self.name)
 
-class PythonConfig(MeasuredConfig):
+
+class PythonConfig(ObservableKind):
     """A function of your own: state (B, *event) in data units -> (B,) or (B, K)."""
 
     kind: Literal["python"]
@@ -69,6 +70,10 @@ class PythonConfig(MeasuredConfig):
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         return self.model_copy(update={"file": place(self.file)})
+
+    def build(self, event_shape: EventShape) -> Observable:
+        function = load_function(self.file, self.function, "observables")
+        return Observable(function, self.names or (self.function,), self.unit)
 
 
 def _whole(group: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -89,7 +94,7 @@ _Structure = Annotated[
 ]
 
 
-class DistancesConfig(MeasuredConfig):
+class DistancesConfig(ObservableKind):
     """Distances of pairs of atoms."""
 
     kind: Literal["distances"]
@@ -97,16 +102,22 @@ class DistancesConfig(MeasuredConfig):
     names: tuple[str, ...] | None = Field(default=None, description="a list of names, one per pair")
     unit: _Length = "nm"
 
+    def build(self, event_shape: EventShape) -> Observable:
+        return _named(distances(self.pairs, self.unit), self.names)
 
-class EndToEndConfig(MeasuredConfig):
+
+class EndToEndConfig(ObservableKind):
     """The distance from the first atom to the last."""
 
     kind: Literal["end_to_end"]
     name: str | None = Field(default=None, description="a name for the observable")
     unit: _Length = "nm"
 
+    def build(self, event_shape: EventShape) -> Observable:
+        return _named(end_to_end(self.unit), self.name)
 
-class GyrationConfig(MeasuredConfig):
+
+class GyrationConfig(ObservableKind):
     """The radius of gyration."""
 
     kind: Literal["radius_of_gyration"]
@@ -116,8 +127,11 @@ class GyrationConfig(MeasuredConfig):
     name: str | None = Field(default=None, description="a name for the observable")
     unit: _Length = "nm"
 
+    def build(self, event_shape: EventShape) -> Observable:
+        return _named(radius_of_gyration(self.masses, self.unit), self.name)
 
-class TorsionsConfig(MeasuredConfig):
+
+class TorsionsConfig(ObservableKind):
     """Torsions of four atoms each, as cosines and then as sines: an angle has no average."""
 
     kind: Literal["torsions"]
@@ -128,8 +142,11 @@ class TorsionsConfig(MeasuredConfig):
         default=None, description="a list of names, one per quadruple, before which 'cos' and 'sin' are put"
     )
 
+    def build(self, event_shape: EventShape) -> Observable:
+        return _torsions(self)
 
-class ContactsConfig(MeasuredConfig):
+
+class ContactsConfig(ObservableKind):
     """Contacts that a native structure has."""
 
     kind: Literal["native_contacts"]
@@ -146,8 +163,11 @@ class ContactsConfig(MeasuredConfig):
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         return self.model_copy(update={"structure": place(self.structure)})
 
+    def build(self, event_shape: EventShape) -> Observable:
+        return _contacts(self, read_structure(self.structure, event_shape))
 
-class DeviationConfig(MeasuredConfig):
+
+class DeviationConfig(ObservableKind):
     """The root mean square deviation from a structure."""
 
     kind: Literal["rmsd"]
@@ -158,26 +178,107 @@ class DeviationConfig(MeasuredConfig):
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         return self.model_copy(update={"structure": place(self.structure)})
 
+    def build(self, event_shape: EventShape) -> Observable:
+        return _named(rmsd(read_structure(self.structure, event_shape), self.unit), self.name)
 
-class ChignolinConfig(MeasuredConfig):
-    """What describes chignolin's folding, with the numbers of its force field."""
 
-    kind: Literal["chignolin"]
-    quantity: Literal["folded", "Q", "contacts"] = Field(
-        default="folded", description="the smooth share of folded structures, Q, or all contacts"
+class CaseConfig(ObservableKind):
+    """A quantity that a case knows; the class of each case lists those that it has."""
+
+    kind: str
+    quantity: str
+
+    def build(self, event_shape: EventShape) -> Observable:
+        return case(self.kind).observables[self.quantity]()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its names, since the class of a case is made in each process anew."""
+        return _case_config, (self.kind, get_args(type(self).model_fields["quantity"].annotation), self.quantity)
+
+
+def _case_config(name: str, quantities: tuple[str, ...], quantity: str) -> CaseConfig:
+    return _case_kind(name, quantities)(kind=name, quantity=quantity)
+
+
+@cache
+def _case_kind(name: str, quantities: tuple[str, ...]) -> type[CaseConfig]:
+    literal: Any = Literal  # of names that are known only now
+    default = Field(default=quantities[0], description="a quantity")
+    return create_model(
+        "CaseConfig", __base__=CaseConfig, kind=(literal[name], ...), quantity=(literal[quantities], default)
     )
 
 
-ObservableConfig = Annotated[
-    ComponentConfig
-    | ChignolinConfig
-    | IntervalConfig
-    | PythonConfig
-    | DistancesConfig
-    | EndToEndConfig
-    | GyrationConfig
-    | TorsionsConfig
-    | ContactsConfig
-    | DeviationConfig,
-    Discriminator("kind"),
-]
+def _of_case(name: str, case: Case) -> Sequence[type[ObservableKind]]:
+    return [_case_kind(name, tuple(case.observables))] if case.observables else []
+
+
+_KINDS = OpenKinds[ObservableKind](
+    ObservableKind,
+    "leastwork.observable_kinds",
+    [
+        ComponentConfig,
+        IntervalConfig,
+        PythonConfig,
+        DistancesConfig,
+        EndToEndConfig,
+        GyrationConfig,
+        TorsionsConfig,
+        ContactsConfig,
+        DeviationConfig,
+    ],
+    _of_case,
+)
+
+ObservableConfig = Annotated[ObservableKind, _KINDS]
+"""An observable in a run file, of any kind."""
+
+_Class = TypeVar("_Class", bound=type[ObservableKind])
+
+
+def register_kind(settings: _Class) -> _Class:
+    """Make a kind of observable known to run files in this process; a decorator of its class of settings.
+
+    A package makes a kind known to every process, the command line included, by an entry point of the group
+    ``leastwork.observable_kinds`` with the kind's name.
+
+    Args:
+        settings: the class; it has a field ``kind`` and builds its observable.
+
+    Raises:
+        LeastworkError: the class has no name, or that of a built-in kind.
+
+    >>> @register_kind
+    ... class Square(ObservableKind):
+    ...     kind: Literal["square"]
+    ...
+    ...     def build(self, event_shape):
+    ...         return Observable(lambda x: x**2, ("x squared",))
+    """
+    _KINDS.register(settings)
+    return settings
+
+
+def _torsions(config: TorsionsConfig) -> Observable:
+    observable = cosines_and_sines(config.quadruples)
+    if config.names is None:
+        return observable
+    if 2 * len(config.names) != observable.count:
+        raise LeastworkError(f"{len(config.names)} names for {len(config.quadruples)} quadruples: give one for each")
+    return _named(observable, [f"{fn} {name}" for fn in ("cos", "sin") for name in config.names])
+
+
+def _contacts(config: ContactsConfig, structure: Tensor) -> Observable:
+    pairs, lengths = pairs_in_contact(structure, config.cutoff, config.apart)
+    if config.quantity == "Q":
+        return _named(native_fraction(pairs, lengths, config.steepness, config.reach), config.name)
+    if config.name is not None:
+        raise LeastworkError("contacts are named by their atoms: drop the name, or take quantity Q")
+    return contacts(pairs, lengths, config.steepness, config.reach)
+
+
+def _named(observable: Observable, names: str | Sequence[str] | None) -> Observable:
+    """The same under other names, where they are given."""
+    if names is None:
+        return observable
+    return replace(observable, names=(names,) if isinstance(names, str) else tuple(names))

@@ -17,11 +17,11 @@ from leastwork.data.maxent import LogTilt
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.runs.base.cases import case, find_case
 from leastwork.sampling.sample import sample
 from leastwork.sampling.work import Certificate, certify
 from leastwork.support.random import derive_seed, generator
 from leastwork.systems.line import LineDensity, LineDoob, kl_histogram
-from leastwork.systems.prinz import prinz, prinz_biased
 
 __all__ = ["BINS", "ceiling", "quality", "truth"]
 
@@ -30,8 +30,9 @@ _RESAMPLES = 50
 
 
 def truth(system: str | None) -> LineDensity | None:
-    """The exact density of a bundled system."""
-    return prinz() if system == "prinz" else None
+    """The exact density of a system, or None where it is not known."""
+    density = None if system is None else case(system).density
+    return None if density is None else density()
 
 
 def ceiling(
@@ -40,18 +41,19 @@ def ceiling(
     """The certificate of the exact h of a bundled model's density, for the same model, target and steps, or None.
 
     Args:
-        name: of the model; none but "prinz" has a known density.
+        name: the model's name in the run file; the case of the same name may know its density.
         model: that model.
         log_tilt: r, data units.
         n: samples.
         seed: of their noise.
         choices: of the sampling, with path weights.
     """
-    if name != "prinz" or choices.get("kappa") not in (None, 1.0):
+    known = find_case(name)
+    if known is None or known.model_density is None or choices.get("kappa") not in (None, 1.0):
         return None
     assert isinstance(model, DiffusionModel)
     assert isinstance(model.scale, float)
-    density = prinz_biased().rescaled(model.scale)
+    density = known.model_density().rescaled(model.scale)
     exact = cast(Guidance, LineDoob(density, lambda z: log_tilt(model.to_data_units(z)), model.schedule))
     drawn = sample(model, n, exact, seed=derive_seed(seed, "ceiling"), **choices)
     return certify(drawn.work, drawn.log_weight, log_tilt(drawn.x))

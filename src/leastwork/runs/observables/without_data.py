@@ -1,20 +1,20 @@
-"""Averages of what is reported without data: observables named beside couplings, and a system's populations."""
+"""Averages of what is reported without data: observables named beside couplings, and those of a system's case."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from leastwork.cases import ala5
 from leastwork.data.experiment import Experiment
 from leastwork.observables import Observable
+from leastwork.runs.base.cases import Case
 from leastwork.runs.base.numbers import with_stderr
 from leastwork.runs.observables.fitted import Fitted
 from leastwork.runs.observables.metrics import reweighted_averages
 from leastwork.statistics.estimate import Estimate
 
-__all__ = ["populations", "reported"]
+__all__ = ["group_means", "reported"]
 
 
 def reported(observable: Observable, data: Experiment, fitted: Fitted, after: Tensor | None) -> list[dict[str, Any]]:
@@ -32,27 +32,26 @@ def reported(observable: Observable, data: Experiment, fitted: Fitted, after: Te
     return [{"name": name, "unit": unit, **found[k]} for k, (name, unit) in enumerate(named)]
 
 
-def populations(observable: Observable, data: Experiment, fitted: Fitted, after: Tensor | None) -> list[dict[str, Any]]:
-    """How much of each basin there is, of each residue and, as that of none, of all together.
+def group_means(
+    known: Case, observable: Observable, data: Experiment, fitted: Fitted, after: Tensor | None
+) -> dict[str, list[dict[str, Any]]]:
+    """Averages that a case derives from what it has reported, under the key that it gives them; none if it has none.
 
     Args:
-        observable, data, fitted, after: as in :func:`reported`; the observable has the columns of ala5.populations().
+        known: the case.
+        observable, data, fitted, after: as in :func:`reported`; the observable has the columns that the case reports.
     """
+    if known.means is None or known.reported is None:
+        return {}
     assert fitted.reported is not None
-    names = ala5.populations().names
-    columns = [observable.names.index(name) for name in names]
-    basins = list(dict.fromkeys(name.rsplit(" ", 1)[0] for name in names))
+    means = known.means()
+    columns = [observable.names.index(name) for name in known.reported().names]
 
-    def with_means(values: Tensor) -> Tensor:
-        mine = values[:, columns].to(torch.float64)
-        return torch.cat([mine, mine.unflatten(1, (-1, len(basins))).mean(dim=1)], dim=1)
+    def derived(values: Tensor) -> Tensor:
+        return means.values(values[:, columns].to(torch.float64))
 
-    found = _averages(data, fitted, with_means(fitted.reported), None if after is None else with_means(after))
-    places: Sequence[tuple[str, int | None]] = [
-        *((name.rsplit(" ", 1)[0], int(name.rsplit(" ", 1)[1])) for name in names),
-        *((basin, None) for basin in basins),
-    ]
-    return [{"basin": basin, "residue": residue, **found[k]} for k, (basin, residue) in enumerate(places)]
+    found = _averages(data, fitted, derived(fitted.reported), None if after is None else derived(after))
+    return {means.key: [{**label, **found[k]} for k, label in enumerate(means.labels)]}
 
 
 def _averages(data: Experiment, fitted: Fitted, before: Tensor, after: Tensor | None) -> list[Mapping[str, Any]]:

@@ -2,22 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
-from pydantic import Discriminator, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from leastwork.path_guidance.run import PathMethod
+from leastwork.runs.base.cases import CaseName
 from leastwork.runs.base.settings import AnyConfig, CertificateSamples, SamplingConfig, Seed, Strict
+from leastwork.runs.path.regions import RegionConfig
 
-__all__ = [
-    "BallConfig",
-    "GuidesConfig",
-    "MembershipConfig",
-    "PathConfig",
-    "RegionConfig",
-    "SlabConfig",
-    "TransitionConfig",
-]
+__all__ = ["GuidesConfig", "PathConfig"]
 
 
 class GuidesConfig(Strict):
@@ -47,44 +41,6 @@ class GuidesConfig(Strict):
         return self.model_copy(update={key: place(file) for key, file in files.items() if file is not None})
 
 
-class BallConfig(Strict):
-    """All states within a distance of a centre."""
-
-    kind: Literal["ball"]
-    centre: tuple[FiniteFloat, ...] = Field(
-        min_length=1, description="a list of numbers, one for each coordinate of the flattened event, data units"
-    )
-    radius: FiniteFloat = Field(gt=0, description="a distance in data units, above 0")
-
-
-class SlabConfig(Strict):
-    """All states with one coordinate of the flattened event in an interval."""
-
-    kind: Literal["interval"]
-    index: int = Field(default=0, ge=0, description="the number of a coordinate, counted from 0")
-    lower: FiniteFloat | None = Field(default=None, description="the lower end in data units, or left out for no end")
-    upper: FiniteFloat | None = Field(default=None, description="the upper end in data units, or left out for no end")
-
-
-class MembershipConfig(Strict):
-    """A test of your own: state (B, *event) in data units -> bool (B,)."""
-
-    kind: Literal["python"]
-    file: Path = Field(description="a Python file, its path relative to the run file")
-    function: str = Field(description="the name of a function in the file")
-
-
-class TransitionConfig(Strict):
-    """The transition states of chignolin's biased dynamics, by the committor that comes with it."""
-
-    kind: Literal["chignolin-transition"]
-    lower: FiniteFloat = Field(default=0.4, ge=0, lt=1, description="the least probability to fold first, 0 to 1")
-    upper: FiniteFloat = Field(default=0.6, gt=0, le=1, description="the largest probability to fold first, 0 to 1")
-
-
-RegionConfig = Annotated[BallConfig | SlabConfig | TransitionConfig | MembershipConfig, Discriminator("kind")]
-
-
 class PathFitConfig(Strict):
     """How the guidance is found."""
 
@@ -102,9 +58,7 @@ class PathFitConfig(Strict):
 class PathConfig(AnyConfig):
     """One run of Path Guidance."""
 
-    system: Literal["muller-brown", "moons", "chignolin"] | None = Field(
-        default=None, description="a bundled system whose truth is known"
-    )
+    system: CaseName | None = Field(default=None, description="a system of which something is known")
     guides: GuidesConfig = Field(
         description="csv: FILE with one structure a row, or npy: FILE of shape (M, *event), "
         "or structures: FILE of Cα atoms, PDB or with topology: FILE"
@@ -125,7 +79,5 @@ class PathConfig(AnyConfig):
     certificate_samples: CertificateSamples = None
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        region = self.region
-        if isinstance(region, MembershipConfig):
-            region = region.model_copy(update={"file": place(region.file)})
+        region = None if self.region is None else self.region.with_files(place)
         return self.model_copy(update={"guides": self.guides.with_files(place), "region": region})

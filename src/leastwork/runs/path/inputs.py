@@ -10,10 +10,10 @@ from leastwork.kernels.region import DefinedRegion
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.files import load_model
 from leastwork.models.placement import placement
+from leastwork.runs.base.cases import check_shape
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.guide_points import read_points
-from leastwork.runs.path.regions import build_region
 
 __all__ = ["PathInputs", "build_path_inputs"]
 
@@ -44,14 +44,10 @@ def build_path_inputs(config: PathConfig) -> PathInputs:
     model = load_model(config.model)
     if not isinstance(model, DiffusionModel):
         raise ConfigError(f"Path Guidance needs an SDE, and model {config.model!r} has none: use a diffusion model")
-    shape = (10, 3) if config.system == "chignolin" else (2,)
-    if config.system is not None and model.event_shape != shape:
-        raise ConfigError(
-            f"system {config.system} has events {shape}, but model {config.model!r} {model.event_shape}: drop it"
-        )
+    check_shape(config.system, config.model, model.event_shape)
     points = read_points(config.guides, model.event_shape).to(placement(model)[1])
     region = None
     if config.region is not None:
-        region = build_region(config.region, model.event_shape)
+        region = config.region.build(model.event_shape)
         region(points)  # finds a wrong function at once
     return PathInputs(model, points, region, sampling_choices(config.sampling))

@@ -75,7 +75,7 @@ class PathJob:
         assert judged.log_tilt is not None
         assert isinstance(fitted.region, DefinedRegion)
         certificate = certify(judged.work, judged.log_weight, judged.log_tilt)
-        truth = None if self.config.system is None else known_region(self.config.system, fitted.region)
+        truth = known_region(self.config.system, fitted.region)
         found = path_quality(fitted, ensemble, truth)
         save_plots(folder, {"guides": self.inputs.points, **_in_a_plane(fitted, ensemble), **found.distances})
         energy = _free_energy(fitted, ensemble, fitted.region.definition, truth)

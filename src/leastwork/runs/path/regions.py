@@ -6,22 +6,26 @@ with x the flattened event in data units.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 import torch
+from pydantic import Field, FiniteFloat
 from torch import Tensor
 
-from leastwork.cases import chignolin
-from leastwork.cases.chignolin.markov_committor import TransitionRegion
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import EventShape, State, batch_size, event_numel
 from leastwork.kernels.region import Ball, DefinedRegion, IntervalRegion, Slab
 from leastwork.observables import Observable
-from leastwork.runs.path.config import BallConfig, MembershipConfig, RegionConfig, TransitionConfig
+from leastwork.runs.base.cases import Case
+from leastwork.runs.base.kinds import RegionKind
+from leastwork.runs.base.open_kinds import OpenKinds
+from leastwork.support.text import plural
 from leastwork.support.user_code import load_function
 
-__all__ = ["UserRegion", "build_region", "interval_coordinate"]
+__all__ = ["BallConfig", "MembershipConfig", "RegionConfig", "SlabConfig", "UserRegion", "interval_coordinate"]
 
 
 @dataclass(frozen=True)
@@ -51,40 +55,70 @@ def interval_coordinate(region: object) -> Observable | None:
     return region.interval[0] if isinstance(region, IntervalRegion) else None
 
 
-def build_region(config: RegionConfig, event_shape: EventShape) -> DefinedRegion:
-    """The region that a run file names.
+class BallConfig(RegionKind):
+    """All states within a distance of a centre."""
 
-    Raises:
-        ConfigError: numbers that do not fit the states, or a function that cannot be used.
-    """
-    size = event_numel(event_shape)
-    if isinstance(config, MembershipConfig):
-        function = load_function(config.file, config.function, "membership tests")
-        return UserRegion(function, f"{config.function} in {config.file.name}")
-    if isinstance(config, TransitionConfig):
-        if event_shape != (10, 3):
+    kind: Literal["ball"]
+    centre: tuple[FiniteFloat, ...] = Field(
+        min_length=1, description="a list of numbers, one for each coordinate of the flattened event, data units"
+    )
+    radius: FiniteFloat = Field(gt=0, description="a distance in data units, above 0")
+
+    def build(self, event_shape: EventShape) -> DefinedRegion:
+        size = event_numel(event_shape)
+        if len(self.centre) != size:
             raise ConfigError(
-                f"region: chignolin has ten beads in space, (10, 3), but the model {event_shape}: drop it"
+                f"region: the centre has {plural(len(self.centre), 'number')} and a state {size}: give one a coordinate"
             )
-        if not config.lower < config.upper:
-            raise ConfigError(f"region: lower = {config.lower:g} is not below upper = {config.upper:g}: exchange them")
-        return TransitionRegion(chignolin.committor(), config.lower, config.upper)
-    if isinstance(config, BallConfig):
-        if len(config.centre) != size:
+        return Ball(self.centre, self.radius)
+
+
+class SlabConfig(RegionKind):
+    """All states with one coordinate of the flattened event in an interval."""
+
+    kind: Literal["interval"]
+    index: int = Field(default=0, ge=0, description="the number of a coordinate, counted from 0")
+    lower: FiniteFloat | None = Field(default=None, description="the lower end in data units, or left out for no end")
+    upper: FiniteFloat | None = Field(default=None, description="the upper end in data units, or left out for no end")
+
+    def build(self, event_shape: EventShape) -> DefinedRegion:
+        size = event_numel(event_shape)
+        if self.index >= size:
             raise ConfigError(
-                f"region: the centre has {_numbers(len(config.centre))} and a state {size}: give one a coordinate"
+                f"region: a state has {plural(size, 'number')}, so index {self.index} does not exist: count from 0"
             )
-        return Ball(config.centre, config.radius)
-    if config.index >= size:
-        raise ConfigError(f"region: a state has {_numbers(size)}, so index {config.index} does not exist: count from 0")
-    low = -math.inf if config.lower is None else config.lower
-    high = math.inf if config.upper is None else config.upper
-    if low == -math.inf and high == math.inf:
-        raise ConfigError("region: the interval has no ends and holds everything: give lower, upper or both")
-    if not low < high:
-        raise ConfigError(f"region: lower = {low:g} is not below upper = {high:g}: nothing lies between, exchange them")
-    return Slab(config.index, low, high)
+        low = -math.inf if self.lower is None else self.lower
+        high = math.inf if self.upper is None else self.upper
+        if low == -math.inf and high == math.inf:
+            raise ConfigError("region: the interval has no ends and holds everything: give lower, upper or both")
+        if not low < high:
+            raise ConfigError(
+                f"region: lower = {low:g} is not below upper = {high:g}: nothing lies between, exchange them"
+            )
+        return Slab(self.index, low, high)
 
 
-def _numbers(n: int) -> str:
-    return f"{n} number" if n == 1 else f"{n} numbers"
+class MembershipConfig(RegionKind):
+    """A test of your own: state (B, *event) in data units -> bool (B,)."""
+
+    kind: Literal["python"]
+    file: Path = Field(description="a Python file, its path relative to the run file")
+    function: str = Field(description="the name of a function in the file")
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        return self.model_copy(update={"file": place(self.file)})
+
+    def build(self, event_shape: EventShape) -> DefinedRegion:
+        function = load_function(self.file, self.function, "membership tests")
+        return UserRegion(function, f"{self.function} in {self.file.name}")
+
+
+def _of_case(name: str, case: Case) -> Sequence[type[RegionKind]]:
+    return case.region_kinds
+
+
+RegionConfig = Annotated[
+    RegionKind,
+    OpenKinds[RegionKind](RegionKind, "leastwork.region_kinds", [BallConfig, SlabConfig, MembershipConfig], _of_case),
+]
+"""A region in a run file, of any kind."""

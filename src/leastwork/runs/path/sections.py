@@ -17,7 +17,6 @@ from leastwork.runs.path import figures as path_figures
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.figures import Curve, Panel
 from leastwork.runs.path.fitted import read_fit
-from leastwork.runs.path.regions import build_region
 from leastwork.runs.path.sentences import free_energy, kind_of, methods, outcome, warnings, whose_region
 
 __all__ = ["context"]
@@ -63,7 +62,7 @@ def _plane(run: Finished, config: PathConfig, bandwidth: float) -> str | None:
     if config.region is None:
         region = Region(kernel_density(guides, bandwidth=bandwidth))
     else:
-        region = build_region(config.region, event)
+        region = config.region.build(event)
 
     def inside(x: NDArray[np.float64]) -> NDArray[np.bool_]:
         return region(torch.from_numpy(x).to(guides.dtype).reshape(-1, *event)).numpy()

@@ -5,29 +5,23 @@
 on a grid about A, which is fine where A is small.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from leastwork.cases import chignolin
-from leastwork.systems.moons import Moons
-from leastwork.systems.muller_brown import muller_brown
+from leastwork.runs.base.cases import RegionTruth, case
 from leastwork.systems.plane import PlaneDensity
 
-__all__ = ["KnownRegion", "RegionTruth", "SimulatedRegion", "known_region"]
+__all__ = ["KnownRegion", "RegionTruth", "SimulatedRegion", "known_region", "region_of"]
 
-_POINTS = 300
 _NOTHING = -1e4  # nats, of a cell without probability
-_MOONS = (-2.4, -1.7), (2.4, 1.7)  # eight widths of the blur beyond the arcs
 
 
 @dataclass(frozen=True, eq=False)
 class KnownRegion:
-    """A region of a known density; made by :func:`known_region`.
+    """A region of a known density; made by :func:`region_of`.
 
     Args:
         given: the density given A, on a rectangle about A; zero but for rounding in cells whose middle is not in A.
@@ -53,17 +47,6 @@ class KnownRegion:
         return found[:n]
 
 
-class RegionTruth(Protocol):
-    """The truth about a region: ln p(A), and draws of the true distribution given A."""
-
-    source: str
-    """Whose truth, and how it was found."""
-
-    @property
-    def log_probability(self) -> float: ...
-    def sample(self, n: int, generator: torch.Generator) -> Tensor: ...
-
-
 @dataclass(frozen=True, eq=False)
 class SimulatedRegion:
     """A region as a long simulation visited it.
@@ -82,24 +65,14 @@ class SimulatedRegion:
         return self.frames[torch.randperm(len(self.frames), generator=generator)[:n]]
 
 
-def known_region(
-    system: Literal["muller-brown", "moons", "chignolin"], region: Callable[[Tensor], Tensor], points: int = _POINTS
-) -> RegionTruth | None:
-    """A region of a bundled system's density or simulation, or None where that has no part in it.
+def region_of(whole: PlaneDensity, region: Callable[[Tensor], Tensor], points: int) -> KnownRegion | None:
+    """A region of a density in the plane, or None where the region has no part in it.
 
     Args:
-        system: which.
+        whole: the density on a grid that holds nearly all of it.
         region: membership, (B, 2) -> bool (B,).
-        points: cells along each side of the grid.
-
-    >>> from leastwork.systems.muller_brown import SADDLE, Disc
-    >>> known = known_region("muller-brown", Disc(SADDLE, 0.1))
-    >>> round(known.log_probability, 2), len(known.sample(5, torch.Generator().manual_seed(0)))
-    (-6.78, 5)
+        points: cells along each side of the grid about the region.
     """
-    if system == "chignolin":
-        return _simulated(region)
-    whole = muller_brown(points) if system == "muller-brown" else PlaneDensity(Moons().log_prob, *_MOONS, points)
     hits = whole.grid[region(whole.grid)]
     if not len(hits):
         return None
@@ -111,10 +84,20 @@ def known_region(
     return KnownRegion(PlaneDensity(given, (left, bottom), (right, top), points), region)
 
 
-def _simulated(region: Callable[[Tensor], Tensor]) -> SimulatedRegion | None:
-    """Chignolin's transition states have been kept from the whole trajectory; any other region is in thinned frames."""
-    found = chignolin.ensembles()
-    if region == chignolin.transition_region():
-        return SimulatedRegion(found.transition, math.log(found.record["biased"]["transition_region"]["mean"]))
-    inside = region(found.biased)
-    return SimulatedRegion(found.biased[inside], math.log(float(inside.double().mean()))) if inside.any() else None
+def known_region(system: str | None, region: Callable[[Tensor], Tensor]) -> RegionTruth | None:
+    """The truth about a region of a system, or None where nothing is known of it.
+
+    Args:
+        system: the name of a case, or None.
+        region: membership, (B, *event) -> bool (B,).
+
+    Raises:
+        ConfigError: there is no such case.
+
+    >>> from leastwork.systems.muller_brown import SADDLE, Disc
+    >>> known = known_region("muller-brown", Disc(SADDLE, 0.1))
+    >>> round(known.log_probability, 2), len(known.sample(5, torch.Generator().manual_seed(0)))
+    (-6.78, 5)
+    """
+    truth = None if system is None else case(system).region_truth
+    return None if truth is None else truth(region)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from leastwork.cases import ala5
 from leastwork.data.couplings import Couplings
 from leastwork.data.experiment import Experiment
 from leastwork.data.trust import check_groups, one_and_the_same
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, shapes
 from leastwork.observables import Backbone
+from leastwork.runs.base.cases import case
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.support.text import plural
 
@@ -116,8 +116,9 @@ def _backbone(config: CouplingsConfig, system: str | None) -> Backbone:
             return config.backbone.backbone()
         except LeastworkError as error:
             raise ConfigError(f"'backbone' in 'data': {error}") from error
-    if system == "ala5":
-        return ala5.BACKBONE
+    known = None if system is None else case(system).backbone
+    if known is not None:
+        return known()
     raise ConfigError(
         "'backbone' is missing in 'data': say which atoms are N, CA and C, as in backbone: {residues: 5, end: true} "
         "for states of these alone, or with lists n, ca and c"

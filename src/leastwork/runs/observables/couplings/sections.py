@@ -5,6 +5,7 @@ from typing import Any
 
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.report.numerals import plus_minus
+from leastwork.runs.base.cases import case
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings import figures as couplings_figures
@@ -20,12 +21,14 @@ def sections(run: Finished) -> Sequence[Section]:
         return []
     known = run.metrics["quality"]
     found = [_trust(run.config.data, run.metrics), _agreement(run.metrics)]
-    own = [row for row in known.get("reported", []) if row["name"] not in _names(known.get("populations", []))]
+    own = [row for row in known.get("reported", []) if row["name"] not in _shown_by_case(run.config.system)]
     return [*found, _reported(own)] if own else found
 
 
-def _names(populations: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {f"{row['basin']} {row['residue']}" for row in populations}
+def _shown_by_case(system: str | None) -> tuple[str, ...]:
+    """Columns that a case reports by means of its own, in sections of its own."""
+    known = None if system is None else case(system)
+    return () if known is None or known.means is None or known.reported is None else known.reported().names
 
 
 def _trust(config: CouplingsConfig, metrics: Mapping[str, Any]) -> Section:

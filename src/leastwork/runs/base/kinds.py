@@ -1,0 +1,58 @@
+"""What a run file names by ``kind:`` — the settings of an observable or a region, which build what they describe."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self, get_args
+
+from leastwork.errors import LeastworkError
+from leastwork.geometry.state import EventShape
+from leastwork.kernels.region import DefinedRegion
+from leastwork.observables import Observable
+from leastwork.runs.base.settings import Strict
+
+__all__ = ["Kind", "ObservableKind", "RegionKind", "kind_name"]
+
+
+class Kind(Strict):
+    """Settings of one kind; each kind has a field ``kind: Literal["its name"]``."""
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        """The same settings with ``place(file)`` for each file that they name, if any."""
+        return self
+
+
+class ObservableKind(Kind):
+    """Settings of an observable."""
+
+    def build(self, event_shape: EventShape) -> Observable:
+        """The observable for a model's states.
+
+        Raises:
+            LeastworkError: settings that do not fit the states.
+        """
+        raise NotImplementedError
+
+
+class RegionKind(Kind):
+    """Settings of a region."""
+
+    def build(self, event_shape: EventShape) -> DefinedRegion:
+        """The region of a model's states.
+
+        Raises:
+            LeastworkError: settings that do not fit the states.
+        """
+        raise NotImplementedError
+
+
+def kind_name(settings: type[Kind]) -> str:
+    """The name by which a run file calls a kind.
+
+    Raises:
+        LeastworkError: the class has no field ``kind`` with one literal name.
+    """
+    field = settings.model_fields.get("kind")
+    names = () if field is None else get_args(field.annotation)
+    if len(names) != 1 or not isinstance(names[0], str):
+        raise LeastworkError(f'{settings.__name__} has no name: give it a field kind: Literal["its name"]')
+    return names[0]
