@@ -13,9 +13,8 @@ from leastwork.report import figures
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.runs.base import cases as sections
 from leastwork.runs.base.cases import Case, register_case
-from leastwork.runs.base.finished import Finished
+from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.carry_out import run
-from leastwork.runs.joint.finished import FinishedJoint
 from leastwork.runs.load import load_config
 from leastwork.runs.page import write_report
 from leastwork.runs.read import read_joint

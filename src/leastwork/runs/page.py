@@ -10,9 +10,8 @@ from jinja2 import Environment
 
 from leastwork.report.render import Numbering, environment
 from leastwork.runs.base.cases import joint_sections, part_sections
-from leastwork.runs.base.finished import Finished
+from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.joint.config import AnyRun
-from leastwork.runs.joint.finished import FinishedJoint
 from leastwork.runs.joint.sections import introduction, overview
 from leastwork.runs.observables import sections as observable_report
 from leastwork.runs.observables.couplings import sections as couplings_sections

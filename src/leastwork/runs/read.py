@@ -8,9 +8,8 @@ from safetensors.torch import load_file
 
 from leastwork.errors import ConfigError
 from leastwork.runs.base.file import read
-from leastwork.runs.base.finished import Finished
+from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.joint.config import AnyRun, JointConfig
-from leastwork.runs.joint.finished import FinishedJoint
 from leastwork.runs.load import load_config
 from leastwork.sampling.storage import open_ensemble
 

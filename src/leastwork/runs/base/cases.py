@@ -38,8 +38,7 @@ from leastwork.runs.base.kinds import RegionKind
 from leastwork.systems.line import LineDensity
 
 if TYPE_CHECKING:
-    from leastwork.runs.base.finished import Finished
-    from leastwork.runs.joint.finished import FinishedJoint
+    from leastwork.runs.base.finished import Finished, FinishedJoint
 
 __all__ = [
     "Case",

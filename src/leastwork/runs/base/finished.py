@@ -11,10 +11,10 @@ from torch import Tensor
 
 from leastwork.report import figures
 from leastwork.report.numerals import count, fraction, plain
-from leastwork.runs.base.settings import AnySettings
+from leastwork.runs.base.settings import AnySettings, JointSettings
 from leastwork.sampling.ensemble import Ensemble
 
-__all__ = ["PLOTTED", "Finished", "save_plots"]
+__all__ = ["PLOTTED", "Finished", "FinishedJoint", "save_plots"]
 
 _Settings = TypeVar("_Settings", bound=AnySettings)
 
@@ -78,3 +78,20 @@ def save_plots(folder: Path, arrays: Mapping[str, Tensor]) -> None:
     path = folder / "plots.safetensors"
     save_file({name: array.contiguous() for name, array in arrays.items()}, path.with_suffix(".tmp"))
     os.replace(path.with_suffix(".tmp"), path)
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedJoint:
+    """A finished joint run, as its folder holds it.
+
+    Args:
+        folder: where.
+        config: of the run.
+        metrics: as in metrics.json.
+        parts: its finished parts by their names.
+    """
+
+    folder: Path
+    config: JointSettings
+    metrics: dict[str, Any]
+    parts: Mapping[str, Finished[Any]]

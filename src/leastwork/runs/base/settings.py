@@ -1,6 +1,6 @@
 """What all run files have in common: strict keys, a name, a model, how samples are drawn, and files to be moved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
 
@@ -13,6 +13,7 @@ __all__ = [
     "AnyConfig",
     "AnySettings",
     "CertificateSamples",
+    "JointSettings",
     "Named",
     "SamplingConfig",
     "Seed",
@@ -103,6 +104,17 @@ class AnySettings(Protocol):
     def sampling(self) -> SamplingConfig: ...
     @property
     def certificate_samples(self) -> int | None: ...
+
+
+class JointSettings(Protocol):
+    """What the run file of a joint run says, as reports read it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def runs(self) -> Mapping[str, Any]: ...
 
 
 def sampling_choices(chosen: SamplingConfig) -> dict[str, Any]:

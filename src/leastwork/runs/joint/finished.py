@@ -1,33 +1,12 @@
 """A finished joint run's folder:  config.yaml · metrics.json, and a finished run's folder for each of its parts."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from leastwork.runs.base.finished import Finished
-from leastwork.runs.joint.config import AnyRun, JointConfig
+from leastwork.runs.joint.config import JointConfig
 from leastwork.support.files import write_text
 
-__all__ = ["FinishedJoint", "write_joint_metrics"]
-
-
-@dataclass(frozen=True, eq=False)
-class FinishedJoint:
-    """A finished joint run, as its folder holds it.
-
-    Args:
-        folder: where.
-        config: of the run.
-        metrics: as in metrics.json.
-        parts: its finished parts by their names.
-    """
-
-    folder: Path
-    config: JointConfig
-    metrics: dict[str, Any]
-    parts: Mapping[str, Finished[AnyRun]]
+__all__ = ["write_joint_metrics"]
 
 
 def write_joint_metrics(folder: Path, config: JointConfig) -> None:

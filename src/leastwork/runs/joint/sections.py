@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from leastwork.report.numerals import count, fraction, plain, plus_minus
-from leastwork.runs.base.finished import Finished
+from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.joint.config import AnyRun
-from leastwork.runs.joint.finished import FinishedJoint
 from leastwork.runs.observables import sentences as prose
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.path import sentences as path_prose
