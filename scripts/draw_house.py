@@ -54,8 +54,8 @@ def main() -> None:
     rows = sorted(of, key=lambda one: (levels[one], one))
     for row, folder in enumerate(rows):
         axes.barh(row, lines[folder], color="#4477aa", alpha=0.35 + 0.05 * (levels[folder] % 2), height=0.8)
-        label = f"{folder}   {', '.join(sorted(of[folder], key=lambda one: levels[one]))[:110]}"
-        axes.text(20, row, label, va="center", fontsize=6.5)
+        label = f"{folder}   {', '.join(sorted(of[folder], key=lambda one: (levels[one], one)))[:110]}"
+        axes.text(20, row, label, va="center", fontsize=5.8)
     axes.set_yticks(range(len(rows)), [str(levels[one]) for one in rows], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel("lines; beside each folder, those that it imports from")

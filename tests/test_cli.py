@@ -10,8 +10,15 @@ from typer.testing import CliRunner
 import leastwork as lw
 from leastwork.cli import app
 from leastwork.networks.perceptron import Perceptron
+from leastwork.support.progress import no_progress
 
 SMALL = "method: scheduled\nfit: {samples: 300, fit_samples: 64}\nsampling: {n: 64, steps: 3}\n"
+
+
+@pytest.fixture(autouse=True)
+def _no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many lines of progress there are depends on the machine."""
+    monkeypatch.setattr("leastwork.support.progress.lines", no_progress)
 
 
 @pytest.fixture
