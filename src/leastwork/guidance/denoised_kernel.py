@@ -15,14 +15,16 @@ import torch
 from torch import Tensor
 
 from leastwork.geometry.state import State, leaves, smap
-from leastwork.guidance.base import Composable
+from leastwork.guidance.base import Composable, Find, Parts, register
 from leastwork.guidance.pull_back import pull_back
 from leastwork.kernels.density import KernelDensity
+from leastwork.kernels.files import kernel_from, kernel_parts, points_from
 from leastwork.models.units import to_data_units
 
 __all__ = ["LossGuidance"]
 
 
+@register("path loss")
 @dataclass(frozen=True, eq=False)
 class LossGuidance(Composable):
     """h = a e^{−bt} ∇ₓ ln k(D(x, t)), through the network.
@@ -53,3 +55,14 @@ class LossGuidance(Composable):
         _, score = k.kernel.log_kernel_and_score(at, k.guides.to(leaves(at)[0].device), k.bandwidth)
         eta = self.strength * math.exp(-self.decay * t)
         return smap(lambda leaf: eta * leaf, pull_back(point, x, score))
+
+    def parts(self) -> Parts:
+        k = self.density
+        density = {"kernel": kernel_parts(k.kernel), "points": k.points, "bandwidth": k.bandwidth}
+        return {"density": density, **{name: getattr(self, name) for name in ("strength", "decay", "shift", "scale")}}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "LossGuidance":
+        rest = dict(parts)
+        k = rest.pop("density")
+        return cls(KernelDensity(kernel_from(k["kernel"]), points_from(k["points"]), k["bandwidth"]), **rest)

@@ -21,12 +21,13 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, inner, leaves, smap
-from leastwork.guidance.base import Composable
+from leastwork.guidance.base import Composable, Find, Parts, register
 from leastwork.guidance.pull_back import pull_back
 from leastwork.models.predictions import Moments
 from leastwork.models.units import to_data_units
 from leastwork.observables import Observable
 from leastwork.schedules.base import Schedule
+from leastwork.schedules.files import describe_schedule, schedule_from
 
 __all__ = ["IntervalGuidance", "log_share"]
 
@@ -35,6 +36,7 @@ _FAR = -5.0  # of the nearer end, likewise
 _FLOOR = 1e-4  # of s², in units of σ²/(α² + σ²) |∇f|²
 
 
+@register("interval")
 @dataclass(frozen=True, eq=False)
 class IntervalGuidance(Composable):
     """h towards l ≤ f ≤ u, through the network.
@@ -101,6 +103,17 @@ class IntervalGuidance(Composable):
     def _log_gain(self) -> float:
         """ln(e^L − 1)."""
         return self.log_odds + math.log(-math.expm1(-self.log_odds))
+
+    def parts(self) -> Parts:
+        own = ("lower", "upper", "log_odds", "shift", "scale")
+        described = {"names": self.coordinate.names, "schedule": describe_schedule(self.schedule)}
+        return {**described, **{name: getattr(self, name) for name in own}}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "IntervalGuidance":
+        rest = dict(parts)
+        names, schedule = rest.pop("names"), schedule_from(rest.pop("schedule"))
+        return cls(find(names), schedule=schedule, **rest)
 
 
 def log_share(lower: float, upper: float, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:

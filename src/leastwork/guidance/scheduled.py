@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from leastwork.geometry.state import State, leaves, smap
-from leastwork.guidance.base import Composable
+from leastwork.guidance.base import Composable, Find, Parts, register
 from leastwork.models.units import to_data_units
 from leastwork.observables import Observable
 
 __all__ = ["ScheduledGuidance"]
 
 
+@register("scheduled")
 @dataclass(frozen=True)
 class ScheduledGuidance(Composable):
     """The published guidance.
@@ -65,3 +66,12 @@ class ScheduledGuidance(Composable):
         if isinstance(exponent, Tensor):
             return self.strength * exponent.exp()
         return self.strength * math.exp(exponent)
+
+    def parts(self) -> Parts:
+        own = ("lambdas", "strength", "decay", "jacobian", "shift", "scale")
+        return {"names": self.observable.names, **{name: getattr(self, name) for name in own}}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "ScheduledGuidance":
+        rest = dict(parts)
+        return cls(find(rest.pop("names")), **rest)
