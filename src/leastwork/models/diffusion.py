@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.euclidean import Subspace
-from leastwork.geometry.state import EventShape, State, event_numel, leaves, smap
+from leastwork.geometry.state import EventShape, State, event_numel, flatten, inner, leaves, smap, unflatten
+from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
 from leastwork.models.units import check_units, to_data_units, to_network_units
 from leastwork.schedules.base import Schedule
@@ -74,6 +75,24 @@ class DiffusionModel:
         return self.event_shape
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """[t_min, t_max] of the schedule."""
+        return self.schedule.t_min, self.schedule.t_max
+
+    @property
+    def has_score(self) -> bool:
+        return True
+
+    @property
+    def angles(self) -> None:
+        """Its states have no rotations."""
+        return None
+
+    @property
+    def has_rotations(self) -> bool:
+        return False
+
+    @property
     def dimension(self) -> int:
         """Degrees of freedom of one sample."""
         if self.subspace is not None:
@@ -119,6 +138,49 @@ class DiffusionModel:
     def velocity(self, x: State, t: float) -> State:
         """u(x, t) = α̇D + σ̇ε, the probability-flow ODE's dx/dt, network units, (B, *event)."""
         return self.as_prediction("velocity", x, t)
+
+    def estimate(self, x: State, t: float) -> State:
+        """What a step takes: D(x, t)."""
+        return self.denoise(x, t)
+
+    def endpoint(self, x: State, y: State, t: float) -> State:
+        """What is expected at t = 0: D itself."""
+        return y
+
+    def finish(self, x: State, t: float) -> State:
+        """The last denoising step."""
+        return self.denoise(x, t)
+
+    def coefficients(self, t: Tensor, kappa: float) -> Coefficients:
+        """Drift and diffusion at times t, float64 (S+1,); infinite where the schedule is singular."""
+        return gaussian_coefficients(self.schedule, t, kappa)
+
+    def from_noise(self, noise: State) -> State:
+        """States at t_max from standard normal noise."""
+        scale = self.prior_scale
+        return smap(lambda leaf: scale * leaf, self.project(noise))
+
+    def surprise(self, z: State) -> Tensor:
+        """z-score of −ln(prior density) at states at t_max, (|z|² − d)/√(2d) in units of the prior, float64 (B,)."""
+        z = smap(lambda leaf: leaf.to(torch.float64) / self.prior_scale, z)
+        d = self.dimension
+        return (inner(z, z) - d) / (2 * d) ** 0.5
+
+    def noised(self, x0: State, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
+        """x_t of samples, the lever σ, (1, 1), and the noise ε, flat, (B, d)."""
+        flat = flatten(x0)
+        noise = self.project(unflatten(torch.randn(flat.shape, generator=random).to(flat), x0))
+        lever = flat.new_full((1, 1), Moments.at(self.schedule, t).sigma)
+        return self.add_noise(x0, noise, t), lever, flatten(noise)
+
+    def expected_noise(self, x: State, y: State, t: float, lever: Tensor) -> Tensor:
+        """ε̂ = (x − αD)/σ, flat, (B, d)."""
+        m = Moments.at(self.schedule, t)
+        return (flatten(x) - m.alpha * flatten(y)) / m.sigma
+
+    def project_tangent(self, x: State, tangent: Tensor) -> Tensor:
+        """A flat tangent, (B, d), on the model's subspace."""
+        return flatten(self.project(unflatten(tangent, x)))
 
     def add_noise(self, x0: State, noise: State, t: float) -> State:
         """x_t = α x_0 + σ ε, network units."""
