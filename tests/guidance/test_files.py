@@ -12,6 +12,7 @@ from leastwork.geometry.state import State, smap
 from leastwork.guidance.base import Composable, Find, Guidance, Parts, register
 from leastwork.guidance.files import load_guidance, save_guidance
 from leastwork.guidance.scheduled import ScheduledGuidance
+from leastwork.models.units import Affine
 from leastwork.observables import Observable, component, stack
 
 X = component(0, "x")
@@ -32,7 +33,7 @@ def same(a: Guidance, b: Guidance) -> bool:
     "guidance",
     [
         scheduled(),
-        scheduled(scale=torch.tensor([0.5, 2.0]), shift=0.25),
+        scheduled(to_data=Affine(0.25, torch.tensor([0.5, 2.0]))),
         0.7 * scheduled(),
         scheduled() + 0.5 * scheduled(),
     ],

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from leastwork.geometry.euclidean import Subspace
 from leastwork.geometry.state import EventShape, State
 from leastwork.models.coefficients import Coefficients
+from leastwork.models.units import ToData
 from leastwork.models.velocity import Prior
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.base import Schedule
@@ -68,8 +69,8 @@ class Model(Protocol):
         ...
 
     @property
-    def scale(self) -> float | Tensor:
-        """Length of one network unit in data units."""
+    def units(self) -> ToData:
+        """The map from network units to data units, an ``Affine`` where a file can hold it."""
         ...
 
     def from_noise(self, noise: State) -> State:
@@ -165,6 +166,11 @@ class Flow(Model, Protocol):
     @property
     def prior(self) -> Prior:
         """The density at t_max."""
+        ...
+
+    @property
+    def scale(self) -> float | Tensor:
+        """Length of one network unit in data units."""
         ...
 
 

@@ -17,7 +17,7 @@ from leastwork.geometry.euclidean import Subspace
 from leastwork.geometry.state import EventShape, State, event_numel, flatten, inner, leaves, smap, unflatten
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
-from leastwork.models.units import check_units, to_data_units, to_network_units
+from leastwork.models.units import Affine, ToData, check_units, to_network_units
 from leastwork.schedules.base import Schedule
 
 __all__ = ["DiffusionModel"]
@@ -36,9 +36,11 @@ class DiffusionModel:
         subspace: linear subspace on which the model lives, such as ``ZeroCentre()``.
         shift, scale: data units = shift + scale · network units; numbers, or tensors that broadcast to an event.
         context: keyword arguments for a conditional network, the same for every sample.
+        decode, encode: of a latent model, in place of shift and scale: from latents (B, *event) to data (B, ...), and
+            back; encode(decode(z)) = z. Gradients of observables go through ``decode``.
 
     Raises:
-        LeastworkError: an unknown prediction, a scale that is not positive.
+        LeastworkError: an unknown prediction, a scale that is not positive, or a decoder without its encoder.
 
     >>> import leastwork as lw
     >>> standard = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
@@ -54,6 +56,8 @@ class DiffusionModel:
     shift: float | Tensor = 0.0
     scale: float | Tensor = 1.0
     context: Mapping[str, Any] = field(default_factory=dict)
+    decode: ToData | None = None
+    encode: Callable[[State], State] | None = None
 
     def __post_init__(self) -> None:
         if self.predicts not in get_args(Prediction):
@@ -68,6 +72,10 @@ class DiffusionModel:
                 f"end the schedule before, {name}(t_max=0.999)"
             )
         check_units(self.event_shape, self.scale)
+        if (self.decode is None) != (self.encode is None):
+            raise LeastworkError("decode and encode belong together, as samples go both ways: pass both or neither")
+        if self.decode is not None and not (_is_number(self.shift, 0.0) and _is_number(self.scale, 1.0)):
+            raise LeastworkError("a decoder takes the place of shift and scale: leave them out, or put them into it")
 
     @property
     def noise_shape(self) -> EventShape:
@@ -103,13 +111,18 @@ class DiffusionModel:
         """Projection onto the model's subspace."""
         return x if self.subspace is None else self.subspace.project(x)
 
+    @property
+    def units(self) -> ToData:
+        """The map from network units to data units."""
+        return Affine(self.shift, self.scale) if self.decode is None else self.decode
+
     def to_data_units(self, z: State) -> State:
-        """x = shift + scale · z."""
-        return to_data_units(z, self.shift, self.scale)
+        """x = shift + scale · z, or decode(z)."""
+        return self.units(z)
 
     def to_network_units(self, x: State) -> State:
-        """z = (x − shift)/scale."""
-        return to_network_units(x, self.shift, self.scale)
+        """z = (x − shift)/scale, or encode(x)."""
+        return to_network_units(x, self.shift, self.scale) if self.encode is None else self.encode(x)
 
     def predict(self, x: State, t: float) -> State:
         """The network's own prediction at network-unit x, projected onto the subspace."""
@@ -195,3 +208,7 @@ class DiffusionModel:
     def parameters(self) -> list[nn.Parameter]:
         """Parameters of the network, none if it is a plain function."""
         return list(self.net.parameters()) if isinstance(self.net, nn.Module) else []
+
+
+def _is_number(value: float | Tensor, number: float) -> bool:
+    return not isinstance(value, Tensor) and value == number

@@ -63,6 +63,8 @@ def _described(model: DiffusionModel | VelocityModel) -> dict[str, Any]:
         raise ConfigError("only a network that is a torch.nn.Module can be saved: wrap the function in one")
     if model.context:
         raise ConfigError("a model with context is not saved: save its network without, and add context on loading")
+    if isinstance(model, DiffusionModel) and model.decode is not None:
+        raise ConfigError("a model that decodes latents is not saved: save its networks, and make it again of them")
     name = type(model.net).__name__
     described: dict[str, Any] = {
         "format": 1,

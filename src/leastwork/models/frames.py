@@ -23,7 +23,7 @@ from leastwork.geometry.rotations import exp, uniform
 from leastwork.geometry.state import State
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.predictions import Moments
-from leastwork.models.units import check_units
+from leastwork.models.units import ToData, check_units
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.base import Schedule
 
@@ -104,6 +104,11 @@ class FrameModel:
         assert isinstance(centred, Tensor)
         return centred, x[1]
 
+    @property
+    def units(self) -> ToData:
+        """The map from network units to data units."""
+        return self.to_data_units
+
     def to_data_units(self, z: State) -> State:
         return z if self.scale == 1.0 else (self.scale * z[0], z[1])
 
@@ -122,9 +127,9 @@ class FrameModel:
         shift, turn = self.score(x, t)
         return (x[0] + m.sigma**2 * shift) / m.alpha, turn
 
-    def endpoint(self, x: State, estimate: State, t: float) -> Frames:
+    def endpoint(self, x: State, y: State, t: float) -> Frames:
         """What is expected at t = 0: D, and R exp(σ_R² s_R), right to first order in the angle."""
-        return estimate[0], x[1] @ exp(self._angle(t) ** 2 * estimate[1])
+        return y[0], x[1] @ exp(self._angle(t) ** 2 * y[1])
 
     def denoise(self, x: State, t: float) -> Frames:
         """The expected end of the state at (x, t)."""

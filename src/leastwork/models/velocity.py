@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape, State, event_numel, inner, leaves, shapes, smap
 from leastwork.models.coefficients import Coefficients, flow_coefficients
-from leastwork.models.units import check_units, to_data_units, to_network_units
+from leastwork.models.units import Affine, check_units, to_data_units, to_network_units
 from leastwork.support.random import generator
 
 __all__ = ["Prior", "StandardNormal", "VelocityModel"]
@@ -121,6 +121,11 @@ class VelocityModel:
         time = torch.tensor(1 - t if self.data_at_one else t, dtype=first.dtype, device=first.device)
         u = self.net(x, time, **self.context)
         return smap(torch.neg, u) if self.data_at_one else u
+
+    @property
+    def units(self) -> Affine:
+        """The map from network units to data units."""
+        return Affine(self.shift, self.scale)
 
     def project(self, x: State) -> State:
         """The state itself: a flow lives on no subspace."""
