@@ -31,7 +31,7 @@ def prepare(threads: int) -> Any:
 
     torch.set_num_threads(threads)
     model = lw.load_model("prinz")
-    guidance = ScheduledGuidance(component(0), torch.tensor([-1.5]), 1.0, 5.0, shift=model.shift, scale=model.scale)
+    guidance = ScheduledGuidance(component(0), torch.tensor([-1.5]), 1.0, 5.0, to_data=model.units)
 
     def draw(n: int, guided: bool, out: Path | None = None) -> float:
         begin = time.perf_counter()

@@ -1,14 +1,18 @@
 """Saved guidances: the same h after loading, and what is refused."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
-from leastwork.errors import ConfigError
-from leastwork.guidance.base import Guidance
+from leastwork.errors import ConfigError, LeastworkError
+from leastwork.geometry.state import State, smap
+from leastwork.guidance.base import Composable, Find, Guidance, Parts, register
 from leastwork.guidance.files import load_guidance, save_guidance
 from leastwork.guidance.scheduled import ScheduledGuidance
+from leastwork.models.units import Affine
 from leastwork.observables import Observable, component, stack
 
 X = component(0, "x")
@@ -29,7 +33,7 @@ def same(a: Guidance, b: Guidance) -> bool:
     "guidance",
     [
         scheduled(),
-        scheduled(scale=torch.tensor([0.5, 2.0]), shift=0.25),
+        scheduled(to_data=Affine(0.25, torch.tensor([0.5, 2.0]))),
         0.7 * scheduled(),
         scheduled() + 0.5 * scheduled(),
     ],
@@ -97,3 +101,44 @@ def test_damaged_files_are_told_apart(tmp_path: Path) -> None:
     described.write_text("{")
     with pytest.raises(ConfigError, match="not JSON"):
         load_guidance(tmp_path, X)
+
+
+@register("towards a point")
+@dataclass(frozen=True)
+class TowardsAPoint(Composable):
+    """A guidance term of somebody else, all in one place."""
+
+    point: torch.Tensor
+    pull: float
+    through_network = False
+
+    def __call__(self, x: State, t: float, denoised: State) -> State:
+        return smap(lambda leaf: self.pull * (self.point - leaf), denoised)
+
+    def parts(self) -> Parts:
+        return {"point": self.point, "pull": self.pull}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "TowardsAPoint":
+        return cls(**parts)
+
+
+def test_a_term_of_ones_own_is_saved_by_its_class_alone(tmp_path: Path) -> None:
+    guidance = 0.5 * TowardsAPoint(torch.tensor([1.0, -2.0]), 0.3) + scheduled()
+    save_guidance(guidance, tmp_path)
+    assert same(load_guidance(tmp_path, X), guidance)
+
+
+def test_a_name_in_files_belongs_to_one_class() -> None:
+    with pytest.raises(LeastworkError, match="'towards a point' is TowardsAPoint already"):
+        register("towards a point")(ScheduledGuidance)
+
+
+def test_the_parts_keep_their_names_on_disk(tmp_path: Path) -> None:
+    save_guidance(0.7 * scheduled(), tmp_path)
+    described = json.loads((tmp_path / "guidance.json").read_text())
+    assert described["kind"] == "scaled"
+    assert list(described["parts"]) == ["guidance", "factor"]
+    inner = described["parts"]["guidance"]
+    assert inner["kind"] == "scheduled"
+    assert list(inner["parts"]) == ["names", "lambdas", "strength", "decay", "jacobian", "shift", "scale"]

@@ -16,6 +16,7 @@ from leastwork.guidance.transported import Sigmoid, TransportedGuidance
 from leastwork.kernels.aligned import AlignedKernel
 from leastwork.kernels.density import KernelDensity, kernel_density
 from leastwork.kernels.flat import EuclideanKernel, FeatureKernel
+from leastwork.models.units import Affine
 from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.stepping import evaluate
 from leastwork.sampling.transport import carry_forward, prior_distance
@@ -134,7 +135,7 @@ def test_prior_distance_tells_what_the_model_cannot_produce() -> None:
 def test_loss_against_its_formula(scale) -> None:
     """h = a e^{−bt} ∇ₓ ln k(shift + scale D(x)), D(x) = tanh(x W), by automatic differentiation from end to end."""
     points, weight = draw(4, 2, seed=2).double(), draw(2, 2, seed=3).double()
-    guidance = LossGuidance(KernelDensity(EuclideanKernel(), points, 0.6), 1.7, 0.9, 0.3, scale)
+    guidance = LossGuidance(KernelDensity(EuclideanKernel(), points, 0.6), 1.7, 0.9, Affine(0.3, scale))
     x = draw(5, 2).double().requires_grad_()
     at = 0.3 + scale * torch.tanh(x @ weight)
     log_k = (-0.5 * (at[:, None] - points).square().sum(dim=2) / 0.36).logsumexp(dim=1)
@@ -178,7 +179,7 @@ def test_tuples() -> None:
         (0.5 * transported() + transported(), (2,)),
         (transported(draw(4, 5, 6, 3), AlignedKernel()), (6, 3)),
         (transported(draw(4, 5, 6, 3), EuclideanKernel(ZeroCentre())), (6, 3)),
-        (LossGuidance(kernel_density(draw(6, 2)), 0.4, 1.2, torch.ones(2), 0.5), (2,)),
+        (LossGuidance(kernel_density(draw(6, 2)), 0.4, 1.2, Affine(torch.ones(2), 0.5)), (2,)),
         (LossGuidance(kernel_density(draw(6, 5, 3), AlignedKernel()), 0.4), (5, 3)),
     ],
 )

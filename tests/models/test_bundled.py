@@ -2,9 +2,11 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import leastwork as lw
 from leastwork.models.bundled import bundled_models
@@ -101,3 +103,27 @@ def test_weights_that_are_not_finite(tmp_path) -> None:
     lw.save_model(model, tmp_path)
     with pytest.raises(lw.LeastworkError, match=r"last\.bias"):
         lw.load_model(tmp_path)
+
+
+class TwoScores(nn.Module):
+    """The scores of frames about their own middle."""
+
+    def __init__(self, pull: float) -> None:
+        super().__init__()
+        self.pull = nn.Parameter(torch.tensor(pull))
+
+    def forward(self, x, t):
+        return -self.pull * x[0] / (1 + t), self.pull * x[1].diagonal(dim1=-2, dim2=-1)
+
+
+def test_a_model_of_frames_is_saved_and_loaded(tmp_path: Path) -> None:
+    angles = lw.AngleSchedule(0.05, 2.0)
+    model = lw.FrameModel(TwoScores(0.7), lw.VPSchedule(), angles, residues=3, scale=0.1, subspace=lw.ZeroCentre())
+    lw.save_model(model, tmp_path / "frames")
+    loaded = lw.load_model(tmp_path / "frames", net=TwoScores(0.0))
+    assert isinstance(loaded, lw.FrameModel)
+    assert (loaded.residues, loaded.scale, loaded.angles, loaded.subspace) == (3, 0.1, angles, model.subspace)
+    for one, other in zip(lw.sample(model, 4, steps=3).x, lw.sample(loaded, 4, steps=3).x, strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(lw.ConfigError, match=r"'TwoScores' is not of this package: pass it as load_model"):
+        lw.load_model(tmp_path / "frames")

@@ -46,7 +46,7 @@ def test_products_of_frames_are_derivatives_along_geodesics() -> None:
     from leastwork.geometry.rotations import log
 
     random = torch.Generator().manual_seed(1)
-    x = model.prior(tuple(torch.randn(4, *shape, generator=random).double() for shape in model.noise_shape))
+    x = model.from_noise(tuple(torch.randn(4, *shape, generator=random).double() for shape in model.noise_shape))
     u, v = torch.randn(2, 4, 18, generator=random, dtype=torch.float64)
     end = denoised(model, x, 0.4)
     (forward,) = end.pushes([u])

@@ -159,6 +159,6 @@ def test_noise_of_frames_is_that_of_the_process():
     sigma = math.exp(math.log(0.02) + 0.3 * math.log(2.33 / 0.02))
     trace = (x0[1].mT @ x[1]).diagonal(dim1=-2, dim2=-1).sum(dim=-1)
     assert abs(float(trace.mean()) - 3 * math.exp(-(sigma**2))) < 5 * float(trace.std()) / math.sqrt(trace.numel())
-    assert levers.shape == (12,)
+    assert levers.shape == (1, 12)
     assert difference.shape == (4000, 12)
     assert exp(torch.zeros(3)).equal(torch.eye(3))

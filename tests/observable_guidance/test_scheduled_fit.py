@@ -8,6 +8,7 @@ import torch
 
 import leastwork as lw
 from leastwork.guidance.scheduled import ScheduledGuidance
+from leastwork.models.units import Affine
 from leastwork.networks.perceptron import Perceptron
 from leastwork.observable_guidance.objective import Objective
 from leastwork.observable_guidance.scheduled import fit_schedule
@@ -39,7 +40,7 @@ def test_gradient_against_differences(jacobian: bool, process: str) -> None:
     model = lw.DiffusionModel(net, lw.VPSchedule(), "v", (1,), scale=0.7)
     J = objective(model, process=process)
     a, b = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.8, 1.3))
-    guidance = ScheduledGuidance(X, torch.tensor([-0.5, 0.2], dtype=torch.float64), a, b, jacobian, scale=0.7)
+    guidance = ScheduledGuidance(X, torch.tensor([-0.5, 0.2], dtype=torch.float64), a, b, jacobian, Affine(scale=0.7))
     value, gradient = J.value_and_gradient(guidance, (a, b), 1500, seed=3)
     assert value.value == pytest.approx(J.value(replace(guidance, strength=0.8, decay=1.3), 1500, 3).value, rel=1e-6)
     for k, name in enumerate(("strength", "decay")):

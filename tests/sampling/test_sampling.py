@@ -10,6 +10,7 @@ import torch
 import leastwork as lw
 from leastwork.guidance.base import Composable
 from leastwork.guidance.scheduled import ScheduledGuidance
+from leastwork.models.units import Affine
 from leastwork.networks.perceptron import Perceptron
 from leastwork.sampling.sample import make_sampler
 from leastwork.systems.gaussian import Gaussian, QuadraticTilt, exact_chain
@@ -183,10 +184,10 @@ def test_scheduled_guidance_is_its_formula() -> None:
     denoised = model.denoise(x, 0.4)
     eta = 1.5 * torch.exp(torch.tensor(-0.8 * 0.4, dtype=torch.float64))
     grad_at_d = torch.stack([0.3 * 2 * (scale * denoised[:, 0]) * scale, torch.full((5,), -0.7 * scale)], dim=1)
-    plain = ScheduledGuidance(square, lambdas, 1.5, 0.8, False, scale=scale)(x, 0.4, denoised)
+    plain = ScheduledGuidance(square, lambdas, 1.5, 0.8, False, Affine(scale=scale))(x, 0.4, denoised)
     torch.testing.assert_close(plain, (-eta * grad_at_d), rtol=1e-6, atol=0)
     tracked = x.clone().requires_grad_()
-    through = ScheduledGuidance(square, lambdas, 1.5, 0.8, True, scale=scale)(tracked, 0.4, 0.5 * tracked)
+    through = ScheduledGuidance(square, lambdas, 1.5, 0.8, True, Affine(scale=scale))(tracked, 0.4, 0.5 * tracked)
     torch.testing.assert_close(through.detach(), -eta * 0.5 * grad_at_d, rtol=1e-6, atol=0)
 
 

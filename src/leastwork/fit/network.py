@@ -8,7 +8,6 @@ from torch import Tensor
 from leastwork.geometry.state import State, event_numel, flatten
 from leastwork.models.base import Scored
 from leastwork.models.denoised import is_differentiable
-from leastwork.models.frames import FrameModel
 from leastwork.models.placement import evaluating
 from leastwork.models.symmetry import has_no_orientation, is_invariant
 from leastwork.networks.value import ValueNetwork
@@ -30,7 +29,7 @@ def value_network(
         focus: points of the part of space that matters, data units; of no use where invariants are seen.
     """
     x0 = flatten(model.to_network_units(x))
-    frames = isinstance(model, FrameModel)
+    frames = model.has_rotations
     invariant = has_no_orientation(model) and all(is_invariant(fn, x) for fn in functions)
     near = focus is not None and not invariant and not frames
     d = event_numel(model.event_shape)

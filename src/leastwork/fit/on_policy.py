@@ -26,10 +26,8 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.state import State, all_finite, cat, flatten, smap
-from leastwork.models.base import Scored
+from leastwork.models.base import Scored, is_scored
 from leastwork.models.denoised import PUSH, denoised
-from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.frames import FrameModel
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import ValueNetwork
 from leastwork.sampling.noise import BLOCK, BlockNoise
@@ -105,7 +103,7 @@ def draw_response(
         NonFiniteError: a path left the finite numbers.
     """
     model = sampler.process.model
-    if not isinstance(model, (DiffusionModel, FrameModel)) or not sampler.steps.has_density:
+    if not is_scored(model) or not sampler.steps.has_density:
         raise LeastworkError("polishing needs path weights: use process='sde' and another solver than 'heun'")
     like = next(network.parameters())
     pieces: list[tuple[State, Tensor, Tensor, Tensor]] = []

@@ -38,21 +38,18 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.fit.training import follow, warm_cosine
-from leastwork.geometry.frames import Tangent, flat_tangent, tangent_from
 from leastwork.geometry.state import State, cat, flatten, smap, take, unflatten
 from leastwork.geometry.state import batch_size as batch_size_of
 from leastwork.models.base import Scored
 from leastwork.models.denoised import PULL, PUSH, denoised
-from leastwork.models.frames import FrameModel
 from leastwork.models.placement import evaluating
-from leastwork.models.predictions import Moments
 from leastwork.networks.value import sees_denoised, value_and_gradient
 from leastwork.sampling.process import Process
 from leastwork.support.progress import Progress, no_progress
@@ -183,23 +180,7 @@ def _noised(
 
 def _noise(pool: _Pool, some: Tensor, model: Scored, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
     """x_t of some samples, the lever (1, ·) and the noise ε, or of frames lever · −(conditional score), (B, ·)."""
-    x0 = unflatten(pool.x0[some], pool.like)
-    if isinstance(model, FrameModel):
-        x, lever, conditional = model.noised(x0, t, random)
-        return x, lever[None], -conditional
-    m = Moments.at(model.schedule, t)
-    noise = torch.randn(pool.x0[some].shape, generator=random).to(pool.x0)
-    noise = model.project(unflatten(noise, pool.like))
-    return model.add_noise(x0, noise, t), pool.x0.new_full((1, 1), m.sigma), flatten(noise)
-
-
-def _expected(model: Scored, x: State, y: State, t: float, lever: Tensor) -> Tensor:
-    """ε̂ of the model, or of frames lever · −(score), (B, ·); y: what the network made of x."""
-    m = Moments.at(model.schedule, t)
-    if isinstance(model, FrameModel):
-        shift = (m.alpha * y[0] - x[0]) / m.sigma**2
-        return -lever * torch.cat([shift.flatten(1), y[1].flatten(1)], dim=1)
-    return (flatten(x) - m.alpha * flatten(y)) / m.sigma
+    return model.noised(unflatten(pool.x0[some], pool.like), t, random)
 
 
 _Moments: TypeAlias = tuple[Tensor, Tensor]
@@ -212,7 +193,7 @@ def _directly(
     """What V sees of x itself, ``along`` and no ``probes``, and V₀ with its slope."""
     y = Process(model).evaluate(x, t)
     flat = flatten(x)
-    noise = noise - _expected(model, x, y, t, lever)
+    noise = noise - model.expected_noise(x, y, t, lever)
     known = () if reference is None else value_and_gradient(reference, flat, *at)
     if known:
         noise = noise + lever * known[1]
@@ -226,24 +207,17 @@ def _through(
     """What V sees of D(x, t), ``along`` and ``probes``, and V₀ with its slope at D."""
     end = denoised(model, x, t)
     flat = flatten(end.state)
-    noise = noise - _expected(model, x, smap(Tensor.detach, end.y), t, lever)
+    noise = noise - model.expected_noise(x, smap(Tensor.detach, end.y), t, lever)
     known = () if reference is None else value_and_gradient(reference, flat, *at)
     if known:
-        noise = noise + lever * _projected(model, x, end.pull(known[1]))
+        noise = noise + lever * model.project_tangent(x, end.pull(known[1]))
     n, k = noise.shape
     if k <= _PROBES:
         axes = list(k**0.5 * torch.eye(k).to(noise)[:, None].expand(k, n, k))
     else:
-        axes = [_projected(model, x, torch.randn(n, k, generator=random).to(noise)) for _ in range(_PROBES)]
+        axes = [model.project_tangent(x, torch.randn(n, k, generator=random).to(noise)) for _ in range(_PROBES)]
     along, *probes = end.pushes([lever * part for part in (noise, *axes)])
     return flat, along, torch.stack(probes, dim=1), *known
-
-
-def _projected(model: Scored, x: State, tangent: Tensor) -> Tensor:
-    """A tangent on the model's subspace, if it lives on one."""
-    if isinstance(model, FrameModel):
-        return flat_tangent(cast(Tangent, model.project(tangent_from(tangent))))
-    return flatten(model.project(unflatten(tangent, x)))
 
 
 Terms: TypeAlias = tuple[Tensor, Tensor, Tensor]

@@ -1,12 +1,25 @@
-"""A guidance is an extra score h(x, t, denoised), and guidances add up: h = h₁ + h₂."""
+"""A guidance is an extra score h(x, t, denoised), and guidances add up: h = h₁ + h₂.
 
+A guidance that can be saved comes apart into named parts, and is made of them again; :func:`register` gives its class
+the name that it has in a file.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
+from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, smap
+from leastwork.observables import Observable
 
-__all__ = ["Composable", "Guidance", "Scaled", "Sum"]
+__all__ = ["Composable", "Find", "Guidance", "Parts", "Savable", "Scaled", "Sum", "kinds", "register"]
+
+Parts: TypeAlias = Mapping[str, Any]
+"""Named JSON values, tensors and guidances, and lists and mappings of these."""
+
+Find: TypeAlias = Callable[[Sequence[str]], Observable]
+"""From names to the observable that has them, which the user gives back on loading: functions have no file form."""
 
 
 @runtime_checkable
@@ -25,6 +38,48 @@ class Guidance(Protocol):
         ...
 
 
+class Savable(Protocol):
+    """What a guidance has that a file can hold."""
+
+    def parts(self) -> Parts:
+        """The named parts of which :meth:`from_parts` makes the same guidance again."""
+        ...
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> Self:
+        """The guidance of these parts; it steers the observable ``find(names)``."""
+        ...
+
+
+_Class = TypeVar("_Class", bound=type[Savable])
+_KINDS: dict[str, type[Savable]] = {}
+
+
+def register(kind: str) -> Callable[[_Class], _Class]:
+    """Decorate the class of a guidance to give it a file form.
+
+    Args:
+        kind: its name in files.
+
+    Raises:
+        LeastworkError: another class has this name.
+    """
+
+    def named(cls: _Class) -> _Class:
+        known = _KINDS.get(kind)
+        if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise LeastworkError(f"guidance kind {kind!r} is {known.__qualname__} already: give yours another name")
+        _KINDS[kind] = cls
+        return cls
+
+    return named
+
+
+def kinds() -> Mapping[str, type[Savable]]:
+    """The classes of guidance that have a file form, by their names in files."""
+    return dict(_KINDS)
+
+
 class Composable:
     """Gives a guidance ``+`` and a factor in front of it: ``observable + 0.5 * path``."""
 
@@ -35,6 +90,7 @@ class Composable:
         return Scaled(self, factor)
 
 
+@register("sum")
 @dataclass(frozen=True)
 class Sum(Composable):
     """h = Σ h_j, all evaluated at the same (x, t)."""
@@ -51,7 +107,15 @@ class Sum(Composable):
     def __add__(self, other: Guidance) -> "Sum":
         return Sum((*self.terms, other))
 
+    def parts(self) -> Parts:
+        return {"terms": self.terms}
 
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "Sum":
+        return cls(tuple(parts["terms"]))
+
+
+@register("scaled")
 @dataclass(frozen=True)
 class Scaled(Composable):
     """h = ε h₀."""
@@ -65,3 +129,10 @@ class Scaled(Composable):
 
     def __call__(self, x: State, t: float, denoised: State) -> State:
         return smap(lambda leaf: self.factor * leaf, self.guidance(x, t, denoised))
+
+    def parts(self) -> Parts:
+        return {"guidance": self.guidance, "factor": self.factor}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "Scaled":
+        return cls(**parts)

@@ -6,21 +6,20 @@ x̂ is x standardised, coordinate by coordinate, by the mean and spread that the
 slow cosines of t, s₀ is the data's overall spread. The head starts at zero, and with it the control.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, flatten, unflatten
-from leastwork.guidance.base import Composable
+from leastwork.guidance.base import Composable, Find, Parts, register
 from leastwork.networks.control import ControlNetwork
 from leastwork.networks.perceptron import filled
 
-__all__ = ["ControlGuidance", "control_from", "control_parts"]
+__all__ = ["ControlGuidance"]
 
 
+@register("control")
 @dataclass(frozen=True, eq=False)
 class ControlGuidance(Composable):
     """h = c(x, t), for a VelocityModel.
@@ -45,26 +44,19 @@ class ControlGuidance(Composable):
         """h(x, t), network units per unit of time, (B, *event)."""
         return unflatten(self.network(flatten(x), float(t)), x)
 
+    def parts(self) -> Parts:
+        """Parts for a file.
 
-def control_parts(guidance: ControlGuidance) -> dict[str, Any]:
-    """What a file holds of a control.
+        Raises:
+            ConfigError: the network is not of this package.
+        """
+        if type(self.network) is not ControlNetwork:
+            raise ConfigError(
+                f"a control with your own network, {type(self.network).__name__}, has no file form: "
+                "save its state_dict, and load it into ControlGuidance(network)"
+            )
+        return {"network": self.network.config, "weights": self.network.state_dict()}
 
-    Raises:
-        ConfigError: a control whose network is not of this package.
-    """
-    network = guidance.network
-    if type(network) is not ControlNetwork:
-        raise ConfigError(
-            f"a control with your own network, {type(network).__name__}, has no file form: "
-            "save its state_dict, and load it into ControlGuidance(network)"
-        )
-    return {"network": network.config, "weights": network.state_dict()}
-
-
-def control_from(parts: Mapping[str, Any]) -> ControlGuidance:
-    """The control again.
-
-    Raises:
-        KeyError: parts that do not belong together.
-    """
-    return ControlGuidance(filled(ControlNetwork(**parts["network"]), parts["weights"]))
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "ControlGuidance":
+        return cls(filled(ControlNetwork(**parts["network"]), parts["weights"]))

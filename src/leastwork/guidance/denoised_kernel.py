@@ -12,17 +12,18 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from leastwork.geometry.state import State, leaves, smap
-from leastwork.guidance.base import Composable
+from leastwork.guidance.base import Composable, Find, Parts, register
 from leastwork.guidance.pull_back import pull_back
 from leastwork.kernels.density import KernelDensity
-from leastwork.models.units import to_data_units
+from leastwork.kernels.files import kernel_from, kernel_parts, points_from
+from leastwork.models.units import NETWORK_UNITS, Affine, ToData, units_parts
 
 __all__ = ["LossGuidance"]
 
 
+@register("path loss")
 @dataclass(frozen=True, eq=False)
 class LossGuidance(Composable):
     """h = a e^{−bt} ∇ₓ ln k(D(x, t)), through the network.
@@ -31,14 +32,13 @@ class LossGuidance(Composable):
         density: k of the guides, data units, as :func:`leastwork.kernels.density.kernel_density` makes it.
         strength: a.
         decay: b; b < 0 puts the weight on the noisy end.
-        shift, scale: the model's units.
+        to_data: the model's ``units``.
     """
 
     density: KernelDensity
     strength: float
     decay: float = 0.0
-    shift: float | Tensor = 0.0
-    scale: float | Tensor = 1.0
+    to_data: ToData = NETWORK_UNITS
 
     @property
     def through_network(self) -> bool:
@@ -47,9 +47,21 @@ class LossGuidance(Composable):
     def __call__(self, x: State, t: float, denoised: State) -> State:
         """h(x, t), network units, (B, *event); x and denoised with the graph between them."""
         with torch.enable_grad():
-            point = to_data_units(denoised, self.shift, self.scale)
+            point = self.to_data(denoised)
         k = self.density
         at = smap(torch.Tensor.detach, point)
         _, score = k.kernel.log_kernel_and_score(at, k.guides.to(leaves(at)[0].device), k.bandwidth)
         eta = self.strength * math.exp(-self.decay * t)
         return smap(lambda leaf: eta * leaf, pull_back(point, x, score))
+
+    def parts(self) -> Parts:
+        k = self.density
+        density = {"kernel": kernel_parts(k.kernel), "points": k.points, "bandwidth": k.bandwidth}
+        return {"density": density, "strength": self.strength, "decay": self.decay, **units_parts(self.to_data)}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "LossGuidance":
+        rest = dict(parts)
+        k, to_data = rest.pop("density"), Affine(rest.pop("shift"), rest.pop("scale"))
+        density = KernelDensity(kernel_from(k["kernel"]), points_from(k["points"]), k["bandwidth"])
+        return cls(density, **rest, to_data=to_data)

@@ -1,13 +1,14 @@
 """Guidances on disk: ``guidance.json`` says what they are, ``guidance.safetensors`` holds the tensors; no pickles.
 
 Functions have no file form, so an observable is stored by its names and given back on loading. A new kind of guidance
-joins with :func:`register`.
+joins by :func:`leastwork.guidance.base.register`, beside its class.
 """
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import pkgutil
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,56 +16,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import leastwork.guidance
 from leastwork.errors import ConfigError
-from leastwork.geometry.euclidean import ZeroCentre
-from leastwork.geometry.state import State
-from leastwork.guidance.base import Guidance, Scaled, Sum
-from leastwork.guidance.control import ControlGuidance, control_from, control_parts
-from leastwork.guidance.denoised_kernel import LossGuidance
-from leastwork.guidance.handover import Handover
-from leastwork.guidance.interval import IntervalGuidance
-from leastwork.guidance.learned import LearnedGuidance
-from leastwork.guidance.scheduled import ScheduledGuidance
-from leastwork.guidance.transported import Sigmoid, TransportedGuidance
-from leastwork.kernels.aligned import AlignedKernel
-from leastwork.kernels.base import Kernel
-from leastwork.kernels.density import KernelDensity
-from leastwork.kernels.flat import EuclideanKernel
-from leastwork.networks.perceptron import filled
-from leastwork.networks.value import ValueNetwork
+from leastwork.guidance.base import Find, Guidance, Savable, kinds
 from leastwork.observables import Observable
-from leastwork.schedules.files import describe_schedule, schedule_from
 
-__all__ = ["load_guidance", "register", "save_guidance"]
-
-Parts = Mapping[str, Any]
-Find = Callable[[Sequence[str]], Observable]
+__all__ = ["load_guidance", "save_guidance"]
 
 
-@dataclass(frozen=True)
-class _Form:
-    """How one kind of guidance comes apart into plain values, tensors and guidances, and together again."""
-
-    type: type
-    take_apart: Callable[[Any], Parts]
-    put_together: Callable[[Parts, Find], Guidance]
-
-
-_FORMS: dict[str, _Form] = {}
-
-
-def register(
-    kind: str, of: type, take_apart: Callable[[Any], Parts], put_together: Callable[[Parts, Find], Guidance]
-) -> None:
-    """Give a guidance a file form.
-
-    Args:
-        kind: its name in the file.
-        of: its class.
-        take_apart: guidance -> parts by name: JSON values, tensors, guidances, and lists and mappings of these.
-        put_together: (parts, find) -> guidance, where ``find(names)`` is the observable that the user gives back.
-    """
-    _FORMS[kind] = _Form(of, take_apart, put_together)
+def _known() -> Mapping[str, type[Savable]]:
+    """Every registered kind by name; each file of this folder is imported first, so that its own are among them."""
+    for module in pkgutil.iter_modules(leastwork.guidance.__path__, "leastwork.guidance."):
+        import_module(module.name)
+    return kinds()
 
 
 def save_guidance(guidance: Guidance, path: str | Path) -> None:
@@ -127,12 +91,16 @@ def _pack(value: Any, at: str, tensors: dict[str, Tensor]) -> Any:
         return [_pack(item, f"{at}.{i}", tensors) for i, item in enumerate(value)]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    for kind, form in _FORMS.items():
-        if type(value) is form.type:
-            parts = form.take_apart(value)
+    known = _known()
+    for kind, cls in known.items():
+        if type(value) is cls:
+            parts = value.parts()
             return {"kind": kind, "parts": {name: _pack(part, f"{at}.{name}", tensors) for name, part in parts.items()}}
-    known = ", ".join(form.type.__name__ for form in _FORMS.values())
-    raise ConfigError(f"{type(value).__name__} has no file form, only {known} have: give it one by register(...)")
+    names = ", ".join(cls.__name__ for cls in known.values())
+    raise ConfigError(
+        f"{type(value).__name__} has no file form, only {names} have: give its class one by "
+        "@leastwork.guidance.base.register(...)"
+    )
 
 
 def _unpack(value: Any, tensors: Mapping[str, Tensor], find: Find) -> Any:
@@ -145,10 +113,14 @@ def _unpack(value: Any, tensors: Mapping[str, Tensor], find: Find) -> Any:
     if "map" in value:
         return {name: _unpack(item, tensors, find) for name, item in value["map"].items()}
     kind = value["kind"]
-    if kind not in _FORMS:
-        raise ConfigError(f"guidance of kind {kind!r} is not known here, only {', '.join(_FORMS)}: update leastwork")
+    known = _known()
+    if kind not in known:
+        raise ConfigError(
+            f"guidance of kind {kind!r} is not known here, only {', '.join(known)}: update leastwork, or import the "
+            "module that registers it"
+        )
     parts = {name: _unpack(part, tensors, find) for name, part in value["parts"].items()}
-    return _FORMS[kind].put_together(parts, find)
+    return known[kind].from_parts(parts, find)
 
 
 def _read(folder: Path) -> tuple[Any, dict[str, Tensor]]:
@@ -162,119 +134,3 @@ def _read(folder: Path) -> tuple[Any, dict[str, Tensor]]:
         raise ConfigError(f"{folder / 'guidance.json'} is not JSON ({error}): save the guidance again") from error
     except SafetensorError as error:
         raise ConfigError(f"{folder / 'guidance.safetensors'} is damaged ({error}): save the guidance again") from error
-
-
-def _scheduled_parts(guidance: ScheduledGuidance) -> Parts:
-    own = ("lambdas", "strength", "decay", "jacobian", "shift", "scale")
-    return {"names": guidance.observable.names, **{name: getattr(guidance, name) for name in own}}
-
-
-def _scheduled(parts: Parts, find: Find) -> Guidance:
-    rest = dict(parts)
-    return ScheduledGuidance(find(rest.pop("names")), **rest)
-
-
-def _interval_parts(guidance: IntervalGuidance) -> Parts:
-    own = ("lower", "upper", "log_odds", "shift", "scale")
-    schedule = describe_schedule(guidance.schedule)
-    return {
-        "names": guidance.coordinate.names,
-        "schedule": schedule,
-        **{name: getattr(guidance, name) for name in own},
-    }
-
-
-def _interval(parts: Parts, find: Find) -> Guidance:
-    rest = dict(parts)
-    names, schedule = rest.pop("names"), schedule_from(rest.pop("schedule"))
-    return IntervalGuidance(find(names), schedule=schedule, **rest)
-
-
-def _learned_parts(guidance: LearnedGuidance) -> Parts:
-    network = guidance.network
-    if type(network) is not ValueNetwork:
-        raise ConfigError(
-            f"a guidance learned with your own network, {type(network).__name__}, has no file form: "
-            "save its state_dict, and load it into LearnedGuidance(network, model.schedule)"
-        )
-    return {
-        "network": network.config,
-        "weights": network.state_dict(),
-        "schedule": describe_schedule(guidance.schedule),
-    }
-
-
-def _learned(parts: Parts, find: Find) -> Guidance:
-    network = filled(ValueNetwork(**parts["network"]), parts["weights"])
-    return LearnedGuidance(network, schedule_from(parts["schedule"]))
-
-
-def _kernel_parts(kernel: Kernel) -> Parts:
-    if isinstance(kernel, AlignedKernel):
-        return {"distance": "aligned"}
-    if not isinstance(kernel, EuclideanKernel):
-        raise ConfigError(
-            f"a guidance with a {type(kernel).__name__} has no file form, as functions have none: fit it again in the "
-            "program that uses it, or use a EuclideanKernel or AlignedKernel"
-        )
-    if kernel.subspace is not None and not isinstance(kernel.subspace, ZeroCentre):
-        raise ConfigError(f"a kernel on {kernel.subspace!r} has no file form: only one on ZeroCentre() has")
-    return {"distance": "euclidean", "zero_centre": kernel.subspace is not None}
-
-
-def _kernel(parts: Parts) -> Kernel:
-    if parts["distance"] == "aligned":
-        return AlignedKernel()
-    return EuclideanKernel(ZeroCentre() if parts["zero_centre"] else None)
-
-
-def _state(stored: Tensor | list[Tensor]) -> State:
-    return tuple(stored) if isinstance(stored, list) else stored
-
-
-def _transported_parts(guidance: TransportedGuidance) -> Parts:
-    return {
-        "kernel": _kernel_parts(guidance.kernel),
-        "times": guidance.times,
-        "guides": guidance.guides,
-        "strength": vars(guidance.strength),
-        "bandwidth": vars(guidance.bandwidth),
-    }
-
-
-def _transported(parts: Parts, find: Find) -> Guidance:
-    strength, bandwidth = Sigmoid(**parts["strength"]), Sigmoid(**parts["bandwidth"])
-    kernel, guides = _kernel(parts["kernel"]), _state(parts["guides"])
-    return TransportedGuidance(kernel, tuple(parts["times"]), guides, strength, bandwidth)
-
-
-def _loss_parts(guidance: LossGuidance) -> Parts:
-    k = guidance.density
-    density = {"kernel": _kernel_parts(k.kernel), "points": k.points, "bandwidth": k.bandwidth}
-    return {"density": density, **{name: getattr(guidance, name) for name in ("strength", "decay", "shift", "scale")}}
-
-
-def _loss(parts: Parts, find: Find) -> Guidance:
-    rest = dict(parts)
-    k = rest.pop("density")
-    return LossGuidance(KernelDensity(_kernel(k["kernel"]), _state(k["points"]), k["bandwidth"]), **rest)
-
-
-def _handover_parts(guidance: Handover) -> Parts:
-    own = {name: getattr(guidance, name) for name in ("early", "late", "at", "width")}
-    return {**own, "schedule": describe_schedule(guidance.schedule)}
-
-
-def _handover(parts: Parts, find: Find) -> Guidance:
-    return Handover(**{**parts, "schedule": schedule_from(parts["schedule"])})
-
-
-register("learned", LearnedGuidance, _learned_parts, _learned)
-register("scheduled", ScheduledGuidance, _scheduled_parts, _scheduled)
-register("interval", IntervalGuidance, _interval_parts, _interval)
-register("scaled", Scaled, vars, lambda parts, find: Scaled(**parts))
-register("handover", Handover, _handover_parts, _handover)
-register("sum", Sum, vars, lambda parts, find: Sum(tuple(parts["terms"])))
-register("control", ControlGuidance, control_parts, lambda parts, find: control_from(parts))
-register("transported", TransportedGuidance, _transported_parts, _transported)
-register("path loss", LossGuidance, _loss_parts, _loss)

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 import torch
 
 from leastwork.geometry.state import State, smap
-from leastwork.guidance.base import Composable, Guidance
+from leastwork.guidance.base import Composable, Find, Guidance, Parts, register
 from leastwork.models.predictions import Moments
 from leastwork.schedules.base import Schedule
+from leastwork.schedules.files import describe_schedule, schedule_from
 
 __all__ = ["Handover"]
 
 _ALL = 1e-3  # a share of less than that is not worth its evaluation
 
 
+@register("handover")
 @dataclass(frozen=True, eq=False)
 class Handover(Composable):
     """h₁ below the log-SNR ``at``, h₂ above it.
@@ -55,6 +57,14 @@ class Handover(Composable):
         if g > 1 - _ALL:
             return _of(self.late, x, t, denoised)
         return smap(lambda a, b: a + g * (b - a), _of(self.early, x, t, denoised), _of(self.late, x, t, denoised))
+
+    def parts(self) -> Parts:
+        own = {name: getattr(self, name) for name in ("early", "late", "at", "width")}
+        return {**own, "schedule": describe_schedule(self.schedule)}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "Handover":
+        return cls(**{**parts, "schedule": schedule_from(parts["schedule"])})
 
 
 def _of(guidance: Guidance, x: State, t: float, denoised: State) -> State:

@@ -21,12 +21,13 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, inner, leaves, smap
-from leastwork.guidance.base import Composable
+from leastwork.guidance.base import Composable, Find, Parts, register
 from leastwork.guidance.pull_back import pull_back
 from leastwork.models.predictions import Moments
-from leastwork.models.units import to_data_units
+from leastwork.models.units import NETWORK_UNITS, Affine, ToData, units_parts
 from leastwork.observables import Observable
 from leastwork.schedules.base import Schedule
+from leastwork.schedules.files import describe_schedule, schedule_from
 
 __all__ = ["IntervalGuidance", "log_share"]
 
@@ -35,6 +36,7 @@ _FAR = -5.0  # of the nearer end, likewise
 _FLOOR = 1e-4  # of s², in units of σ²/(α² + σ²) |∇f|²
 
 
+@register("interval")
 @dataclass(frozen=True, eq=False)
 class IntervalGuidance(Composable):
     """h towards l ≤ f ≤ u, through the network.
@@ -44,7 +46,7 @@ class IntervalGuidance(Composable):
         lower, upper: l < u, in its unit; either may be infinite.
         log_odds: L > 0 of the tilt L 1_A, as :func:`leastwork.sampling.work.log_odds` has it.
         schedule: α and σ of the model.
-        shift, scale: the model's units.
+        to_data: the model's ``units``.
 
     Raises:
         LeastworkError: a coordinate of several columns, ends in the wrong order, or L that is not positive.
@@ -55,8 +57,7 @@ class IntervalGuidance(Composable):
     upper: float
     log_odds: float
     schedule: Schedule
-    shift: float | Tensor = 0.0
-    scale: float | Tensor = 1.0
+    to_data: ToData = NETWORK_UNITS
 
     def __post_init__(self) -> None:
         names = self.coordinate.names
@@ -87,7 +88,7 @@ class IntervalGuidance(Composable):
         """m and s, float64 (B,), and Jᵀ∇f, network units (B, *event)."""
         with torch.enable_grad():
             at = smap(lambda leaf: leaf.detach().requires_grad_(), denoised)
-            f = self.coordinate(to_data_units(at, self.shift, self.scale))[:, 0]
+            f = self.coordinate(self.to_data(at))[:, 0]
             slopes = torch.autograd.grad(f.sum(), leaves(at))
         slope = slopes if isinstance(x, tuple) else slopes[0]
         pull = pull_back(denoised, x, slope)
@@ -101,6 +102,18 @@ class IntervalGuidance(Composable):
     def _log_gain(self) -> float:
         """ln(e^L − 1)."""
         return self.log_odds + math.log(-math.expm1(-self.log_odds))
+
+    def parts(self) -> Parts:
+        own = ("lower", "upper", "log_odds")
+        described = {"names": self.coordinate.names, "schedule": describe_schedule(self.schedule)}
+        return {**described, **{name: getattr(self, name) for name in own}, **units_parts(self.to_data)}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "IntervalGuidance":
+        rest = dict(parts)
+        names, schedule = rest.pop("names"), schedule_from(rest.pop("schedule"))
+        to_data = Affine(rest.pop("shift"), rest.pop("scale"))
+        return cls(find(names), schedule=schedule, to_data=to_data, **rest)
 
 
 def log_share(lower: float, upper: float, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:

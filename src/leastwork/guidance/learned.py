@@ -13,18 +13,22 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from leastwork.errors import ConfigError
 from leastwork.geometry.frames import tangent_from
 from leastwork.geometry.state import State, flatten, smap, unflatten
 from leastwork.geometry.tangents import cotangent, slope_along
-from leastwork.guidance.base import Composable
+from leastwork.guidance.base import Composable, Find, Parts, register
 from leastwork.guidance.pull_back import pull_back
 from leastwork.models.predictions import Moments
-from leastwork.networks.value import sees_denoised, value_and_gradient
+from leastwork.networks.perceptron import filled
+from leastwork.networks.value import ValueNetwork, sees_denoised, value_and_gradient
 from leastwork.schedules.base import Schedule
+from leastwork.schedules.files import describe_schedule, schedule_from
 
 __all__ = ["LearnedGuidance"]
 
 
+@register("learned")
 @dataclass(frozen=True, eq=False)
 class LearnedGuidance(Composable):
     """h = ∇ₓ V.
@@ -65,3 +69,22 @@ class LearnedGuidance(Composable):
         flat = flatten(denoised if self.through_network else x)
         m = Moments.at(self.schedule, float(t))
         return self.network(flat, flat.new_tensor(m.alpha), flat.new_tensor(m.sigma))
+
+    def parts(self) -> Parts:
+        """Parts for a file.
+
+        Raises:
+            ConfigError: the network is not of this package.
+        """
+        if type(self.network) is not ValueNetwork:
+            raise ConfigError(
+                f"a guidance learned with your own network, {type(self.network).__name__}, has no file form: "
+                "save its state_dict, and load it into LearnedGuidance(network, model.schedule)"
+            )
+        network, schedule = self.network, describe_schedule(self.schedule)
+        return {"network": network.config, "weights": network.state_dict(), "schedule": schedule}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "LearnedGuidance":
+        network = filled(ValueNetwork(**parts["network"]), parts["weights"])
+        return cls(network, schedule_from(parts["schedule"]))

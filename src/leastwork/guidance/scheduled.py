@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from leastwork.geometry.state import State, leaves, smap
-from leastwork.guidance.base import Composable
-from leastwork.models.units import to_data_units
+from leastwork.guidance.base import Composable, Find, Parts, register
+from leastwork.models.units import NETWORK_UNITS, Affine, ToData, units_parts
 from leastwork.observables import Observable
 
 __all__ = ["ScheduledGuidance"]
 
 
+@register("scheduled")
 @dataclass(frozen=True)
 class ScheduledGuidance(Composable):
     """The published guidance.
@@ -29,7 +30,7 @@ class ScheduledGuidance(Composable):
         strength: a > 0; a tensor where it is to be fitted.
         decay: b.
         jacobian: differentiate through the network.
-        shift, scale: the model's units.
+        to_data: the model's ``units``.
     """
 
     observable: Observable
@@ -37,8 +38,7 @@ class ScheduledGuidance(Composable):
     strength: float | Tensor
     decay: float | Tensor
     jacobian: bool = False
-    shift: float | Tensor = 0.0
-    scale: float | Tensor = 1.0
+    to_data: ToData = NETWORK_UNITS
 
     @property
     def through_network(self) -> bool:
@@ -52,7 +52,7 @@ class ScheduledGuidance(Composable):
             else:
                 point = smap(lambda d: d if ambient and d.requires_grad else d.detach().requires_grad_(), denoised)
                 at = point
-            values = self.observable(to_data_units(point, self.shift, self.scale))
+            values = self.observable(self.to_data(point))
             total = (values @ self.lambdas.to(values)).sum()
             # the graph is kept for the other terms of a sum
             gradients = torch.autograd.grad(total, leaves(at), create_graph=ambient, retain_graph=True)
@@ -65,3 +65,13 @@ class ScheduledGuidance(Composable):
         if isinstance(exponent, Tensor):
             return self.strength * exponent.exp()
         return self.strength * math.exp(exponent)
+
+    def parts(self) -> Parts:
+        own = {name: getattr(self, name) for name in ("lambdas", "strength", "decay", "jacobian")}
+        return {"names": self.observable.names, **own, **units_parts(self.to_data)}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "ScheduledGuidance":
+        rest = dict(parts)
+        to_data = Affine(rest.pop("shift"), rest.pop("scale"))
+        return cls(find(rest.pop("names")), **rest, to_data=to_data)

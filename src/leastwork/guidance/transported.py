@@ -8,8 +8,9 @@ import torch
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, leaves, smap
-from leastwork.guidance.base import Composable
+from leastwork.guidance.base import Composable, Find, Parts, register
 from leastwork.kernels.base import Kernel
+from leastwork.kernels.files import kernel_from, kernel_parts, points_from
 
 __all__ = ["Sigmoid", "TransportedGuidance"]
 
@@ -42,6 +43,7 @@ class Sigmoid:
         return self.data + (self.noise - self.data) * share
 
 
+@register("transported")
 @dataclass(frozen=True, eq=False)
 class TransportedGuidance(Composable):
     """h = η(t) ∇ₓ ln Σ_m K_{b(t)}(x, x_t^m).
@@ -107,3 +109,18 @@ class TransportedGuidance(Composable):
         _, score = self.kernel.log_kernel_and_score(x, guides, self.bandwidth(float(t)))
         eta = self.strength(float(t))
         return smap(lambda leaf: eta * leaf, score)
+
+    def parts(self) -> Parts:
+        return {
+            "kernel": kernel_parts(self.kernel),
+            "times": self.times,
+            "guides": self.guides,
+            "strength": vars(self.strength),
+            "bandwidth": vars(self.bandwidth),
+        }
+
+    @classmethod
+    def from_parts(cls, parts: Parts, find: Find) -> "TransportedGuidance":
+        strength, bandwidth = Sigmoid(**parts["strength"]), Sigmoid(**parts["bandwidth"])
+        kernel, guides = kernel_from(parts["kernel"]), points_from(parts["guides"])
+        return cls(kernel, tuple(parts["times"]), guides, strength, bandwidth)

@@ -20,7 +20,6 @@ from leastwork.kernels.base import Kernel
 from leastwork.kernels.flat import EuclideanKernel
 from leastwork.kernels.frames import FrameKernel
 from leastwork.models.base import Scored
-from leastwork.models.frames import FrameModel
 from leastwork.models.symmetry import has_no_orientation
 
 __all__ = ["KernelDensity", "kernel_density", "usual_kernel"]
@@ -153,4 +152,4 @@ def usual_kernel(model: Scored) -> Kernel:
     """The distance between a model's structures: after rigid-body alignment where it has no orientation."""
     if not has_no_orientation(model):
         return EuclideanKernel()
-    return FrameKernel() if isinstance(model, FrameModel) else AlignedKernel()
+    return FrameKernel() if model.has_rotations else AlignedKernel()

@@ -14,7 +14,6 @@ from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.geometry.state import State, all_finite, leaves, smap, take
 from leastwork.geometry.tangents import cotangent, direction, slope_along, tangent_along
 from leastwork.models.base import Scored
-from leastwork.models.frames import FrameModel
 from leastwork.support.random import generator
 
 __all__ = ["PULL", "PUSH", "Denoised", "check_gradient", "denoised", "is_differentiable"]
@@ -72,8 +71,8 @@ def denoised(model: Scored, x: State, t: float) -> Denoised:
     """D with its Jacobian at network-unit states, (B, *event)."""
     with torch.enable_grad():
         x = smap(lambda leaf: leaf.detach().requires_grad_(), x)
-        y = model.estimate(x, t) if isinstance(model, FrameModel) else model.denoise(x, t)
-        end = model.endpoint(x, y, t) if isinstance(model, FrameModel) else y
+        y = model.estimate(x, t)
+        end = model.endpoint(x, y, t)
     return Denoised(x, y, end)
 
 
@@ -141,7 +140,7 @@ def _has_graph(model: Scored, x: State, t: float) -> bool:
     """Whether the network's own output has a graph to x; D contains x itself, so that its graph proves nothing."""
     with torch.enable_grad():
         x = smap(lambda leaf: leaf.detach().requires_grad_(), x)
-        answer = model.score(x, t) if isinstance(model, FrameModel) else model.predict(x, t)
+        answer = model.predict(x, t)
     tracked = [leaf for leaf in leaves(answer) if leaf.requires_grad]
     return bool(tracked) and _reaches(tracked, leaves(x))
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.euclidean import Subspace
-from leastwork.geometry.state import EventShape, State, event_numel, leaves, smap
+from leastwork.geometry.state import EventShape, State, event_numel, flatten, inner, leaves, smap, unflatten
+from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
-from leastwork.models.units import check_units, to_data_units, to_network_units
+from leastwork.models.units import Affine, ToData, check_units, to_network_units
 from leastwork.schedules.base import Schedule
 
 __all__ = ["DiffusionModel"]
@@ -35,9 +36,11 @@ class DiffusionModel:
         subspace: linear subspace on which the model lives, such as ``ZeroCentre()``.
         shift, scale: data units = shift + scale · network units; numbers, or tensors that broadcast to an event.
         context: keyword arguments for a conditional network, the same for every sample.
+        decode, encode: of a latent model, in place of shift and scale: from latents (B, *event) to data (B, ...), and
+            back; encode(decode(z)) = z. Gradients of observables go through ``decode``.
 
     Raises:
-        LeastworkError: an unknown prediction, a scale that is not positive.
+        LeastworkError: an unknown prediction, a scale that is not positive, or a decoder without its encoder.
 
     >>> import leastwork as lw
     >>> standard = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
@@ -53,6 +56,8 @@ class DiffusionModel:
     shift: float | Tensor = 0.0
     scale: float | Tensor = 1.0
     context: Mapping[str, Any] = field(default_factory=dict)
+    decode: ToData | None = None
+    encode: Callable[[State], State] | None = None
 
     def __post_init__(self) -> None:
         if self.predicts not in get_args(Prediction):
@@ -67,11 +72,33 @@ class DiffusionModel:
                 f"end the schedule before, {name}(t_max=0.999)"
             )
         check_units(self.event_shape, self.scale)
+        if (self.decode is None) != (self.encode is None):
+            raise LeastworkError("decode and encode belong together, as samples go both ways: pass both or neither")
+        if self.decode is not None and not (_is_number(self.shift, 0.0) and _is_number(self.scale, 1.0)):
+            raise LeastworkError("a decoder takes the place of shift and scale: leave them out, or put them into it")
 
     @property
     def noise_shape(self) -> EventShape:
         """Shape of the noise of one sample: its own."""
         return self.event_shape
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """[t_min, t_max] of the schedule."""
+        return self.schedule.t_min, self.schedule.t_max
+
+    @property
+    def has_score(self) -> bool:
+        return True
+
+    @property
+    def angles(self) -> None:
+        """Its states have no rotations."""
+        return None
+
+    @property
+    def has_rotations(self) -> bool:
+        return False
 
     @property
     def dimension(self) -> int:
@@ -84,13 +111,18 @@ class DiffusionModel:
         """Projection onto the model's subspace."""
         return x if self.subspace is None else self.subspace.project(x)
 
+    @property
+    def units(self) -> ToData:
+        """The map from network units to data units."""
+        return Affine(self.shift, self.scale) if self.decode is None else self.decode
+
     def to_data_units(self, z: State) -> State:
-        """x = shift + scale · z."""
-        return to_data_units(z, self.shift, self.scale)
+        """x = shift + scale · z, or decode(z)."""
+        return self.units(z)
 
     def to_network_units(self, x: State) -> State:
-        """z = (x − shift)/scale."""
-        return to_network_units(x, self.shift, self.scale)
+        """z = (x − shift)/scale, or encode(x)."""
+        return to_network_units(x, self.shift, self.scale) if self.encode is None else self.encode(x)
 
     def predict(self, x: State, t: float) -> State:
         """The network's own prediction at network-unit x, projected onto the subspace."""
@@ -120,6 +152,49 @@ class DiffusionModel:
         """u(x, t) = α̇D + σ̇ε, the probability-flow ODE's dx/dt, network units, (B, *event)."""
         return self.as_prediction("velocity", x, t)
 
+    def estimate(self, x: State, t: float) -> State:
+        """What a step takes: D(x, t)."""
+        return self.denoise(x, t)
+
+    def endpoint(self, x: State, y: State, t: float) -> State:
+        """What is expected at t = 0: D itself."""
+        return y
+
+    def finish(self, x: State, t: float) -> State:
+        """The last denoising step."""
+        return self.denoise(x, t)
+
+    def coefficients(self, t: Tensor, kappa: float) -> Coefficients:
+        """Drift and diffusion at times t, float64 (S+1,); infinite where the schedule is singular."""
+        return gaussian_coefficients(self.schedule, t, kappa)
+
+    def from_noise(self, noise: State) -> State:
+        """States at t_max from standard normal noise."""
+        scale = self.prior_scale
+        return smap(lambda leaf: scale * leaf, self.project(noise))
+
+    def surprise(self, z: State) -> Tensor:
+        """z-score of −ln(prior density) at states at t_max, (|z|² − d)/√(2d) in units of the prior, float64 (B,)."""
+        z = smap(lambda leaf: leaf.to(torch.float64) / self.prior_scale, z)
+        d = self.dimension
+        return (inner(z, z) - d) / (2 * d) ** 0.5
+
+    def noised(self, x0: State, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
+        """x_t of samples, the lever σ, (1, 1), and the noise ε, flat, (B, d)."""
+        flat = flatten(x0)
+        noise = self.project(unflatten(torch.randn(flat.shape, generator=random).to(flat), x0))
+        lever = flat.new_full((1, 1), Moments.at(self.schedule, t).sigma)
+        return self.add_noise(x0, noise, t), lever, flatten(noise)
+
+    def expected_noise(self, x: State, y: State, t: float, lever: Tensor) -> Tensor:
+        """ε̂ = (x − αD)/σ, flat, (B, d)."""
+        m = Moments.at(self.schedule, t)
+        return (flatten(x) - m.alpha * flatten(y)) / m.sigma
+
+    def project_tangent(self, x: State, tangent: Tensor) -> Tensor:
+        """A flat tangent, (B, d), on the model's subspace."""
+        return flatten(self.project(unflatten(tangent, x)))
+
     def add_noise(self, x0: State, noise: State, t: float) -> State:
         """x_t = α x_0 + σ ε, network units."""
         m = Moments.at(self.schedule, t)
@@ -133,3 +208,7 @@ class DiffusionModel:
     def parameters(self) -> list[nn.Parameter]:
         """Parameters of the network, none if it is a plain function."""
         return list(self.net.parameters()) if isinstance(self.net, nn.Module) else []
+
+
+def _is_number(value: float | Tensor, number: float) -> bool:
+    return not isinstance(value, Tensor) and value == number

@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.models.bundled import FOLDER, bundled_models
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel
 from leastwork.models.velocity import StandardNormal, VelocityModel
 from leastwork.networks.equivariant import EquivariantPerceptron
 from leastwork.networks.perceptron import Perceptron, filled
+from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
 
 __all__ = ["load_model", "model_from", "model_parts", "save_model"]
@@ -29,7 +32,7 @@ _NETWORKS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def save_model(model: DiffusionModel | VelocityModel, folder: str | Path) -> None:
+def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str | Path) -> None:
     """Write a model whose network is an ``nn.Module``.
 
     A network of this package (with ``.config``) is rebuilt by :func:`load_model`; any other is given to it as ``net``.
@@ -48,21 +51,30 @@ def save_model(model: DiffusionModel | VelocityModel, folder: str | Path) -> Non
     os.replace(folder / "model.json.tmp", folder / "model.json")
 
 
-def _described(model: DiffusionModel | VelocityModel) -> dict[str, Any]:
+def _described(model: DiffusionModel | FrameModel | VelocityModel) -> dict[str, Any]:
     """Everything but the weights, as plain values."""
     if not isinstance(model.net, nn.Module):
         raise ConfigError("only a network that is a torch.nn.Module can be saved: wrap the function in one")
     if model.context:
         raise ConfigError("a model with context is not saved: save its network without, and add context on loading")
+    if isinstance(model, DiffusionModel) and model.decode is not None:
+        raise ConfigError("a model that decodes latents is not saved: save its networks, and make it again of them")
     name = type(model.net).__name__
     described: dict[str, Any] = {
         "format": 1,
         "network": {"name": name, "config": getattr(model.net, "config", None) if name in _NETWORKS else None},
         "event_shape": model.event_shape,
-        "shift": _plain(model.shift),
+        "shift": 0.0 if isinstance(model, FrameModel) else _plain(model.shift),
         "scale": _plain(model.scale),
     }
-    if isinstance(model, DiffusionModel):
+    if isinstance(model, FrameModel):
+        described |= {
+            "kind": "frames",
+            "schedule": describe_schedule(model.schedule),
+            "angles": asdict(model.angles),
+            "zero_centre": model.subspace is not None,
+        }
+    elif isinstance(model, DiffusionModel):
         if model.subspace is not None and not isinstance(model.subspace, ZeroCentre):
             raise ConfigError(f"subspace {model.subspace!r} has no file form: only ZeroCentre() has")
         described |= {
@@ -103,11 +115,11 @@ def model_from(parts: Mapping[str, Any]) -> DiffusionModel:
     name = described["network"]["name"]
     model = _put_together(described, filled(_NETWORKS[name](**described["network"]["config"]), parts["weights"]))
     if not isinstance(model, DiffusionModel):
-        raise KeyError("a velocity model where a diffusion model is needed")
+        raise KeyError("another kind of model where a diffusion model is needed")
     return model
 
 
-def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel | VelocityModel:
+def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel | FrameModel | VelocityModel:
     """A bundled model by name, or one from a folder written by :func:`save_model`.
 
     Args:
@@ -139,7 +151,7 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
         ) from error
 
 
-def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionModel | VelocityModel:
+def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionModel | FrameModel | VelocityModel:
     """A model of its description and a network that has its weights."""
     shape = described["event_shape"]
     event_shape = tuple(tuple(part) if isinstance(part, list) else part for part in shape)
@@ -149,6 +161,9 @@ def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionMode
         return VelocityModel(net, event_shape, prior, data_at_one=described["data_at_one"], shift=shift, scale=scale)
     schedule = schedule_from(described["schedule"])
     subspace = ZeroCentre() if described["zero_centre"] else None
+    if described["kind"] == "frames":
+        angles, (residues, _) = AngleSchedule(**described["angles"]), shape[0]
+        return FrameModel(net, schedule, angles, residues, scale=described["scale"], subspace=subspace)
     return DiffusionModel(
         net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale
     )

@@ -18,15 +18,18 @@ from torch import Tensor, nn
 from leastwork.errors import LeastworkError
 from leastwork.geometry import igso3
 from leastwork.geometry.euclidean import ZeroCentre
-from leastwork.geometry.frames import Frames, Tangent, flat_tangent
+from leastwork.geometry.frames import Frames, Tangent, flat_tangent, tangent_from
 from leastwork.geometry.rotations import exp, uniform
 from leastwork.geometry.state import State
+from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.predictions import Moments
-from leastwork.models.units import check_units
+from leastwork.models.units import ToData, check_units
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.base import Schedule
 
 __all__ = ["FrameModel"]
+
+_NO_VELOCITY = "frames cannot be carried by transport: draw them with process='ode'"
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,19 @@ class FrameModel:
         return (self.residues, 3), (self.residues, 3)
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """[t_min, t_max] of the schedule."""
+        return self.schedule.t_min, self.schedule.t_max
+
+    @property
+    def has_score(self) -> bool:
+        return True
+
+    @property
+    def has_rotations(self) -> bool:
+        return True
+
+    @property
     def dimension(self) -> int:
         """Degrees of freedom of one sample."""
         return 6 * self.residues - (0 if self.subspace is None else 3)
@@ -87,6 +103,11 @@ class FrameModel:
         centred = self.subspace.project(x[0])
         assert isinstance(centred, Tensor)
         return centred, x[1]
+
+    @property
+    def units(self) -> ToData:
+        """The map from network units to data units."""
+        return self.to_data_units
 
     def to_data_units(self, z: State) -> State:
         return z if self.scale == 1.0 else (self.scale * z[0], z[1])
@@ -106,9 +127,9 @@ class FrameModel:
         shift, turn = self.score(x, t)
         return (x[0] + m.sigma**2 * shift) / m.alpha, turn
 
-    def endpoint(self, x: State, estimate: State, t: float) -> Frames:
+    def endpoint(self, x: State, y: State, t: float) -> Frames:
         """What is expected at t = 0: D, and R exp(σ_R² s_R), right to first order in the angle."""
-        return estimate[0], x[1] @ exp(self._angle(t) ** 2 * estimate[1])
+        return y[0], x[1] @ exp(self._angle(t) ** 2 * y[1])
 
     def denoise(self, x: State, t: float) -> Frames:
         """The expected end of the state at (x, t)."""
@@ -117,19 +138,42 @@ class FrameModel:
     def _angle(self, t: float) -> float:
         return float(self.angles.sigma(torch.tensor(t, dtype=torch.float64)))
 
-    def prior(self, noise: State) -> Frames:
+    def finish(self, x: State, t: float) -> Frames:
+        """The last denoising step."""
+        return self.denoise(x, t)
+
+    def predict(self, x: State, t: float) -> Tangent:
+        """The network's own output, both scores."""
+        return self.score(x, t)
+
+    def velocity(self, x: State, t: float) -> State:
+        raise LeastworkError(_NO_VELOCITY)
+
+    def surprise(self, z: State) -> Tensor:
+        raise LeastworkError(_NO_VELOCITY)
+
+    def coefficients(self, t: Tensor, kappa: float) -> Coefficients:
+        """Drift and diffusion of positions at times t, float64 (S+1,); infinite where the schedule is singular."""
+        return gaussian_coefficients(self.schedule, t, kappa)
+
+    @property
+    def prior_scale(self) -> float:
+        """Standard deviation of the positions' prior at t_max."""
+        return Moments.at(self.schedule, self.schedule.t_max).sigma
+
+    def from_noise(self, noise: State) -> Frames:
         """Frames at t_max from standard normal shifts and turns: Gaussian positions, uniform rotations."""
         shift, turn = self.project(noise)
-        return Moments.at(self.schedule, self.schedule.t_max).sigma * shift, uniform(turn)
+        return self.prior_scale * shift, uniform(turn)
 
     def noised(self, x0: State, t: float, random: torch.Generator) -> tuple[Frames, Tensor, Tensor]:
-        """Frames carried to t, the lever of each coordinate on the work, and lever · the conditional score, flat.
+        """Frames carried to t, the lever of each coordinate on the work, and lever · −(conditional score), flat.
 
         The lever of a coordinate is g/√|dℓ/dt|, so that with t uniform in the log-SNR ℓ half its square times |h|² is
         the work of h: σ for positions, and as much for rotations as their noise grows meanwhile.
 
         Returns:
-            the frames, (6N,) levers, and (B, 6N).
+            the frames, (1, 6N) levers, and (B, 6N).
         """
         m = Moments.at(self.schedule, t)
         epsilon = torch.randn(x0[0].shape, generator=random, dtype=torch.float64).to(x0[0])
@@ -139,7 +183,18 @@ class FrameModel:
         x = (m.alpha * x0[0] + m.sigma * epsilon, rotation)
         levers = torch.full((6 * self.residues,), self._lever(t)).to(epsilon)
         levers[: 3 * self.residues] = m.sigma
-        return x, levers, levers * flat_tangent((-epsilon / m.sigma, conditional))
+        return x, levers[None], -(levers * flat_tangent((-epsilon / m.sigma, conditional)))
+
+    def expected_noise(self, x: State, y: State, t: float, lever: Tensor) -> Tensor:
+        """lever · −(score), flat, (B, 6N); y: the estimate at x."""
+        m = Moments.at(self.schedule, t)
+        shift = (m.alpha * y[0] - x[0]) / m.sigma**2
+        return -lever * torch.cat([shift.flatten(1), y[1].flatten(1)], dim=1)
+
+    def project_tangent(self, x: State, tangent: Tensor) -> Tensor:
+        """A flat tangent, (B, 6N), with centred positions where the model's are."""
+        shift, turn = self.project(tangent_from(tangent))
+        return flat_tangent((shift, turn))
 
     def _lever(self, t: float) -> float:
         """g_R/√|dℓ/dt|."""

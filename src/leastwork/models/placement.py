@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -27,7 +27,7 @@ def moved(model: Model, device: torch.device | str | None = None, dtype: torch.d
     if all(p.device == device and p.dtype == dtype for p in model.parameters()):
         return model
     assert isinstance(model.net, nn.Module)
-    return replace(model, net=deepcopy(model.net).to(device=device, dtype=dtype))
+    return replace(cast(Any, model), net=deepcopy(model.net).to(device=device, dtype=dtype))
 
 
 @contextmanager

@@ -1,12 +1,55 @@
-"""Units: x = shift + scale · z takes network units z to the user's data units x."""
+"""Units: x = shift + scale · z takes network units z to the user's data units x, or a decoder does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError
+from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, State, event_numel, smap
 
-__all__ = ["check_units", "to_data_units", "to_network_units"]
+__all__ = ["NETWORK_UNITS", "Affine", "ToData", "check_units", "to_data_units", "to_network_units", "units_parts"]
+
+ToData: TypeAlias = Callable[[State], State]
+"""From network units to data units, (B, *event) -> (B, ...); differentiable where a guidance needs its gradient."""
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """The map x = shift + scale · z, which a file can hold.
+
+    Args:
+        shift, scale: numbers, or tensors that broadcast to an event.
+
+    >>> Affine(1.0, 2.0)(torch.ones(1, 1))
+    tensor([[3.]])
+    """
+
+    shift: float | Tensor = 0.0
+    scale: float | Tensor = 1.0
+
+    def __call__(self, z: State) -> State:
+        return to_data_units(z, self.shift, self.scale)
+
+
+NETWORK_UNITS = Affine()
+"""Data units that are network units."""
+
+
+def units_parts(to_data: ToData) -> dict[str, float | Tensor]:
+    """Shift and scale of a map to data units, for a file.
+
+    Raises:
+        ConfigError: a map that is not affine.
+    """
+    if not isinstance(to_data, Affine):
+        raise ConfigError(
+            f"a guidance whose data units are decoded by a {type(to_data).__name__} has no file form, only "
+            "shift + scale · z has: fit it again in the program that uses it"
+        )
+    return {"shift": to_data.shift, "scale": to_data.scale}
 
 
 def _to(value: float | Tensor, like: Tensor) -> float | Tensor:

@@ -12,10 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError
-from leastwork.geometry.state import EventShape, State, event_numel, inner, leaves, smap
-from leastwork.models.units import check_units, to_data_units, to_network_units
+from leastwork.geometry.state import EventShape, State, event_numel, inner, leaves, shapes, smap
+from leastwork.models.coefficients import Coefficients, flow_coefficients
+from leastwork.models.units import Affine, check_units, to_data_units, to_network_units
+from leastwork.support.random import generator
 
 __all__ = ["Prior", "StandardNormal", "VelocityModel"]
+
+_PRIOR_DRAWS = 4096
 
 
 @runtime_checkable
@@ -84,6 +88,29 @@ class VelocityModel:
         return self.event_shape
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """[t_min, t_max]."""
+        return self.t_min, self.t_max
+
+    @property
+    def has_score(self) -> bool:
+        return False
+
+    @property
+    def angles(self) -> None:
+        """Its states have no rotations."""
+        return None
+
+    @property
+    def has_rotations(self) -> bool:
+        return False
+
+    @property
+    def prior_scale(self) -> float:
+        """Standard deviation of a coordinate of the prior, 1 of a prior that does not tell it as ``scale``."""
+        return float(getattr(self.prior, "scale", 1.0))
+
+    @property
     def dimension(self) -> int:
         """Degrees of freedom of one sample."""
         return event_numel(self.event_shape)
@@ -94,6 +121,42 @@ class VelocityModel:
         time = torch.tensor(1 - t if self.data_at_one else t, dtype=first.dtype, device=first.device)
         u = self.net(x, time, **self.context)
         return smap(torch.neg, u) if self.data_at_one else u
+
+    @property
+    def units(self) -> Affine:
+        """The map from network units to data units."""
+        return Affine(self.shift, self.scale)
+
+    def project(self, x: State) -> State:
+        """The state itself: a flow lives on no subspace."""
+        return x
+
+    def estimate(self, x: State, t: float) -> State:
+        """What a step takes: u(x, t)."""
+        return self.velocity(x, t)
+
+    def endpoint(self, x: State, y: State, t: float) -> State:
+        """What is expected at t = 0: the end of the straight line, x − t u."""
+        return smap(lambda a, b: a - t * b, x, y)
+
+    def finish(self, x: State, t: float) -> State:
+        """The state itself: the ODE ends at the data."""
+        return x
+
+    def coefficients(self, t: Tensor, kappa: float) -> Coefficients:
+        """Drift and diffusion at times t, float64 (S+1,)."""
+        return flow_coefficients(t)
+
+    def from_noise(self, noise: State) -> State:
+        """States at t_max from standard normal noise."""
+        return self.prior.from_noise(noise)
+
+    def surprise(self, z: State) -> Tensor:
+        """z-score of −ln(prior density) among draws of the prior, float64 (B,)."""
+        like, draw = leaves(z)[0], generator(0, "prior distance")
+        noise = tuple(torch.randn(_PRIOR_DRAWS, *shape, generator=draw).to(like) for shape in shapes(self.event_shape))
+        typical = -self.prior.log_prob(self.prior.from_noise(noise if isinstance(z, tuple) else noise[0])).double()
+        return (-self.prior.log_prob(z).double() - typical.mean()) / typical.std()
 
     def to_data_units(self, z: State) -> State:
         """x = shift + scale · z."""

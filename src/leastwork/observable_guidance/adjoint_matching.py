@@ -23,7 +23,7 @@ from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.fit.training import warm_cosine
 from leastwork.geometry.state import State, event_numel, flatten, leaves, smap
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.placement import evaluating, placement
 from leastwork.networks.value import ValueNetwork, value_and_gradient
 from leastwork.sampling.noise import BlockNoise
@@ -77,7 +77,7 @@ class AdjointFit:
 
 
 def match_adjoint(
-    model: DiffusionModel,
+    model: Model,
     log_tilt: Callable[[State], Tensor],
     *,
     network: nn.Module | None = None,
@@ -114,7 +114,7 @@ def match_adjoint(
     """
     begin = time.perf_counter()
     choices = {"solver": "exponential", **choices}
-    _check(model, choices)
+    model = _checked(model, choices)
     device, dtype = placement(model)
     dimension = event_numel(model.event_shape)
     random = generator(seed, "adjoint matching")
@@ -210,7 +210,7 @@ def _loss(network: nn.Module, sampler: Sampler, paths: AdjointPaths, points: int
     """Σ_k ⟨|e h − c² A|²/2c²⟩ from pairs of a step and a path, nats."""
     steps = sampler.steps
     model = sampler.process.model
-    assert isinstance(model, DiffusionModel)
+    assert is_scored(model)
     count, n = paths.x.shape[:2]
     k = ((torch.arange(points) + torch.rand(points, generator=random)) * (count / points)).long().clamp(max=count - 1)
     j = torch.randint(n, (points,), generator=random)
@@ -222,8 +222,9 @@ def _loss(network: nn.Module, sampler: Sampler, paths: AdjointPaths, points: int
         return 0.5 * count * (e / c * h - c * adjoint).square().sum(dim=1).mean()
 
 
-def _check(model: DiffusionModel, choices: dict[str, Any]) -> None:
-    if not isinstance(model, DiffusionModel):
+def _checked(model: Model, choices: dict[str, Any]) -> Scored:
+    """The model, where its adjoints can be matched."""
+    if not is_scored(model) or model.has_rotations:
         raise LeastworkError("adjoint matching needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
     if choices.get("process", "sde") != "sde" or choices.get("kappa") not in (None, 1, 1.0):
         raise LeastworkError("adjoint matching is for κ = 1: leave out process and kappa")
@@ -233,3 +234,4 @@ def _check(model: DiffusionModel, choices: dict[str, Any]) -> None:
             f"adjoint matching needs steps with a density and without memory, not solver={choices.get('solver')!r}: "
             "use 'euler' or 'exponential'"
         )
+    return model

@@ -19,12 +19,9 @@ from leastwork.fit.budget import own_samples
 from leastwork.fit.result import Fit
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.scheduled import ScheduledGuidance
-from leastwork.models.base import Model
+from leastwork.models.base import Model, is_scored
 from leastwork.models.denoised import check_gradient
-from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.frames import FrameModel
 from leastwork.models.placement import moved
-from leastwork.models.velocity import VelocityModel
 from leastwork.networks.control import ControlNetwork
 from leastwork.observable_guidance.adjoint_matching import match_adjoint
 from leastwork.observable_guidance.least_action import ActionFit, learn_control
@@ -117,19 +114,18 @@ def guide_observables(
     else:
         maxent = fit_lambdas(observed, data)
     if method in ("scheduled", "loss"):
-        if isinstance(model, FrameModel):
+        if model.has_rotations:
             raise LeastworkError(f"method={method!r} is not for frames: use 'least-work' or 'reweight'")
-        units = {"shift": model.shift, "scale": model.scale}
         through = jacobian or method == "loss"
-        if through and isinstance(model, DiffusionModel):
+        if through and is_scored(model):
             check_gradient(model, own.x)
-        guidance = ScheduledGuidance(data.observable, maxent.lambdas, 1.0, 0.0, through, **units)
+        guidance = ScheduledGuidance(data.observable, maxent.lambdas, 1.0, 0.0, through, model.units)
         if method == "scheduled":
             objective = Objective(model, data.observable, maxent.target, maxent.model_std, data.fitted, gamma, **law)
             fit = fit_schedule(objective, guidance, n=fit_samples, seed=seed, search=search, progress=progress)
             guidance = fit.guidance
     elif method == "adjoint-matching":
-        fit = match_adjoint(model, maxent.log_tilt(data.observable), seed=seed, progress=progress, **law)  # pyright: ignore[reportArgumentType]  (checked there)
+        fit = match_adjoint(model, maxent.log_tilt(data.observable), seed=seed, progress=progress, **law)
         guidance = fit.guidance
     return ObservableRun(
         model,
@@ -161,7 +157,7 @@ def _least_work(
     choices: Mapping[str, Any],
 ) -> LeastWorkFit | ActionFit:
     """Values where there is a score, the control of least action where there is none."""
-    if isinstance(model, VelocityModel):
+    if not model.has_score:
         if network is not None and not isinstance(network, ControlNetwork):
             raise LeastworkError("the control of a VelocityModel is a ControlNetwork: leave out network=, or pass one")
         return learn_control(model, data, seed=seed, own=own, network=network, progress=progress, **choices)

@@ -35,7 +35,6 @@ from leastwork.geometry.state import State, batch_size, event_numel, flatten, le
 from leastwork.guidance.control import ControlGuidance
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
-from leastwork.models.velocity import VelocityModel
 from leastwork.networks.control import ControlNetwork
 from leastwork.observables import Observable, evaluate
 from leastwork.sampling.ensemble import Ensemble
@@ -126,7 +125,7 @@ def learn_control(
         NonFiniteError: paths left the finite numbers.
     """
     begin = time.perf_counter()
-    if not isinstance(model, VelocityModel):
+    if model.has_score:
         raise LeastworkError("least action is for a VelocityModel; a DiffusionModel has an SDE, and so least work")
     choices = {**choices, "process": "ode", "kappa": None}
     law = {name: value for name, value in choices.items() if name in LAW}

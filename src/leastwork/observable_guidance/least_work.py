@@ -27,9 +27,7 @@ from leastwork.fit.on_policy import Polish, draw_response, off_target, polish
 from leastwork.fit.value import Check, LearningError, ValueFit, fit_value
 from leastwork.geometry.state import State, cat, event_numel, flatten, shapes
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Model, Scored
-from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.frames import FrameModel
+from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import ValueNetwork, sees_denoised
 from leastwork.observable_guidance.approach import Aim, Drawn, agrees, aim, far, part_way, pooled, solve
@@ -154,7 +152,7 @@ def learn_guidance(
         LeastworkError: a model without an SDE, a budget that is too small, or stages that come no nearer.
     """
     begin = time.perf_counter()
-    if not isinstance(model, (DiffusionModel, FrameModel)):
+    if not is_scored(model):
         raise LeastworkError("a VelocityModel has no score, so no least-work guidance by values: guide by its action")
     unused = 0
     if not _has_least_work(model, choices):

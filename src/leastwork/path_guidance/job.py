@@ -19,12 +19,9 @@ from leastwork.kernels.base import Kernel
 from leastwork.kernels.density import kernel_density, usual_kernel
 from leastwork.kernels.flat import EuclideanKernel
 from leastwork.kernels.region import Membership, Region
-from leastwork.models.base import Model
+from leastwork.models.base import Model, is_scored
 from leastwork.models.denoised import check_gradient
-from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.frames import FrameModel
 from leastwork.models.placement import moved
-from leastwork.models.velocity import VelocityModel
 from leastwork.path_guidance.guides import check_guides
 from leastwork.path_guidance.least_work import learn_region
 from leastwork.path_guidance.published import fit_loss, fit_transported
@@ -99,9 +96,9 @@ def guide_path(
     begin = time.perf_counter()
     if method not in get_args(PathMethod):
         raise LeastworkError(f"method={method!r} is not a method: choose one of {get_args(PathMethod)}")
-    if isinstance(model, VelocityModel):
+    if not model.has_score:
         raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
-    if isinstance(model, FrameModel) and method != "least-work":
+    if model.has_rotations and method != "least-work":
         raise LeastworkError(f"method={method!r} is not for frames: use 'least-work'")
     if not 0 < success < 1:
         raise LeastworkError(f"success={success} must lie between 0 and 1: a target all in A makes each miss infinite")
@@ -113,7 +110,7 @@ def guide_path(
             "'exponential' or 'euler'; samples may be drawn in another way afterwards"
         )
     guided = moved(model, choices.get("device"), choices.get("dtype"))
-    assert not isinstance(guided, VelocityModel)
+    assert is_scored(guided)
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
     if samples is None:
         samples = min(max(int(_OWN * (budget or BUDGET) / make_sampler(guided, None, **law).evaluations), 2), _MOST_OWN)
@@ -122,7 +119,7 @@ def guide_path(
     check_guides(points, own.x)
     inside = Region(guides) if region is None else region
     _check_region(inside, points, own.x, region is not None)
-    if isinstance(guided, DiffusionModel):
+    if not guided.has_rotations:
         _check_reach(guided, points)
     fit: Fit
     if method == "least-work":
@@ -134,7 +131,6 @@ def guide_path(
         fit, guidance, odds = learned, learned.guidance, learned.log_odds
         evaluations = 0  # own samples are counted in it
     else:
-        assert isinstance(guided, DiffusionModel)
         fitting = fit_transported if method == "transported" else fit_loss
         if method == "loss":
             check_gradient(guided, own.x)
@@ -205,7 +201,7 @@ def _check_region(region: Membership, points: State, x: State, given: bool) -> N
         )
 
 
-def _check_reach(model: DiffusionModel, points: State) -> None:
+def _check_reach(model: Model, points: State) -> None:
     """Guides that the model can hardly produce."""
     distance = prior_distance(model, points)
     far = (distance > _BEYOND).nonzero()[:, 0]

@@ -37,7 +37,6 @@ from leastwork.guidance.learned import LearnedGuidance
 from leastwork.kernels.region import IntervalRegion
 from leastwork.models.base import Scored
 from leastwork.models.denoised import PULL, PUSH
-from leastwork.models.diffusion import DiffusionModel
 from leastwork.networks.value import ValueNetwork, sees_denoised
 from leastwork.path_guidance.renoise import Members, renoise
 from leastwork.sampling.ensemble import Ensemble
@@ -136,12 +135,11 @@ class _Task:
         early = LearnedGuidance(network, self.model.schedule)
         if handover is None or not isinstance(self.region, IntervalRegion) or odds <= 0:
             return early
-        assert isinstance(self.model, DiffusionModel)
         coordinate, lower, upper = self.region.interval
         middle, half = 0.5 * (lower + upper), 0.5 * _AIM * (upper - lower)
         if half < math.inf:
             lower, upper = middle - half, middle + half
-        late = IntervalGuidance(coordinate, lower, upper, odds, self.model.schedule, self.model.shift, self.model.scale)
+        late = IntervalGuidance(coordinate, lower, upper, odds, self.model.schedule, self.model.units)
         if change is not None:
             late = late + LearnedGuidance(change, self.model.schedule)
         return Handover(early, late, self.model.schedule, handover)

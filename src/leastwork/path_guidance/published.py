@@ -25,9 +25,8 @@ from leastwork.guidance.transported import Sigmoid, TransportedGuidance
 from leastwork.kernels.density import KernelDensity
 from leastwork.kernels.flat import FeatureKernel
 from leastwork.models.base import Model
-from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.frames import FrameModel
 from leastwork.models.placement import evaluating, placement
+from leastwork.models.units import Affine
 from leastwork.sampling.noise import BLOCK, BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.sampling.sample import make_sampler
@@ -196,7 +195,7 @@ def fit_transported(
     """
     begin = time.perf_counter()
     process = Process(model, kappa=0.0)
-    (t_min, t_max), prior = process.interval, _prior_scale(model)
+    (t_min, t_max), prior = process.interval, model.prior_scale
     times = make_sampler(model, None, **law).steps.times.flip(0).tolist()
     guides = carry_forward(model, density.points, times)
     kernel, b = density.kernel, density.bandwidth
@@ -204,7 +203,12 @@ def fit_transported(
         features = kernel.features
         kernel = FeatureKernel(lambda x: features(model.to_data_units(x)))
     else:
-        b /= float(torch.as_tensor(model.scale, dtype=torch.float64).mean())
+        if not isinstance(model.units, Affine):
+            raise LeastworkError(
+                "transported guides are compared in network units, which this model decodes: use a FeatureKernel, or "
+                "method='loss' or 'least-work'"
+            )
+        b /= float(torch.as_tensor(model.units.scale, dtype=torch.float64).mean())
 
     def build(parameters: Sequence[float]) -> Guidance:
         log_strength, switch, log_width, log_data, log_noise = parameters
@@ -264,12 +268,9 @@ def fit_loss(
         NoPathWeightsError, LeastworkError: as :func:`fit_path`.
     """
 
-    assert not isinstance(model, FrameModel)
-    units = (model.shift, model.scale)
-
     def build(parameters: Sequence[float]) -> Guidance:
         log_strength, decay = parameters
-        return LossGuidance(density, math.exp(log_strength), decay, *units)
+        return LossGuidance(density, math.exp(log_strength), decay, model.units)
 
     bounds = ((math.log(1e-3), math.log(30.0)), (-4.0, 16.0))
     return fit_path(
@@ -320,11 +321,6 @@ def _best(history: Sequence[PathTrial]) -> PathTrial:
             "no parameters tried give finite samples: use more steps, or narrower bounds on the strength"
         )
     return best
-
-
-def _prior_scale(model: Model) -> float:
-    """Standard deviation of a coordinate of the noise; of a prior of one's own, its unit."""
-    return model.prior_scale if isinstance(model, DiffusionModel) else float(getattr(model.prior, "scale", 1.0))
 
 
 def _draw(sampler: Sampler, region: Membership, n: int, seed: int, needs_cost: bool) -> tuple[Tensor, Tensor] | None:

@@ -20,7 +20,6 @@ from torch import Tensor
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, batch_size, cat, leaves, shapes, smap, take
 from leastwork.models.base import Scored
-from leastwork.models.frames import FrameModel
 from leastwork.models.placement import evaluating
 from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.stepping import Carry, Sampler, advance, table
@@ -174,10 +173,8 @@ def _completed(sampler: Sampler, x0: State, log_snr: float, random: torch.Genera
 
 def _noised(model: Scored, x0: State, t: float, random: torch.Generator) -> State:
     """States carried to t by the model's own noise."""
-    if isinstance(model, FrameModel):
-        x, _, _ = model.noised((x0[0], x0[1]), t, random)
-        return x
-    return model.add_noise(x0, _noise(model, x0, random), t)
+    x, _, _ = model.noised(x0, t, random)
+    return x
 
 
 def _noise(model: Scored, like: State, random: torch.Generator) -> State:

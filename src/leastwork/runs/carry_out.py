@@ -18,7 +18,6 @@ from torch import Tensor, get_num_threads, set_num_threads
 
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.geometry.state import evenly, leaves
-from leastwork.models.frames import FrameModel
 from leastwork.runs.base import job
 from leastwork.runs.base.forecast import duration, seconds_of
 from leastwork.runs.base.job import Job
@@ -296,7 +295,7 @@ def _measure(
 
 def _step_loss(config: AnyRun, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:
     """What the steps alone waste, where that is known."""
-    if fitted.guidance is None or ensemble.ledger.log_weight is None or isinstance(task.model, FrameModel):
+    if fitted.guidance is None or ensemble.ledger.log_weight is None or task.model.has_rotations:
         return []
     law = {name: value for name, value in task.choices.items() if name in LAW}
     return [step_loss(task.model, fitted.guidance, seed=derive_seed(config.seed, "loss of the steps"), **law)]

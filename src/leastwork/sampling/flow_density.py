@@ -24,9 +24,8 @@ from torch import Tensor
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.state import State, flatten, leaves, shapes, take, unflatten
 from leastwork.guidance.base import Guidance
-from leastwork.models.base import Model
+from leastwork.models.base import Flow, Model, is_flow
 from leastwork.models.placement import evaluating
-from leastwork.models.velocity import VelocityModel
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.grids import time_grid
 from leastwork.sampling.process import Process
@@ -77,7 +76,7 @@ def log_prob(
     >>> round(log_prob(flow, torch.zeros(1, 1)).item(), 4)  # 1 − ½ ln 2π
     0.0811
     """
-    if not isinstance(model, VelocityModel):
+    if not is_flow(model):
         raise LeastworkError(f"{type(model).__name__} ends by a denoising step, which has no density: use a flow's own")
     found = tuple(tuple(leaf.shape[1:]) for leaf in leaves(x))
     if found != shapes(model.event_shape):
@@ -196,7 +195,7 @@ def _runge_kutta(field: Field, x: Tensor, times: list[float]) -> tuple[Tensor, T
     return x, volume
 
 
-def _log_volume_of_units(model: VelocityModel) -> float:
+def _log_volume_of_units(model: Flow) -> float:
     """ln |∂x/∂z| of data units over network units."""
     if not isinstance(model.scale, Tensor):
         return model.dimension * math.log(model.scale)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
-from leastwork.models.velocity import VelocityModel
+from leastwork.models.base import is_scored
 from leastwork.sampling.process import Process
 
 __all__ = ["time_grid"]
@@ -46,7 +46,7 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
     if spacing == "uniform":
         return torch.linspace(high, low, steps + 1, dtype=torch.float64)
     if spacing in ("log-snr", "balanced", "signal"):
-        if isinstance(process.model, VelocityModel):
+        if not is_scored(process.model):
             raise LeastworkError("a VelocityModel has no log-SNR: use t_grid='uniform' or pass the times")
         schedule = process.model.schedule
         first, last = schedule.log_snr(torch.tensor([high, low], dtype=torch.float64)).tolist()

@@ -17,7 +17,6 @@ from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, moved, placement
-from leastwork.models.velocity import VelocityModel
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.grids import time_grid
 from leastwork.sampling.noise import BlockNoise
@@ -254,7 +253,7 @@ def step_estimate(moments: Tensor, n: int) -> Estimate:
 def _why_no_weights(sampler: Sampler) -> str:
     if sampler.steps.has_density:
         return ""
-    if isinstance(sampler.process.model, VelocityModel):
+    if not sampler.process.model.has_score:
         return (
             "the ODE of a flow has no path measure, so no work and no weights: read ens.action, or take weights of "
             "densities by leastwork.sampling.flow_density.with_flow_weights"

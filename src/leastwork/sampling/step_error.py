@@ -22,10 +22,8 @@ from torch import Tensor
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.geometry.state import State, cat, smap
 from leastwork.guidance.base import Guidance
-from leastwork.models.base import Model
-from leastwork.models.frames import FrameModel
+from leastwork.models.base import Model, is_scored
 from leastwork.models.placement import evaluating, placement
-from leastwork.models.velocity import VelocityModel
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.solvers import Exponential, Heun, SolverLike, Steps
@@ -148,7 +146,7 @@ def warn_of_steps(found: StepError, names: tuple[str, ...], stacklevel: int = 2)
 def _halved(model: Model, times: Tensor) -> Tensor:
     """The times with one between each two, (2S + 1,)."""
     middle = 0.5 * (times[:-1] + times[1:])
-    if not isinstance(model, (VelocityModel, FrameModel)):
+    if is_scored(model) and not model.has_rotations:
         log_snr = model.schedule.log_snr(times)
         halves = 0.5 * (log_snr[:-1] + log_snr[1:])
         finite = torch.isfinite(halves)
@@ -177,8 +175,7 @@ def _pair(coarse: Sampler, fine: Sampler, noise: BlockNoise) -> tuple[tuple[Stat
     ends: list[State] = []
     for sampler, carry in ((coarse, here), (fine, there)):
         last = float(sampler.steps.times[-1])
-        flow = isinstance(process.model, VelocityModel)
-        ends.append(carry.x if flow else process.endpoint(carry.x, process.evaluate(carry.x, last), last))
+        ends.append(process.model.finish(carry.x, last))
     zero = torch.zeros(noise.stop - noise.start, dtype=torch.float64, device=noise.device)
     logs = [zero if one.log_weight is None else one.log_weight for one in (spent, spent_there)]
     return (ends[0], ends[1]), (logs[0], logs[1])
@@ -210,7 +207,7 @@ def _mixed(parts: list[State | None], share: _Share, turn: _Share) -> State:
 
 def _order(model: Model, solver: SolverLike | None) -> int:
     """p of the unguided chain in law, or of the guided ODE."""
-    if isinstance(model, FrameModel):
+    if model.has_rotations:
         return 1
     if solver is None or solver in ("multistep", "heun") or isinstance(solver, Heun):
         return 2

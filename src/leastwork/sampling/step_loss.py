@@ -18,7 +18,6 @@ from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, inner, smap
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
-from leastwork.models.frames import FrameModel
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.sample import make_sampler
@@ -70,7 +69,7 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
     True
     """
     sampler = make_sampler(model, guidance, **law)
-    if isinstance(model, FrameModel) or not sampler.steps.has_density:
+    if model.has_rotations or not sampler.steps.has_density:
         raise LeastworkError("the loss of the steps is known for states without rotations, with process='sde'")
     if paths < 2:
         raise LeastworkError(f"paths={paths}: a standard error takes at least two")

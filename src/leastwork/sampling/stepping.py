@@ -14,7 +14,6 @@ from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.rotations import exp, orthonormal
 from leastwork.geometry.state import State, all_finite, smap
 from leastwork.guidance.base import Guidance
-from leastwork.models.velocity import VelocityModel
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers.steps import Steps
@@ -38,7 +37,7 @@ class Sampler:
 
         A product with the network's Jacobian, which guidance through the network takes, counts as one more.
         """
-        last = not isinstance(self.process.model, VelocityModel)
+        last = self.process.model.has_score
         back = self.guidance is not None and self.guidance.through_network
         return len(self.steps) * self.evaluations_per_step * (1 + back) + last
 
@@ -241,8 +240,6 @@ def integrate(
         NonFiniteError: with ``check_steps``, names the first step and sample that are not finite.
     """
     process, steps = sampler.process, sampler.steps
-    model = process.model
-
     carry, total = Carry(process.prior(noise.draw())), Cost()
     moments = torch.zeros(2, len(steps), dtype=torch.float64, device=noise.device)
     for i, row in enumerate(table(steps)):
@@ -255,12 +252,9 @@ def integrate(
             _check_finite(carry, noise.start, f"step {i + 1} of {len(steps)} (t = {row[0]:.4g} to {row[1]:.4g})")
         if on_step is not None:
             on_step(StepInfo(noise.start, i + 1, len(steps), row[1], carry.x, total.work))
-    x = carry.x
-    if not isinstance(model, VelocityModel):
-        last = float(steps.times[-1])
-        x = process.endpoint(x, process.evaluate(x, last), last)
-        if check_steps:
-            _check_finite(Carry(x), noise.start, "the last denoising step")
+    x = process.model.finish(carry.x, float(steps.times[-1]))
+    if check_steps and process.model.has_score:
+        _check_finite(Carry(x), noise.start, "the last denoising step")
     zero = torch.zeros(noise.stop - noise.start, dtype=torch.float64, device=noise.device)
     work = log_weight = action = None
     if steps.has_density:

@@ -10,19 +10,15 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.geometry.state import State, all_finite, inner, leaves, shapes, smap
+from leastwork.geometry.state import State, all_finite, leaves, shapes, smap
 from leastwork.models.base import Model
-from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.frames import FrameModel
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.grids import time_grid
 from leastwork.sampling.process import Process
-from leastwork.support.random import generator
 
 __all__ = ["SUBSTEPS", "carry_forward", "prior_distance", "transport"]
 
 SUBSTEPS = 2  # of Heun's rule between two times; 100 times then leave an error of 10⁻⁴ in plane models
-_PRIOR_DRAWS = 4096
 
 
 def transport(model: Model, x: State, *, forward: bool = True, steps: int = 100, t_grid: str = "uniform") -> State:
@@ -126,19 +122,11 @@ def prior_distance(model: Model, points: State, steps: int = 100) -> Tensor:
     """
     times = time_grid(Process(model, kappa=0.0), steps).flip(0)
     z = smap(lambda leaf: leaf[-1], carry_forward(model, points, times))
-    assert not isinstance(model, FrameModel)
-    if isinstance(model, DiffusionModel):
-        z = smap(lambda leaf: leaf.to(torch.float64) / model.prior_scale, z)
-        d = model.dimension
-        return (inner(z, z) - d) / (2 * d) ** 0.5
-    like, draw = leaves(z)[0], generator(0, "prior distance")
-    noise = tuple(torch.randn(_PRIOR_DRAWS, *shape, generator=draw).to(like) for shape in shapes(model.event_shape))
-    typical = -model.prior.log_prob(model.prior.from_noise(noise if isinstance(z, tuple) else noise[0])).double()
-    return (-model.prior.log_prob(z).double() - typical.mean()) / typical.std()
+    return model.surprise(z)
 
 
 def _check_shape(model: Model, x: State) -> None:
-    if isinstance(model, FrameModel):
+    if model.has_rotations:
         raise LeastworkError("frames cannot be carried by transport: draw them with process='ode'")
     found = tuple(tuple(leaf.shape[1:]) for leaf in leaves(x))
     if found != shapes(model.event_shape):
@@ -148,7 +136,6 @@ def _check_shape(model: Model, x: State) -> None:
 def _heun(model: Model, x: State, times: Sequence[float]) -> Iterator[State]:
     """The state at every one of the times, x at the first of them."""
     yield x
-    assert not isinstance(model, FrameModel)
     for t, t_next in pairwise(times):
         dt = t_next - t
         u = model.velocity(x, t)

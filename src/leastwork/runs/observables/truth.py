@@ -15,8 +15,8 @@ from torch import Tensor
 
 from leastwork.data.maxent import LogTilt
 from leastwork.guidance.base import Guidance
-from leastwork.models.base import Model
-from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.base import Model, is_scored
+from leastwork.models.units import Affine
 from leastwork.runs.base.cases import case, find_case
 from leastwork.sampling.sample import sample
 from leastwork.sampling.work import Certificate, certify
@@ -51,9 +51,9 @@ def ceiling(
     known = find_case(name)
     if known is None or known.model_density is None or choices.get("kappa") not in (None, 1.0):
         return None
-    assert isinstance(model, DiffusionModel)
-    assert isinstance(model.scale, float)
-    density = known.model_density().rescaled(model.scale)
+    assert is_scored(model)
+    assert isinstance(model.units, Affine)
+    density = known.model_density().rescaled(float(model.units.scale))
     exact = cast(Guidance, LineDoob(density, lambda z: log_tilt(model.to_data_units(z)), model.schedule))
     drawn = sample(model, n, exact, seed=derive_seed(seed, "ceiling"), **choices)
     return certify(drawn.work, drawn.log_weight, log_tilt(drawn.x))

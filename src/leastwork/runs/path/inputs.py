@@ -7,7 +7,7 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.kernels.region import DefinedRegion
-from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.base import Scored, is_scored
 from leastwork.models.files import load_model
 from leastwork.models.placement import placement
 from leastwork.runs.base.cases import check_shape
@@ -29,7 +29,7 @@ class PathInputs:
         choices: of the sampling.
     """
 
-    model: DiffusionModel
+    model: Scored
     points: Tensor
     region: DefinedRegion | None
     choices: dict[str, Any]
@@ -42,7 +42,7 @@ def build_path_inputs(config: PathConfig) -> PathInputs:
         ConfigError: a file, name or shape that cannot be used.
     """
     model = load_model(config.model)
-    if not isinstance(model, DiffusionModel):
+    if not is_scored(model):
         raise ConfigError(f"Path Guidance needs an SDE, and model {config.model!r} has none: use a diffusion model")
     check_shape(config.system, config.model, model.event_shape)
     points = read_points(config.guides, model.event_shape).to(placement(model)[1])

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from leastwork.models.frames import FrameModel
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers.exponential import Exponential
 from leastwork.sampling.solvers.steps import Steps, Turns, is_singular
@@ -46,8 +45,9 @@ class Euler:
 
 def _turns(process: Process, times: Tensor) -> Turns | None:
     """½(1+κ²) g_R² Δt for score and guidance, κ g_R √Δt for the noise."""
-    if not isinstance(process.model, FrameModel):
+    angles = process.model.angles
+    if angles is None:
         return None
-    square = process.model.angles.diffusion_squared(times[:-1]) * -times.diff()
+    square = angles.diffusion_squared(times[:-1]) * -times.diff()
     pull = 0.5 * (1 + process.kappa**2) * square
     return Turns(pull, pull, process.kappa * square.sqrt())

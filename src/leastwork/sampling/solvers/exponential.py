@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
-from leastwork.models.frames import FrameModel
-from leastwork.models.velocity import VelocityModel
+from leastwork.models.base import is_scored
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers.steps import Steps, Turns
 
@@ -38,7 +37,7 @@ class Exponential:
 
     def steps(self, process: Process, times: Tensor) -> Steps:
         dt = -times.diff()
-        if isinstance(process.model, VelocityModel):
+        if not is_scored(process.model):
             zero = torch.zeros_like(dt)
             now, previous = self._extrapolation(dt)
             return Steps(times, zero + 1, -dt * now, -dt * previous, dt * now, dt * previous, zero)
@@ -68,9 +67,10 @@ class Exponential:
 
 def _turns(process: Process, times: Tensor) -> Turns | None:
     """Of order 1, with ρ = σ_s/σ_t of the rotations: σ_t² (1 − ρ^{1+κ²}), and σ_s √(1 − ρ^{2κ²}) for the noise."""
-    if not isinstance(process.model, FrameModel):
+    angles = process.model.angles
+    if angles is None:
         return None
-    sigma, kappa_squared = process.model.angles.sigma(times), process.kappa**2
+    sigma, kappa_squared = angles.sigma(times), process.kappa**2
     ratio = sigma[1:] / sigma[:-1]
     pull = sigma[:-1].square() * (1 - ratio ** (1 + kappa_squared))
     return Turns(pull, pull, sigma[1:] * (1 - ratio ** (2 * kappa_squared)).sqrt())

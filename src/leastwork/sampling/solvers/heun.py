@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
-from leastwork.models.frames import FrameModel
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers.euler import Euler
 from leastwork.sampling.solvers.steps import Steps, is_singular
@@ -28,7 +27,7 @@ class Heun:
     evaluations: int = 2
 
     def steps(self, process: Process, times: Tensor) -> Steps:
-        if isinstance(process.model, FrameModel):
+        if process.model.has_rotations:
             raise LeastworkError(
                 "Heun's correction is not defined for rotations: use 'euler', 'exponential' or 'multistep'"
             )

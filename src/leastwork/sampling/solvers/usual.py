@@ -11,8 +11,6 @@ first order alone, and of these Euler's on uniform times err least in width.
 """
 
 from leastwork.models.base import Model
-from leastwork.models.frames import FrameModel
-from leastwork.models.velocity import VelocityModel
 from leastwork.sampling.solvers.exponential import Exponential
 
 __all__ = ["usual_grid", "usual_solver"]
@@ -20,7 +18,7 @@ __all__ = ["usual_grid", "usual_solver"]
 
 def usual_solver(model: Model) -> str:
     """The name of the solver that fits a model."""
-    return "euler" if isinstance(model, FrameModel) else "multistep"
+    return "euler" if model.has_rotations else "multistep"
 
 
 def usual_grid(model: Model, solver: object) -> str:
@@ -30,5 +28,5 @@ def usual_grid(model: Model, solver: object) -> str:
     >>> usual_grid(lw.VelocityModel(lambda x, t: x, event_shape=(1,)), Exponential())
     'uniform'
     """
-    flat = not isinstance(model, (FrameModel, VelocityModel))
+    flat = model.has_score and not model.has_rotations
     return "signal" if flat and isinstance(solver, Exponential) else "uniform"

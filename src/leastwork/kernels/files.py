@@ -1,0 +1,49 @@
+"""Kernels and guiding points as plain values and tensors, for a file that holds more than them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from leastwork.errors import ConfigError
+from leastwork.geometry.euclidean import ZeroCentre
+from leastwork.geometry.state import State
+from leastwork.kernels.aligned import AlignedKernel
+from leastwork.kernels.base import Kernel
+from leastwork.kernels.flat import EuclideanKernel
+
+__all__ = ["kernel_from", "kernel_parts", "points_from"]
+
+
+def kernel_parts(kernel: Kernel) -> Mapping[str, Any]:
+    """The plain values of a kernel.
+
+    Raises:
+        ConfigError: a kernel of functions, or on a subspace of one's own.
+    """
+    if isinstance(kernel, AlignedKernel):
+        return {"distance": "aligned"}
+    if not isinstance(kernel, EuclideanKernel):
+        raise ConfigError(
+            f"a guidance with a {type(kernel).__name__} has no file form, as functions have none: fit it again in the "
+            "program that uses it, or use a EuclideanKernel or AlignedKernel"
+        )
+    if kernel.subspace is not None and not isinstance(kernel.subspace, ZeroCentre):
+        raise ConfigError(f"a kernel on {kernel.subspace!r} has no file form: only one on ZeroCentre() has")
+    return {"distance": "euclidean", "zero_centre": kernel.subspace is not None}
+
+
+def kernel_from(parts: Mapping[str, Any]) -> Kernel:
+    """The kernel of :func:`kernel_parts`.
+
+    Raises:
+        KeyError: a part is missing.
+    """
+    if parts["distance"] == "aligned":
+        return AlignedKernel()
+    return EuclideanKernel(ZeroCentre() if parts["zero_centre"] else None)
+
+
+def points_from(stored: Tensor | list[Tensor]) -> State:
+    """Guiding points as a state; of a state of several tensors a file holds a list."""
+    return tuple(stored) if isinstance(stored, list) else stored
