@@ -8,7 +8,8 @@ import torch
 import leastwork as lw
 from leastwork.guidance.control import ControlGuidance
 from leastwork.networks.control import ControlNetwork
-from leastwork.observable_guidance.least_action import _checkpointed, learn_control
+from leastwork.observable_guidance.least_action import learn_control
+from leastwork.observable_guidance.responses import end_and_action
 from leastwork.observables import component, smooth_interval, stack
 from leastwork.sampling.flow_density import with_flow_weights
 from leastwork.sampling.process import Process
@@ -71,7 +72,7 @@ def test_gradient_through_checkpoints_against_differences(solver: str) -> None:
     weight = network.first.weight
 
     def value() -> torch.Tensor:
-        x, action = _checkpointed(sampler, Carry(start))
+        x, action = end_and_action(sampler, Carry(start))
         return action.mean() + x.square().mean()
 
     (gradient,) = torch.autograd.grad(value(), weight)

@@ -9,7 +9,7 @@ sees the noisy state itself, m (1) and k (S + 1).
 
 from dataclasses import dataclass
 
-from leastwork.fit.value import evaluations_of_noised
+from leastwork.fit.noised import evaluations_of_noised
 from leastwork.models.denoised import PULL, PUSH
 
 __all__ = ["FEWEST", "Share", "least_budget", "own_samples", "share"]

@@ -44,29 +44,22 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.fit.noised import PROBES, Noised, Pool, evaluations_of_noised, noise_states, pool_of
 from leastwork.fit.training import follow, warm_cosine
-from leastwork.geometry.state import State, cat, flatten, smap, take, unflatten
+from leastwork.geometry.state import State, cat
 from leastwork.geometry.state import batch_size as batch_size_of
 from leastwork.models.base import Scored
-from leastwork.models.denoised import PULL, PUSH, denoised
-from leastwork.models.placement import evaluating
 from leastwork.networks.value import sees_denoised, value_and_gradient
-from leastwork.sampling.process import Process
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
-__all__ = ["Check", "LearningError", "ValueFit", "evaluations_of_noised", "fit_ratio", "fit_value"]
-
-_EDGE = 9.0  # beyond this |log-SNR| on the noisy side, x_t says nothing of x_0
-_CLEAN = 12.0  # beyond it, on the clean side, everything
+__all__ = ["Check", "LearningError", "ValueFit", "fit_ratio", "fit_value"]
 _HELD_OUT = 7  # one sample in so many
 _CHECKS = 20  # validations in a full run
 _PATIENCE = 8  # of them without improvement end it
 _LEVELS = 64  # of the log-SNR, among the held-out samples
 _BREGMAN = 0.25  # weight of the first term
 _HELD = 2**28  # numbers of the noised samples, 1 GiB in float32
-_PROBES = 2  # directions η of a noised sample
-_PIECE = 1024  # noised samples that the model sees at a time
 _SURE = 4.0  # evidence that it takes; noise alone reaches 2.5 in the best of the validations
 
 
@@ -105,125 +98,10 @@ class ValueFit:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """Samples x_0 (n, d), and as states; weight ω (n,) with mean one; range of the log-SNR."""
-
-    x0: Tensor
-    like: State
-    omega: Tensor
-    ends: tuple[float, float]
-
-    def log_snr(self, n: int, random: torch.Generator) -> Tensor:
-        """Stratified over the range, rising, float64 (n,)."""
-        strata = (torch.arange(n) + torch.rand(n, generator=random, dtype=torch.float64)) / n
-        return self.ends[0] + (self.ends[1] - self.ends[0]) * strata
-
-
-@dataclass(frozen=True)
-class _Noised:
-    """Noised samples: what V sees of them (n, d), α and σ, weight ω, and all that is known of lever · ∇V.
-
-    ``lever`` multiplies h: σ, (n, 1), or one for each coordinate of a tangent of frames. The slope g that the network
-    gives has (lever·h)·(ε − ε̂) = g·``along``, and |lever·h|² is the mean of (g·``probes``)², or without probes that of
-    lever·g itself. ``known`` are V₀ and its slope of the guidance before, if any.
-    """
-
-    seen: Tensor
-    alpha: Tensor
-    sigma: Tensor
-    omega: Tensor
-    along: Tensor
-    lever: Tensor
-    probes: Tensor
-    known: tuple[Tensor, Tensor] | None
-
-    def at(self, index: Tensor) -> "_Noised":
-        known = None if self.known is None else (self.known[0][index], self.known[1][index])
-        rest = (self.seen, self.alpha, self.sigma, self.omega, self.along, self.lever, self.probes)
-        return _Noised(*[part[index] for part in rest], known=known)
-
-    def square(self, slope: Tensor) -> Tensor:
-        """|lever·h|², (B,), of slopes g."""
-        if self.probes.shape[1]:
-            return torch.einsum("bkd,bd->bk", self.probes, slope).square().mean(dim=1)
-        return (self.lever * slope).square().sum(dim=1)
-
-
-@torch.no_grad()
-def _noised(
-    pool: _Pool,
-    index: Tensor,
-    model: Scored,
-    through: bool,
-    reference: nn.Module | None,
-    random: torch.Generator,
-    progress: Progress = no_progress,
-) -> _Noised:
-    """Noise samples, index: (levels, n), each row to one log-SNR; with what the loss needs of the model there."""
-    log_snr = pool.log_snr(len(index), random)
-    times = model.schedule.time_of(log_snr)
-    alphas, sigmas = model.schedule.alpha(times).to(pool.x0), model.schedule.sigma(times).to(pool.x0)
-    parts: list[tuple[Tensor, ...]] = []
-    with evaluating(model), progress("noising samples", len(index)) as tick:
-        for row, t, alpha, sigma in zip(index, times.tolist(), alphas, sigmas, strict=True):
-            for some in row.split(_PIECE):
-                x, lever, noise = _noise(pool, some, model, t, random)
-                look = _through if through else _directly
-                found = look(model, x, t, (alpha, sigma), lever, noise, reference, random)
-                of_all = (part.expand(len(some), *part.shape[1:]) for part in (alpha[None], sigma[None], lever))
-                parts.append((pool.omega[some], *of_all, *found))
-            tick()
-    omega, alpha, sigma, lever, seen, along, probes, *known = (torch.cat(part) for part in zip(*parts, strict=True))
-    return _Noised(seen, alpha, sigma, omega, along, lever, probes, (known[0], known[1]) if known else None)
-
-
-def _noise(pool: _Pool, some: Tensor, model: Scored, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
-    """x_t of some samples, the lever (1, ·) and the noise ε, or of frames lever · −(conditional score), (B, ·)."""
-    return model.noised(unflatten(pool.x0[some], pool.like), t, random)
-
-
-_Moments: TypeAlias = tuple[Tensor, Tensor]
-
-
-def _directly(
-    model: Scored, x: State, t: float, at: _Moments, lever: Tensor, noise: Tensor, reference: nn.Module | None,
-    random: torch.Generator,
-) -> tuple[Tensor, ...]:  # fmt: skip
-    """What V sees of x itself, ``along`` and no ``probes``, and V₀ with its slope."""
-    y = Process(model).evaluate(x, t)
-    flat = flatten(x)
-    noise = noise - model.expected_noise(x, y, t, lever)
-    known = () if reference is None else value_and_gradient(reference, flat, *at)
-    if known:
-        noise = noise + lever * known[1]
-    return flat, lever * noise, noise.new_zeros(len(noise), 0, noise.shape[1]), *known
-
-
-def _through(
-    model: Scored, x: State, t: float, at: _Moments, lever: Tensor, noise: Tensor, reference: nn.Module | None,
-    random: torch.Generator,
-) -> tuple[Tensor, ...]:  # fmt: skip
-    """What V sees of D(x, t), ``along`` and ``probes``, and V₀ with its slope at D."""
-    end = denoised(model, x, t)
-    flat = flatten(end.state)
-    noise = noise - model.expected_noise(x, smap(Tensor.detach, end.y), t, lever)
-    known = () if reference is None else value_and_gradient(reference, flat, *at)
-    if known:
-        noise = noise + lever * model.project_tangent(x, end.pull(known[1]))
-    n, k = noise.shape
-    if k <= _PROBES:
-        axes = list(k**0.5 * torch.eye(k).to(noise)[:, None].expand(k, n, k))
-    else:
-        axes = [model.project_tangent(x, torch.randn(n, k, generator=random).to(noise)) for _ in range(_PROBES)]
-    along, *probes = end.pushes([lever * part for part in (noise, *axes)])
-    return flat, along, torch.stack(probes, dim=1), *known
-
-
 Terms: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
-def _tilted(ceiling: float, network: nn.Module, seen: _Noised) -> Terms:
+def _tilted(ceiling: float, network: nn.Module, seen: Noised) -> Terms:
     """Both terms of the loss of a tilt, and V or V − V₀, (B,) each."""
     value, slope = _known_off(network, seen)
     within = value.clamp(max=ceiling)
@@ -234,7 +112,7 @@ def _tilted(ceiling: float, network: nn.Module, seen: _Noised) -> Terms:
     return bregman, score + (seen.omega - level) * (slope * seen.along).sum(dim=1), value
 
 
-def _compared(network: nn.Module, seen: _Noised) -> Terms:
+def _compared(network: nn.Module, seen: Noised) -> Terms:
     """Both terms of the loss of two populations, ω = 0 and ω = 2, and V, (B,) each."""
     value, slope = _known_off(network, seen)
     member = seen.omega > 0
@@ -243,7 +121,7 @@ def _compared(network: nn.Module, seen: _Noised) -> Terms:
     return logistic, torch.where(member, score, 0.0), value
 
 
-def _known_off(network: nn.Module, seen: _Noised) -> tuple[Tensor, Tensor]:
+def _known_off(network: nn.Module, seen: Noised) -> tuple[Tensor, Tensor]:
     """V and its slope, less those that are known."""
     value, slope = value_and_gradient(network, seen.seen, seen.alpha, seen.sigma)
     return (value, slope) if seen.known is None else (value - seen.known[0], slope - seen.known[1])
@@ -284,7 +162,7 @@ def fit_value(
         LearningError: the loss diverged, or V knows no more of held-out samples than h = 0 (or h₀) does.
     """
     log_omega = _checked(log_tilt, batch_size_of(x0))
-    pool = _pool(x0, log_omega.exp(), model)
+    pool = pool_of(x0, log_omega.exp(), model)
     random = generator(seed, "value fit")
     return _learned(
         network, model, pool, partial(_tilted, float(log_omega.max())), _split(pool.omega.cpu(), random), random,
@@ -319,7 +197,7 @@ def fit_ratio(
     """
     n, m = batch_size_of(x0), batch_size_of(members)
     omega = torch.cat([torch.zeros(n), torch.full((m,), 2.0)])
-    pool = _pool(cat([x0, members]), omega, model)
+    pool = pool_of(cat([x0, members]), omega, model)
     random = generator(seed, "ratio fit")
     parts = [_split(torch.zeros(k), random) for k in (n, m)]
     held, learned = (_in_turn(a, n + b, random) for a, b in zip(*parts, strict=True))
@@ -338,8 +216,8 @@ def _in_turn(first: Tensor, second: Tensor, random: torch.Generator) -> Tensor:
 def _learned(
     network: nn.Module,
     model: Scored,
-    pool: _Pool,
-    loss_of: Callable[[nn.Module, _Noised], Terms],
+    pool: Pool,
+    loss_of: Callable[[nn.Module, Noised], Terms],
     parts: tuple[Tensor, Tensor],
     random: torch.Generator,
     reference: nn.Module | None,
@@ -353,12 +231,12 @@ def _learned(
     begin = time.perf_counter()
     validation, training = parts
     through = sees_denoised(network)
-    most = min(noised, _HELD // ((3 + _PROBES * through) * pool.x0.shape[1]))  # of each, so many vectors are kept
+    most = min(noised, _HELD // ((3 + PROBES * through) * pool.x0.shape[1]))  # of each, so many vectors are kept
     columns = max(1, min(iterations, most // batch_size))
     order = _shuffled(training, batch_size, columns, random)
-    seen = _noised(pool, order, model, through, reference, random, progress)
+    seen = noise_states(pool, order, model, through, reference, random, progress)
     judged = _shuffled(validation, _LEVELS, max(1, min(8 * len(validation), 8192) // _LEVELS), random)
-    trial = _noised(pool, judged, model, through, reference, random)
+    trial = noise_states(pool, judged, model, through, reference, random)
     rows = torch.arange(batch_size) * columns
     evaluations = evaluations_of_noised(through, reference is not None) * (len(seen.seen) + len(trial.seen))
 
@@ -411,19 +289,6 @@ def _learned(
             evaluations,
         )
     return ValueFit(best, tuple(history), evaluations, time.perf_counter() - begin)
-
-
-def evaluations_of_noised(through: bool, known: bool = False) -> int:
-    """Network evaluations that one noised sample takes.
-
-    Args:
-        through: whether V sees the denoised state, which takes products with the model's Jacobian.
-        known: whether a guidance drew the samples, whose h is needed too.
-
-    >>> evaluations_of_noised(False), evaluations_of_noised(True)
-    (1, 8)
-    """
-    return 1 + through * (PULL + PUSH * (1 + _PROBES) + PULL * known)
 
 
 def _shuffled(samples: Tensor, levels: int, columns: int, random: torch.Generator) -> Tensor:
@@ -479,10 +344,3 @@ def _checked(log_tilt: Tensor, n: int) -> Tensor:
             "look at that sample, or at the observable there"
         )
     return torch.log_softmax(log_omega, dim=0) + math.log(n)
-
-
-def _pool(x0: State, omega: Tensor, model: Scored) -> _Pool:
-    schedule = model.schedule
-    ends = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
-    flat = flatten(x0)
-    return _Pool(flat, take(x0, slice(1)), omega.to(flat), (max(ends[0], -_EDGE), min(ends[1], _CLEAN)))

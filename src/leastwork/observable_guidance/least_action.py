@@ -15,33 +15,30 @@ meet the averages. Paths start from scrambled Sobol points (Owen, J. Complexity 
 mean is noise.
 """
 
-import math
 import time
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.quasirandom import SobolEngine
-from torch.utils.checkpoint import checkpoint
 
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import MaxEnt, fit_lambdas
 from leastwork.errors import LeastworkError, LeastworkWarning, NonFiniteError
-from leastwork.geometry.state import State, batch_size, event_numel, flatten, leaves, take, unflatten
+from leastwork.geometry.state import State, batch_size, event_numel, flatten, take, unflatten
 from leastwork.guidance.control import ControlGuidance
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
 from leastwork.networks.control import ControlNetwork
+from leastwork.observable_guidance.responses import Answer, Push, end_and_action, in_pieces, step_weights
 from leastwork.observables import Observable, evaluate
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.sample import LAW, make_sampler, sample
-from leastwork.sampling.solvers import Steps
-from leastwork.sampling.stepping import Carry, Sampler, advance, table
+from leastwork.sampling.stepping import Carry, Sampler
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
@@ -54,7 +51,6 @@ _EDGE = 2.0**-32  # of the unit interval
 _MATCHED = 2048  # paths of a round of regression
 _RATE, _DESCENT_RATE = 3e-3, 1e-3  # of Adam at the start
 _REGRESSION = (120, 2048)  # optimiser steps and points a step
-_OUTLIER = 0.99  # quantile of |a| to which longer ones are cut, for the regression and G
 _MEMORY = 0.95  # of the running miss
 _MEETING_ROUNDS = 12
 _MET = 1e-3  # σ_O
@@ -202,7 +198,7 @@ class _Task:
 
     def paths(self, carry: Carry) -> tuple[Tensor, Tensor]:
         """Misses (B, K) and action (B,) of guided paths, differentiable at the memory of √steps of them."""
-        x, action = _checkpointed(self.sampler, carry)
+        x, action = end_and_action(self.sampler, carry)
         self.evaluations += (1 + torch.is_grad_enabled()) * len(action) * self.sampler.evaluations
         return self.finite(self.misses(x)), action
 
@@ -241,15 +237,15 @@ class _Task:
                 tick()
         return multipliers, stiffness
 
-    def answer(self, network: ControlNetwork, start: Carry) -> "_Answer":
+    def answer(self, network: ControlNetwork, start: Carry) -> "Answer":
         """How the averages answer to a push of the guided paths."""
-        pieces: list[_Answer] = []
-        acts = dict(zip(self.sampler.steps.times.tolist(), _weights(self.sampler.steps).tolist(), strict=True))
-        for carry in _pieces(start, _PIECE):
-            push = _Push(network)
+        pieces: list[Answer] = []
+        acts = dict(zip(self.sampler.steps.times.tolist(), step_weights(self.sampler.steps).tolist(), strict=True))
+        for carry in in_pieces(start, _PIECE):
+            push = Push(network)
             sampler = replace(self.sampler, guidance=push)
             with torch.enable_grad():
-                x, action = _checkpointed(sampler, carry)
+                x, action = end_and_action(sampler, carry)
                 misses, action = self.finite(self.misses(x)), action.detach()
                 pushes = list(push.velocity.values())
                 rows = [torch.autograd.grad(column, pushes, retain_graph=True) for column in misses.sum(dim=0)]
@@ -259,8 +255,8 @@ class _Task:
             states = torch.stack(list(push.states.values()))
             times = torch.tensor(list(push.velocity), dtype=torch.float64)
             mean, spent = misses.detach().mean(dim=0).cpu(), float(action.mean())
-            pieces.append(_Answer(times, width, states, torch.stack(by_row), mean, spent))
-        return _Answer.joined(pieces)
+            pieces.append(Answer(times, width, states, torch.stack(by_row), mean, spent))
+        return Answer.joined(pieces)
 
     def descend(
         self,
@@ -328,7 +324,7 @@ class _Task:
         """Mean miss under a control, (K,)."""
         self.sampler = replace(self.sampler, guidance=ControlGuidance(network))
         with torch.no_grad():
-            return torch.cat([self.paths(carry)[0] for carry in _pieces(start, 4 * _PIECE)]).mean(dim=0).cpu()
+            return torch.cat([self.paths(carry)[0] for carry in in_pieces(start, 4 * _PIECE)]).mean(dim=0).cpu()
 
     def response(self, network: ControlNetwork, start: Carry) -> tuple[Tensor, Tensor]:
         """∂ miss/∂(W, w), (K, d, width + 1), and the Gram matrix of the head's features along the paths."""
@@ -336,7 +332,7 @@ class _Task:
         recorder = _Recorder(network)
         self.sampler = replace(self.sampler, guidance=recorder)
         parts: list[Tensor] = []
-        for carry in _pieces(start, _PIECE):
+        for carry in in_pieces(start, _PIECE):
             with torch.enable_grad():
                 misses, _ = self.paths(carry)
                 rows = [torch.autograd.grad(column, head, retain_graph=True) for column in misses.sum(dim=0)]
@@ -346,98 +342,10 @@ class _Task:
         return torch.stack(parts).sum(dim=0) / batch_size(start.x), gram
 
 
-def _pieces(start: Carry, size: int) -> list[Carry]:
-    """A few paths at a time."""
-    return [Carry(take(start.x, slice(i, i + size))) for i in range(0, batch_size(start.x), size)]
-
-
-def _checkpointed(sampler: Sampler, carry: Carry) -> tuple[State, Tensor]:
-    """End and action of the paths; the graph keeps the states between stretches of √steps and redoes the rest."""
-    rows = table(sampler.steps)
-    stretch = math.ceil(math.sqrt(len(rows)))
-    total = torch.zeros(batch_size(carry.x), dtype=torch.float64, device=leaves(carry.x)[0].device)
-    for start in range(0, len(rows), stretch):
-
-        def run(carry: Carry, total: Tensor, rows: list[list[float]] = rows[start : start + stretch]):
-            for row in rows:
-                carry, cost = advance(sampler, row, carry, None)
-                total = total if cost.action is None else total + cost.action
-            return carry, total
-
-        if torch.is_grad_enabled():
-            carry, total = checkpoint(run, carry, total, use_reentrant=False, preserve_rng_state=False)  # type: ignore
-        else:
-            carry, total = run(carry, total)
-    return carry.x, total
-
-
-@dataclass
-class _Push:
-    """The control as a given function of time, and a velocity of zero to be differentiated by; notes the states."""
-
-    network: ControlNetwork
-    velocity: dict[float, Tensor] = field(default_factory=dict)
-    states: dict[float, Tensor] = field(default_factory=dict)
-    through_network: bool = False
-
-    def __call__(self, x: State, t: float, denoised: State) -> State:
-        flat = flatten(x).detach()
-        with torch.no_grad():
-            control = self.network(flat, float(t))
-        self.states[t] = flat
-        self.velocity.setdefault(t, torch.zeros_like(flat, requires_grad=True))
-        return unflatten(control + self.velocity[t], x)
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """Of B paths: times (T,), their weights in ∫dt (T,), states (T, B, d), costates a (K, T, B, d), miss, action."""
-
-    times: Tensor
-    width: Tensor
-    states: Tensor
-    costate: Tensor
-    miss: Tensor
-    action: float
-
-    @classmethod
-    def joined(cls, pieces: "list[_Answer]") -> "_Answer":
-        """All paths; long costates, which few paths near a watershed have, are cut."""
-        first = pieces[0]
-        costate = torch.cat([piece.costate for piece in pieces], dim=2)
-        length = costate.norm(dim=-1, keepdim=True)
-        usual = length.square().mean(dim=2, keepdim=True).sqrt()  # where few paths answer at all, they are all long
-        top = torch.maximum(length.flatten(2).quantile(_OUTLIER, dim=2)[..., None, None], usual)
-        share = torch.tensor([piece.states.shape[1] for piece in pieces], dtype=torch.float64)
-        share = share / share.sum()
-        return cls(
-            first.times,
-            first.width,
-            torch.cat([piece.states for piece in pieces], dim=1),
-            costate * (top / length.clamp(min=1e-30)).clamp(max=1),
-            torch.stack([piece.miss for piece in pieces], dim=1) @ share,
-            float(torch.tensor([piece.action for piece in pieces], dtype=torch.float64) @ share),
-        )
-
-    def gram(self) -> Tensor:
-        """G, (K, K), float64."""
-        a = self.costate.to(torch.float64)
-        return torch.einsum("ktbd,ltbd,t->kl", a, a, self.width.to(a.device)).cpu() / a.shape[2]
-
-    def moments(self, times: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and spread of the states at given times, linear in between and constant outside: (T, d) each."""
-        order = self.times.argsort()
-        known = self.times[order].numpy()
-        columns = torch.cat([self.states.mean(dim=1), self.states.std(dim=1)], dim=1)[order.to(self.states.device)]
-        placed = np.stack([np.interp(times.numpy(), known, column) for column in columns.T.cpu().numpy()], axis=1)
-        mean, std = torch.from_numpy(placed).to(self.states).chunk(2, dim=1)
-        return mean, std
-
-
 def _regress(
     network: ControlNetwork,
     optimiser: torch.optim.Optimizer,
-    answer: _Answer,
+    answer: Answer,
     multipliers: Tensor,
     draw: torch.Generator,
 ) -> None:
@@ -480,13 +388,3 @@ class _Recorder:
         known = torch.cat([features.detach(), torch.ones_like(features[:, :1])], dim=1).to("cpu", torch.float64)
         self.gram = self.gram + known.T @ known
         return unflatten(self.network.head(features) * self.network.unit, x)
-
-
-def _weights(steps: Steps) -> Tensor:
-    """∫ dt for which the guidance at each time of the grid acts, (S + 1,)."""
-    weight = torch.zeros_like(steps.times)
-    weight[:-1] = steps.e if steps.corrector is None else 0.5 * steps.e
-    weight[:-2] += steps.e_previous[1:]
-    if steps.corrector is not None:
-        weight[1:] -= steps.corrector[:, 2]
-    return weight

@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from leastwork.errors import LeastworkError
 from leastwork.fit.labels import Labelled, draw_labelled, fit_labels
 from leastwork.fit.network import value_network
+from leastwork.fit.noised import evaluations_of_noised
 from leastwork.fit.on_policy import descend, draw_response
-from leastwork.fit.value import Check, evaluations_of_noised, fit_ratio
+from leastwork.fit.value import Check, fit_ratio
 from leastwork.geometry.state import State, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.handover import Handover

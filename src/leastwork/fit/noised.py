@@ -1,0 +1,158 @@
+"""Noised states that V is learned from, what V sees of them, and products with the model's Jacobian."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from leastwork.geometry.state import State, flatten, smap, take, unflatten
+from leastwork.models.base import Scored
+from leastwork.models.denoised import PULL, PUSH, denoised
+from leastwork.models.placement import evaluating
+from leastwork.networks.value import value_and_gradient
+from leastwork.sampling.process import Process
+from leastwork.support.progress import Progress, no_progress
+
+__all__ = ["PROBES", "Noised", "Pool", "evaluations_of_noised", "noise_states", "pool_of"]
+
+PROBES = 2  # directions η of a noised sample
+
+_EDGE = 9.0  # beyond this |log-SNR| on the noisy side, x_t says nothing of x_0
+_CLEAN = 12.0  # beyond it, on the clean side, everything
+_PIECE = 1024  # noised samples that the model sees at a time
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Samples x_0 (n, d), and as states; weight ω (n,) with mean one; range of the log-SNR."""
+
+    x0: Tensor
+    like: State
+    omega: Tensor
+    ends: tuple[float, float]
+
+    def log_snr(self, n: int, random: torch.Generator) -> Tensor:
+        """Stratified over the range, rising, float64 (n,)."""
+        strata = (torch.arange(n) + torch.rand(n, generator=random, dtype=torch.float64)) / n
+        return self.ends[0] + (self.ends[1] - self.ends[0]) * strata
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Noised samples: what V sees of them (n, d), α and σ, weight ω, and all that is known of lever · ∇V.
+
+    ``lever`` multiplies h: σ, (n, 1), or one for each coordinate of a tangent of frames. The slope g that the network
+    gives has (lever·h)·(ε − ε̂) = g·``along``, and |lever·h|² is the mean of (g·``probes``)², or without probes that of
+    lever·g itself. ``known`` are V₀ and its slope of the guidance before, if any.
+    """
+
+    seen: Tensor
+    alpha: Tensor
+    sigma: Tensor
+    omega: Tensor
+    along: Tensor
+    lever: Tensor
+    probes: Tensor
+    known: tuple[Tensor, Tensor] | None
+
+    def at(self, index: Tensor) -> "Noised":
+        known = None if self.known is None else (self.known[0][index], self.known[1][index])
+        rest = (self.seen, self.alpha, self.sigma, self.omega, self.along, self.lever, self.probes)
+        return Noised(*[part[index] for part in rest], known=known)
+
+    def square(self, slope: Tensor) -> Tensor:
+        """|lever·h|², (B,), of slopes g."""
+        if self.probes.shape[1]:
+            return torch.einsum("bkd,bd->bk", self.probes, slope).square().mean(dim=1)
+        return (self.lever * slope).square().sum(dim=1)
+
+
+@torch.no_grad()
+def noise_states(
+    pool: Pool,
+    index: Tensor,
+    model: Scored,
+    through: bool,
+    reference: nn.Module | None,
+    random: torch.Generator,
+    progress: Progress = no_progress,
+) -> Noised:
+    """Noise samples, index: (levels, n), each row to one log-SNR; with what the loss needs of the model there."""
+    log_snr = pool.log_snr(len(index), random)
+    times = model.schedule.time_of(log_snr)
+    alphas, sigmas = model.schedule.alpha(times).to(pool.x0), model.schedule.sigma(times).to(pool.x0)
+    parts: list[tuple[Tensor, ...]] = []
+    with evaluating(model), progress("noising samples", len(index)) as tick:
+        for row, t, alpha, sigma in zip(index, times.tolist(), alphas, sigmas, strict=True):
+            for some in row.split(_PIECE):
+                x, lever, noise = _noise(pool, some, model, t, random)
+                look = _through if through else _directly
+                found = look(model, x, t, (alpha, sigma), lever, noise, reference, random)
+                of_all = (part.expand(len(some), *part.shape[1:]) for part in (alpha[None], sigma[None], lever))
+                parts.append((pool.omega[some], *of_all, *found))
+            tick()
+    omega, alpha, sigma, lever, seen, along, probes, *known = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Noised(seen, alpha, sigma, omega, along, lever, probes, (known[0], known[1]) if known else None)
+
+
+def _noise(pool: Pool, some: Tensor, model: Scored, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
+    """x_t of some samples, the lever (1, ·) and the noise ε, or of frames lever · −(conditional score), (B, ·)."""
+    return model.noised(unflatten(pool.x0[some], pool.like), t, random)
+
+
+_Moments: TypeAlias = tuple[Tensor, Tensor]
+
+
+def _directly(
+    model: Scored, x: State, t: float, at: _Moments, lever: Tensor, noise: Tensor, reference: nn.Module | None,
+    random: torch.Generator,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """What V sees of x itself, ``along`` and no ``probes``, and V₀ with its slope."""
+    y = Process(model).evaluate(x, t)
+    flat = flatten(x)
+    noise = noise - model.expected_noise(x, y, t, lever)
+    known = () if reference is None else value_and_gradient(reference, flat, *at)
+    if known:
+        noise = noise + lever * known[1]
+    return flat, lever * noise, noise.new_zeros(len(noise), 0, noise.shape[1]), *known
+
+
+def _through(
+    model: Scored, x: State, t: float, at: _Moments, lever: Tensor, noise: Tensor, reference: nn.Module | None,
+    random: torch.Generator,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """What V sees of D(x, t), ``along`` and ``probes``, and V₀ with its slope at D."""
+    end = denoised(model, x, t)
+    flat = flatten(end.state)
+    noise = noise - model.expected_noise(x, smap(Tensor.detach, end.y), t, lever)
+    known = () if reference is None else value_and_gradient(reference, flat, *at)
+    if known:
+        noise = noise + lever * model.project_tangent(x, end.pull(known[1]))
+    n, k = noise.shape
+    if k <= PROBES:
+        axes = list(k**0.5 * torch.eye(k).to(noise)[:, None].expand(k, n, k))
+    else:
+        axes = [model.project_tangent(x, torch.randn(n, k, generator=random).to(noise)) for _ in range(PROBES)]
+    along, *probes = end.pushes([lever * part for part in (noise, *axes)])
+    return flat, along, torch.stack(probes, dim=1), *known
+
+
+def evaluations_of_noised(through: bool, known: bool = False) -> int:
+    """Network evaluations that one noised sample takes.
+
+    Args:
+        through: whether V sees the denoised state, which takes products with the model's Jacobian.
+        known: whether a guidance drew the samples, whose h is needed too.
+
+    >>> evaluations_of_noised(False), evaluations_of_noised(True)
+    (1, 8)
+    """
+    return 1 + through * (PULL + PUSH * (1 + PROBES) + PULL * known)
+
+
+def pool_of(x0: State, omega: Tensor, model: Scored) -> Pool:
+    schedule = model.schedule
+    ends = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
+    flat = flatten(x0)
+    return Pool(flat, take(x0, slice(1)), omega.to(flat), (max(ends[0], -_EDGE), min(ends[1], _CLEAN)))

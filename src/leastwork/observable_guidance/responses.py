@@ -1,0 +1,115 @@
+"""Paths of a controlled flow differentiated piece by piece, and how averages answer to a change of the control."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from leastwork.geometry.state import State, batch_size, flatten, leaves, take, unflatten
+from leastwork.networks.control import ControlNetwork
+from leastwork.sampling.solvers.steps import Steps
+from leastwork.sampling.stepping import Carry, Sampler, advance, table
+
+__all__ = ["Answer", "Push", "end_and_action", "in_pieces", "step_weights"]
+_OUTLIER = 0.99  # quantile of |a| to which longer ones are cut, for the regression and G
+
+
+def in_pieces(start: Carry, size: int) -> list[Carry]:
+    """A few paths at a time."""
+    return [Carry(take(start.x, slice(i, i + size))) for i in range(0, batch_size(start.x), size)]
+
+
+def end_and_action(sampler: Sampler, carry: Carry) -> tuple[State, Tensor]:
+    """End and action of the paths; the graph keeps the states between stretches of √steps and redoes the rest."""
+    rows = table(sampler.steps)
+    stretch = math.ceil(math.sqrt(len(rows)))
+    total = torch.zeros(batch_size(carry.x), dtype=torch.float64, device=leaves(carry.x)[0].device)
+    for start in range(0, len(rows), stretch):
+
+        def run(carry: Carry, total: Tensor, rows: list[list[float]] = rows[start : start + stretch]):
+            for row in rows:
+                carry, cost = advance(sampler, row, carry, None)
+                total = total if cost.action is None else total + cost.action
+            return carry, total
+
+        if torch.is_grad_enabled():
+            carry, total = checkpoint(run, carry, total, use_reentrant=False, preserve_rng_state=False)  # type: ignore
+        else:
+            carry, total = run(carry, total)
+    return carry.x, total
+
+
+@dataclass
+class Push:
+    """The control as a given function of time, and a velocity of zero to be differentiated by; notes the states."""
+
+    network: ControlNetwork
+    velocity: dict[float, Tensor] = field(default_factory=dict)
+    states: dict[float, Tensor] = field(default_factory=dict)
+    through_network: bool = False
+
+    def __call__(self, x: State, t: float, denoised: State) -> State:
+        flat = flatten(x).detach()
+        with torch.no_grad():
+            control = self.network(flat, float(t))
+        self.states[t] = flat
+        self.velocity.setdefault(t, torch.zeros_like(flat, requires_grad=True))
+        return unflatten(control + self.velocity[t], x)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of B paths: times (T,), their weights in ∫dt (T,), states (T, B, d), costates a (K, T, B, d), miss, action."""
+
+    times: Tensor
+    width: Tensor
+    states: Tensor
+    costate: Tensor
+    miss: Tensor
+    action: float
+
+    @classmethod
+    def joined(cls, pieces: "list[Answer]") -> "Answer":
+        """All paths; long costates, which few paths near a watershed have, are cut."""
+        first = pieces[0]
+        costate = torch.cat([piece.costate for piece in pieces], dim=2)
+        length = costate.norm(dim=-1, keepdim=True)
+        usual = length.square().mean(dim=2, keepdim=True).sqrt()  # where few paths answer at all, they are all long
+        top = torch.maximum(length.flatten(2).quantile(_OUTLIER, dim=2)[..., None, None], usual)
+        share = torch.tensor([piece.states.shape[1] for piece in pieces], dtype=torch.float64)
+        share = share / share.sum()
+        return cls(
+            first.times,
+            first.width,
+            torch.cat([piece.states for piece in pieces], dim=1),
+            costate * (top / length.clamp(min=1e-30)).clamp(max=1),
+            torch.stack([piece.miss for piece in pieces], dim=1) @ share,
+            float(torch.tensor([piece.action for piece in pieces], dtype=torch.float64) @ share),
+        )
+
+    def gram(self) -> Tensor:
+        """G, (K, K), float64."""
+        a = self.costate.to(torch.float64)
+        return torch.einsum("ktbd,ltbd,t->kl", a, a, self.width.to(a.device)).cpu() / a.shape[2]
+
+    def moments(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and spread of the states at given times, linear in between and constant outside: (T, d) each."""
+        order = self.times.argsort()
+        known = self.times[order].numpy()
+        columns = torch.cat([self.states.mean(dim=1), self.states.std(dim=1)], dim=1)[order.to(self.states.device)]
+        placed = np.stack([np.interp(times.numpy(), known, column) for column in columns.T.cpu().numpy()], axis=1)
+        mean, std = torch.from_numpy(placed).to(self.states).chunk(2, dim=1)
+        return mean, std
+
+
+def step_weights(steps: Steps) -> Tensor:
+    """∫ dt for which the guidance at each time of the grid acts, (S + 1,)."""
+    weight = torch.zeros_like(steps.times)
+    weight[:-1] = steps.e if steps.corrector is None else 0.5 * steps.e
+    weight[:-2] += steps.e_previous[1:]
+    if steps.corrector is not None:
+        weight[1:] -= steps.corrector[:, 2]
+    return weight
