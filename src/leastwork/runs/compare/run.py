@@ -13,7 +13,7 @@ from torch import Tensor
 from leastwork.data.trust import trusted
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import State
-from leastwork.observable_guidance.compare import COMPARED, Compared, Row, compare
+from leastwork.observable_guidance.compare import COMPARED, Row, compare, strangers
 from leastwork.report.numerals import count, fraction, plain, plus_minus
 from leastwork.runs.base.numbers import versions, with_stderr
 from leastwork.runs.carry_out import choose_threads
@@ -81,9 +81,8 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         assert values is not None
         return kl_histogram(values, density, BINS, log_weight=log_weight)
 
-    chosen = config.fit
     done = {row["method"] for row in rows}
-    left: list[Compared] = [method for method in COMPARED if method not in done]
+    left = [method for method in (*COMPARED, *strangers()) if method not in done]
     found = compare(
         inputs.model,
         trusted(inputs.data, theta),
@@ -91,8 +90,8 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         n=-(-config.sampling.n // _BLOCK) * _BLOCK,
         seed=config.seed,
         divergence=None if density is None else divergence,
-        samples=chosen.samples,
-        fit={"budget": chosen.budget, "fit_samples": chosen.fit_samples, "gamma": chosen.gamma},
+        samples=config.fit.samples,
+        fit=config.settings,
         progress=progress,
         **inputs.choices,
     )

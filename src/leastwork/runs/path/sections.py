@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from leastwork.errors import ConfigError
+from leastwork.fit.methods import Told
 from leastwork.kernels.density import kernel_density
 from leastwork.kernels.region import Region
-from leastwork.report.numerals import count, fraction, plain
+from leastwork.report.numerals import count, plain
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.path import figures as path_figures
 from leastwork.runs.path.config import PathConfig
@@ -121,6 +122,4 @@ def _settings(run: Finished, config: PathConfig, bandwidth: float, trials: int) 
         ("guides", count(len(run.plots["guides"]))),
         ("bandwidth", f"{plain(bandwidth)} ({how})"),
     ]
-    if config.method == "least-work":
-        return [*rows, ("share asked for", fraction(config.success))]
-    return [*rows, ("γ", plain(config.fit.gamma)), ("parameters tried", count(trials))]
+    return rows + config.chosen.table(Told(trials=trials))
