@@ -111,7 +111,9 @@ def test_held_out_data_do_not_enter() -> None:
 
 
 def test_a_seed_repeats_a_run_and_another_does_not() -> None:
-    first, second, other = (lw.guide_observables(MODEL, DATA, "scheduled", seed=s, fit_samples=500, **SHORT) for s in (0, 0, 1))
+    first, second, other = (
+        lw.guide_observables(MODEL, DATA, "scheduled", seed=s, fit_samples=500, **SHORT) for s in (0, 0, 1)
+    )
     assert torch.equal(first.lambdas.value, second.lambdas.value)
     assert (first.guidance.strength, first.guidance.decay) == (second.guidance.strength, second.guidance.decay)
     assert first.certificate.dissipation == second.certificate.dissipation

@@ -1,4 +1,4 @@
-"""A method of guidance: a frozen dataclass of its own settings, found in a registry by the name that run files use."""
+"""Methods of guidance: frozen dataclasses of their own settings, found in a registry by the name in a run file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
