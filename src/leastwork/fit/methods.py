@@ -114,7 +114,7 @@ class Registry(Generic[_M]):
         return tuple(self._classes)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._classes
+        return isinstance(name, str) and name in self._classes
 
     def __getitem__(self, name: str) -> type[_M]:
         if name not in self._classes:

@@ -144,11 +144,11 @@ class AnyConfig(Named):
     def naming(cls, method: object) -> type[Self]:
         """The schema of a run file that names this method, which may be one that was registered."""
         bundled = get_args(cls.model_fields["method"].annotation)
-        if set(cls.registry.names()) <= set(bundled):
+        if method is None or method in bundled or set(cls.registry.names()) <= set(bundled):
             return cls
         names = Literal[cls.registry.names()]  # pyright: ignore[reportInvalidTypeForm]  (known when a file is read)
         fields: dict[str, Any] = {"method": (names, Field(default=bundled[0], description="a method"))}
-        if method in cls.registry and method not in bundled:
+        if method in cls.registry:
             own = with_settings(cls.section, cls.section.__name__, [cls.registry[str(method)]])
             fields["fit"] = (own, Field(default=own(), description="settings, as keys and values"))
         return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, **fields)
