@@ -15,18 +15,19 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import leastwork as lw
-from leastwork.path_guidance.run import PathMethod, PathRun
+from leastwork.path_guidance.methods import LeastWork, Loss, PathGuidanceMethod, Transported
+from leastwork.path_guidance.run import PathRun
 from leastwork.statistics.diversity import nearest_guide, relative_diversity
 from leastwork.systems.thin_region import moons_gap
 from regions import LAW
 
 IMAGE = Path(__file__).parents[1] / "docs/images/moons-panels.png"
-PANELS: tuple[tuple[str, PathMethod, float], ...] = (
-    ("transported, no penalty", "transported", 0.0),
-    ("transported, γ = 0.01", "transported", 0.01),
-    ("loss, no penalty", "loss", 0.0),
-    ("loss, γ = 0.01", "loss", 0.01),
-    ("least-work", "least-work", 0.0),
+PANELS: tuple[tuple[str, PathGuidanceMethod], ...] = (
+    ("transported, no penalty", Transported(gamma=0.0)),
+    ("transported, γ = 0.01", Transported(gamma=0.01)),
+    ("loss, no penalty", Loss(gamma=0.0)),
+    ("loss, γ = 0.01", Loss(gamma=0.01)),
+    ("least-work", LeastWork()),
 )
 OWN = 400_000
 
@@ -36,8 +37,8 @@ def main() -> None:
     model, guides = lw.load_model("moons"), moons_gap().guides(15, seed=0).float()
     own: Tensor | None = None
     figure = Figure(figsize=(11, 2.2), layout="constrained")
-    for axes, (title, method, gamma) in zip(figure.subplots(1, 5, sharex=True, sharey=True), PANELS, strict=True):
-        run = lw.guide_path(model, guides, method, gamma=gamma, **LAW)
+    for axes, (title, method) in zip(figure.subplots(1, 5, sharex=True, sharey=True), PANELS, strict=True):
+        run = lw.guide_path(model, guides, method, **LAW)
         if own is None:
             own = lw.sample(model, OWN, seed=11, **LAW).x
             assert isinstance(own, Tensor)

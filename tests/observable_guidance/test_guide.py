@@ -12,11 +12,11 @@ from leastwork.systems.gaussian import Gaussian
 MODEL = Gaussian(0.5, 0.3, 1).model(lw.VPSchedule())
 OBSERVABLE = lw.Observable(lambda x: torch.cat([x, x**2], dim=1), names=("x", "x²"))
 DATA = lw.Experiment(OBSERVABLE, values=[0.4, 0.25], errors=[0.0, 0.0], held_out=[False, True])
-SMALL = {"steps": 50, "samples": 8000, "fit_samples": 2000, "certificate_samples": 8000}
+SMALL = {"steps": 50, "samples": 8000, "certificate_samples": 8000}
 
 
 def test_scheduled() -> None:
-    run = lw.guide_observables(MODEL, DATA, "scheduled", seed=3, **SMALL)
+    run = lw.guide_observables(MODEL, DATA, "scheduled", seed=3, fit_samples=2000, **SMALL)
     assert abs(run.lambdas.value[0] - 0.1 / 0.09) < 5 * run.lambdas.stderr[0] + 0.05  # z = 5, and the steps' bias
     assert run.lambdas.value[1] == 0  # held out
     c = run.certificate
@@ -70,7 +70,7 @@ def test_reweight() -> None:
 
 
 def test_the_ode_has_no_certificate() -> None:
-    run = lw.guide_observables(MODEL, DATA, "scheduled", process="ode", **{**SMALL, "fit_samples": 500})
+    run = lw.guide_observables(MODEL, DATA, "scheduled", process="ode", fit_samples=500, **SMALL)
     assert run.sample(100, seed=9).action.shape == (100,)
     with pytest.raises(lw.NoPathWeightsError):
         run.certificate  # noqa: B018
@@ -91,7 +91,7 @@ def test_a_distant_target_warns() -> None:
         lw.guide_observables(MODEL, far, "reweight", **SMALL)
 
 
-SHORT = {"steps": 20, "samples": 2000, "fit_samples": 500, "certificate_samples": 1000, "t_grid": "log-snr"}
+SHORT = {"steps": 20, "samples": 2000, "certificate_samples": 1000, "t_grid": "log-snr"}
 
 
 def test_held_out_data_do_not_enter() -> None:
@@ -99,7 +99,7 @@ def test_held_out_data_do_not_enter() -> None:
     runs = []
     for held in (0.25, 7.0):
         data = lw.Experiment(OBSERVABLE, values=[0.4, held], held_out=[False, True])
-        runs.append(lw.guide_observables(MODEL, data, "scheduled", **SHORT))
+        runs.append(lw.guide_observables(MODEL, data, "scheduled", fit_samples=500, **SHORT))
     first, second = runs
     assert torch.equal(first.lambdas.value, second.lambdas.value)
     assert first.guidance.strength == second.guidance.strength
@@ -111,7 +111,9 @@ def test_held_out_data_do_not_enter() -> None:
 
 
 def test_a_seed_repeats_a_run_and_another_does_not() -> None:
-    first, second, other = (lw.guide_observables(MODEL, DATA, "scheduled", seed=s, **SHORT) for s in (0, 0, 1))
+    first, second, other = (
+        lw.guide_observables(MODEL, DATA, "scheduled", seed=s, fit_samples=500, **SHORT) for s in (0, 0, 1)
+    )
     assert torch.equal(first.lambdas.value, second.lambdas.value)
     assert (first.guidance.strength, first.guidance.decay) == (second.guidance.strength, second.guidance.decay)
     assert first.certificate.dissipation == second.certificate.dissipation
@@ -124,7 +126,7 @@ def test_the_certificate_is_of_fresh_samples() -> None:
     fresh, own = run.certificate_ensemble, run.model_samples
     assert len(fresh) == 1000
     assert not torch.isin(fresh.x, own.x).any()
-    scheduled = lw.guide_observables(MODEL, DATA, "scheduled", seed=0, **SHORT)
+    scheduled = lw.guide_observables(MODEL, DATA, "scheduled", seed=0, fit_samples=500, **SHORT)
     c = scheduled.certificate
     assert abs(c.work.value - c.bound.value - c.dissipation.value) < 1e-12
     assert scheduled.certify(scheduled.certificate_ensemble).work == c.work

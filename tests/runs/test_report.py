@@ -16,7 +16,8 @@ from leastwork.runs.observables.metrics import reweighted_averages
 from leastwork.runs.observables.sentences import warnings
 from leastwork.runs.page import write_report
 
-SMALL = ["method=scheduled", "fit.samples=400", "fit.fit_samples=64", "sampling.n=64", "sampling.steps=4"]
+REWEIGHTED = ["method=reweight", "fit.samples=400", "sampling.n=64", "sampling.steps=4"]
+SMALL = [*REWEIGHTED, "method=scheduled", "fit.fit_samples=64"]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def plane(tmp_path: Path) -> Path:
 
 
 def test_a_finished_run_resumed_makes_its_report_again(plane: Path, tmp_path: Path) -> None:
-    config = load_config(plane, [*SMALL, "method=reweight"])
+    config = load_config(plane, REWEIGHTED)
     report = run(config, tmp_path / "out")
     before, metrics = report.read_bytes(), (tmp_path / "out" / "metrics.json").stat().st_mtime_ns
     report.unlink()
@@ -74,7 +75,7 @@ def test_names_are_shown_as_they_are(name: str, plane: Path, tmp_path: Path, tex
     file = tmp_path / "named.yaml"
     text = plane.read_text().replace("name: x", f"name: {quoted}")
     file.write_text(text + f"name: {json.dumps('run of <b>')}\ndescription: {quoted}\n")
-    page = text_of(run(load_config(file, [*SMALL, "method=reweight"]), tmp_path / "out"))
+    page = text_of(run(load_config(file, REWEIGHTED), tmp_path / "out"))
     assert "<b>" not in page.split("<caption>")[0].split("</style>")[1].split("<h2>")[0]
     assert name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in page
 
@@ -82,16 +83,16 @@ def test_names_are_shown_as_they_are(name: str, plane: Path, tmp_path: Path, tex
 @pytest.mark.parametrize(
     ("overrides", "present", "absent"),
     [
-        (["method=reweight"], "effective samples (reweighting)", "The certificate"),
-        (["sampling.process=ode"], "kinetic action", "The certificate"),
-        (["data.0={name: x, upper: -0.2}"], "≤ −0.2", "Distance from the truth"),
-        (["sampling.t_grid=[1.0, 0.5, 0.1, 0.01]"], "4 times given", "uniform"),
+        (REWEIGHTED, "effective samples (reweighting)", "The certificate"),
+        ([*SMALL, "sampling.process=ode"], "kinetic action", "The certificate"),
+        ([*SMALL, "data.0={name: x, upper: -0.2}"], "≤ −0.2", "Distance from the truth"),
+        ([*SMALL, "sampling.t_grid=[1.0, 0.5, 0.1, 0.01]"], "4 times given", "uniform"),
     ],
 )
 def test_every_kind_of_run_has_a_report(
     overrides: list[str], present: str, absent: str, plane: Path, tmp_path: Path, text_of: Callable[[Path], str]
 ) -> None:
-    page = text_of(run(load_config(plane, [*SMALL, *overrides]), tmp_path / "out"))
+    page = text_of(run(load_config(plane, overrides), tmp_path / "out"))
     assert present in page
     assert absent not in page
 

@@ -7,7 +7,7 @@ sequential Monte Carlo are judged by their weighted samples, guidance by its sam
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State
 from leastwork.models.base import Model
 from leastwork.observable_guidance.job import guide_observables
+from leastwork.observable_guidance.methods import METHODS
 from leastwork.observable_guidance.run import Method, ObservableRun
 from leastwork.observables import evaluate
 from leastwork.sampling.ensemble import Ensemble, log_weight_under
@@ -26,14 +27,21 @@ from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
-__all__ = ["COMPARED", "Compared", "Row", "compare"]
+__all__ = ["COMPARED", "Compared", "Row", "compare", "strangers"]
 
 Compared: TypeAlias = Method | Literal["smc"]
 
 COMPARED: tuple[Compared, ...] = ("reweight", "smc", "loss", "scheduled", "adjoint-matching", "least-work")
-"""In the order of a table."""
+"""The methods of the library, in the order of a table."""
+
+_STEERED = "smc"
 
 _PARTICLES = 1024
+
+
+def strangers() -> tuple[str, ...]:
+    """Methods that were registered beside those of the library."""
+    return tuple(name for name in METHODS.names() if name not in COMPARED)
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Row:
         reason: why there is no row, else empty.
     """
 
-    method: Compared
+    method: str
     miss: Estimate | None = None
     work: Estimate | None = None
     efficiency: Estimate | None = None
@@ -69,7 +77,7 @@ class Row:
 def compare(
     model: Model,
     data: Experiment,
-    methods: Sequence[Compared] = COMPARED,
+    methods: Sequence[str] | None = None,
     *,
     n: int = 20_480,
     seed: int = 0,
@@ -84,33 +92,36 @@ def compare(
     Args:
         model: what is guided.
         data: the experiment.
-        methods: which, in which order.
+        methods: which, in which order; by default all, and those of your own after them.
         n: fresh samples that each is judged by, a multiple of 1024.
         seed: of everything random.
         divergence: (x, ln w) -> KL(truth ‖ samples), nats, of samples (n, *event) in data units with ln w (n,).
         samples: of the model, for λ, as in :func:`leastwork.guide_observables`.
-        fit: more settings of :func:`leastwork.guide_observables`.
+        fit: more settings of :func:`leastwork.guide_observables`; each method takes those that it has.
         progress: ``leastwork.support.progress.bar`` shows one.
         choices: as in :func:`leastwork.sample`.
 
     Raises:
         LeastworkError: an unknown method. What a method itself refuses becomes its row's ``reason``.
     """
-    unknown = [method for method in methods if method not in COMPARED]
+    known = (*COMPARED, *strangers())
+    methods = known if methods is None else methods
+    unknown = [method for method in methods if method not in known]
     if unknown:
-        raise LeastworkError(f"{unknown[0]!r} is not a method: choose from {', '.join(COMPARED)}")
+        raise LeastworkError(f"{unknown[0]!r} is not a method: choose from {', '.join(known)}")
     if n < _PARTICLES or n % _PARTICLES:
         raise LeastworkError(f"n={n} is not a multiple of {_PARTICLES}: draw n={-(-n // _PARTICLES) * _PARTICLES}")
-    settings: dict[str, Any] = {"seed": seed, "samples": samples, "progress": progress, **(fit or {}), **choices}
+    given = fit or {}
+    shared = {key: value for key, value in given.items() if not METHODS.owners(key)}
+    settings: dict[str, Any] = {"seed": seed, "samples": samples, "progress": progress, **shared, **choices}
     fresh = derive_seed(seed, "comparison")
     for method in methods:
         begin = time.perf_counter()
         try:
-            chosen = "reweight" if method == "smc" else method
-            assert chosen in get_args(Method)
-            run = guide_observables(model, data, chosen, **settings)
+            name = "reweight" if method == _STEERED else method
+            run = guide_observables(model, data, METHODS.build(name, METHODS.own(name, given)), **settings)
             seconds = time.perf_counter() - begin
-            if method == "smc":
+            if method == _STEERED:
                 law = {name: value for name, value in choices.items() if name != "callback"}
                 drawn = steer(run.model, n, run.log_tilt, seed=fresh, progress=progress, **law)
             else:
@@ -121,13 +132,13 @@ def compare(
 
 
 def _row(
-    method: Compared,
+    method: str,
     run: ObservableRun,
     drawn: Ensemble,
     divergence: Callable[[State, Tensor], float] | None,
     seconds: float,
 ) -> Row:
-    weighted = method in ("reweight", "smc")
+    weighted = method == _STEERED or run.guidance is None
     observed = evaluate(run.data.observable, drawn.x)
     used = log_weight_under("target" if weighted else "guided", drawn)
     log_w = None if drawn.ledger.log_weight is None else log_weight_under("target", drawn)

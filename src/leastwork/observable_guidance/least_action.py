@@ -90,6 +90,7 @@ def learn_control(
     *,
     seed: int = 0,
     own: Ensemble | None = None,
+    observed: Tensor | None = None,
     network: ControlNetwork | None = None,
     samples: int = 20_000,
     rounds: int = 8,
@@ -106,6 +107,7 @@ def learn_control(
         data: the experiment.
         seed: of everything random.
         own: the model's own samples, if they have been drawn already with the same choices.
+        observed: the observables of these, (n, K), if they are known already.
         network: c(x, t) of flat states; by default a ControlNetwork with its defaults. It is changed in place.
         samples: of the model, for λ and the target, if ``own`` is not given.
         rounds: of regression.
@@ -130,8 +132,9 @@ def learn_control(
             f"rounds={rounds}, batch={batch}, meeting_samples={meeting_samples} must be at least 1, and "
             f"iterations={iterations} at least 0"
         )
+    known = None if own is None else observed
     own = own or sample(model, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
-    maxent = fit_lambdas(evaluate(data.observable, own.x), data)
+    maxent = fit_lambdas(evaluate(data.observable, own.x) if known is None else known, data)
     if network is None:
         network = ControlNetwork(event_numel(model.event_shape), seed=derive_seed(seed, "network"))
     device, dtype = placement(model)

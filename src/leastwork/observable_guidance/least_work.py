@@ -119,6 +119,7 @@ def learn_guidance(
     *,
     seed: int = 0,
     own: Ensemble | None = None,
+    observed: Tensor | None = None,
     network: nn.Module | None = None,
     budget: int = 5_000_000,
     rounds: int = 1,
@@ -133,6 +134,7 @@ def learn_guidance(
         data: the experiment.
         seed: of everything random.
         own: the model's own samples, if they have been drawn already with the same choices.
+        observed: the observables of these, (n, K), if they are known already.
         network: V(x, α, σ) of flat states in network units; by default a ValueNetwork. Another one is not polished.
         budget: network evaluations, at most (:mod:`leastwork.fit.budget`).
         rounds: of polish.
@@ -166,7 +168,7 @@ def learn_guidance(
             "evaluations; give so many, or take fewer steps"
         )
     task = _Task(model, data, seed, steps, budget, rounds, iterations or 0, progress, choices)
-    here = _own_samples(task, own)
+    here = _own_samples(task, own, observed)
     start = here.observed.mean(dim=0)
     spent = unused + here.evaluations
     goal = aim(here, data, start)
@@ -211,12 +213,13 @@ def _has_least_work(model: Scored, choices: Mapping[str, Any]) -> bool:
     return plain and make_sampler(model, None, **law).steps.has_density
 
 
-def _own_samples(task: _Task, own: Ensemble | None) -> Drawn:
+def _own_samples(task: _Task, own: Ensemble | None, observed: Tensor | None) -> Drawn:
     """The model's own, more of them if the data are far."""
     if own is None:
         here = task.draw(own_samples(task.budget, task.steps + 1), None, "model")
     else:
-        here = task.observe(own.x, torch.zeros(len(own), dtype=torch.float64), own.network_evaluations)
+        known = evaluate(task.data.observable, own.x) if observed is None else observed
+        here = Drawn(own.x, known, torch.zeros(len(own), dtype=torch.float64), own.network_evaluations)
     most = min(_FAR_SAMPLES, int(0.5 * task.budget) // (task.steps + 1))
     missing = most - len(here.observed)
     if missing <= 0 or not far(here, task.data):

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
+from torch import Tensor
+
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import LogTilt, MaxEnt
 from leastwork.data.trust import TrustCurve
@@ -33,7 +35,7 @@ class ObservableRun:
     Args:
         model: what is guided.
         data: the experiment, its errors multiplied by θ where that was chosen.
-        method: how.
+        method: the name of the method.
         maxent: λ, target and the reweighted answer, from the model's own samples.
         guidance: h, or None for ``method="reweight"``.
         choices: sampling choices (process, solver, steps, t_grid, …) that the fit was made for.
@@ -42,11 +44,12 @@ class ObservableRun:
         fit: how the guidance was found, or None.
         certificate_samples: how many fresh samples the certificate takes.
         trust: what each θ makes of the data, where it was chosen.
+        observed: the observables of the model's own samples, (n, K), or None where they were not kept.
     """
 
     model: Model
     data: Experiment
-    method: Method
+    method: str
     maxent: MaxEnt
     guidance: Guidance | None
     choices: Mapping[str, Any]
@@ -58,6 +61,7 @@ class ObservableRun:
     seconds: float = 0.0
     progress: Progress = field(default=no_progress, repr=False)
     trust: TrustCurve | None = None
+    observed: Tensor | None = field(default=None, repr=False)
 
     @property
     def lambdas(self) -> Estimate:

@@ -7,36 +7,28 @@ guides → kernel → region A and a tilt towards it → guidance → fresh guid
 
 import time
 import warnings
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
-from leastwork.fit.result import Fit
 from leastwork.geometry.state import State, batch_size
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.density import kernel_density, usual_kernel
-from leastwork.kernels.flat import EuclideanKernel
 from leastwork.kernels.region import Membership, Region
 from leastwork.models.base import Model, is_scored
-from leastwork.models.denoised import check_gradient
 from leastwork.models.placement import moved
 from leastwork.path_guidance.guides import check_guides
-from leastwork.path_guidance.least_work import learn_region
-from leastwork.path_guidance.published import fit_loss, fit_transported
+from leastwork.path_guidance.methods import BUDGET, PATH_METHODS, PathGuidanceMethod, PathProblem
 from leastwork.path_guidance.run import PathMethod, PathRun
 from leastwork.sampling.sample import LAW, make_sampler, sample
 from leastwork.sampling.transport import prior_distance
-from leastwork.sampling.work import log_odds
 from leastwork.statistics.outliers import warn_of_outliers
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
 __all__ = ["BUDGET", "guide_path"]
-
-BUDGET = 20_000_000
-"""Network evaluations of a least-work fit, at most, where none are asked for."""
 
 _OWN, _MOST_OWN = 0.2, 20_000  # share of the budget for samples of the model, and their number at most
 _BEYOND = 10.0  # standard errors from typical noise: a guide that the model can hardly produce
@@ -45,17 +37,17 @@ _BEYOND = 10.0  # standard errors from typical noise: a guide that the model can
 def guide_path(
     model: Model,
     points: State,
-    method: PathMethod = "least-work",
+    method: PathMethod | str | PathGuidanceMethod = "least-work",
     *,
     region: Membership | None = None,
     kernel: Kernel | None = None,
     bandwidth: float | None = None,
-    success: float = 0.99,
+    success: float | None = None,
     seed: int = 0,
     samples: int | None = None,
     budget: int | None = None,
     certificate_samples: int = 10_000,
-    gamma: float = 0.01,
+    gamma: float | None = None,
     progress: Progress = no_progress,
     **choices: Any,
 ) -> PathRun:
@@ -68,20 +60,21 @@ def guide_path(
             then on guided paths; "transported", the published form, kernels around guides
             that are carried forward by the probability-flow ODE, strength and bandwidth sigmoid in t; "loss", the
             gradient of the guides' log-kernel at the denoised estimate. The last two are fitted to (1 − success) plus
-            γ·work.
+            γ·work. Or a method itself, such as ``Transported(gamma=0.1)`` or one of your own
+            (:mod:`leastwork.path_guidance.methods`).
         region: A, membership of samples in data units, (B, *event) -> bool (B,); by default where the guides' kernel
             density is at least the fifth percentile of what each of them has under the others.
         kernel: distance between structures; by default Euclidean, after rigid-body alignment where the model has no
             orientation.
         bandwidth: of the kernel, in its unit; by default the one under which the guides are likeliest.
-        success: for "least-work", the share of the target in A, below one; the other methods are
+        success: for "least-work", the share of the target in A, below one, by default 0.99; the other methods are
             judged by the share that they reach.
         seed: of everything random.
         samples: of the model, by default 20,000 or what a fifth of the budget pays for, if that is less.
         budget: network evaluations of the fit, at most; by default 20 million for "least-work", and what their search
             takes for the other methods.
         certificate_samples: fresh guided samples for the certificate and the free energy.
-        gamma: for "transported" and "loss", the price of a nat of work, in units of the success rate.
+        gamma: for "transported" and "loss", the price of a nat of work, in units of the success rate, by default 0.01.
         progress: ``leastwork.support.progress.bar`` shows one.
         choices: solver, steps, t_grid, batch_size, device, dtype as in :func:`leastwork.sample`.
 
@@ -94,15 +87,14 @@ def guide_path(
         LeastworkWarning: guides outside the region, of odd scale or handedness, or such as the model hardly produces.
     """
     begin = time.perf_counter()
-    if method not in get_args(PathMethod):
-        raise LeastworkError(f"method={method!r} is not a method: choose one of {get_args(PathMethod)}")
+    chosen = PATH_METHODS.build(method, {"success": success, "budget": budget, "gamma": gamma})
+    name = PATH_METHODS.name_of(chosen)
     if not model.has_score:
         raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
-    if model.has_rotations and method != "least-work":
-        raise LeastworkError(f"method={method!r} is not for frames: use 'least-work'")
-    if not 0 < success < 1:
-        raise LeastworkError(f"success={success} must lie between 0 and 1: a target all in A makes each miss infinite")
-    law = {name: value for name, value in choices.items() if name in LAW}
+    if model.has_rotations and not chosen.frames:
+        raise LeastworkError(f"method={name!r} is not for frames: use 'least-work'")
+    choices = {**chosen.choices, **choices}
+    law = {key: value for key, value in choices.items() if key in LAW}
     plain = law.get("process", "sde") == "sde" and law.get("kappa") in (None, 1, 1.0)
     if not plain or not make_sampler(model, None, **law).steps.has_density:
         raise NoPathWeightsError(
@@ -113,7 +105,9 @@ def guide_path(
     assert is_scored(guided)
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
     if samples is None:
-        samples = min(max(int(_OWN * (budget or BUDGET) / make_sampler(guided, None, **law).evaluations), 2), _MOST_OWN)
+        samples = min(
+            max(int(_OWN * (chosen.budget or BUDGET) / make_sampler(guided, None, **law).evaluations), 2), _MOST_OWN
+        )
     own = sample(guided, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
     warn_of_outliers(own.x)
     check_guides(points, own.x)
@@ -121,56 +115,24 @@ def guide_path(
     _check_region(inside, points, own.x, region is not None)
     if not guided.has_rotations:
         _check_reach(guided, points)
-    fit: Fit
-    if method == "least-work":
-        focus = isinstance(guides.kernel, EuclideanKernel)  # elsewhere coordinates have no place
-        learned = learn_region(
-            guided, inside, points, own, focus=focus, success=success, seed=seed, budget=budget or BUDGET,
-            progress=progress, **choices,
-        )  # fmt: skip
-        fit, guidance, odds = learned, learned.guidance, learned.log_odds
-        evaluations = 0  # own samples are counted in it
-    else:
-        fitting = fit_transported if method == "transported" else fit_loss
-        if method == "loss":
-            check_gradient(guided, own.x)
-        target = (1 + (method == "loss")) * own.network_evaluations  # as many samples, "loss" through the network
-        left = None if budget is None else budget - own.network_evaluations - target
-        found = fitting(guided, guides, inside, gamma=gamma, seed=seed, budget=left, progress=progress, **law)
-        fit, guidance = found, found.guidance
-        drawn = sample(guided, samples, guidance, seed=derive_seed(seed, "target"), progress=progress, **choices)
-        success, odds = _own_target(inside(drawn.x).to(torch.float64), drawn.log_weight.to(torch.float64))
-        evaluations = own.network_evaluations + drawn.network_evaluations
+    found = chosen.fit(PathProblem(guided, guides, inside, points, own, choices, seed, progress))
     return PathRun(
         guided,
         guides,
         inside,
-        method,
-        guidance,
-        odds,
-        success,
+        name,
+        found.guidance,
+        found.log_odds,
+        found.target,
         choices,
         seed,
         own,
-        fit,
+        found.fit,
         certificate_samples,
-        evaluations + fit.network_evaluations,
+        found.network_evaluations,
         time.perf_counter() - begin,
         progress,
     )
-
-
-def _own_target(inside: Tensor, log_weight: Tensor) -> tuple[float, float]:
-    """The share of A in the target of a guidance that was not made for one: its own; and L by p(A) from the weights.
-
-    L is 0, and there is nothing to be efficient at, where no sample is in A.
-    """
-    n = len(inside)
-    success = min(float(inside.mean()), 1 - 0.5 / n)  # all in A: as far as n samples can tell
-    probability = float((log_weight.exp() * inside).mean())
-    if not 0 < probability < 1:
-        return success, 0.0
-    return success, log_odds(probability, success)
 
 
 def _check_region(region: Membership, points: State, x: State, given: bool) -> None:

@@ -36,7 +36,7 @@ class PathRun:
         model: what is guided.
         guides: the points with their kernel and bandwidth.
         region: A, membership of samples in data units.
-        method: how.
+        method: the name of the method.
         guidance: h.
         log_odds: L of the target p·e^{L 1_A}/Z, which has a share ``target`` in A; 0 where a baseline never gets there.
         target: that share.
@@ -50,7 +50,7 @@ class PathRun:
     model: Model
     guides: KernelDensity
     region: Membership
-    method: PathMethod
+    method: str
     guidance: Guidance
     log_odds: float
     target: float

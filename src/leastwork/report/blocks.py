@@ -48,7 +48,7 @@ class Table:
     Args:
         caption: what it shows, sentences.
         head: one for each column.
-        rows: cells as text; :mod:`leastwork.report.numerals` writes numbers with their errors.
+        rows: cells as text; :mod:`leastwork.support.numerals` writes numbers with their errors.
         text_columns: so many columns are text, the first ones; those of numbers come after and are set to the right.
 
     Raises:

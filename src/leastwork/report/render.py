@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from leastwork.report.numerals import count, fraction, plain, plus_minus
+from leastwork.support.numerals import count, fraction, plain, plus_minus
 
 __all__ = [
     "Numbering",

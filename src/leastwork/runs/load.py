@@ -87,12 +87,29 @@ def _part(part: str, file: JointFile, folder: Path, overrides: Sequence[str]) ->
 
 
 def _single(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> AnyRun:
-    for setting in overrides:
-        override(tree, setting)
-    config = _checked(_schema(tree, path.name), tree, path)
+    _override(tree, overrides)
+    config = _checked(_schema(tree, path.name).naming(tree.get("method")), tree, path)
     if isinstance(config, RunConfig) and config.observables is None and not isinstance(config.data, CouplingsConfig):
         raise ConfigError(f"{path.name}: 'observables' is missing: give a list of at least one observable")
     return _anchored(config, path.resolve().parent)
+
+
+def _override(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Apply ``--set``. Where it changes the method, the file's settings of its own method do not count."""
+    asked = [setting for setting in overrides if first_key(setting) == "method"]
+    before = tree.get("method")
+    for setting in asked:
+        override(tree, setting)
+    method, section = tree.get("method"), tree.get("fit")
+    if method != before and isinstance(section, dict):
+        registry = PathConfig.registry if "guides" in tree else RunConfig.registry
+        if method in registry:
+            tree["fit"] = {
+                key: value for key, value in section.items() if method in (owners := registry.owners(key)) or not owners
+            }
+    for setting in overrides:
+        if setting not in asked:
+            override(tree, setting)
 
 
 def _checked(schema: type[_File], tree: dict[str, Any], path: Path) -> _File:

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leastwork.report.numerals import fraction, plus_minus
 from leastwork.runs.joint.config import JointConfig
 from leastwork.runs.load import Run
 from leastwork.runs.observables.config import RunConfig
+from leastwork.runs.observables.sentences import averages_after
 from leastwork.runs.path.config import PathConfig
+from leastwork.support.numerals import fraction, plus_minus
 
 __all__ = ["print_comparison", "print_summary"]
 
@@ -46,7 +47,7 @@ def print_comparison(rows: list[list[str]]) -> None:
 
 
 def _observables(config: RunConfig, metrics: dict[str, Any]) -> Table:
-    after = ("reweighted", "reweighted_stderr") if config.method == "reweight" else ("guided", "stderr")
+    after = averages_after(config)
     table = Table("observable", "datum", "model", after[0], box=None, pad_edge=False, header_style="bold")
     for row in metrics["observables"]:
         bounds = [f"{sign} {row[key]:g}" for key, sign in (("lower", "≥"), ("upper", "≤")) if row[key] is not None]

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from leastwork.errors import ConfigError
-from leastwork.report.numerals import fraction, plus_minus
 from leastwork.runs.carry_out import run
 from leastwork.runs.joint.sections import overview
 from leastwork.runs.load import load_config
 from leastwork.runs.observables.sentences import asked, reached
 from leastwork.runs.page import write_report
 from leastwork.runs.read import read_finished
+from leastwork.support.numerals import fraction, plus_minus
 
 Reader = Callable[[Path], str]
 NAMED = ["average.name=<b>&", "average.data.0.name=$x$ {{ 7 }}", "average.observables.0.name=$x$ {{ 7 }}"]

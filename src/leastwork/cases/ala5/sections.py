@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from leastwork.report.blocks import Image, Section, Table
-from leastwork.report.numerals import plus_minus
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.observables.couplings import figures as couplings_figures
+from leastwork.support.numerals import plus_minus
 
 __all__ = ["sections"]
 

@@ -23,11 +23,11 @@ from leastwork.geometry.state import evenly, leaves
 from leastwork.observables import evaluate
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.report.figures import Samples
-from leastwork.report.numerals import plus_minus
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.observables.fitted import load_fitted
 from leastwork.runs.path.config import PathConfig
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.numerals import plus_minus
 from leastwork.support.random import generator
 
 __all__ = ["sections"]

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from leastwork.report import figures
-from leastwork.report.numerals import count, fraction, plain
 from leastwork.runs.base.settings import AnySettings, JointSettings
 from leastwork.sampling.ensemble import Ensemble
+from leastwork.support.numerals import count, fraction, plain
 
 __all__ = ["PLOTTED", "Finished", "FinishedJoint", "save_plots"]
 

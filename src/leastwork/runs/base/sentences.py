@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leastwork.report.numerals import count, fraction, plain, plus_minus
 from leastwork.runs.base.settings import AnySettings
+from leastwork.support.numerals import count, fraction, plain, plus_minus
 
 __all__ = ["LEAST_ESS", "Metrics", "drawing", "gone_astray", "pm", "too_few_steps"]
 

@@ -1,24 +1,29 @@
 """What all run files have in common: strict keys, a name, a model, how samples are drawn, and files to be moved."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args, get_type_hints
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, create_model
 
+from leastwork.errors import ConfigError
+from leastwork.fit.methods import Registry, settings_of
 from leastwork.sampling.sample import ProcessName
 
 __all__ = [
     "AnyConfig",
     "AnySettings",
     "CertificateSamples",
+    "FitSection",
     "JointSettings",
     "Named",
     "SamplingConfig",
     "Seed",
     "Strict",
     "sampling_choices",
+    "with_settings",
 ]
 
 
@@ -68,6 +73,30 @@ class Named(Strict):
     description: str = Field(default="", description="one sentence about the run")
 
 
+class FitSection(Strict):
+    """How the guidance is found: what every method has, beside the settings of the methods."""
+
+    samples: int | None = Field(
+        default=None, ge=2, description="the number of samples of the model, at least 2, or left out"
+    )
+
+
+_Section = TypeVar("_Section", bound=FitSection)
+
+
+def with_settings(base: type[_Section], name: str, methods: Iterable[type]) -> type[_Section]:
+    """A section of a run file with the keys of ``base`` and the settings of these methods, each key once."""
+    keys: dict[str, Any] = {}
+    for method in methods:
+        hints = get_type_hints(method)
+        for key, one in settings_of(method).items():
+            more = {"description": f"a setting of {method.__name__}", **one.metadata}
+            form = more.pop("form", hints[key])
+            default = one.default if one.default_factory is MISSING else one.default_factory()
+            keys.setdefault(key, (form, Field(default=default, **more)))
+    return create_model(name, __base__=base, __module__=base.__module__, **keys)
+
+
 class AnyConfig(Named):
     """A run of either kind."""
 
@@ -78,9 +107,53 @@ class AnyConfig(Named):
         description="a protein's one-letter codes, such as YYDPETGTWY, where states are its Cα atoms in nm",
     )
 
+    registry: ClassVar[Registry[Any]]
+    section: ClassVar[type[FitSection]]
+
+    if TYPE_CHECKING:  # the kinds of run declare them, each at its place among its keys
+        method: Any
+        fit: Any
+
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         """The same run with ``place(file)`` for each file that it names."""
         raise NotImplementedError
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings of methods under ``fit:``."""
+        return self.fit.model_dump(exclude=set(self.section.model_fields))
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """Those that the method of the run has."""
+        return self.registry.own(self.method, self.settings)
+
+    def check_method(self) -> None:
+        """See that ``fit:`` sets nothing that only another method has; values that nobody changed are passed over.
+
+        Raises:
+            ConfigError: it does.
+        """
+        for key, about in type(self.fit).model_fields.items():
+            owners = self.registry.owners(key)
+            if owners and self.method not in owners and getattr(self.fit, key) != about.default:
+                raise ConfigError(
+                    f"{self.name}: {key!r} in 'fit' is a setting of {' and '.join(owners)}, and method: {self.method} "
+                    f"has none: leave it out, or take method: {owners[0]}"
+                )
+
+    @classmethod
+    def naming(cls, method: object) -> type[Self]:
+        """The schema of a run file that names this method, which may be one that was registered."""
+        bundled = get_args(cls.model_fields["method"].annotation)
+        if method is None or method in bundled or set(cls.registry.names()) <= set(bundled):
+            return cls
+        names = Literal[cls.registry.names()]  # pyright: ignore[reportInvalidTypeForm]  (known when a file is read)
+        fields: dict[str, Any] = {"method": (names, Field(default=bundled[0], description="a method"))}
+        if method in cls.registry:
+            own = with_settings(cls.section, cls.section.__name__, [cls.registry[str(method)]])
+            fields["fit"] = (own, Field(default=own(), description="settings, as keys and values"))
+        return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, **fields)
 
 
 class AnySettings(Protocol):

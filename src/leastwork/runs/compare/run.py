@@ -13,8 +13,7 @@ from torch import Tensor
 from leastwork.data.trust import trusted
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import State
-from leastwork.observable_guidance.compare import COMPARED, Compared, Row, compare
-from leastwork.report.numerals import count, fraction, plain, plus_minus
+from leastwork.observable_guidance.compare import COMPARED, Row, compare, strangers
 from leastwork.runs.base.numbers import versions, with_stderr
 from leastwork.runs.base.threads import choose_threads
 from leastwork.runs.compare.figure import draw_comparison
@@ -25,6 +24,7 @@ from leastwork.runs.observables.inputs import build_inputs
 from leastwork.runs.observables.truth import BINS, truth
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.files import write_text
+from leastwork.support.numerals import count, fraction, plain, plus_minus
 from leastwork.support.progress import Progress, no_progress
 from leastwork.systems.line import kl_histogram
 
@@ -74,9 +74,8 @@ def compare_methods(
         assert values is not None
         return kl_histogram(values, density, BINS, log_weight=log_weight)
 
-    chosen = config.fit
     done = {row["method"] for row in rows}
-    left: list[Compared] = [method for method in COMPARED if method not in done]
+    left = [method for method in (*COMPARED, *strangers()) if method not in done]
     found = compare(
         inputs.model,
         trusted(inputs.data, theta),
@@ -84,8 +83,8 @@ def compare_methods(
         n=-(-config.sampling.n // _BLOCK) * _BLOCK,
         seed=config.seed,
         divergence=None if density is None else divergence,
-        samples=chosen.samples,
-        fit={"budget": chosen.budget, "fit_samples": chosen.fit_samples, "gamma": chosen.gamma},
+        samples=config.fit.samples,
+        fit=config.settings,
         progress=progress,
         **inputs.choices,
     )

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leastwork.report.numerals import count, fraction, plain, plus_minus
 from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.joint.config import AnyRun
 from leastwork.runs.observables import sentences as prose
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.path import sentences as path_prose
+from leastwork.support.numerals import count, fraction, plain, plus_minus
 
 __all__ = ["Row", "introduction", "overview"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import (
     Discriminator,
@@ -11,9 +11,19 @@ from pydantic import (
     Tag,
 )
 
+from leastwork.fit.methods import Registry
+from leastwork.observable_guidance.methods import METHODS, ObservableMethod
 from leastwork.observable_guidance.run import Method
 from leastwork.runs.base.cases import CaseName
-from leastwork.runs.base.settings import AnyConfig, CertificateSamples, SamplingConfig, Seed, Strict
+from leastwork.runs.base.settings import (
+    AnyConfig,
+    CertificateSamples,
+    FitSection,
+    SamplingConfig,
+    Seed,
+    Strict,
+    with_settings,
+)
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.kinds import ObservableConfig
 
@@ -51,31 +61,25 @@ DataConfig = Annotated[
 ]
 
 
-class FitConfig(Strict):
-    """How λ and the guidance are found."""
+class FitConfig(FitSection):
+    """How λ and the guidance are found; beside these keys stand the settings of the methods."""
 
     samples: int | None = Field(
         default=None, ge=2, description="the number of model samples for λ, at least 2, or left out for what is needed"
     )
-    budget: int = Field(
-        default=5_000_000,
-        ge=1,
-        description="the number of network evaluations that least-work may spend, at least 1",
-    )
-    iterations: int | None = Field(
-        default=None, ge=2, description="the number of steps of the optimiser, for least-work, at least 2, or left out"
-    )
-    fit_samples: int = Field(default=10_000, ge=2, description="the number of samples in one evaluation, at least 2")
-    gamma: FiniteFloat = Field(default=1e-3, ge=0, description="the price of a nat of work, 0 or more")
-    jacobian: bool = Field(default=False, description="true to differentiate through the network, or false")
-    search: Literal["gradient", "gaussian-process"] = Field(default="gradient", description="a search of the schedule")
-    calls: int = Field(
-        default=256, ge=1, description="the number of evaluations of a Gaussian-process search, at least 1"
-    )
+
+
+if TYPE_CHECKING:
+    _Fit = FitConfig
+else:
+    _Fit = with_settings(FitConfig, "_Fit", [METHODS[name] for name in get_args(Method)])
 
 
 class RunConfig(AnyConfig):
     """One run of Observable Guidance."""
+
+    registry: ClassVar[Registry[ObservableMethod]] = METHODS
+    section: ClassVar[type[FitSection]] = FitConfig
 
     system: CaseName | None = Field(default=None, description="a system of which something is known")
     observables: tuple[ObservableConfig, ...] | None = Field(
@@ -83,10 +87,15 @@ class RunConfig(AnyConfig):
     )
     data: DataConfig = Field(description="a list of data, or csv: FILE, or couplings: FILE")
     method: Method = Field(default="least-work", description="a method")
-    fit: FitConfig = Field(default=FitConfig(), description="settings, as keys and values")
+    fit: _Fit = Field(default=_Fit(), description="settings, as keys and values")
     sampling: SamplingConfig = Field(default=SamplingConfig(), description="settings, as keys and values")
     seed: Seed = 0
     certificate_samples: CertificateSamples = None
+
+    @property
+    def chosen(self) -> ObservableMethod:
+        """The method with its settings."""
+        return METHODS.build(self.method, self.own_settings)
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         observables = None if self.observables is None else tuple(item.with_files(place) for item in self.observables)

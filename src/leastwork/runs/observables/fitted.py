@@ -21,7 +21,6 @@ from leastwork.guidance.base import Guidance
 from leastwork.guidance.files import load_guidance, save_guidance
 from leastwork.observable_guidance.job import guide_observables
 from leastwork.observable_guidance.least_work import LeastWorkFit, Stage
-from leastwork.observable_guidance.search import gaussian_process_search
 from leastwork.observables import Observable, evaluate
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import stated_theta
@@ -29,7 +28,6 @@ from leastwork.runs.observables.inputs import Inputs
 from leastwork.runs.observables.trust_file import curve_from, described
 from leastwork.support.files import write_text
 from leastwork.support.progress import Progress, no_progress
-from leastwork.support.random import derive_seed
 
 __all__ = ["Fitted", "as_numbers", "fit", "load_fitted", "save_fitted"]
 
@@ -64,24 +62,14 @@ class Fitted:
 
 def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> Fitted:
     """Fit θ, λ and the guidance as the run says."""
-    chosen = config.fit
-    search = None
-    if chosen.search == "gaussian-process":
-        search = gaussian_process_search(chosen.calls, seed=derive_seed(config.seed, "search"))
     stated = stated_theta(config.data)
     found = guide_observables(
         inputs.model,
         inputs.data if stated is None else trusted(inputs.data, stated),
-        config.method,
+        config.chosen,
         seed=config.seed,
-        samples=chosen.samples,
+        samples=config.fit.samples,
         groups=inputs.couplings.groups if stated is None and inputs.couplings is not None else None,
-        budget=chosen.budget,
-        iterations=chosen.iterations,
-        fit_samples=chosen.fit_samples,
-        gamma=chosen.gamma,
-        jacobian=chosen.jacobian,
-        search=search,
         progress=progress,
         **inputs.choices,
     )
@@ -89,7 +77,7 @@ def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> 
     return Fitted(
         found.maxent,
         found.guidance,
-        evaluate(inputs.data.observable, own.x),
+        evaluate(inputs.data.observable, own.x) if found.observed is None else found.observed,
         as_numbers(own.x),
         found.network_evaluations,
         found.seconds,

@@ -40,6 +40,7 @@ class ObservableJob:
     @classmethod
     def of(cls, config: RunConfig) -> "ObservableJob":
         """Load and check everything."""
+        config.check_method()
         return cls(config, build_inputs(config))
 
     @property
@@ -52,7 +53,7 @@ class ObservableJob:
 
     @property
     def budget(self) -> int | None:
-        return self.config.fit.budget if self.config.method == "least-work" else None
+        return self.config.chosen.most_evaluations
 
     def load(self, folder: Path) -> Fitted | None:
         return load_fitted(folder, self.inputs.data.observable)

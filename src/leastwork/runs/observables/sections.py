@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from leastwork.errors import ConfigError
+from leastwork.fit.methods import Told
 from leastwork.report import figures
 from leastwork.report.figures import Samples
-from leastwork.report.numerals import count, plain
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings import sentences as couplings_prose
@@ -18,6 +18,7 @@ from leastwork.runs.observables.fitted import Fitted, load_fitted
 from leastwork.runs.observables.sentences import kind_of, methods, outcome, warnings
 from leastwork.runs.observables.truth import truth
 from leastwork.sampling.work import ON_TARGET
+from leastwork.support.numerals import count
 
 __all__ = ["context"]
 
@@ -34,11 +35,11 @@ def context(run: Finished, config: RunConfig) -> dict[str, Any]:
     fitted = load_fitted(run.folder)
     if fitted is None:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
-    guided = config.method != "reweight"
+    guided = config.chosen.guides
     ledger = run.ensemble.ledger
     action = None if ledger.action is None else {"value": float(ledger.action.mean()), "stderr": _stderr(ledger.action)}
     beware = warnings(config, run.metrics, ledger.why_no_weights, run.kind == "control")
-    method = methods(config, run.metrics, run.kind, run.schedule, fitted.stages)
+    method = methods(config, run.metrics, Told(run.kind, run.schedule, fitted.stages))
     if isinstance(config.data, CouplingsConfig):
         beware += couplings_prose.warnings(run.metrics)
         method += f" {couplings_prose.methods(config.data, run.metrics)}"
@@ -56,7 +57,7 @@ def context(run: Finished, config: RunConfig) -> dict[str, Any]:
         "model_ess": run.ensemble.ess if ledger.log_weight is not None and guided else None,
         "methods": method,
         "stages": fitted.stages,
-        "settings": _settings(run, config),
+        "settings": _settings(run, config, Told(run.kind, run.schedule, fitted.stages)),
     }
 
 
@@ -130,23 +131,9 @@ def _observables(run: Finished) -> str:
     return figures.observables(rows, ON_TARGET)
 
 
-def _settings(run: Finished, config: RunConfig) -> list[tuple[str, str]]:
+def _settings(run: Finished, config: RunConfig, told: Told) -> list[tuple[str, str]]:
     """Settings that shape the numbers, as the run resolved them."""
     rows = [*run.drawing_settings(), ("model samples", count(run.metrics["quality"]["model_samples"]))]
-    if config.method == "least-work" and run.kind != "control":
-        rows.append(("budget", f"{count(config.fit.budget)} network evaluations"))
     if isinstance(config.data, CouplingsConfig):
         rows += couplings_prose.settings(config.data, run.metrics)
-    if config.method == "scheduled":
-        how = config.fit.search if config.fit.search == "gradient" else f"{config.fit.search}, {config.fit.calls} calls"
-        rows += [
-            ("search", f"{how}, {count(config.fit.fit_samples)} samples an evaluation"),
-            ("γ", plain(config.fit.gamma)),
-            ("through the network", "yes" if config.fit.jacobian else "no"),
-        ]
-        rows += [
-            (name, plain(run.schedule[key]))
-            for name, key in (("strength a", "strength"), ("decay b", "decay"))
-            if isinstance(run.schedule.get(key), int | float)
-        ]
-    return rows
+    return rows + config.chosen.table(told)

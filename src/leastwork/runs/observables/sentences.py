@@ -3,22 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leastwork.report.numerals import count, fraction, plain, plus_minus
+from leastwork.fit.methods import Told
 from leastwork.runs.base.sentences import LEAST_ESS, Metrics, drawing, gone_astray, pm, too_few_steps
 from leastwork.runs.observables.config import RunConfig
+from leastwork.support.numerals import count, fraction, plain, plus_minus
 
-__all__ = ["asked", "kind_of", "methods", "outcome", "reached", "warnings"]
-_REMEDY = {  # for a guidance that is poor
-    "least-work": "take a larger fit.budget, or more sampling.steps",
-    "scheduled": "use method: least-work, another fit.gamma or more sampling.steps",
-}
-_INSTEAD = "use method: least-work"
+__all__ = ["asked", "averages_after", "kind_of", "methods", "outcome", "reached", "warnings"]
 _SHOWN = 3  # data in a table of runs
 
 
 def kind_of(config: RunConfig) -> str:
     """What a run is, in two words."""
-    return "Reweighting" if config.method == "reweight" else f"{config.method.replace('-', ' ').capitalize()} guidance"
+    if not config.chosen.guides:
+        return "Reweighting"
+    return f"{config.method.replace('-', ' ').capitalize()} guidance"
 
 
 def asked(metrics: Metrics) -> str:
@@ -28,7 +26,7 @@ def asked(metrics: Metrics) -> str:
 
 def reached(config: RunConfig, metrics: Metrics) -> str:
     """The averages that came of it, in a line."""
-    after, error = _after(config)
+    after, error = averages_after(config)
     return _line(
         [
             f"{plus_minus(row[after], row[error])}{_unit(row)}, from {plus_minus(row['model'], row['model_stderr'])}"
@@ -46,24 +44,24 @@ def _fitted(metrics: Metrics) -> list[Mapping[str, Any]]:
     return [row for row in metrics["observables"] if not row["held_out"]]
 
 
-def _after(config: RunConfig) -> tuple[str, str]:
+def averages_after(config: RunConfig) -> tuple[str, str]:
     """The averages that a method ends with, and their errors."""
-    return ("reweighted", "reweighted_stderr") if config.method == "reweight" else ("guided", "stderr")
+    return ("guided", "stderr") if config.chosen.guides else ("reweighted", "reweighted_stderr")
 
 
 def outcome(config: RunConfig, metrics: Metrics) -> str:
     """One sentence: what was asked, what came, what it cost."""
-    fitted, (after, _) = _fitted(metrics), _after(config)
+    fitted, (after, _) = _fitted(metrics), averages_after(config)
     if len(fitted) == 1:
         moved = _moved(fitted[0], after)
     else:
         moved = f"{len(fitted)} averages, among them {_moved(fitted[0], after)}"
-    verb = "Reweighting" if config.method == "reweight" else "Guiding"
+    verb = "Guiding" if config.chosen.guides else "Reweighting"
     sentence = f"{verb} {config.name} moved {moved}"
     certificate = metrics["certificate"]
     if certificate is None:
         ess = metrics["quality"]["reweighting_ess"]
-        if config.method == "reweight":
+        if not config.chosen.guides:
             return f"{sentence}; the weights leave {fraction(ess)} of the samples effective."
         return f"{sentence}; the process it was drawn by has no path weights, hence no certificate."
     work, bound, efficiency = (certificate[key] for key in ("work", "bound", "efficiency"))
@@ -77,7 +75,7 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: 
     """What to beware of, one sentence each with its remedy; ``control``: of a flow, whose λ is from its samples."""
     found = []
     certificate, reweighting = metrics["certificate"], metrics["quality"]["reweighting_ess"]
-    pools = config.method == "least-work"  # λ is found again on the way to the target
+    pools = config.chosen.finds_lambdas
     if reweighting < LEAST_ESS and (control or not pools):
         other = "" if control else "method: least-work, "
         found.append(
@@ -85,14 +83,14 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: 
             f"use {other}more fit.samples, or data nearer to the model."
         )
     found += too_few_steps(metrics, [row["name"] for row in metrics["observables"]])
-    if config.method == "reweight":
+    if not config.chosen.guides:
         return found
     if certificate is None:
         return [*found, f"There is no certificate: {why_no_weights}."]
     if certificate["ess"]["value"] < LEAST_ESS:
         found.append(
             f"The effective sample size is {_percent(certificate['ess'])} (below 1 %), so averages under the target "
-            f"rest on few samples: {_REMEDY.get(config.method, _INSTEAD)}."
+            f"rest on few samples: {config.chosen.remedy}."
         )
     if certificate["biased_high"]:
         effective = certificate["samples"] * certificate["ess"]["value"]
@@ -107,47 +105,26 @@ def warnings(config: RunConfig, metrics: Metrics, why_no_weights: str, control: 
         found.append(
             f"The guided samples miss the target: {worst['name']} is off by {pm(worst)} standard deviations of the "
             f"observable (tolerance {plain(certificate['on_target']['tolerance'])}): "
-            f"{_REMEDY.get(config.method, _INSTEAD)}."
+            f"{config.chosen.remedy}."
         )
     return found
 
 
-def methods(
-    config: RunConfig,
-    metrics: Metrics,
-    kind: str,
-    schedule: Mapping[str, Any],
-    stages: Sequence[Mapping[str, Any]],
-) -> str:
+def methods(config: RunConfig, metrics: Metrics, told: Told) -> str:
     """A paragraph to start a methods section from.
 
     Args:
         config: of the run.
         metrics: as in metrics.json.
-        kind: of the guidance, as its file names it.
-        schedule: parameters of the guidance.
-        stages: of a learned one.
+        told: what is known of the guidance.
     """
-    text = [drawing(config, metrics), _entropy(config, metrics, bool(stages))]
-    if config.method == "scheduled":
-        text.append(_schedule(config, schedule))
-    elif config.method == "loss":
-        text.append(
-            "The score was shifted by h = −Σ λ ∇ₓO(D(x, t)), the gradient of the tilt at the denoised estimate."
-        )
-    elif config.method == "adjoint-matching":
-        text.append(
-            "The score was shifted by h = ∇V, V learned on guided paths by adjoint matching (arXiv:2409.08861)."
-        )
-    elif kind == "control":
-        text.append(
-            "To the velocity of the flow was added a control of least kinetic action under which the averages are "
-            "those of the target, a network fitted through the solver."
-        )
-    elif stages:
-        text.append(_learned(stages))
-    text.append(_result(config, metrics))
-    return " ".join(text)
+    parts = (
+        drawing(config, metrics),
+        _entropy(config, metrics, bool(told.stages)),
+        config.chosen.sentence(told),
+        _result(config, metrics),
+    )
+    return " ".join(filter(None, parts))
 
 
 def _entropy(config: RunConfig, metrics: Metrics, pooled: bool) -> str:
@@ -166,29 +143,8 @@ def _entropy(config: RunConfig, metrics: Metrics, pooled: bool) -> str:
     )
 
 
-def _learned(stages: Sequence[Mapping[str, Any]]) -> str:
-    way = "in one stage" if len(stages) == 1 else f"in {len(stages)} stages, chosen by effective sample size"
-    return (
-        "The score was shifted by h = ∇V, where V(x, t) = ln E[exp(−λ·O) | x_t = x] was learned from the model's own "
-        f"samples {way}, and polished on guided paths by least squares on their log-weights, with the averages as a "
-        "constraint."
-    )
-
-
-def _schedule(config: RunConfig, schedule: Mapping[str, Any]) -> str:
-    parameters = ""
-    if all(isinstance(schedule.get(key), int | float) for key in ("strength", "decay")):
-        parameters = f" with a = {plain(schedule['strength'])} and b = {plain(schedule['decay'])}"
-    derivative = "∇O(D(x, t)) taken through the network" if config.fit.jacobian else "∇O at the denoised estimate D"
-    return (
-        f"The score was shifted by h = −a·exp(−bt)·Σ λ ∇O(D), {derivative} (Kolloff et al., "
-        f"arXiv:2505.13375){parameters}, fitted to the squared mismatch plus γ = {plain(config.fit.gamma)} times the "
-        "work on samples that were not used again."
-    )
-
-
 def _result(config: RunConfig, metrics: Metrics) -> str:
-    fitted, (after, error) = _fitted(metrics), _after(config)
+    fitted, (after, error) = _fitted(metrics), averages_after(config)
     found = "; ".join(f"{_named(row)} {plus_minus(row[after], row[error])}{_unit(row)}" for row in fitted[:8])
     drawn = metrics["quality"]["model_samples"] if after == "reweighted" else config.sampling.n
     text = f"The averages over {count(drawn)} {after} samples are {found}."

@@ -2,13 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, ClassVar, Self, get_args
 
 from pydantic import Field, FiniteFloat, model_validator
 
+from leastwork.fit.methods import Registry
+from leastwork.path_guidance.methods import PATH_METHODS, PathGuidanceMethod
 from leastwork.path_guidance.run import PathMethod
 from leastwork.runs.base.cases import CaseName
-from leastwork.runs.base.settings import AnyConfig, CertificateSamples, SamplingConfig, Seed, Strict
+from leastwork.runs.base.settings import (
+    AnyConfig,
+    CertificateSamples,
+    FitSection,
+    SamplingConfig,
+    Seed,
+    Strict,
+    with_settings,
+)
 from leastwork.runs.path.regions import RegionConfig
 
 __all__ = ["GuidesConfig", "PathConfig"]
@@ -41,22 +51,25 @@ class GuidesConfig(Strict):
         return self.model_copy(update={key: place(file) for key, file in files.items() if file is not None})
 
 
-class PathFitConfig(Strict):
-    """How the guidance is found."""
+class PathFitConfig(FitSection):
+    """How the guidance is found; beside these keys stand the settings of the methods."""
 
     samples: int | None = Field(
         default=None, ge=2, description="the number of samples of the model, or leave it out for a share of the budget"
     )
-    budget: int | None = Field(
-        default=None, ge=1, description="the network evaluations that the fit may spend, at least 1, or left out"
-    )
-    gamma: FiniteFloat = Field(
-        default=0.01, ge=0, description="the price of a nat of work in units of the success rate, 0 or more"
-    )
+
+
+if TYPE_CHECKING:
+    _Fit = PathFitConfig
+else:
+    _Fit = with_settings(PathFitConfig, "_Fit", [PATH_METHODS[name] for name in get_args(PathMethod)])
 
 
 class PathConfig(AnyConfig):
     """One run of Path Guidance."""
+
+    registry: ClassVar[Registry[PathGuidanceMethod]] = PATH_METHODS
+    section: ClassVar[type[FitSection]] = PathFitConfig
 
     system: CaseName | None = Field(default=None, description="a system of which something is known")
     guides: GuidesConfig = Field(
@@ -73,10 +86,18 @@ class PathConfig(AnyConfig):
     success: FiniteFloat = Field(
         default=0.99, gt=0, lt=1, description="the share of the samples that is to be in the region, between 0 and 1"
     )
-    fit: PathFitConfig = Field(default=PathFitConfig(), description="settings, as keys and values")
+    fit: _Fit = Field(default=_Fit(), description="settings, as keys and values")
     sampling: SamplingConfig = Field(default=SamplingConfig(), description="settings, as keys and values")
     seed: Seed = 0
     certificate_samples: CertificateSamples = None
+
+    @property
+    def chosen(self) -> PathGuidanceMethod:
+        """The method with its settings."""
+        given = self.own_settings
+        if self.method in PATH_METHODS.owners("success"):
+            given["success"] = self.success
+        return PATH_METHODS.build(self.method, given)
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         region = None if self.region is None else self.region.with_files(place)

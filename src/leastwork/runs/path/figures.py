@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from leastwork.errors import LeastworkError
 from leastwork.report.figures import image
-from leastwork.report.numerals import plain
+from leastwork.support.numerals import plain
 
 __all__ = ["Curve", "Panel", "curves", "nearest", "plane"]
 

@@ -54,14 +54,11 @@ def fit_path_run(config: PathConfig, inputs: PathInputs, progress: Progress) -> 
     return guide_path(
         inputs.model,
         inputs.points,
-        config.method,
+        config.chosen,
         region=inputs.region,
         bandwidth=config.bandwidth,
-        success=config.success,
         seed=config.seed,
         samples=config.fit.samples,
-        budget=config.fit.budget,
-        gamma=config.fit.gamma,
         progress=progress,
         **inputs.choices,
     )

@@ -13,7 +13,6 @@ from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State, leaves
 from leastwork.kernels.region import DefinedRegion
 from leastwork.models.base import Model
-from leastwork.path_guidance.job import BUDGET
 from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.finished import PLOTTED, save_plots
 from leastwork.runs.base.numbers import certificate_metrics, with_stderr
@@ -40,6 +39,7 @@ class PathJob:
     @classmethod
     def of(cls, config: PathConfig) -> "PathJob":
         """Load and check everything."""
+        config.check_method()
         return cls(config, build_path_inputs(config))
 
     @property
@@ -52,7 +52,7 @@ class PathJob:
 
     @property
     def budget(self) -> int | None:
-        return (self.config.fit.budget or BUDGET) if self.config.method == "least-work" else self.config.fit.budget
+        return self.config.chosen.most_evaluations
 
     def load(self, folder: Path) -> PathRun | None:
         return load_path_run(folder, self.config, self.inputs)

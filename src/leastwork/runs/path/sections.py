@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from leastwork.errors import ConfigError
+from leastwork.fit.methods import Told
 from leastwork.kernels.density import kernel_density
 from leastwork.kernels.region import Region
-from leastwork.report.numerals import count, fraction, plain
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.path import figures as path_figures
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.figures import Curve, Panel
 from leastwork.runs.path.fitted import read_fit
 from leastwork.runs.path.sentences import free_energy, kind_of, methods, outcome, warnings, whose_region
+from leastwork.support.numerals import count, plain
 
 __all__ = ["context"]
 
@@ -120,6 +121,4 @@ def _settings(run: Finished, config: PathConfig, bandwidth: float, trials: int) 
         ("guides", count(len(run.plots["guides"]))),
         ("bandwidth", f"{plain(bandwidth)} ({how})"),
     ]
-    if config.method == "least-work":
-        return [*rows, ("share asked for", fraction(config.success))]
-    return [*rows, ("γ", plain(config.fit.gamma)), ("parameters tried", count(trials))]
+    return rows + config.chosen.table(Told(trials=trials))

@@ -3,19 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leastwork.report.numerals import count, fraction, plain, plus_minus
+from leastwork.fit.methods import Told
 from leastwork.runs.base.sentences import LEAST_ESS, drawing, gone_astray, too_few_steps
 from leastwork.runs.path.config import PathConfig
+from leastwork.support.numerals import count, fraction, plain, plus_minus
 
 __all__ = ["asked", "free_energy", "kind_of", "methods", "outcome", "reached", "warnings", "whose_region"]
 
 Metrics = Mapping[str, Any]
 _SURE = 2.0  # standard errors by which a share is below another
 _SHORT = 0.05  # of the share that was asked for: steps have a finite size, and the border of a region costs a little
-_REMEDY = {
-    "least-work": "give more guides, a larger fit.budget, or more sampling.steps",
-}
-_INSTEAD = "use method: least-work"
 
 
 def kind_of(config: PathConfig) -> str:
@@ -85,7 +82,7 @@ def whose_region(config: PathConfig) -> str:
 def warnings(config: PathConfig, metrics: Metrics) -> list[str]:
     """What to beware of, one sentence each with its remedy."""
     certificate, success = metrics["certificate"], metrics["quality"]["success"]
-    remedy = _REMEDY.get(config.method, _INSTEAD)
+    remedy = config.chosen.remedy
     if success["value"] == 0:
         return [f"None of {count(config.sampling.n)} guided samples is in the region: {remedy}."]
     found = too_few_steps(metrics, ["1_A"])
@@ -117,43 +114,19 @@ def methods(config: PathConfig, metrics: Metrics, guides: int, stages: Sequence[
         guides: how many.
         stages: of a learned guidance.
     """
-    text = [drawing(config, metrics), _region(config, metrics, guides), _how(config, stages), _result(config, metrics)]
-    return " ".join(text)
+    parts = (
+        drawing(config, metrics),
+        _region(config, metrics, guides),
+        config.chosen.sentence(Told(stages=stages)),
+        _result(config, metrics),
+    )
+    return " ".join(filter(None, parts))
 
 
 def _region(config: PathConfig, metrics: Metrics, guides: int) -> str:
     definition = metrics["free_energy"]["region"].rstrip(".")
     width = f", whose kernel has the bandwidth {plain(metrics['quality']['bandwidth'])}" if config.region else ""
     return f"They were guided by {guides} structures{width}, to the region {definition}."
-
-
-def _how(config: PathConfig, stages: Sequence[Mapping[str, Any]]) -> str:
-    if config.method == "least-work":
-        found = stages[0]
-        rounds = [one for one in found["rounds"] if one["variance"] is not None]
-        late = (
-            f", and from a log-SNR of {plain(found['handover'])} by the gradient of the logarithm of the probability "
-            "of A under a Gaussian with the moments of its coordinate given x_t"
-            if found["handover"] is not None
-            else ""
-        )
-        return (
-            "The score was shifted by h = ∇V, where V(x, t) = ln E[exp(r) | x_t = x] and r is constant in A, such that "
-            f"{fraction(config.success)} of the target lie there. V was learned as the log-ratio of noised samples of "
-            f"the model and of {count(found['members'])} members of A, which chains of noising and denoising with "
-            f"acceptance in A ({fraction(found['acceptance'])} of the moves) found from the guides, and then on the "
-            f"states of {count(sum(one['paths'] for one in rounds))} guided paths, by what was left of their "
-            f"ln dP/dQ + r{late}."
-        )
-    form = (
-        "the gradient of the logarithmic kernel density of the guides, carried forward by the probability-flow ODE"
-        if config.method == "transported"
-        else "the gradient of the guides' logarithmic kernel density at the denoised estimate D(x, t)"
-    )
-    return (
-        f"The score was shifted by a multiple of {form} (Kolloff et al., arXiv:2505.13375), its parameters fitted to "
-        f"(1 − success) plus γ = {plain(config.fit.gamma)} times the work on samples that were not used again."
-    )
 
 
 def _result(config: PathConfig, metrics: Metrics) -> str:

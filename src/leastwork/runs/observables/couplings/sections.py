@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leastwork.report.blocks import Image, Section, Table
-from leastwork.report.numerals import plus_minus
 from leastwork.runs.base.cases import case
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings import figures as couplings_figures
 from leastwork.runs.observables.couplings import sentences as couplings_prose
 from leastwork.runs.observables.couplings.config import CouplingsConfig
+from leastwork.support.numerals import plus_minus
 
 __all__ = ["sections"]
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from leastwork.observables.karplus import KARPLUS
-from leastwork.report.numerals import count, plain, plus_minus
 from leastwork.runs.observables.couplings.config import CouplingsConfig
+from leastwork.support.numerals import count, plain, plus_minus
 
 __all__ = ["FEW", "agreement", "methods", "reweighting", "settings", "trusted", "warnings"]
 

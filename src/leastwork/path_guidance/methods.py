@@ -1,0 +1,302 @@
+"""The methods of Path Guidance, by the names that calls and run files use.
+
+A method is a frozen dataclass of its own settings. Register one of your own by ``register_method("mine", Mine)``, where
+
+    @dataclass(frozen=True)
+    class Mine(PathGuidanceMethod):
+        strength: float = 1.0
+
+        def fit(self, problem: PathProblem) -> PathOutcome: ...
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError
+from leastwork.fit.methods import Method, Registry, Told, hidden, setting
+from leastwork.fit.result import Fit
+from leastwork.geometry.state import State
+from leastwork.guidance.base import Guidance
+from leastwork.kernels.density import KernelDensity
+from leastwork.kernels.flat import EuclideanKernel
+from leastwork.kernels.region import Membership
+from leastwork.models.base import Scored
+from leastwork.models.denoised import check_gradient
+from leastwork.path_guidance.least_work import learn_region
+from leastwork.path_guidance.published import PathFit, fit_loss, fit_transported
+from leastwork.sampling.ensemble import Ensemble
+from leastwork.sampling.sample import LAW, sample
+from leastwork.sampling.work import log_odds
+from leastwork.support.numerals import count, fraction, plain
+from leastwork.support.progress import Progress, no_progress
+from leastwork.support.random import derive_seed
+
+__all__ = [
+    "BUDGET",
+    "PATH_METHODS",
+    "LeastWork",
+    "Loss",
+    "PathGuidanceMethod",
+    "PathOutcome",
+    "PathProblem",
+    "Transported",
+    "register_method",
+]
+
+BUDGET = 20_000_000
+"""Network evaluations of a least-work fit, at most, where none are asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class PathProblem:
+    """What a method is given.
+
+    Args:
+        model: what is guided.
+        guides: the guiding structures with their kernel and bandwidth.
+        region: A, membership of samples in data units.
+        points: the guiding structures, (M, *event), data units.
+        own: the model's own samples.
+        choices: sampling choices, as :func:`leastwork.sample` takes them.
+        seed: seed of all random numbers.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+    """
+
+    model: Scored
+    guides: KernelDensity
+    region: Membership
+    points: State
+    own: Ensemble
+    choices: Mapping[str, Any]
+    seed: int = 0
+    progress: Progress = no_progress
+
+    @property
+    def law(self) -> dict[str, Any]:
+        """The choices that shape the distribution of paths."""
+        return {name: value for name, value in self.choices.items() if name in LAW}
+
+
+@dataclass(frozen=True, eq=False)
+class PathOutcome:
+    """What a method finds.
+
+    Args:
+        guidance: h.
+        log_odds: L of the target p·e^{L 1_A}/Z; 0 where the guidance never reaches A.
+        target: the share of the target in A.
+        fit: the record of how it was found.
+        network_evaluations: of the whole fit, those of the model's own samples included.
+    """
+
+    guidance: Guidance
+    log_odds: float
+    target: float
+    fit: Fit
+    network_evaluations: int
+
+
+class PathGuidanceMethod(Method):
+    """A way into a region: a frozen dataclass of its settings.
+
+    Attributes:
+        frames: True for a method that guides a FrameModel too.
+        budget: network evaluations of the fit, at most, or None for the usual number.
+    """
+
+    frames: ClassVar[bool] = False
+    budget: int | None = None
+
+    @property
+    def most_evaluations(self) -> int | None:
+        return self.budget
+
+    @abstractmethod
+    def fit(self, problem: PathProblem) -> PathOutcome:
+        """Find the guidance."""
+
+
+def _budget() -> Any:
+    return setting(None, "the network evaluations that the fit may spend, at least 1, or left out", ge=1)
+
+
+def _gamma() -> Any:
+    words = "the price of a nat of work in units of the success rate, 0 or more"
+    return setting(0.01, words, ge=0, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class LeastWork(PathGuidanceMethod):
+    """h = ∇V, learned from members of A that noising and denoising finds from the guides, and on guided paths.
+
+    Args:
+        budget: network evaluations of the fit, at most; by default 20 million.
+        success: the share of the target in A, below one.
+    """
+
+    budget: int | None = _budget()
+    success: float = hidden(0.99)
+
+    frames: ClassVar[bool] = True
+    remedy: ClassVar[str] = "give more guides, a larger fit.budget, or more sampling.steps"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.success < 1:
+            raise LeastworkError(
+                f"success={self.success} must lie between 0 and 1: a target all in A makes each miss infinite"
+            )
+
+    @property
+    def most_evaluations(self) -> int | None:
+        return self.budget or BUDGET
+
+    def fit(self, problem: PathProblem) -> PathOutcome:
+        focus = isinstance(problem.guides.kernel, EuclideanKernel)  # elsewhere coordinates have no place
+        found = learn_region(
+            problem.model, problem.region, problem.points, problem.own, focus=focus, success=self.success,
+            seed=problem.seed, budget=self.budget or BUDGET, progress=problem.progress, **problem.choices,
+        )  # fmt: skip
+        return PathOutcome(found.guidance, found.log_odds, self.success, found, found.network_evaluations)
+
+    def sentence(self, told: Told) -> str:
+        found = told.stages[0]
+        rounds = [one for one in found["rounds"] if one["variance"] is not None]
+        late = (
+            f", and from a log-SNR of {plain(found['handover'])} by the gradient of the logarithm of the probability "
+            "of A under a Gaussian with the moments of its coordinate given x_t"
+            if found["handover"] is not None
+            else ""
+        )
+        return (
+            "The score was shifted by h = ∇V, where V(x, t) = ln E[exp(r) | x_t = x] and r is constant in A, such that "
+            f"{fraction(self.success)} of the target lie there. V was learned as the log-ratio of noised samples of "
+            f"the model and of {count(found['members'])} members of A, which chains of noising and denoising with "
+            f"acceptance in A ({fraction(found['acceptance'])} of the moves) found from the guides, and then on the "
+            f"states of {count(sum(one['paths'] for one in rounds))} guided paths, by what was left of their "
+            f"ln dP/dQ + r{late}."
+        )
+
+    def table(self, told: Told) -> list[tuple[str, str]]:
+        return [("share asked for", fraction(self.success))]
+
+
+@dataclass(frozen=True)
+class Transported(PathGuidanceMethod):
+    """The published form: kernels around guides that the probability-flow ODE carries forward.
+
+    Args:
+        budget: network evaluations of the fit, at most, or None for what the search takes.
+        gamma: price of a nat of work, in units of the success rate.
+    """
+
+    budget: int | None = _budget()
+    gamma: float = _gamma()
+
+    def fit(self, problem: PathProblem) -> PathOutcome:
+        return _published(problem, fit_transported, self.gamma, self.budget, 1)
+
+    def sentence(self, told: Told) -> str:
+        form = "the gradient of the logarithmic kernel density of the guides, carried forward by the "
+        return _shifted_by(f"{form}probability-flow ODE", self.gamma)
+
+    def table(self, told: Told) -> list[tuple[str, str]]:
+        return [("γ", plain(self.gamma)), ("parameters tried", count(told.trials))]
+
+
+@dataclass(frozen=True)
+class Loss(PathGuidanceMethod):
+    """The gradient of the guides' log-kernel at the denoised estimate.
+
+    Args:
+        budget: network evaluations of the fit, at most, or None for what the search takes.
+        gamma: price of a nat of work, in units of the success rate.
+    """
+
+    budget: int | None = _budget()
+    gamma: float = _gamma()
+
+    def fit(self, problem: PathProblem) -> PathOutcome:
+        check_gradient(problem.model, problem.own.x)
+        return _published(problem, fit_loss, self.gamma, self.budget, 2)
+
+    def sentence(self, told: Told) -> str:
+        form = "the gradient of the guides' logarithmic kernel density at the denoised estimate D(x, t)"
+        return _shifted_by(form, self.gamma)
+
+    def table(self, told: Told) -> list[tuple[str, str]]:
+        return [("γ", plain(self.gamma)), ("parameters tried", count(told.trials))]
+
+
+def _shifted_by(form: str, gamma: float) -> str:
+    return (
+        f"The score was shifted by a multiple of {form} (Kolloff et al., arXiv:2505.13375), its parameters fitted to "
+        f"(1 − success) plus γ = {plain(gamma)} times the work on samples that were not used again."
+    )
+
+
+def _published(
+    problem: PathProblem, search: Callable[..., PathFit], gamma: float, budget: int | None, evaluations_a_step: int
+) -> PathOutcome:
+    """Search the parameters of a published form, and draw once more to see which share of A it reaches.
+
+    Args:
+        problem: what is asked.
+        search: finds the parameters.
+        gamma: price of a nat of work.
+        budget: network evaluations of the whole, at most, or None.
+        evaluations_a_step: of one guided step, a product with the network's Jacobian counted as one more.
+    """
+    own = problem.own
+    target = evaluations_a_step * own.network_evaluations  # as many samples as of the model
+    left = None if budget is None else budget - own.network_evaluations - target
+    found = search(
+        problem.model, problem.guides, problem.region, gamma=gamma, seed=problem.seed, budget=left,
+        progress=problem.progress, **problem.law,
+    )  # fmt: skip
+    drawn = sample(
+        problem.model, len(own), found.guidance, seed=derive_seed(problem.seed, "target"), progress=problem.progress,
+        **problem.choices,
+    )  # fmt: skip
+    inside, log_weight = problem.region(drawn.x).to(torch.float64), drawn.log_weight.to(torch.float64)
+    success, odds = _own_target(inside, log_weight)
+    evaluations = own.network_evaluations + drawn.network_evaluations + found.network_evaluations
+    return PathOutcome(found.guidance, odds, success, found, evaluations)
+
+
+def _own_target(inside: Tensor, log_weight: Tensor) -> tuple[float, float]:
+    """The share of A in the target of a guidance that was not made for one: its own; and L by p(A) from the weights.
+
+    L is 0, and there is nothing to be efficient at, where no sample is in A.
+    """
+    n = len(inside)
+    success = min(float(inside.mean()), 1 - 0.5 / n)  # all in A: as far as n samples can tell
+    probability = float((log_weight.exp() * inside).mean())
+    if not 0 < probability < 1:
+        return success, 0.0
+    return success, log_odds(probability, success)
+
+
+PATH_METHODS: Registry[PathGuidanceMethod] = Registry(PathGuidanceMethod)
+
+
+def register_method(name: str, cls: type[PathGuidanceMethod]) -> None:
+    """Let calls and run files name a method of your own.
+
+    Args:
+        name: as in ``method="mine"`` and ``method: mine``.
+        cls: a frozen dataclass that derives from PathGuidanceMethod, with a default for each setting.
+
+    Raises:
+        LeastworkError: the name is taken, or the class is no method.
+    """
+    PATH_METHODS.add(name, cls)
+
+
+register_method("least-work", LeastWork)
+register_method("transported", Transported)
+register_method("loss", Loss)
