@@ -79,7 +79,7 @@ def run_command(
         where.append(out or default_folder(config))
         parts = len(config.runs) if isinstance(config, JointConfig) else 1
         at_once = min(parts, get_num_threads() if workers is None else workers)
-        report = run(config, where[0], resume, _shown(quiet), at_once, _silent if quiet else _say)
+        report = run(config, where[0], resume, _shown(quiet), at_once, None if quiet else _say)
         if not quiet:
             print_summary(config, where[0])
         typer.echo(report)
@@ -179,10 +179,6 @@ def _shown(quiet: bool) -> "Progress":
 
 def _say(sentence: str) -> None:
     typer.echo(sentence, err=True)
-
-
-def _silent(sentence: str) -> None:
-    pass
 
 
 @contextmanager

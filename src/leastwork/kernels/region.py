@@ -1,4 +1,6 @@
-"""The region that guiding points stand for: A = {x: ln k(x) ≥ c}, c a low quantile of ln k₋ᵢ(x_i) over the guides.
+"""Regions of state space: that of the guides, A = {x: ln k(x) ≥ c}, a ball, and an interval of one coordinate.
+
+For the guides' region, c is a low quantile of ln k₋ᵢ(x_i) over the guides.
 
 k is the guides' kernel density and k₋ᵢ the same without guide i, so that a guide is judged as a new sample is. By
 default all but the outermost 5 % of the guides lie inside.

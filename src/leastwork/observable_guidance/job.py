@@ -20,7 +20,7 @@ from leastwork.observable_guidance.methods import METHODS, ObservableMethod, Pro
 from leastwork.observable_guidance.run import Method, ObservableRun
 from leastwork.observable_guidance.scheduled import Search
 from leastwork.observables import evaluate
-from leastwork.sampling.sample import LAW, make_sampler, sample
+from leastwork.sampling.sample import law_of, make_sampler, sample
 from leastwork.statistics.outliers import warn_of_outliers
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
@@ -98,7 +98,7 @@ def guide_observables(
         check_groups(data, groups)
     choices = {**chosen.choices, **choices}
     model = moved(model, choices.get("device"), choices.get("dtype"))
-    law: dict[str, Any] = {name: value for name, value in choices.items() if name in LAW}
+    law = law_of(choices)
     if samples is None:
         samples = own_samples(chosen.budget, make_sampler(model, None, **law).evaluations)
     own = sample(model, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)

@@ -37,7 +37,7 @@ from leastwork.observable_guidance.responses import Answer, Push, end_and_action
 from leastwork.observables import Observable, evaluate
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.sample import LAW, make_sampler, sample
+from leastwork.sampling.sample import law_of, make_sampler, sample
 from leastwork.sampling.stepping import Carry, Sampler
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
@@ -126,7 +126,7 @@ def learn_control(
     if model.has_score:
         raise LeastworkError("least action is for a VelocityModel; a DiffusionModel has an SDE, and so least work")
     choices = {**choices, "process": "ode", "kappa": None}
-    law = {name: value for name, value in choices.items() if name in LAW}
+    law = law_of(choices)
     if min(rounds, batch, meeting_samples) < 1 or iterations < 0:
         raise LeastworkError(
             f"rounds={rounds}, batch={batch}, meeting_samples={meeting_samples} must be at least 1, and "

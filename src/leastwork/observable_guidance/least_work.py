@@ -34,7 +34,7 @@ from leastwork.observable_guidance.approach import Aim, Drawn, agrees, aim, far,
 from leastwork.observables import evaluate
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.process import Process
-from leastwork.sampling.sample import LAW, make_sampler, sample
+from leastwork.sampling.sample import law_of, make_sampler, sample
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
@@ -92,7 +92,7 @@ class _Task:
 
     @property
     def law(self) -> dict[str, Any]:
-        return {name: value for name, value in self.choices.items() if name in LAW}
+        return law_of(self.choices)
 
     def seed_of(self, purpose: str) -> int:
         return derive_seed(self.seed, purpose)
@@ -160,7 +160,7 @@ def learn_guidance(
     if not _has_least_work(model, choices):
         choices = {**choices, "process": "sde", "kappa": None, "solver": None, "t_grid": None}
         unused, own = 0 if own is None else own.network_evaluations, None  # these samples came from another process
-    law = {name: value for name, value in choices.items() if name in LAW}
+    law = law_of(choices)
     steps = len(make_sampler(model, None, **law).steps)
     if budget < least_budget(steps):
         raise LeastworkError(
@@ -208,7 +208,7 @@ def learn_guidance(
 
 def _has_least_work(model: Scored, choices: Mapping[str, Any]) -> bool:
     """Whether the samples drawn so have path weights at κ = 1."""
-    law = {name: value for name, value in choices.items() if name in LAW}
+    law = law_of(choices)
     plain = law.get("process", "sde") == "sde" and law.get("kappa") in (None, 1, 1.0)
     return plain and make_sampler(model, None, **law).steps.has_density
 

@@ -33,7 +33,7 @@ from leastwork.observable_guidance.objective import Objective
 from leastwork.observable_guidance.scheduled import Search, fit_schedule
 from leastwork.observable_guidance.search import gaussian_process_search
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import LAW
+from leastwork.sampling.sample import law_of
 from leastwork.support.numerals import count, plain
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
@@ -79,7 +79,7 @@ class Problem:
     @property
     def law(self) -> dict[str, Any]:
         """The choices that shape the distribution of paths."""
-        return {name: value for name, value in self.choices.items() if name in LAW}
+        return law_of(self.choices)
 
 
 @dataclass(frozen=True, eq=False)

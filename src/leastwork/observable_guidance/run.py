@@ -16,7 +16,7 @@ from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.observables import evaluate
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import LAW, sample
+from leastwork.sampling.sample import law_of, sample
 from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
@@ -107,7 +107,7 @@ class ObservableRun:
         Warns:
             LeastworkWarning: an error above 0.05 σ_O or 0.05 nats, and two standard errors.
         """
-        law = {name: value for name, value in self.choices.items() if name in LAW}
+        law = law_of(self.choices)
         found = step_check(
             self.model, self.data.observable, self.guidance, log_tilt=self.log_tilt,
             seed=derive_seed(self.seed, "steps"), **law,

@@ -22,7 +22,7 @@ from leastwork.models.placement import moved
 from leastwork.path_guidance.guides import check_guides
 from leastwork.path_guidance.methods import BUDGET, PATH_METHODS, PathGuidanceMethod, PathProblem
 from leastwork.path_guidance.run import PathMethod, PathRun
-from leastwork.sampling.sample import LAW, make_sampler, sample
+from leastwork.sampling.sample import law_of, make_sampler, sample
 from leastwork.sampling.transport import prior_distance
 from leastwork.statistics.outliers import warn_of_outliers
 from leastwork.support.progress import Progress, no_progress
@@ -94,7 +94,7 @@ def guide_path(
     if model.has_rotations and not chosen.frames:
         raise LeastworkError(f"method={name!r} is not for frames: use 'least-work'")
     choices = {**chosen.choices, **choices}
-    law = {key: value for key, value in choices.items() if key in LAW}
+    law = law_of(choices)
     plain = law.get("process", "sde") == "sde" and law.get("kappa") in (None, 1, 1.0)
     if not plain or not make_sampler(model, None, **law).steps.has_density:
         raise NoPathWeightsError(

@@ -41,7 +41,7 @@ from leastwork.models.denoised import PULL, PUSH
 from leastwork.networks.value import ValueNetwork, sees_denoised
 from leastwork.path_guidance.renoise import Members, renoise
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import LAW, make_sampler
+from leastwork.sampling.sample import law_of, make_sampler
 from leastwork.sampling.work import certify, log_odds
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
@@ -203,7 +203,7 @@ def learn_region(
         LeastworkError: a region that the model does not come back to, or a budget that is too small.
     """
     begin = time.perf_counter()
-    law = {name: value for name, value in choices.items() if name in LAW}
+    law = law_of(choices)
     task = _Task(model, region, success, seed, progress, law)
     steps = len(make_sampler(model, None, **law).steps)
     spent = own.network_evaluations
@@ -285,16 +285,14 @@ def _descended(
     """
     spent = 0
     before, network, lowest = start, start, math.inf
-    draws = 1
-    number = 0
-    while number < draws:
-        sampler = make_sampler(task.model, task.steered(start, network, odds, handover), **task.law)
-        each = sampler.evaluations + PUSH * len(sampler.steps) * sees_denoised(network)
-        if number == 0:
-            draws = min(max(int(left / each / _ENOUGH), 1), _DESCENTS)
+    sampler = make_sampler(task.model, task.guidance(start, odds, handover), **task.law)
+    each = sampler.evaluations + PUSH * len(sampler.steps) * sees_denoised(start)
+    draws = min(max(int(left / each / _ENOUGH), 1), _DESCENTS)
+    for number in range(draws):
         n = min(int((left - spent) / (draws - number) / each), _MOST_PATHS)
         if n < _FEWEST:
             break
+        sampler = make_sampler(task.model, task.steered(start, network, odds, handover), **task.law)
         response = draw_response(sampler, network, n, derive_seed(task.seed, f"descent {number}"), task.progress)
         spent += response.evaluations
         inside = task.region(response.x).to(torch.float64).cpu()
@@ -304,7 +302,8 @@ def _descended(
         if done.dissipation > lowest + _WORSE * done.stderr:
             return before, spent
         before, network, lowest = network, done.network, done.dissipation
-        number += 1
+    if network is before:  # no step was taken, and a change of zero would cost a product with the Jacobian
+        return network, spent
     return before.with_head(0.5 * _change(before, network)), spent
 
 

@@ -30,7 +30,7 @@ from leastwork.models.denoised import check_gradient
 from leastwork.path_guidance.least_work import learn_region
 from leastwork.path_guidance.published import PathFit, fit_loss, fit_transported
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import LAW, sample
+from leastwork.sampling.sample import law_of, sample
 from leastwork.sampling.work import log_odds
 from leastwork.support.numerals import count, fraction, plain
 from leastwork.support.progress import Progress, no_progress
@@ -79,7 +79,7 @@ class PathProblem:
     @property
     def law(self) -> dict[str, Any]:
         """The choices that shape the distribution of paths."""
-        return {name: value for name, value in self.choices.items() if name in LAW}
+        return law_of(self.choices)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from leastwork.kernels.density import KernelDensity
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Model
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import LAW, sample
+from leastwork.sampling.sample import law_of, sample
 from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
@@ -122,7 +122,7 @@ class PathRun:
         def share(x: State) -> Tensor:
             return self.region(x).to(torch.float64)
 
-        law = {name: value for name, value in self.choices.items() if name in LAW}
+        law = law_of(self.choices)
         found = step_check(
             self.model, share, self.guidance, log_tilt=lambda x: share(x).log(), seed=derive_seed(self.seed, "steps"),
             **law,

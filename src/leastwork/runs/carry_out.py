@@ -34,7 +34,7 @@ from leastwork.runs.page import write_report
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.job import PathJob
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import LAW, sample
+from leastwork.sampling.sample import law_of, sample
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid
 from leastwork.sampling.step_loss import StepLoss, step_loss
@@ -56,7 +56,7 @@ def run(
     resume: bool = False,
     progress: Progress = no_progress,
     workers: int = 1,
-    tell: Callable[[str], None] = lambda sentence: None,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Carry out a run, or all parts of a joint run.
 
@@ -67,7 +67,7 @@ def run(
         progress: ``leastwork.support.progress.bar`` shows one.
         workers: processes that carry out the parts of a joint run, each with its share of torch's threads; with one,
             they are carried out here, one after another.
-        tell: told in a sentence how long the run will take, before it begins.
+        tell: told in a sentence how long the run will take, before it begins; None, and it is not estimated.
 
     Returns:
         Path: of the report.
@@ -125,7 +125,12 @@ def _job(config: AnyRun) -> Job[Any]:
 
 
 def _carry_out_parts(
-    config: JointConfig, folder: Path, resume: bool, progress: Progress, workers: int, tell: Callable[[str], None]
+    config: JointConfig,
+    folder: Path,
+    resume: bool,
+    progress: Progress,
+    workers: int,
+    tell: Callable[[str], None] | None,
 ) -> None:
     """Each part in a folder of its own, with a report of its own as soon as it is finished."""
     tasks = {}
@@ -152,8 +157,10 @@ def _carry_out_part(part: str, config: AnyRun, folder: Path, progress: Progress,
     _report_of_part(folder, part)
 
 
-def _foretell(runs: Mapping[Path, tuple[AnyRun, Job[Any]]], workers: int, tell: Callable[[str], None]) -> None:
-    """How long it will take, of runs whose fit has a budget and is yet to be done."""
+def _foretell(runs: Mapping[Path, tuple[AnyRun, Job[Any]]], workers: int, tell: Callable[[str], None] | None) -> None:
+    """How long it will take, of runs whose fit has a budget and is yet to be done; evaluates their models for it."""
+    if tell is None:
+        return
     each: list[float] = []
     evaluations = 0
     for folder, (config, task) in runs.items():
@@ -297,7 +304,7 @@ def _step_loss(config: AnyRun, task: Job[_Fitted], fitted: _Fitted, ensemble: En
     """What the steps alone waste, where that is known."""
     if fitted.guidance is None or ensemble.ledger.log_weight is None or task.model.has_rotations:
         return []
-    law = {name: value for name, value in task.choices.items() if name in LAW}
+    law = law_of(task.choices)
     return [step_loss(task.model, fitted.guidance, seed=derive_seed(config.seed, "loss of the steps"), **law)]
 
 

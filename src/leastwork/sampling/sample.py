@@ -4,7 +4,7 @@ Memory holds one batch, or with ``out`` nothing that grows with n but the file; 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
@@ -28,12 +28,21 @@ from leastwork.sampling.storage import EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
 
-__all__ = ["LAW", "ProcessName", "make_sampler", "sample"]
+__all__ = ["LAW", "ProcessName", "law_of", "make_sampler", "sample"]
 
 LAW = ("process", "solver", "steps", "t_grid", "kappa")
 """The choices of :func:`sample` that decide the law of the samples, and that :func:`make_sampler` takes."""
 
 ProcessName: TypeAlias = Literal["sde", "ode"]
+
+
+def law_of(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices that decide the law of the samples, out of all that :func:`sample` takes.
+
+    >>> law_of({"steps": 50, "batch_size": 64})
+    {'steps': 50}
+    """
+    return {name: value for name, value in choices.items() if name in LAW}
 
 
 def make_sampler(

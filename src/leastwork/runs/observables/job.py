@@ -21,7 +21,7 @@ from leastwork.runs.observables.metrics import certify_run, observable_metrics
 from leastwork.runs.observables.truth import ceiling, quality, truth
 from leastwork.runs.observables.without_data import group_means, reported
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import LAW
+from leastwork.sampling.sample import law_of
 from leastwork.sampling.step_error import StepError, step_check
 from leastwork.sampling.work import kish_ess
 from leastwork.support.progress import Progress
@@ -68,7 +68,7 @@ class ObservableJob:
         return fitted.maxent.log_tilt_of(evaluate(self.inputs.data.observable, x))
 
     def step_error(self, fitted: Fitted) -> StepError:
-        law = {name: value for name, value in self.choices.items() if name in LAW}
+        law = law_of(self.choices)
         observable = self.inputs.data.observable
         return step_check(
             self.model, observable, fitted.guidance, log_tilt=fitted.maxent.log_tilt(observable),
