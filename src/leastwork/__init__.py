@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from leastwork.observable_guidance.job import guide_observables
     from leastwork.observables import Observable
     from leastwork.path_guidance.job import guide_path
+    from leastwork.runs.saved import load_run
     from leastwork.sampling.ensemble import Ensemble
     from leastwork.sampling.sample import sample
     from leastwork.sampling.steer import steer
@@ -75,6 +76,7 @@ _HOME = {
     "guide_path": "leastwork.path_guidance.job",
     "load_guidance": "leastwork.guidance.files",
     "load_model": "leastwork.models.files",
+    "load_run": "leastwork.runs.saved",
     "open_ensemble": "leastwork.sampling.storage",
     "sample": "leastwork.sampling.sample",
     "save_guidance": "leastwork.guidance.files",
@@ -121,6 +123,7 @@ __all__ = [
     "guide_path",
     "load_guidance",
     "load_model",
+    "load_run",
     "open_ensemble",
     "sample",
     "save_guidance",

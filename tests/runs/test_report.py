@@ -161,7 +161,7 @@ def test_a_learned_run_reports_its_stages_and_the_ceiling(tmp_path: Path, text_o
 
 def test_errors_of_reweighted_averages_know_that_lambda_was_fitted() -> None:
     """Against the spread over independent repeats: x is pinned, x² partly follows it."""
-    from leastwork.runs.observables.fitted import Fitted
+    from leastwork.observable_guidance.files import FitNumbers
 
     random = torch.Generator().manual_seed(0)
     both = lw.Observable(lambda x: torch.stack([x[:, 0], x[:, 0] ** 2 + x[:, 0]], dim=1), names=("a", "b"))
@@ -169,7 +169,7 @@ def test_errors_of_reweighted_averages_know_that_lambda_was_fitted() -> None:
     found = []
     for _ in range(200):
         observed = both(torch.randn(500, 1, generator=random, dtype=torch.float64))
-        fitted = Fitted(lw.fit_lambdas(observed, data), None, observed, None, 0, 0.0)
+        fitted = FitNumbers(lw.fit_lambdas(observed, data), observed)
         found.append(reweighted_averages(data, fitted))
     means, errors = (torch.stack([getattr(one, key) for one in found]) for key in ("value", "stderr"))
     assert means[:, 0].std() < 1e-9

@@ -11,8 +11,9 @@ ensembles, Orioli et al., Prog. Mol. Biol. Transl. Sci. 170, 123, 2020).
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,6 +59,45 @@ class TrustCurve:
     def theta(self) -> float:
         """The θ to take."""
         return float(self.thetas[self.chosen])
+
+    def parts(self) -> dict[str, Any]:
+        """The curve as plain values; numbers come back from JSON as they were."""
+        return {
+            "theta": self.theta,
+            "chosen": self.chosen,
+            "thetas": self.thetas.tolist(),
+            "groups": list(self.groups),
+            "held_out": self.held_out.value.tolist(),
+            "held_out_stderr": self.held_out.stderr.tolist(),
+            "by_group": self.by_group.tolist(),
+            "fitted": self.fitted.tolist(),
+            "model": self.model,
+            "kl": self.kl.tolist(),
+            "ess": self.ess.tolist(),
+        }
+
+    @classmethod
+    def from_parts(cls, values: Mapping[str, Any]) -> "TrustCurve":
+        """The curve of :meth:`parts`.
+
+        Raises:
+            KeyError, TypeError, ValueError: the values are damaged.
+        """
+
+        def numbers(key: str) -> Tensor:
+            return torch.tensor(values[key], dtype=torch.float64)
+
+        return cls(
+            numbers("thetas"),
+            numbers("fitted"),
+            Estimate(numbers("held_out"), numbers("held_out_stderr")),
+            numbers("by_group"),
+            tuple(values["groups"]),
+            numbers("kl"),
+            numbers("ess"),
+            float(values["model"]),
+            int(values["chosen"]),
+        )
 
 
 def trust(

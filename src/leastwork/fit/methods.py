@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from leastwork.errors import LeastworkError
 
-__all__ = ["Method", "Registry", "Told", "hidden", "setting", "settings_of"]
+__all__ = ["Method", "Registry", "Told", "hidden", "setting", "settings_given", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,11 @@ def hidden(default: Any) -> Any:
 def settings_of(cls: type) -> dict[str, Field[Any]]:
     """The settings of a method that run files may set, by name."""
     return {one.name: one for one in fields(cls) if not one.metadata.get("hidden")}
+
+
+def settings_given(method: Method) -> dict[str, Any]:
+    """The settings of a method by name, with their values, those that only Python can set included."""
+    return {one.name: getattr(method, one.name) for one in fields(method)}  # type: ignore[arg-type]  (a dataclass)
 
 
 _M = TypeVar("_M", bound=Method)

@@ -19,7 +19,7 @@ from leastwork.geometry.state import State, flatten
 from leastwork.kernels.density import KernelDensity
 from leastwork.observables import Observable
 
-__all__ = ["Ball", "DefinedRegion", "IntervalRegion", "Membership", "Region", "Slab"]
+__all__ = ["Ball", "DefinedRegion", "IntervalRegion", "Membership", "Region", "Slab", "definition_of"]
 
 
 @runtime_checkable
@@ -95,6 +95,13 @@ class DefinedRegion(Protocol):
     def __call__(self, x: State) -> Tensor:
         """Membership of samples (B, *event), data units: bool (B,)."""
         ...
+
+
+def definition_of(region: Membership) -> str:
+    """The sentence that defines a region in a report; of a plain function, its name."""
+    if isinstance(region, DefinedRegion):
+        return region.definition
+    return f"A = {{x: {getattr(region, '__name__', type(region).__name__)} is true}}"
 
 
 @dataclass(frozen=True)

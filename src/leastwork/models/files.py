@@ -1,6 +1,7 @@
 """Models on disk: ``model.safetensors`` (weights) and ``model.json`` (everything else). Nothing is unpickled."""
 
 import difflib
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -15,21 +16,34 @@ from torch import Tensor, nn
 
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import ZeroCentre
+from leastwork.models.base import Model
 from leastwork.models.bundled import FOLDER, bundled_models
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
+from leastwork.models.placement import moved, placement
 from leastwork.models.velocity import StandardNormal, VelocityModel
 from leastwork.networks.equivariant import EquivariantPerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
 
-__all__ = ["load_model", "model_from", "model_parts", "save_model"]
+__all__ = [
+    "check_fingerprint",
+    "description_of",
+    "fingerprint",
+    "in_precision",
+    "load_model",
+    "model_from",
+    "model_parts",
+    "precision",
+    "save_model",
+]
 
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "Perceptron": Perceptron,
     "EquivariantPerceptron": EquivariantPerceptron,
 }
+_PRECISIONS = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str | Path) -> None:
@@ -41,7 +55,7 @@ def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str |
         ConfigError: the network is a plain function, or a part has no file form.
     """
     folder = Path(folder)
-    described = _described(model)
+    described = description_of(model)
     folder.mkdir(parents=True, exist_ok=True)
     assert isinstance(model.net, nn.Module)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.net.state_dict().items()}
@@ -51,8 +65,12 @@ def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str |
     os.replace(folder / "model.json.tmp", folder / "model.json")
 
 
-def _described(model: DiffusionModel | FrameModel | VelocityModel) -> dict[str, Any]:
-    """Everything but the weights, as plain values."""
+def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[str, Any]:
+    """Everything but the weights, as plain values.
+
+    Raises:
+        ConfigError: the network is a plain function, or a part has no file form.
+    """
     if not isinstance(model.net, nn.Module):
         raise ConfigError("only a network that is a torch.nn.Module can be saved: wrap the function in one")
     if model.context:
@@ -90,13 +108,60 @@ def _described(model: DiffusionModel | FrameModel | VelocityModel) -> dict[str, 
     return described
 
 
+def fingerprint(model: Model) -> str | None:
+    """What tells a model's weights from all others, whatever their precision; None where it has none to tell.
+
+    >>> model = load_model("prinz")
+    >>> fingerprint(model) == fingerprint(load_model("prinz"))
+    True
+    """
+    if not isinstance(model.net, nn.Module):
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(model.net.state_dict().items()):
+        plain = value.detach().cpu()
+        plain = plain.float() if plain.is_floating_point() else plain
+        digest.update(f"{name} {tuple(plain.shape)}".encode())
+        digest.update(plain.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def check_fingerprint(model: Model, known: str | None, folder: Path) -> None:
+    """See that a model is the one that a fit was made for.
+
+    Args:
+        model: what is to be guided.
+        known: the fingerprint that the fit remembers, or None where it has none.
+        folder: of the fit, for the message.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    own = fingerprint(model)
+    if known is not None and own is not None and own != known:
+        raise ConfigError(
+            f"the model's weights are not those that the guidance in {folder} was fitted to: give back the model as it "
+            "was, or fit anew in another folder"
+        )
+
+
+def precision(model: Model) -> str:
+    """The floating-point type of a model's parameters by its name in torch, such as "float32"."""
+    return str(placement(model)[1]).removeprefix("torch.")
+
+
+def in_precision(model: Model, name: str | None) -> Model:
+    """The model with parameters of the type that :func:`precision` names; None for those it has."""
+    return model if name is None else moved(model, None, _PRECISIONS[name])
+
+
 def model_parts(model: DiffusionModel) -> dict[str, Any]:
     """A model as plain values and tensors, for a file that holds more than it.
 
     Raises:
         ConfigError: its network is not of this package, or a part has no file form.
     """
-    described = _described(model)
+    described = description_of(model)
     if described["network"]["config"] is None:
         raise ConfigError(
             f"a model with your own network, {type(model.net).__name__}, has no file form here: save its state_dict"

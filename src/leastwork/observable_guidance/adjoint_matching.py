@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.fit.result import FitRecord
 from leastwork.fit.training import warm_cosine
 from leastwork.geometry.state import State, event_numel, flatten, leaves, smap
 from leastwork.guidance.learned import LearnedGuidance
@@ -74,6 +75,10 @@ class AdjointFit:
     history: tuple[Round, ...]
     network_evaluations: int
     seconds: float
+
+    def record(self) -> FitRecord:
+        """The same as plain values."""
+        return FitRecord(self.network_evaluations, self.seconds)
 
 
 def match_adjoint(

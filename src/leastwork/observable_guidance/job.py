@@ -14,6 +14,7 @@ from torch import nn
 from leastwork.data.experiment import Experiment
 from leastwork.data.trust import check_groups, trust, trusted
 from leastwork.fit.budget import own_samples
+from leastwork.fit.methods import settings_given
 from leastwork.models.base import Model
 from leastwork.models.placement import moved
 from leastwork.observable_guidance.methods import METHODS, ObservableMethod, Problem
@@ -77,11 +78,23 @@ def guide_observables(
         progress: ``leastwork.support.progress.bar`` shows one.
         choices: process, solver, steps, t_grid, kappa, batch_size, device, dtype as in :func:`leastwork.sample`.
 
+    Returns:
+        ObservableRun: λ and the target, the guidance, and what it is worth; it draws, certifies, saves and reports.
+
     Raises:
         InfeasibleError: no reweighting reaches the values; says which datum and what range.
         LearningError: V was not learned; its ``history`` tells how it went.
         LeastworkError: an argument that cannot be used or belongs to another method, or groups that no θ can be
             chosen by.
+
+    A standard normal whose mean is to be 0.5, by the gradient of the tilt at the denoised estimate:
+
+    >>> import leastwork as lw
+    >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
+    >>> mean = lw.Observable(lambda x: x, names=("x",))
+    >>> run = lw.guide_observables(model, lw.Experiment(mean, values=[0.5]), "loss", samples=2000, steps=20)
+    >>> run.lambdas.value.shape, bool(run.sample(1000).x.mean() > 0.2)
+    (torch.Size([1]), True)
     """
     begin = time.perf_counter()
     settings = {
@@ -116,11 +129,13 @@ def guide_observables(
         choices,
         seed,
         replace(own, log_tilt=found.maxent.log_tilt_of(observed)),
+        observed,
         found.fit,
         certificate_samples,
         found.network_evaluations,
         time.perf_counter() - begin,
         progress,
         curve,
-        observed,
+        1.0 if curve is None else curve.theta,
+        settings_given(chosen),
     )

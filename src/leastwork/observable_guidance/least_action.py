@@ -28,6 +28,7 @@ from torch.quasirandom import SobolEngine
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import MaxEnt, fit_lambdas
 from leastwork.errors import LeastworkError, LeastworkWarning, NonFiniteError
+from leastwork.fit.result import FitRecord
 from leastwork.geometry.state import State, batch_size, event_numel, flatten, take, unflatten
 from leastwork.guidance.control import ControlGuidance
 from leastwork.models.base import Model
@@ -82,6 +83,10 @@ class ActionFit:
     history: tuple[Trial, ...]
     network_evaluations: int
     seconds: float
+
+    def record(self) -> FitRecord:
+        """The same as plain values."""
+        return FitRecord(self.network_evaluations, self.seconds)
 
 
 def learn_control(

@@ -24,6 +24,7 @@ from leastwork.fit.budget import FEWEST, Share, least_budget, own_samples, share
 from leastwork.fit.labels import LabelFit, draw_labelled, fit_labels
 from leastwork.fit.network import directed_network
 from leastwork.fit.on_policy import Polish, draw_response, off_target, polish
+from leastwork.fit.result import FitRecord
 from leastwork.fit.value import Check, LearningError, ValueFit, fit_value
 from leastwork.geometry.state import State, cat, event_numel, flatten, shapes
 from leastwork.guidance.learned import LearnedGuidance
@@ -59,6 +60,17 @@ class Stage:
     polishes: tuple[Polish, ...] = ()
     labels: LabelFit | None = None
 
+    def record(self) -> dict[str, Any]:
+        """Plain values: the way, the effective samples, the held-out losses and what each polish did."""
+        return {
+            "fraction": self.fraction,
+            "ess": self.ess,
+            "iterations": [check.iteration for check in self.checks],
+            "validation": [check.validation for check in self.checks],
+            "variance_before": [polish.variance_before for polish in self.polishes],
+            "variance_after": [polish.variance_after for polish in self.polishes],
+        }
+
 
 @dataclass(frozen=True)
 class LeastWorkFit:
@@ -69,6 +81,10 @@ class LeastWorkFit:
     history: tuple[Stage, ...]
     network_evaluations: int
     seconds: float
+
+    def record(self) -> FitRecord:
+        """The same as plain values."""
+        return FitRecord(self.network_evaluations, self.seconds, tuple(stage.record() for stage in self.history))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
@@ -20,6 +21,7 @@ from leastwork.sampling.sample import law_of, sample
 from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.above import above
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -41,10 +43,15 @@ class ObservableRun:
         choices: sampling choices (process, solver, steps, t_grid, …) that the fit was made for.
         seed: of the fit; samples for figures come from other seeds.
         model_samples: the model's own, with the target's log-tilt.
+        observed: the observables of the model's own samples, float64 (n, K).
         fit: how the guidance was found, or None.
-        certificate_samples: how many fresh samples the certificate takes.
+        certificate_samples: how many fresh samples the certificate takes; None for those of ``ensemble``.
+        network_evaluations, seconds: of the whole fit, the model's own samples included.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         trust: what each θ makes of the data, where it was chosen.
-        observed: the observables of the model's own samples, (n, K), or None where they were not kept.
+        theta: θ, by which the covariance of the data's stated errors was multiplied.
+        settings: of the method, by name.
+        ensemble: guided samples that were drawn already, where the run was read from a folder that has some.
     """
 
     model: Model
@@ -55,13 +62,16 @@ class ObservableRun:
     choices: Mapping[str, Any]
     seed: int
     model_samples: Ensemble
+    observed: Tensor = field(repr=False)
     fit: Fit | None = None
-    certificate_samples: int = 10_000
+    certificate_samples: int | None = 10_000
     network_evaluations: int = 0
     seconds: float = 0.0
     progress: Progress = field(default=no_progress, repr=False)
     trust: TrustCurve | None = None
-    observed: Tensor | None = field(default=None, repr=False)
+    theta: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    ensemble: Ensemble | None = field(default=None, repr=False)
 
     @property
     def lambdas(self) -> Estimate:
@@ -88,8 +98,10 @@ class ObservableRun:
     @cached_property
     def certificate_ensemble(self) -> Ensemble:
         """The fresh samples of the certificate."""
+        if self.certificate_samples is None and self.ensemble is not None:
+            return self.ensemble
         seed = derive_seed(self.seed, "certificate")
-        return self.sample(self.certificate_samples, seed=seed, progress=self.progress)
+        return self.sample(self.certificate_samples or 10_000, seed=seed, progress=self.progress)
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -115,11 +127,21 @@ class ObservableRun:
         warn_of_steps(found, self.data.names, stacklevel=3)
         return found
 
-    def certify(self, ensemble: Ensemble) -> Certificate:
-        """The certificate of samples drawn by :meth:`sample`."""
+    def certify(self, ensemble: Ensemble | None = None, observed: Tensor | None = None) -> Certificate:
+        """The certificate of fresh samples.
+
+        Args:
+            ensemble: drawn by :meth:`sample`; by default those of :attr:`certificate`.
+            observed: their observables, (n, K), where they are known already.
+
+        Raises:
+            NoPathWeightsError: the samples have no path weights, or know no target.
+        """
+        if ensemble is None:
+            return self.certificate
         if ensemble.log_tilt is None:
             raise NoPathWeightsError("these samples know no target: draw them with run.sample(...)")
-        observed = evaluate(self.data.observable, ensemble.x)
+        observed = evaluate(self.data.observable, ensemble.x) if observed is None else observed
         return certify(
             ensemble.work,
             ensemble.log_weight,
@@ -129,3 +151,33 @@ class ObservableRun:
             self.maxent.model_std,
             self.data.fitted,
         )
+
+    def save(self, folder: str | Path, model: str | Path | None = None) -> Path:
+        """Write the run into a folder that :func:`leastwork.load_run` reads, the samples of the certificate if drawn.
+
+        Args:
+            folder: new or empty, or that of this run, saved before.
+            model: the name of a bundled model or a folder written by ``save_model``, where the model is such a one;
+                by default a copy of the model is written beside.
+
+        Returns:
+            Path: the folder.
+
+        Raises:
+            ConfigError: another run is there, or a part of this one has no file form.
+        """
+        return above("leastwork.runs.saved", "save_observable_run")(self, Path(folder), model)
+
+    def report(self, folder: str | Path, model: str | Path | None = None) -> Path:
+        """Save the run, draw the samples of the certificate unless they are, and make the page that reports on it.
+
+        Args:
+            folder, model: as for :meth:`save`.
+
+        Returns:
+            Path: of ``report.html``; ``metrics.json`` beside it has its numbers.
+
+        Raises:
+            ConfigError: as for :meth:`save`.
+        """
+        return above("leastwork.runs.saved", "report_observable_run")(self, Path(folder), model)

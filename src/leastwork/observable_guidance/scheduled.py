@@ -14,6 +14,7 @@ import torch
 from scipy.optimize import minimize
 
 from leastwork.errors import LeastworkError
+from leastwork.fit.result import FitRecord
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.observable_guidance.objective import Objective
 from leastwork.statistics.estimate import Estimate
@@ -50,6 +51,10 @@ class ScheduleFit:
     history: tuple[Trial, ...]
     network_evaluations: int
     seconds: float
+
+    def record(self) -> FitRecord:
+        """The same as plain values."""
+        return FitRecord(self.network_evaluations, self.seconds, trials=len(self.history))
 
 
 def fit_schedule(

@@ -18,7 +18,7 @@ addition to the interval's guidance, each step judged by fresh paths.
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ from leastwork.fit.labels import Labelled, draw_labelled, fit_labels
 from leastwork.fit.network import value_network
 from leastwork.fit.noised import evaluations_of_noised
 from leastwork.fit.on_policy import descend, draw_response
+from leastwork.fit.result import FitRecord
 from leastwork.fit.value import Check, fit_ratio
 from leastwork.geometry.state import State, take
 from leastwork.guidance.base import Guidance
@@ -111,6 +112,12 @@ class RegionFit:
     handover: float | None
     network_evaluations: int
     seconds: float
+
+    def record(self) -> FitRecord:
+        """The same as plain values, in one stage."""
+        found = {"members": self.members, "acceptance": self.acceptance, "handover": self.handover}
+        stage = {**found, "rounds": [asdict(one) for one in self.history]}
+        return FitRecord(self.network_evaluations, self.seconds, (stage,))
 
 
 @dataclass(frozen=True)

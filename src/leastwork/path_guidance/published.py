@@ -18,6 +18,7 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from leastwork.errors import LeastworkError, NoPathWeightsError
+from leastwork.fit.result import FitRecord
 from leastwork.geometry.state import State, all_finite
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.denoised_kernel import LossGuidance
@@ -70,6 +71,10 @@ class PathFit:
     history: tuple[PathTrial, ...]
     network_evaluations: int
     seconds: float
+
+    def record(self) -> FitRecord:
+        """The same as plain values."""
+        return FitRecord(self.network_evaluations, self.seconds, trials=len(self.history))
 
 
 def fit_path(

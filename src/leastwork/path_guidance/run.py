@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError
+from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.fit.result import Fit
 from leastwork.geometry.state import State, take
 from leastwork.guidance.base import Guidance
@@ -20,6 +21,7 @@ from leastwork.sampling.sample import law_of, sample
 from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.above import above
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -44,7 +46,11 @@ class PathRun:
         seed: of the fit.
         model_samples: the model's own.
         fit: how the guidance was found.
-        certificate_samples: how many fresh samples the certificate takes.
+        certificate_samples: how many fresh samples the certificate takes; None for those of ``ensemble``.
+        network_evaluations, seconds: of the whole fit, the model's own samples included.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        settings: of the method, by name.
+        ensemble: guided samples that were drawn already, where the run was read from a folder that has some.
     """
 
     model: Model
@@ -58,10 +64,12 @@ class PathRun:
     seed: int
     model_samples: Ensemble
     fit: Fit
-    certificate_samples: int = 10_000
+    certificate_samples: int | None = 10_000
     network_evaluations: int = 0
     seconds: float = 0.0
     progress: Progress = field(default=no_progress, repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    ensemble: Ensemble | None = field(default=None, repr=False)
 
     def log_tilt(self, x: State) -> Tensor:
         """r = L 1_A of the target, (B,), float64."""
@@ -97,8 +105,10 @@ class PathRun:
     @cached_property
     def certificate_ensemble(self) -> Ensemble:
         """The fresh samples of the certificate."""
+        if self.certificate_samples is None and self.ensemble is not None:
+            return self.ensemble
         seed = derive_seed(self.seed, "certificate")
-        return self.sample(self.certificate_samples, seed=seed, progress=self.progress)
+        return self.sample(self.certificate_samples or 10_000, seed=seed, progress=self.progress)
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -107,8 +117,21 @@ class PathRun:
         Raises:
             NoPathWeightsError: the run draws by a process or solver that has no path weights.
         """
-        ensemble = self.certificate_ensemble
-        assert ensemble.log_tilt is not None
+        return self.certify(self.certificate_ensemble)
+
+    def certify(self, ensemble: Ensemble | None = None) -> Certificate:
+        """The certificate of fresh samples.
+
+        Args:
+            ensemble: drawn by :meth:`sample`; by default those of :attr:`certificate`.
+
+        Raises:
+            NoPathWeightsError: the samples have no path weights, or know no target.
+        """
+        if ensemble is None:
+            return self.certificate
+        if ensemble.log_tilt is None:
+            raise NoPathWeightsError("these samples know no target: draw them with run.sample(...)")
         return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt)
 
     @cached_property
@@ -153,6 +176,36 @@ class PathRun:
         top = log_weight[inside > 0].max()
         w = torch.exp(log_weight - top) * inside
         return Estimate.from_influence(float(-(top + w.mean().log())), -w / w.mean(), ensemble.ledger.group)
+
+    def save(self, folder: str | Path, model: str | Path | None = None) -> Path:
+        """Write the run into a folder that :func:`leastwork.load_run` reads, the samples of the certificate if drawn.
+
+        Args:
+            folder: new or empty, or that of this run, saved before.
+            model: the name of a bundled model or a folder written by ``save_model``, where the model is such a one;
+                by default a copy of the model is written beside.
+
+        Returns:
+            Path: the folder.
+
+        Raises:
+            ConfigError: another run is there, or a part of this one has no file form.
+        """
+        return above("leastwork.runs.saved", "save_path_run")(self, Path(folder), model)
+
+    def report(self, folder: str | Path, model: str | Path | None = None) -> Path:
+        """Save the run, draw the samples of the certificate unless they are, and make the page that reports on it.
+
+        Args:
+            folder, model: as for :meth:`save`.
+
+        Returns:
+            Path: of ``report.html``; ``metrics.json`` beside it has its numbers.
+
+        Raises:
+            ConfigError: as for :meth:`save`.
+        """
+        return above("leastwork.runs.saved", "report_path_run")(self, Path(folder), model)
 
 
 _REMEDY = "give more guides, a wider region, or use method='least-work'"

@@ -44,7 +44,7 @@ from leastwork.support.progress import Progress, labelled, no_progress
 from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
 
-__all__ = ["compare_run", "run"]
+__all__ = ["compare_run", "measure_run", "run"]
 
 _VIEWED = 2000  # structures in a trajectory
 _Fitted = TypeVar("_Fitted", bound=job.Fitted)
@@ -192,7 +192,7 @@ def _carry_out(config: AnyRun, task: Job[_Fitted], folder: Path, progress: Progr
     ensemble = _draw(folder, config, task, fitted, progress)
     if config.sequence is not None:
         _write_structures(folder, config.sequence, ensemble)
-    _measure(folder, config, task, fitted, ensemble, progress)
+    measure_run(folder, config, task, fitted, ensemble, progress)
 
 
 @contextmanager
@@ -275,7 +275,7 @@ def _add_log_tilt(out: Path, tilt: Tensor) -> None:
     zarr.consolidate_metadata(str(out), zarr_format=2)
 
 
-def _measure(
+def measure_run(
     folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble, progress: Progress
 ) -> None:
     """Everything that is reported, into metrics.json, and arrays for figures."""

@@ -15,12 +15,12 @@ from leastwork.cases import ala5
 from leastwork.data.trust import trusted
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.networks.equivariant import EquivariantPerceptron
+from leastwork.observable_guidance.files import read_numbers
 from leastwork.observables.karplus import KARPLUS
 from leastwork.runs.carry_out import compare_run, run
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import BackboneConfig, KarplusName
-from leastwork.runs.observables.fitted import load_fitted
 from leastwork.runs.observables.inputs import build_inputs
 from leastwork.runs.page import write_report
 from leastwork.schedules.files import describe_schedule
@@ -223,7 +223,7 @@ def test_metrics_hold_the_curve_and_agreement_by_type(done: Path) -> None:
 
 
 def test_errors_are_shown_as_stated_and_fitted_with_theta(done: Path, folder: Path) -> None:
-    data, fitted = build_inputs(config(folder)).data, load_fitted(done)
+    data, fitted = build_inputs(config(folder)).data, read_numbers(done)
     assert fitted is not None
     row = metrics(done)["observables"][0]
     assert row["error"] == pytest.approx(float(data.covariance[0, 0].sqrt()))
@@ -248,7 +248,9 @@ def test_a_resumed_run_is_the_same(done: Path, folder: Path, tmp_path: Path, mon
     shutil.copytree(done, tmp_path / "resumed")
     for name in ("metrics.json", "plots.safetensors"):
         (tmp_path / "resumed" / name).unlink()
-    monkeypatch.setattr("leastwork.runs.observables.job.fit", lambda *rest: pytest.fail("fitted again"))
+    monkeypatch.setattr(
+        "leastwork.runs.observables.job.guide_observables", lambda *rest, **more: pytest.fail("fitted again")
+    )
     run(again, tmp_path / "resumed", resume=True)
     assert metrics(tmp_path / "resumed") == metrics(done)
 
@@ -280,7 +282,7 @@ def test_a_damaged_curve_is_told(done: Path, tmp_path: Path) -> None:
     shutil.copytree(done, tmp_path / "damaged")
     (tmp_path / "damaged" / "fit" / "trust.json").write_text("{")
     with pytest.raises(ConfigError, match=r"fit is damaged .*: delete it to fit anew"):
-        load_fitted(tmp_path / "damaged")
+        read_numbers(tmp_path / "damaged")
 
 
 def test_compare_takes_one_theta(folder: Path, tmp_path: Path) -> None:

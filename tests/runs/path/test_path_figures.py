@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leastwork.errors import LeastworkError
-from leastwork.runs.path.figures import Curve, Panel, curves, nearest, plane
+from leastwork.runs.path.figures import Curve, Panel, curves, nearest, outlines, plane
 
 RANDOM = np.random.default_rng(0)
 X = np.array([0.5, 1.0, 2.0])
@@ -25,10 +25,11 @@ def curve(label: str = "a") -> Curve:
 def test_plane_draws_a_region_where_there_is_one() -> None:
     model, guided, guides = RANDOM.normal(size=(500, 2)), RANDOM.normal(size=(50, 2)), RANDOM.normal(size=(5, 2))
     plain = plane(model, guided, guides)
-    outlined = plane(model, guided, guides, lambda x: (x**2).sum(axis=1) < 1, ("$x$ in $", "y"))
+    inside = outlines(model, guided, guides, lambda x: (x**2).sum(axis=1) < 1)
+    outlined = plane(model, guided, guides, inside, ("$x$ in $", "y"))
     assert plain == plane(model, guided, guides)
     assert svg(outlined).count("<path") > svg(plain).count("<path")
-    svg(plane(model, guided, guides, lambda x: np.zeros(len(x), bool)))
+    svg(plane(model, guided, guides, np.zeros_like(inside)))
     svg(plane(model + 50, guided, guides[:1]))  # nothing of the model is near, and one guide
 
 

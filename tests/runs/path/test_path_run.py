@@ -18,8 +18,8 @@ from leastwork.runs import page as report
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.path.config import PathConfig
-from leastwork.runs.path.fitted import load_path_run
 from leastwork.runs.path.inputs import build_path_inputs
+from leastwork.runs.path.job import PathJob
 from leastwork.runs.path.quality import FACTORS, path_quality
 
 GUIDED = 6 * 8  # batches times steps; the model's own samples take more of both
@@ -166,7 +166,7 @@ def test_without_a_test_of_membership_the_guides_define_the_region(method: str, 
 def test_a_region_that_no_sample_hits_has_no_free_energy(file: Path, finished: Path) -> None:
     config = load_config(file)
     assert isinstance(config, PathConfig)
-    known = load_path_run(finished, config, build_path_inputs(config))
+    known = PathJob(config, build_path_inputs(config)).load(finished)
     assert known is not None
     far = replace(known, region=Slab(0, 1e6, 2e6))
     found = path_quality(far, lw.open_ensemble(finished / "ensemble.zarr"), None)
@@ -236,8 +236,7 @@ def test_a_least_work_run_is_read_back_with_its_guidance_and_reported(file: Path
     run(load_config(file, settings), tmp_path / "out")
     config = load_config(tmp_path / "out" / "config.yaml")
     assert isinstance(config, PathConfig)
-    again = load_path_run(tmp_path / "out", config, build_path_inputs(config))
-    assert again is not None
+    again = lw.load_run(tmp_path / "out")
     stored = lw.open_ensemble(tmp_path / "out" / "ensemble.zarr")
     drawn = again.sample(len(stored), seed=config.seed + 1).x
     assert drawn.shape == stored.x.shape  # type: ignore[union-attr]

@@ -20,11 +20,11 @@ from leastwork.data.maxent import fit_lambdas
 from leastwork.errors import ConfigError
 from leastwork.geometry.alignment import superposed
 from leastwork.geometry.state import evenly, leaves
+from leastwork.observable_guidance.files import read_numbers
 from leastwork.observables import evaluate
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.report.figures import Samples
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.observables.fitted import load_fitted
 from leastwork.runs.path.config import PathConfig
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.numerals import plus_minus
@@ -78,7 +78,7 @@ def _stability(run: Finished) -> list[Section]:
 
 def _model(run: Finished) -> tuple[Descriptors, Tensor]:
     """Of the model's own samples, which the fit kept as observables; and the log-tilt of each."""
-    fitted = load_fitted(run.folder)
+    fitted = read_numbers(run.folder)
     if fitted is None:
         raise ConfigError(f"{run.folder} holds no fit: finish the run with --resume")
     names = [row["name"] for row in run.metrics["observables"]]

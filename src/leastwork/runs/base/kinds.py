@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self, get_args
+from typing import ClassVar, Self, get_args
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape
@@ -34,7 +34,13 @@ class ObservableKind(Kind):
 
 
 class RegionKind(Kind):
-    """Settings of a region."""
+    """Settings of a region.
+
+    Attributes:
+        runs_code: True where building the region runs code from a file that the run names; reports do not do that.
+    """
+
+    runs_code: ClassVar[bool] = False
 
     def build(self, event_shape: EventShape) -> DefinedRegion:
         """The region of a model's states.

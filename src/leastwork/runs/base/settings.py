@@ -13,6 +13,7 @@ from leastwork.fit.methods import Registry, settings_of
 from leastwork.sampling.sample import ProcessName
 
 __all__ = [
+    "GIVEN_MODEL",
     "AnyConfig",
     "AnySettings",
     "CertificateSamples",
@@ -95,6 +96,10 @@ def with_settings(base: type[_Section], name: str, methods: Iterable[type]) -> t
             default = one.default if one.default_factory is MISSING else one.default_factory()
             keys.setdefault(key, (form, Field(default=default, **more)))
     return create_model(name, __base__=base, __module__=base.__module__, **keys)
+
+
+GIVEN_MODEL = "(given in Python)"
+"""What stands for the model in the file of a run that was saved in Python with a model that has no file form."""
 
 
 class AnyConfig(Named):

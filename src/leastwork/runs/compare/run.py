@@ -14,12 +14,12 @@ from leastwork.data.trust import trusted
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import State
 from leastwork.observable_guidance.compare import COMPARED, Row, compare, strangers
+from leastwork.observable_guidance.files import on_a_line
 from leastwork.runs.base.numbers import versions, with_stderr
 from leastwork.runs.base.threads import choose_threads
 from leastwork.runs.compare.figure import draw_comparison
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import stated_theta
-from leastwork.runs.observables.fitted import as_numbers
 from leastwork.runs.observables.inputs import build_inputs
 from leastwork.runs.observables.truth import BINS, truth
 from leastwork.statistics.estimate import Estimate
@@ -69,7 +69,7 @@ def compare_methods(
     density = truth(config.system)
 
     def divergence(x: State, log_weight: Tensor) -> float:
-        values = as_numbers(x)
+        values = on_a_line(x)
         assert density is not None
         assert values is not None
         return kl_histogram(values, density, BINS, log_weight=log_weight)

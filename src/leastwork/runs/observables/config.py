@@ -27,7 +27,7 @@ from leastwork.runs.base.settings import (
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.kinds import ObservableConfig
 
-__all__ = ["RunConfig"]
+__all__ = ["CsvConfig", "RunConfig"]
 
 
 class DatumConfig(Strict):
@@ -47,7 +47,15 @@ class CsvConfig(Strict):
     csv: Path = Field(description="a file of data, its path relative to the run file")
 
 
+class GivenConfig(Strict):
+    """Data of a run that was saved in Python; their numbers lie beside the fit, the observable is a function."""
+
+    given: tuple[str, ...] = Field(description="the names of data that were given in Python")
+
+
 def _form(data: Any) -> str:
+    if isinstance(data, GivenConfig) or (isinstance(data, dict) and "given" in data):
+        return "data of Python"
     if isinstance(data, CouplingsConfig) or (isinstance(data, dict) and "couplings" in data):
         return "a file of couplings"
     return "a file" if isinstance(data, dict | CsvConfig) else "a list"
@@ -56,7 +64,8 @@ def _form(data: Any) -> str:
 DataConfig = Annotated[
     Annotated[tuple[DatumConfig, ...], Tag("a list")]
     | Annotated[CsvConfig, Tag("a file")]
-    | Annotated[CouplingsConfig, Tag("a file of couplings")],
+    | Annotated[CouplingsConfig, Tag("a file of couplings")]
+    | Annotated[GivenConfig, Tag("data of Python")],
     Discriminator(_form),
 ]
 
@@ -96,6 +105,11 @@ class RunConfig(AnyConfig):
     def chosen(self) -> ObservableMethod:
         """The method with its settings."""
         return METHODS.build(self.method, self.own_settings)
+
+    @property
+    def given_names(self) -> tuple[str, ...] | None:
+        """The names of data that were given in Python, None for those of a run file."""
+        return self.data.given if isinstance(self.data, GivenConfig) else None
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         observables = None if self.observables is None else tuple(item.with_files(place) for item in self.observables)

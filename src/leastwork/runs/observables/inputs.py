@@ -42,13 +42,19 @@ class Inputs:
     reported: Observable | None = None
 
 
-def build_inputs(config: RunConfig) -> Inputs:
+def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
     """Load and check everything, before anything is drawn.
+
+    Args:
+        config: the run.
+        model: in place of the one that the run names.
 
     Raises:
         ConfigError: a file, name or shape that cannot be used.
     """
-    model = load_model(config.model)
+    if config.given_names is not None:
+        raise ConfigError(f"{config.name} was saved in Python, with an observable that no file holds: use lw.load_run")
+    model = load_model(config.model) if model is None else model
     items = [_measured(i, item, model) for i, item in enumerate(config.observables or (), 1)]
     check_shape(config.system, config.model, model.event_shape)
     choices = sampling_choices(config.sampling)
@@ -87,7 +93,7 @@ def _experiment(config: RunConfig, observable: Observable) -> Experiment:
     if isinstance(config.data, CsvConfig):
         return Experiment.from_csv(config.data.csv, observable)
     data: dict[str, DatumConfig] = {}
-    assert not isinstance(config.data, CouplingsConfig)  # which have an experiment of their own
+    assert isinstance(config.data, tuple)  # couplings and data of Python have experiments of their own
     for datum in config.data:
         if datum.name not in observable.names:
             raise ConfigError(f"data: there is no observable {datum.name!r}{nearest(datum.name, observable.names)}")

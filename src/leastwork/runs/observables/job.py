@@ -1,31 +1,35 @@
 """A run of Observable Guidance: λ and the guidance from data, averages, work and distance from the truth."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from torch import Tensor
 
+from leastwork.data.trust import trusted
+from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State
 from leastwork.models.base import Model
+from leastwork.observable_guidance.files import load_fit, numbers_of, on_a_line, save_fit, theta_of
+from leastwork.observable_guidance.job import guide_observables
+from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import evaluate
 from leastwork.runs.base.cases import case
 from leastwork.runs.base.finished import PLOTTED, save_plots
 from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.observables.config import RunConfig
+from leastwork.runs.observables.couplings.config import stated_theta
 from leastwork.runs.observables.couplings.metrics import coupling_metrics
-from leastwork.runs.observables.fitted import Fitted, as_numbers, fit, load_fitted, save_fitted
 from leastwork.runs.observables.inputs import Inputs, build_inputs
-from leastwork.runs.observables.metrics import certify_run, observable_metrics
+from leastwork.runs.observables.metrics import observable_metrics
 from leastwork.runs.observables.truth import ceiling, quality, truth
 from leastwork.runs.observables.without_data import group_means, reported
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import law_of
-from leastwork.sampling.step_error import StepError, step_check
+from leastwork.sampling.step_error import StepError
 from leastwork.sampling.work import kish_ess
 from leastwork.support.progress import Progress
-from leastwork.support.random import derive_seed
 
 __all__ = ["ObservableJob"]
 
@@ -55,34 +59,49 @@ class ObservableJob:
     def budget(self) -> int | None:
         return self.config.chosen.most_evaluations
 
-    def load(self, folder: Path) -> Fitted | None:
-        return load_fitted(folder, self.inputs.data.observable)
+    def load(self, folder: Path) -> ObservableRun | None:
+        theta = theta_of(folder)
+        if theta is None:
+            return None
+        data, config = trusted(self.inputs.data, theta), self.config
+        return load_fit(folder, self.model, data, config.method, self.choices, config.seed)
 
-    def fit(self, progress: Progress) -> Fitted:
-        return fit(self.config, self.inputs, progress)
+    def fit(self, progress: Progress) -> ObservableRun:
+        config, inputs = self.config, self.inputs
+        stated = stated_theta(config.data)
+        found = guide_observables(
+            inputs.model,
+            inputs.data if stated is None else trusted(inputs.data, stated),
+            config.chosen,
+            seed=config.seed,
+            samples=config.fit.samples,
+            groups=inputs.couplings.groups if stated is None and inputs.couplings is not None else None,
+            progress=progress,
+            **inputs.choices,
+        )
+        return found if stated is None else replace(found, theta=stated)
 
-    def save(self, fitted: Fitted, folder: Path) -> None:
-        save_fitted(fitted, folder)
+    def save(self, fitted: ObservableRun, folder: Path) -> None:
+        save_fit(fitted, folder)
 
-    def log_tilt(self, fitted: Fitted, x: State) -> Tensor:
+    def log_tilt(self, fitted: ObservableRun, x: State) -> Tensor:
         return fitted.maxent.log_tilt_of(evaluate(self.inputs.data.observable, x))
 
-    def step_error(self, fitted: Fitted) -> StepError:
-        law = law_of(self.choices)
-        observable = self.inputs.data.observable
-        return step_check(
-            self.model, observable, fitted.guidance, log_tilt=fitted.maxent.log_tilt(observable),
-            seed=derive_seed(self.config.seed, "steps"), **law,
-        )  # fmt: skip
+    def step_error(self, fitted: ObservableRun) -> StepError:
+        with catch_warnings():
+            simplefilter("ignore", LeastworkWarning)  # the report says it
+            return fitted.step_error
 
-    def measure(self, folder: Path, fitted: Fitted, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
+    def measure(self, folder: Path, fitted: ObservableRun, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
         config, data, guided = self.config, self.inputs.data, fitted.guidance is not None
+        numbers = numbers_of(fitted)
         observed = evaluate(data.observable, ensemble.x)
-        x = as_numbers(ensemble.x)
+        x = on_a_line(ensemble.x)
         arrays = {"observed": observed[:PLOTTED]} | ({} if x is None else {"x": x[:PLOTTED]})
         save_plots(folder, arrays)
         seen = observed if judged is ensemble else evaluate(data.observable, judged.x)
-        certificate = certify_run(judged, seen, fitted, data) if guided else None
+        weighted = judged.ledger.work is not None and judged.ledger.log_weight is not None
+        certificate = fitted.certify(judged, seen) if guided and weighted else None
         exact = None
         if certificate is not None:
             tilt = fitted.maxent.log_tilt(data.observable)
@@ -90,17 +109,18 @@ class ObservableJob:
         density = truth(config.system)
         reweighted = fitted.maxent.log_tilt_of(fitted.observed)
         known: dict[str, Any] = {}
-        if density is not None and fitted.x is not None and x is not None:
-            known = quality(density, fitted.x, reweighted, x if guided else None, config.seed)
-        rows = observable_metrics(data, fitted, observed if guided else None)
+        if density is not None and numbers.x is not None and x is not None:
+            known = quality(density, numbers.x, reweighted, x if guided else None, config.seed)
+        rows = observable_metrics(data, numbers, observed if guided else None)
         if self.inputs.couplings is not None:
-            known |= coupling_metrics(self.inputs.couplings, fitted, observed if guided else None, rows, config.seed)
-        if self.inputs.reported is not None and fitted.reported is not None:
+            known |= coupling_metrics(self.inputs.couplings, numbers, observed if guided else None, rows, config.seed)
+        if self.inputs.reported is not None:
             shown = self.inputs.reported
+            before = evaluate(shown, fitted.model_samples.x)
             after = evaluate(shown, ensemble.x) if guided else None
-            known["reported"] = reported(shown, data, fitted, after)
+            known["reported"] = reported(shown, data, numbers, before, after)
             if config.system is not None:
-                known |= group_means(case(config.system), shown, data, fitted, after)
+                known |= group_means(case(config.system), shown, data, numbers, before, after)
         return {
             "observables": rows,
             "certificate": None if certificate is None else certificate_metrics(certificate, data.names),

@@ -7,16 +7,14 @@ import torch
 from torch import Tensor
 
 from leastwork.data.experiment import Experiment
+from leastwork.observable_guidance.files import FitNumbers
 from leastwork.runs.base.numbers import number
-from leastwork.runs.observables.fitted import Fitted
-from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
 
-__all__ = ["certify_run", "observable_metrics", "reweighted_averages"]
+__all__ = ["observable_metrics", "reweighted_averages"]
 
 
-def observable_metrics(data: Experiment, fitted: Fitted, guided: Tensor | None) -> list[dict[str, Any]]:
+def observable_metrics(data: Experiment, fitted: FitNumbers, guided: Tensor | None) -> list[dict[str, Any]]:
     """One entry a datum: before, reweighted and after.
 
     Args:
@@ -56,7 +54,7 @@ def observable_metrics(data: Experiment, fitted: Fitted, guided: Tensor | None) 
     ]
 
 
-def reweighted_averages(data: Experiment, fitted: Fitted, of: Tensor | None = None) -> Estimate:
+def reweighted_averages(data: Experiment, fitted: FitNumbers, of: Tensor | None = None) -> Estimate:
     """Averages of the model's samples under the target, (K,), with errors that know λ was fitted to the same samples.
 
     Args:
@@ -80,12 +78,3 @@ def reweighted_averages(data: Experiment, fitted: Fitted, of: Tensor | None = No
     covariance = f.T @ (w[:, None] * f) + fitted.theta * data.covariance[active][:, active]
     follows = torch.linalg.lstsq(covariance, f.T @ (w[:, None] * centred), driver="gelsd").solution
     return Estimate.from_influence(mean, len(w) * w[:, None] * (centred - f @ follows))
-
-
-def certify_run(ensemble: Ensemble, observed: Tensor, fitted: Fitted, data: Experiment) -> Certificate | None:
-    """The certificate of fresh samples whose observables are ``observed``, (n, K); None without path weights."""
-    ledger, maxent = ensemble.ledger, fitted.maxent
-    if ledger.work is None or ledger.log_weight is None:
-        return None
-    tilt = fitted.maxent.log_tilt_of(observed)
-    return certify(ledger.work, ledger.log_weight, tilt, observed, maxent.target, maxent.model_std, data.fitted)

@@ -8,13 +8,13 @@ import torch
 
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Told
+from leastwork.observable_guidance.files import FitNumbers, read_numbers
 from leastwork.report import figures
 from leastwork.report.figures import Samples
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings import sentences as couplings_prose
 from leastwork.runs.observables.couplings.config import CouplingsConfig
-from leastwork.runs.observables.fitted import Fitted, load_fitted
 from leastwork.runs.observables.sentences import kind_of, methods, outcome, warnings
 from leastwork.runs.observables.truth import truth
 from leastwork.sampling.work import ON_TARGET
@@ -32,7 +32,7 @@ def context(run: Finished, config: RunConfig) -> dict[str, Any]:
     Raises:
         ConfigError: the folder holds no fit.
     """
-    fitted = load_fitted(run.folder)
+    fitted = read_numbers(run.folder)
     if fitted is None:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
     guided = config.chosen.guides
@@ -65,18 +65,18 @@ def _stderr(values: torch.Tensor) -> float:
     return float(values.std()) / len(values) ** 0.5
 
 
-def _on_a_line(run: Finished, fitted: Fitted) -> bool:
+def _on_a_line(run: Finished, fitted: FitNumbers) -> bool:
     return fitted.x is not None and "x" in run.plots
 
 
-def _curves(fitted: Fitted, guided: bool, model: torch.Tensor, after: torch.Tensor) -> list[Samples]:
+def _curves(fitted: FitNumbers, guided: bool, model: torch.Tensor, after: torch.Tensor) -> list[Samples]:
     weights = torch.softmax(fitted.maxent.log_tilt_of(fitted.observed), dim=0)
     before, last = (values.to(torch.float64).numpy() for values in (model, after))
     curves = [Samples("model", before), Samples("reweighted", before, weights.numpy())]
     return [*curves, Samples("guided", last)] if guided else curves
 
 
-def _densities(run: Finished, config: RunConfig, fitted: Fitted, guided: bool) -> str:
+def _densities(run: Finished, config: RunConfig, fitted: FitNumbers, guided: bool) -> str:
     """Densities of a system on a line, histograms of the observables of any other."""
     if fitted.x is not None and "x" in run.plots:  # on a line
         density = truth(config.system)

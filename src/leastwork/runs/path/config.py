@@ -30,24 +30,27 @@ class GuidesConfig(Strict):
     csv: Path | None = Field(default=None, description="a file of one flattened structure a row, data units")
     npy: Path | None = Field(default=None, description="a numpy file of shape (M, *event), data units")
     structures: Path | None = Field(default=None, description="a file of structures, such as PDB, or XTC and topology")
+    safetensors: Path | None = Field(
+        default=None, description="a safetensors file with the tensor points, or points.0, points.1, …, data units"
+    )
     topology: Path | None = Field(default=None, description="a file, such as PDB, that names the atoms of structures")
 
     @property
     def file(self) -> Path:
         """Where the guides are, whatever the form."""
-        (file,) = (file for file in (self.csv, self.npy, self.structures) if file is not None)
+        (file,) = (file for file in (self.csv, self.npy, self.structures, self.safetensors) if file is not None)
         return file
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        given = [file for file in (self.csv, self.npy, self.structures) if file is not None]
+        given = [file for file in (self.csv, self.npy, self.structures, self.safetensors) if file is not None]
         if len(given) != 1 or (self.topology is not None and self.structures is None):
             raise ValueError
         return self
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         """The same with ``place(file)`` for each file."""
-        files = {"csv": self.csv, "npy": self.npy, "structures": self.structures, "topology": self.topology}
+        files = {key: getattr(self, key) for key in type(self).model_fields}
         return self.model_copy(update={key: place(file) for key, file in files.items() if file is not None})
 
 

@@ -23,9 +23,10 @@ from leastwork.errors import LeastworkError
 from leastwork.report.figures import image
 from leastwork.support.numerals import plain
 
-__all__ = ["Curve", "Panel", "curves", "nearest", "plane"]
+__all__ = ["Curve", "Panel", "curves", "nearest", "outlines", "plane"]
 
 Array = NDArray[np.float64]
+_Box = tuple[tuple[float, float], tuple[float, float]]
 
 _BLUE, _ORANGE, _GREEN, _PURPLE, _BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#222222"
 _CELLS = 90  # of the model's histogram, along each side
@@ -46,7 +47,7 @@ def plane(
     model: Array,
     guided: Array,
     guides: Array,
-    region: Callable[[Array], NDArray[np.bool_]] | None = None,
+    membership: NDArray[np.bool_] | None = None,
     labels: tuple[str, str] = ("x₁", "x₂"),
 ) -> str:
     """States in a plane: all that the model makes, and a closer look at where the guides are.
@@ -55,26 +56,22 @@ def plane(
         model: its samples, (n, 2), drawn as a density whose grey is logarithmic.
         guided: guided samples, (m, 2), of which some are drawn, evenly spaced.
         guides: (M, 2).
-        region: membership, (B, 2) -> bool (B,), for an outline.
+        membership: of the grids' points by :func:`outlines`, for the outline of the region.
         labels: of the axes.
 
     Raises:
         LeastworkError: states that have not two coordinates.
     """
-    for states, name in ((model, "model"), (guided, "guided"), (guides, "guides")):
-        if states.ndim != 2 or states.shape[1] != 2 or not len(states):
-            raise LeastworkError(f"{name} of shape {states.shape} cannot be drawn in a plane: pass states (n, 2)")
-    whole = _box(np.concatenate([np.quantile(model, (0.0005, 0.9995), axis=0), guides]), 0.06)
-    close = _box(np.concatenate([np.quantile(guided, (0.02, 0.98), axis=0), guides]), 0.25)
+    whole, close = _boxes(model, guided, guides)
     shown = guided[np.linspace(0, len(guided) - 1, min(len(guided), _DOTS)).astype(int)]
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        for axes, ((x0, x1), (y0, y1)), size in ((left, whole, 1.0), (right, close, 2.2)):
+        for i, (axes, ((x0, x1), (y0, y1)), size) in enumerate(((left, whole, 1.0), (right, close, 2.2))):
             _grey(axes, model, ((x0, x1), (y0, y1)))
             axes.plot(*shown.T, ".", color=_BLUE, markersize=1.5 * size, alpha=0.7, markeredgewidth=0)
-            if region is not None:
-                _outline(axes, region, ((x0, x1), (y0, y1)))
+            if membership is not None:
+                _outline(axes, membership[i], ((x0, x1), (y0, y1)))
             axes.plot(*guides.T, "D", color=_ORANGE, markersize=2.0 + 1.3 * size, markeredgecolor="white",
                       markeredgewidth=0.6)  # fmt: skip
             axes.set_xlim(x0, x1)
@@ -90,10 +87,26 @@ def plane(
             (Patch(color="#b5b5b5"), "model's density"),
             (Line2D([], [], color=_BLUE, marker=".", linestyle="", markersize=6), "guided"),
             (Line2D([], [], color=_ORANGE, marker="D", linestyle="", markersize=4.5), "guides"),
-            *([] if region is None else [(Line2D([], [], color=_BLACK, linewidth=1.0), "region A")]),
+            *([] if membership is None else [(Line2D([], [], color=_BLACK, linewidth=1.0), "region A")]),
         ])  # fmt: skip
 
     return image(draw, 7.2, 3.15)
+
+
+def outlines(
+    model: Array, guided: Array, guides: Array, region: Callable[[Array], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """Membership of the points of two grids, one for each panel of :func:`plane`, (2, N, N).
+
+    It is kept with the figures' arrays, so that a report draws the outline without the region, which may be code.
+
+    Args:
+        model, guided, guides: as in :func:`plane`.
+        region: membership, (B, 2) -> bool (B,).
+    """
+    grids = [np.stack(np.meshgrid(*(np.linspace(*side, _OUTLINE) for side in box)), axis=-1)
+             for box in _boxes(model, guided, guides)]  # fmt: skip
+    return np.stack([region(grid.reshape(-1, 2)).reshape(_OUTLINE, _OUTLINE) for grid in grids])
 
 
 def nearest(guided: Array, guides: Array, model: Array | None = None, unit: str = "") -> str:
@@ -236,16 +249,23 @@ def _grey(axes: Axes, model: Array, box: tuple[tuple[float, float], tuple[float,
         axes.imshow(shown, "Greys", scale, aspect="auto", interpolation="nearest", origin="lower", extent=extent)
 
 
-def _outline(
-    axes: Axes, region: Callable[[Array], NDArray[np.bool_]], box: tuple[tuple[float, float], tuple[float, float]]
-) -> None:
-    x, y = (np.linspace(*side, _OUTLINE) for side in box)
-    inside = region(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)).reshape(_OUTLINE, _OUTLINE)
+def _outline(axes: Axes, inside: NDArray[np.bool_], box: _Box) -> None:
+    x, y = (np.linspace(*side, len(inside)) for side in box)
     if inside.any() and not inside.all():
         axes.contour(x, y, inside.astype(float), levels=[0.5], colors=[_BLACK], linewidths=1.0)
 
 
-def _box(points: Array, margin: float) -> tuple[tuple[float, float], tuple[float, float]]:
+def _boxes(model: Array, guided: Array, guides: Array) -> tuple[_Box, _Box]:
+    """Limits of the two panels of a plane."""
+    for states, name in ((model, "model"), (guided, "guided"), (guides, "guides")):
+        if states.ndim != 2 or states.shape[1] != 2 or not len(states):
+            raise LeastworkError(f"{name} of shape {states.shape} cannot be drawn in a plane: pass states (n, 2)")
+    whole = _box(np.concatenate([np.quantile(model, (0.0005, 0.9995), axis=0), guides]), 0.06)
+    close = _box(np.concatenate([np.quantile(guided, (0.02, 0.98), axis=0), guides]), 0.25)
+    return whole, close
+
+
+def _box(points: Array, margin: float) -> _Box:
     """Limits about points, with so much of each side as margin at its ends.
 
     Both axes have one scale, unless the sides are so different that they can hardly be the same quantity.

@@ -1,4 +1,4 @@
-"""Guiding structures from a file: CSV, one flattened structure a row, a numpy array (M, *event), or a trajectory's Cα.
+"""Guiding structures from a file: CSV, a numpy array, safetensors, or a trajectory's Cα.
 
 Nothing is unpickled.
 """
@@ -7,36 +7,40 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from leastwork.errors import ConfigError
-from leastwork.geometry.state import EventShape, event_numel, shapes
+from leastwork.geometry.state import EventShape, State, event_numel, leaves, shapes
 from leastwork.runs.base.rows import atom_count, read_rows
 from leastwork.runs.base.structures import read_structures
 from leastwork.runs.path.config import GuidesConfig
 
-__all__ = ["read_points"]
+__all__ = ["read_points", "write_points"]
 
 
-def read_points(config: GuidesConfig, event_shape: EventShape) -> Tensor:
+def read_points(config: GuidesConfig, event_shape: EventShape) -> State:
     """The guides of a run file.
 
     Args:
         config: where they are.
-        event_shape: of the model's states, which must be single tensors.
+        event_shape: of the model's states.
 
     Returns:
-        Tensor: data units, (M, *event), M ≥ 2, float64.
+        State: data units, (M, *event), M ≥ 2.
 
     Raises:
         ConfigError: a file that does not hold such numbers; says where in it.
     """
-    if event_shape and isinstance(event_shape[0], tuple):
-        raise ConfigError("guides: a state of this model has several parts, which no file can hold: use guide_path")
-    (shape,) = shapes(event_shape)
     file = config.file
     if not file.is_file():
         raise ConfigError(f"{file}: there is no such file of guides, give its path relative to the run file")
+    if config.safetensors:
+        return _tensors(file, event_shape)
+    if event_shape and isinstance(event_shape[0], tuple):
+        raise ConfigError("guides: a state of this model has several parts: give them as safetensors: FILE")
+    (shape,) = shapes(event_shape)
     if config.csv:
         size = event_numel(event_shape)
         points = read_rows(file, size, f"a state has {size}: give one flattened state a row")
@@ -50,6 +54,34 @@ def read_points(config: GuidesConfig, event_shape: EventShape) -> Tensor:
     if len(wrong):
         raise ConfigError(f"{file}: guide {int(wrong[0])} is NaN or infinite: mend it or leave it out")
     return points.reshape(-1, *shape)
+
+
+def write_points(points: State, file: Path) -> None:
+    """Write guides, (M, *event), as ``safetensors: FILE`` of a run file reads them."""
+    parts = leaves(points)
+    names = ["points"] if isinstance(points, Tensor) else [f"points.{i}" for i in range(len(parts))]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: part.detach().cpu().contiguous() for name, part in zip(names, parts, strict=True)}, file)
+
+
+def _tensors(file: Path, event_shape: EventShape) -> State:
+    parts = shapes(event_shape)
+    is_tuple = bool(event_shape) and isinstance(event_shape[0], tuple)
+    names = [f"points.{i}" for i in range(len(parts))] if is_tuple else ["points"]
+    try:
+        found = load_file(file)
+    except SafetensorError as error:
+        raise ConfigError(f"{file} is no safetensors file ({error}): write it by safetensors.torch.save_file") from None
+    if sorted(found) != sorted(names):
+        raise ConfigError(f"{file} holds tensors {sorted(found)}: name them {', '.join(names)}")
+    for name, shape in zip(names, parts, strict=True):
+        if found[name].shape[1:] != shape or len(found[name]) < 2:
+            have = tuple(found[name].shape)
+            raise ConfigError(f"{file}: {name} has shape {have}, and guides need (M, {shape}) with M of two at least")
+        if not bool(found[name].isfinite().all()):
+            raise ConfigError(f"{file}: a guide in {name} is NaN or infinite: mend it or leave it out")
+    values = tuple(found[name] for name in names)
+    return values if is_tuple else values[0]
 
 
 def _array(file: Path, shape: tuple[int, ...]) -> Tensor:

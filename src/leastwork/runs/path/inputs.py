@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from leastwork.errors import ConfigError
-from leastwork.kernels.region import DefinedRegion
-from leastwork.models.base import Scored, is_scored
+from leastwork.geometry.state import State, smap
+from leastwork.kernels.base import Kernel
+from leastwork.kernels.region import Membership
+from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.files import load_model
 from leastwork.models.placement import placement
 from leastwork.runs.base.cases import check_shape
@@ -27,27 +27,33 @@ class PathInputs:
         points: guides, (M, *event), data units, in the model's precision.
         region: A, or None for that of the guides' kernel.
         choices: of the sampling.
+        kernel: of the guides, or None for the usual one of the model.
     """
 
     model: Scored
-    points: Tensor
-    region: DefinedRegion | None
+    points: State
+    region: Membership | None
     choices: dict[str, Any]
+    kernel: Kernel | None = None
 
 
-def build_path_inputs(config: PathConfig) -> PathInputs:
+def build_path_inputs(config: PathConfig, model: Model | None = None, region: Membership | None = None) -> PathInputs:
     """Load and check everything, before anything is drawn.
+
+    Args:
+        config: the run.
+        model, region: in place of those that the run names.
 
     Raises:
         ConfigError: a file, name or shape that cannot be used.
     """
-    model = load_model(config.model)
+    model = load_model(config.model) if model is None else model
     if not is_scored(model):
         raise ConfigError(f"Path Guidance needs an SDE, and model {config.model!r} has none: use a diffusion model")
     check_shape(config.system, config.model, model.event_shape)
-    points = read_points(config.guides, model.event_shape).to(placement(model)[1])
-    region = None
-    if config.region is not None:
+    dtype = placement(model)[1]
+    points = smap(lambda leaf: leaf.to(dtype), read_points(config.guides, model.event_shape))
+    if config.region is not None and region is None:
         region = config.region.build(model.event_shape)
         region(points)  # finds a wrong function at once
     return PathInputs(model, points, region, sampling_choices(config.sampling))

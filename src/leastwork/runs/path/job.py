@@ -7,23 +7,28 @@ from pathlib import Path
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State, leaves
-from leastwork.kernels.region import DefinedRegion
+from leastwork.kernels.region import definition_of
 from leastwork.models.base import Model
+from leastwork.path_guidance.files import load_fit, save_fit
+from leastwork.path_guidance.job import guide_path
 from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.finished import PLOTTED, save_plots
 from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.path.config import PathConfig
-from leastwork.runs.path.fitted import fit_path_run, load_path_run, save_path_run
+from leastwork.runs.path.figures import outlines
 from leastwork.runs.path.inputs import PathInputs, build_path_inputs
 from leastwork.runs.path.quality import path_quality, region_share
 from leastwork.runs.path.truth import RegionTruth, known_region
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.step_error import StepError
-from leastwork.sampling.work import Certificate, certify
+from leastwork.sampling.work import Certificate
 from leastwork.support.progress import Progress
 
 __all__ = ["PathJob"]
@@ -55,13 +60,34 @@ class PathJob:
         return self.config.chosen.most_evaluations
 
     def load(self, folder: Path) -> PathRun | None:
-        return load_path_run(folder, self.config, self.inputs)
+        config, inputs = self.config, self.inputs
+        return load_fit(
+            folder,
+            inputs.model,
+            inputs.points,
+            inputs.region,
+            config.method,
+            inputs.choices,
+            config.seed,
+            inputs.kernel,
+        )
 
     def fit(self, progress: Progress) -> PathRun:
-        return fit_path_run(self.config, self.inputs, progress)
+        config, inputs = self.config, self.inputs
+        return guide_path(
+            inputs.model,
+            inputs.points,
+            config.chosen,
+            region=inputs.region,
+            bandwidth=config.bandwidth,
+            seed=config.seed,
+            samples=config.fit.samples,
+            progress=progress,
+            **inputs.choices,
+        )
 
     def save(self, fitted: PathRun, folder: Path) -> None:
-        save_path_run(fitted, folder)
+        save_fit(fitted, folder)
 
     def log_tilt(self, fitted: PathRun, x: State) -> Tensor:
         return fitted.log_tilt(x)
@@ -72,13 +98,13 @@ class PathJob:
             return fitted.step_error
 
     def measure(self, folder: Path, fitted: PathRun, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
-        assert judged.log_tilt is not None
-        assert isinstance(fitted.region, DefinedRegion)
-        certificate = certify(judged.work, judged.log_weight, judged.log_tilt)
+        certificate = fitted.certify(judged)
         truth = known_region(self.config.system, fitted.region)
         found = path_quality(fitted, ensemble, truth)
-        save_plots(folder, {"guides": self.inputs.points, **_in_a_plane(fitted, ensemble), **found.distances})
-        energy = _free_energy(fitted, ensemble, fitted.region.definition, truth)
+        save_plots(
+            folder, {"guides": leaves(self.inputs.points)[0], **_in_a_plane(fitted, ensemble), **found.distances}
+        )
+        energy = _free_energy(fitted, ensemble, definition_of(fitted.region), truth)
         return {
             "observables": [],
             "certificate": certificate_metrics(certificate),
@@ -92,7 +118,16 @@ def _in_a_plane(run: PathRun, ensemble: Ensemble) -> dict[str, Tensor]:
     (guided, *_), (model, *_) = leaves(ensemble.x), leaves(run.model_samples.x)
     if guided[0].numel() != 2:
         return {}
-    return {"x": guided[:PLOTTED], "x of the model": model[:PLOTTED]}
+    guides = leaves(run.guides.points)[0]
+    shape = tuple(guides.shape[1:])
+
+    def inside(x: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return run.region(torch.from_numpy(x).to(guides.dtype).reshape(-1, *shape)).numpy()
+
+    guided, model = guided[:PLOTTED], model[:PLOTTED]
+    every, drawn, points = (part.flatten(1).to(torch.float64).numpy() for part in (model, guided, guides))
+    membership = outlines(every, drawn, points, inside)
+    return {"x": guided, "x of the model": model, "outlines": torch.from_numpy(membership)}
 
 
 def _free_energy(run: PathRun, ensemble: Ensemble, definition: str, truth: RegionTruth | None) -> dict[str, Any]:

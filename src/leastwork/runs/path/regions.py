@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, FiniteFloat
@@ -101,6 +101,8 @@ class SlabConfig(RegionKind):
 class MembershipConfig(RegionKind):
     """A test of your own: state (B, *event) in data units -> bool (B,)."""
 
+    runs_code: ClassVar[bool] = True
+
     kind: Literal["python"]
     file: Path = Field(description="a Python file, its path relative to the run file")
     function: str = Field(description="the name of a function in the file")
@@ -113,12 +115,26 @@ class MembershipConfig(RegionKind):
         return UserRegion(function, f"{self.function} in {self.file.name}")
 
 
+class GivenRegion(RegionKind):
+    """A region of a run that was saved in Python, where it was a function."""
+
+    runs_code: ClassVar[bool] = True  # code that is not even there
+
+    kind: Literal["given"]
+    definition: str = Field(description="the sentence that defines it")
+
+    def build(self, event_shape: EventShape) -> DefinedRegion:
+        raise ConfigError("the region was given in Python and no file holds it: pass it, lw.load_run(folder, region=…)")
+
+
 def _of_case(name: str, case: Case) -> Sequence[type[RegionKind]]:
     return case.region_kinds
 
 
 RegionConfig = Annotated[
     RegionKind,
-    OpenKinds[RegionKind](RegionKind, "leastwork.region_kinds", [BallConfig, SlabConfig, MembershipConfig], _of_case),
+    OpenKinds[RegionKind](
+        RegionKind, "leastwork.region_kinds", [BallConfig, SlabConfig, MembershipConfig, GivenRegion], _of_case
+    ),
 ]
 """A region in a run file, of any kind."""

@@ -12,11 +12,11 @@ from leastwork.errors import ConfigError
 from leastwork.fit.methods import Told
 from leastwork.kernels.density import kernel_density
 from leastwork.kernels.region import Region
+from leastwork.path_guidance.files import read_numbers
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.path import figures as path_figures
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.figures import Curve, Panel
-from leastwork.runs.path.fitted import read_fit
 from leastwork.runs.path.sentences import free_energy, kind_of, methods, outcome, warnings, whose_region
 from leastwork.support.numerals import count, plain
 
@@ -32,7 +32,7 @@ def context(run: Finished, config: PathConfig) -> dict[str, Any]:
     Raises:
         ConfigError: the folder holds no fit, or a file of the region is missing.
     """
-    fit = read_fit(run.folder)
+    fit = read_numbers(run.folder)
     if fit is None:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
     metrics = run.metrics
@@ -58,18 +58,27 @@ def _plane(run: Finished, config: PathConfig, bandwidth: float) -> str | None:
     """States of two coordinates; any other have no such figure."""
     if "x" not in run.plots:
         return None
+    model, guided, points = (_flat(run.plots[name]) for name in ("x of the model", "x", "guides"))
+    return path_figures.plane(model, guided, points, _membership(run, config, bandwidth))
+
+
+def _membership(run: Finished, config: PathConfig, bandwidth: float) -> NDArray[np.bool_] | None:
+    """Where the region is, as the run found it; older runs tell only the region, and one that is code is not run."""
+    if "outlines" in run.plots:
+        return run.plots["outlines"].numpy()
     guides = run.plots["guides"]
     event = tuple(guides.shape[1:])
-    if config.region is None:
-        region = Region(kernel_density(guides, bandwidth=bandwidth))
-    else:
-        region = config.region.build(event)
+    if config.region is not None and config.region.runs_code:
+        return None
+    region = (
+        Region(kernel_density(guides, bandwidth=bandwidth)) if config.region is None else config.region.build(event)
+    )
 
     def inside(x: NDArray[np.float64]) -> NDArray[np.bool_]:
         return region(torch.from_numpy(x).to(guides.dtype).reshape(-1, *event)).numpy()
 
     model, guided, points = (_flat(run.plots[name]) for name in ("x of the model", "x", "guides"))
-    return path_figures.plane(model, guided, points, inside)
+    return path_figures.outlines(model, guided, points, inside)
 
 
 def _flat(x: Tensor) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """One step each; a solver turns a process and a time grid into a table of coefficients."""
 
+from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
 from torch import Tensor
@@ -11,7 +12,7 @@ from leastwork.sampling.solvers.exponential import Exponential
 from leastwork.sampling.solvers.heun import Heun
 from leastwork.sampling.solvers.steps import Steps
 
-__all__ = ["Euler", "Exponential", "Heun", "Solver", "SolverLike", "Steps", "as_solver"]
+__all__ = ["Euler", "Exponential", "Heun", "Solver", "SolverLike", "Steps", "as_solver", "solver_names"]
 
 
 class Solver(Protocol):
@@ -33,6 +34,11 @@ _BY_NAME: dict[str, Solver] = {
     "exponential": Exponential(order=1),
     "multistep": Exponential(order=2),
 }
+
+
+def solver_names() -> Mapping[str, Solver]:
+    """The solvers that have names, by them."""
+    return _BY_NAME
 
 
 def as_solver(solver: SolverLike) -> Solver:

@@ -18,10 +18,9 @@ from torch import Tensor
 from leastwork.data.bootstrap import Refit, bootstrap_reweighted
 from leastwork.data.experiment import Experiment
 from leastwork.data.trust import chi_squared, trusted
+from leastwork.observable_guidance.files import FitNumbers
 from leastwork.runs.base.numbers import with_stderr
 from leastwork.runs.observables.couplings.inputs import CouplingData
-from leastwork.runs.observables.fitted import Fitted
-from leastwork.runs.observables.trust_file import described
 from leastwork.sampling.work import kish_ess
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.random import derive_seed
@@ -35,7 +34,7 @@ _REPEATS = 100
 
 
 def coupling_metrics(
-    found: CouplingData, fitted: Fitted, guided: Tensor | None, rows: Sequence[Mapping[str, Any]], seed: int
+    found: CouplingData, fitted: FitNumbers, guided: Tensor | None, rows: Sequence[Mapping[str, Any]], seed: int
 ) -> dict[str, Any]:
     """Everything about couplings.
 
@@ -46,7 +45,7 @@ def coupling_metrics(
         rows: the averages, as in metrics.json.
         seed: of the run.
     """
-    curve = {"theta": fitted.theta} if fitted.trust is None else described(fitted.trust)
+    curve = {"theta": fitted.theta} if fitted.trust is None else fitted.trust.parts()
     ess = kish_ess(fitted.maxent.log_tilt_of(fitted.observed)).value
     effective = len(fitted.observed) * float(ess)
     return {
@@ -57,7 +56,7 @@ def coupling_metrics(
     }
 
 
-def _by_type(found: CouplingData, fitted: Fitted, guided: Tensor | None, seed: int) -> list[dict[str, Any]]:
+def _by_type(found: CouplingData, fitted: FitNumbers, guided: Tensor | None, seed: int) -> list[dict[str, Any]]:
     """χ² of each type, then of all that is fitted, all that is held out, and all."""
     data = found.experiment
     held = data.held_out.tolist()
@@ -121,7 +120,7 @@ def _change(data: Experiment, before: Tensor, after: Tensor, of: Tensor) -> Esti
     return Estimate(change(of), float(((count - 1) * without.var(correction=0)).sqrt()))
 
 
-def _refitted_errors(data: Experiment, fitted: Fitted, members: Sequence[Tensor], seed: int) -> list[float]:
+def _refitted_errors(data: Experiment, fitted: FitNumbers, members: Sequence[Tensor], seed: int) -> list[float]:
     """Standard errors of χ² of reweighted averages, λ fitted to each draw of the samples."""
 
     def statistic(refit: Refit) -> Tensor:

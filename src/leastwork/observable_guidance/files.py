@@ -1,0 +1,217 @@
+"""A fitted Observable Guidance on disk:  guidance/ · fit/ with fit.json, fit.safetensors, trust.json and model.zarr.
+
+``fit.json`` is written last and marks the whole. It is written before the first guided sample is drawn, so that an
+interrupted run goes on with the very same guidance.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from leastwork.data.experiment import Experiment
+from leastwork.data.maxent import MaxEnt
+from leastwork.data.trust import TrustCurve
+from leastwork.errors import ConfigError
+from leastwork.fit.result import FitRecord
+from leastwork.geometry.state import State
+from leastwork.guidance.files import load_guidance, save_guidance
+from leastwork.models.base import Model
+from leastwork.models.files import check_fingerprint, fingerprint, in_precision, precision
+from leastwork.observable_guidance.run import ObservableRun
+from leastwork.observables import Observable
+from leastwork.sampling.storage import open_ensemble, save_ensemble
+from leastwork.support.files import write_text
+
+__all__ = ["FitNumbers", "load_fit", "numbers_of", "on_a_line", "read_numbers", "save_fit", "stored_data", "theta_of"]
+
+_DATA = ("values", "errors", "lower", "upper", "held_out")
+
+
+@dataclass(frozen=True, eq=False)
+class FitNumbers:
+    """What a report needs of a fit: all but the model, the guidance and the samples themselves.
+
+    Args:
+        maxent: λ, target and spread.
+        observed: observables of the model's own samples, float64 (n, K).
+        record: how the guidance was found.
+        network_evaluations, seconds: of the whole fit, the model's own samples included.
+        theta: θ, by which the covariance of the data's stated errors was multiplied.
+        trust: what other θ would have made of the data, where it was chosen by that.
+        x: the model's own samples where a state is one number, (n,), else None.
+    """
+
+    maxent: MaxEnt
+    observed: Tensor
+    record: FitRecord = field(default_factory=FitRecord)
+    network_evaluations: int = 0
+    seconds: float = 0.0
+    theta: float = 1.0
+    trust: TrustCurve | None = None
+    x: Tensor | None = None
+
+    @property
+    def stages(self) -> tuple[Mapping[str, Any], ...]:
+        """How a guidance was learned, one mapping for each stage."""
+        return self.record.stages
+
+
+def numbers_of(run: ObservableRun) -> FitNumbers:
+    """The numbers of a fit that is in memory."""
+    record = FitRecord() if run.fit is None else run.fit.record()
+    x = on_a_line(run.model_samples.x)
+    return FitNumbers(run.maxent, run.observed, record, run.network_evaluations, run.seconds, run.theta, run.trust, x)
+
+
+def on_a_line(x: State) -> Tensor | None:
+    """Samples of one number each as (n,), None for any other."""
+    return x.reshape(-1) if isinstance(x, Tensor) and x[0].numel() == 1 else None
+
+
+def save_fit(run: ObservableRun, folder: Path) -> None:
+    """Write a fit into a folder, in place of another that may be there.
+
+    Raises:
+        ConfigError: a guidance that has no file form.
+    """
+    fit = folder / "fit"
+    shutil.rmtree(fit, ignore_errors=True)
+    if run.guidance is not None:
+        save_guidance(run.guidance, folder / "guidance")
+    fit.mkdir(parents=True)
+    save_ensemble(replace(run.model_samples, log_tilt=None), fit / "model.zarr")
+    found = numbers_of(run)
+    parts = {field.name: getattr(found.maxent, field.name) for field in fields(MaxEnt)}
+    tensors = {name: part.contiguous() for name, part in parts.items() if isinstance(part, Tensor)}
+    tensors["observed"] = found.observed
+    if found.x is not None:
+        tensors["x"] = found.x.contiguous()
+    tensors |= {f"data.{name}": getattr(run.data, name).contiguous() for name in _DATA}
+    save_file(tensors, fit / "fit.safetensors")
+    if found.trust is not None:
+        write_text(fit / "trust.json", json.dumps(found.trust.parts(), indent=1) + "\n")
+    about = {
+        "maxent": {name: part for name, part in parts.items() if not isinstance(part, Tensor)},
+        "guided": run.guidance is not None,
+        "network_evaluations": found.network_evaluations,
+        "seconds": found.seconds,
+        "stages": found.record.stages,
+        "theta": found.theta,
+        "theta_chosen": found.trust is not None,
+        "trials": found.record.trials,
+        "search": {"network_evaluations": found.record.network_evaluations, "seconds": found.record.seconds},
+        "data": {"names": run.data.names, "units": run.data.units},
+        "model": fingerprint(run.model),
+        "precision": precision(run.model),
+    }
+    write_text(fit / "fit.json", json.dumps(about, indent=1) + "\n")
+
+
+def read_numbers(folder: Path) -> FitNumbers | None:
+    """The numbers of the fit in a folder; None where there is none yet.
+
+    Raises:
+        ConfigError: the files are damaged.
+    """
+    about, tensors = _read(folder)
+    if about is None:
+        return None
+    try:
+        plain = about["maxent"]
+        columns: set[str] = {field.name for field in fields(MaxEnt)} & set(tensors)
+        values: dict[str, Any] = {**plain, "names": tuple(plain["names"]), **{name: tensors[name] for name in columns}}
+        maxent = MaxEnt(**values)
+        whole = (about["network_evaluations"], about["seconds"])
+        search = about.get("search", {"network_evaluations": whole[0], "seconds": whole[1]})
+        record = FitRecord(**search, stages=tuple(about["stages"]), trials=about.get("trials", 0))
+        curve = folder / "fit" / "trust.json" if about.get("theta_chosen") else None
+        trust = None if curve is None else TrustCurve.from_parts(json.loads(curve.read_text(encoding="utf-8")))
+        return FitNumbers(maxent, tensors["observed"], record, *whole, about.get("theta", 1.0), trust, tensors.get("x"))
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise _damaged(folder, error) from error
+
+
+def theta_of(folder: Path) -> float | None:
+    """θ of the fit in a folder, which the covariance of the data's stated errors was multiplied by; None without a fit.
+
+    Raises:
+        ConfigError: the files are damaged.
+    """
+    found = read_numbers(folder)
+    return None if found is None else found.theta
+
+
+def stored_data(folder: Path, observable: Observable) -> Experiment:
+    """The data of the fit in a folder, with errors as they were fitted.
+
+    Args:
+        folder: of the run.
+        observable: what was measured, which has no file form.
+
+    Raises:
+        ConfigError: there is no fit, it is damaged, or the observable has other names than the data.
+    """
+    about, tensors = _read(folder)
+    if about is None:
+        raise ConfigError(f"{folder} holds no fit, fit/fit.json is missing: pass a folder written by run.save")
+    try:
+        names, values = tuple(about["data"]["names"]), {name: tensors[f"data.{name}"] for name in _DATA}
+    except KeyError as error:
+        raise _damaged(folder, error) from error
+    if observable.names != names:
+        raise ConfigError(f"{folder} holds data for {names}, not {observable.names}: pass the observable of these data")
+    return Experiment(observable, **values)
+
+
+def load_fit(
+    folder: Path, model: Model, data: Experiment, method: str, choices: Mapping[str, Any], seed: int
+) -> ObservableRun | None:
+    """The fitted run in a folder; None where there is none yet.
+
+    Args:
+        folder: of the run.
+        model: what was guided.
+        data: the experiment, its errors as they were fitted.
+        method, choices, seed: as the fit was made.
+
+    Raises:
+        ConfigError: the files are damaged, of an earlier version, or of another model.
+    """
+    found = read_numbers(folder)
+    if found is None:
+        return None
+    about, _ = _read(folder)
+    assert about is not None
+    check_fingerprint(model, about.get("model"), folder)
+    own = folder / "fit" / "model.zarr"
+    if not own.exists():
+        raise ConfigError(f"{own} is missing, as in a fit of an earlier version: delete {own.parent} to fit anew")
+    guidance = load_guidance(folder / "guidance", data.observable) if about["guided"] else None
+    model = in_precision(model, about.get("precision"))
+    samples = replace(open_ensemble(own), log_tilt=found.maxent.log_tilt_of(found.observed))
+    return ObservableRun(
+        model, data, method, found.maxent, guidance, choices, seed, samples, found.observed, found.record,
+        network_evaluations=found.network_evaluations, seconds=found.seconds, trust=found.trust,
+        theta=found.theta,
+    )  # fmt: skip
+
+
+def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
+    mark = folder / "fit" / "fit.json"
+    if not mark.exists():
+        return None, {}
+    try:
+        return json.loads(mark.read_text(encoding="utf-8")), load_file(mark.with_name("fit.safetensors"))
+    except (ValueError, SafetensorError, OSError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"{folder / 'fit'} is damaged ({error}): delete it to fit anew")

@@ -1,0 +1,173 @@
+"""A fitted Path Guidance on disk:  fit/fit.json · fit/model.zarr · guidance/
+
+``fit.json`` is written last and marks the whole. It is written before the first guided sample is drawn, so that an
+interrupted run goes on with the very same guidance.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from leastwork.errors import ConfigError
+from leastwork.fit.result import FitRecord
+from leastwork.geometry.state import State
+from leastwork.guidance.files import load_guidance, save_guidance
+from leastwork.kernels.base import Kernel
+from leastwork.kernels.density import kernel_density, usual_kernel
+from leastwork.kernels.files import kernel_from, kernel_parts
+from leastwork.kernels.region import IntervalRegion, Membership, Region
+from leastwork.models.base import Scored, is_scored
+from leastwork.models.files import check_fingerprint, fingerprint, in_precision, precision
+from leastwork.path_guidance.run import PathRun
+from leastwork.sampling.storage import open_ensemble, save_ensemble
+from leastwork.support.files import write_text
+
+__all__ = ["PathNumbers", "load_fit", "read_numbers", "save_fit"]
+
+
+@dataclass(frozen=True)
+class PathNumbers:
+    """What a report needs of a fit: all but the model, the guidance and the samples themselves.
+
+    Args:
+        log_odds: L of the target.
+        target: its share of A.
+        network_evaluations, seconds: of the whole fit, the model's own samples included.
+        stages: how a least-work guidance was found, plain values.
+        trials: parameters that were tried for the published forms.
+        bandwidth: of the guides' kernel.
+        model: fingerprint of the model, or None where it has none.
+        search: network evaluations and seconds of the search alone, or None where they are not known.
+        kernel: plain values of the guides' kernel, or its name where it has no file form; None for the usual one.
+        precision: of the model's parameters, or None where it is not known.
+    """
+
+    log_odds: float
+    target: float
+    network_evaluations: int
+    seconds: float
+    stages: tuple[Mapping[str, Any], ...]
+    trials: int
+    bandwidth: float
+    model: str | None = None
+    search: Mapping[str, Any] | None = None
+    kernel: Mapping[str, Any] | None = None
+    precision: str | None = None
+
+    @property
+    def record(self) -> FitRecord:
+        """How the guidance was found."""
+        whole = {"network_evaluations": self.network_evaluations, "seconds": self.seconds}
+        return FitRecord(**(self.search or whole), stages=self.stages, trials=self.trials)
+
+
+def save_fit(run: PathRun, folder: Path) -> None:
+    """Write a fit into a folder, in place of another that may be there.
+
+    Raises:
+        ConfigError: a guidance that has no file form.
+    """
+    shutil.rmtree(folder / "fit", ignore_errors=True)
+    save_guidance(run.guidance, folder / "guidance")
+    (folder / "fit").mkdir(parents=True)
+    save_ensemble(run.model_samples, folder / "fit" / "model.zarr")
+    record = run.fit.record()
+    found = PathNumbers(
+        run.log_odds, run.target, run.network_evaluations, run.seconds, record.stages, record.trials,
+        run.guides.bandwidth, fingerprint(run.model),
+        {"network_evaluations": record.network_evaluations, "seconds": record.seconds}, _described(run),
+        precision(run.model),
+    )  # fmt: skip
+    write_text(folder / "fit" / "fit.json", json.dumps(asdict(found), indent=1) + "\n")
+
+
+def read_numbers(folder: Path) -> PathNumbers | None:
+    """The numbers of the fit in a folder; None where there is none yet.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    mark = folder / "fit" / "fit.json"
+    if not mark.exists():
+        return None
+    try:
+        described = json.loads(mark.read_text(encoding="utf-8"))
+        return PathNumbers(**{**described, "stages": tuple(described["stages"])})
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ConfigError(f"{mark.parent} is damaged ({error}): delete it to fit anew") from error
+
+
+def load_fit(
+    folder: Path,
+    model: Scored,
+    points: State,
+    region: Membership | None,
+    method: str,
+    choices: Mapping[str, Any],
+    seed: int,
+    kernel: Kernel | None = None,
+) -> PathRun | None:
+    """The fitted run in a folder; None where there is none yet.
+
+    Args:
+        folder: of the run.
+        model: what was guided.
+        points: the guides, (M, *event), data units.
+        region: A, or None for that of the guides' kernel.
+        method, choices, seed: as the fit was made.
+        kernel: of the guides, where it has no file form.
+
+    Raises:
+        ConfigError: the files are damaged, or of another model.
+    """
+    found = read_numbers(folder)
+    if found is None:
+        return None
+    check_fingerprint(model, found.model, folder)
+    placed = in_precision(model, found.precision)
+    assert is_scored(placed)
+    guides = kernel_density(points, _kernel(folder, model, found, kernel), found.bandwidth)
+    inside: Membership = Region(guides) if region is None else region
+    coordinate = region.interval[0] if isinstance(region, IntervalRegion) else None
+    return PathRun(
+        placed,
+        guides,
+        inside,
+        method,
+        load_guidance(folder / "guidance", coordinate),
+        found.log_odds,
+        found.target,
+        choices,
+        seed,
+        open_ensemble(folder / "fit" / "model.zarr"),
+        found.record,
+        network_evaluations=found.network_evaluations,
+        seconds=found.seconds,
+    )
+
+
+def _described(run: PathRun) -> Mapping[str, Any] | None:
+    """The kernel of the guides as plain values, None where it is the usual one."""
+    kernel = run.guides.kernel
+    if is_scored(run.model) and kernel == usual_kernel(run.model):
+        return None
+    try:
+        return kernel_parts(kernel)
+    except ConfigError:
+        return {"given": type(kernel).__name__}
+
+
+def _kernel(folder: Path, model: Scored, found: PathNumbers, given: Kernel | None) -> Kernel:
+    if given is not None:
+        return given
+    if found.kernel is None:
+        return usual_kernel(model)
+    if "given" in found.kernel:
+        raise ConfigError(
+            f"{folder} has guides with a {found.kernel['given']}, which has no file form: pass it, "
+            "load_run(folder, kernel=…)"
+        )
+    return kernel_from(found.kernel)
