@@ -90,3 +90,8 @@ class JointConfig:
     name: str
     description: str
     runs: Mapping[str, AnyRun]
+
+    @property
+    def parts(self) -> Mapping[str, AnyRun]:
+        """The runs that are carried out, by the names of their folders."""
+        return self.runs

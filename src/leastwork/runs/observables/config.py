@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, get_args
 
 from pydantic import (
+    ConfigDict,
     Discriminator,
     Field,
     FiniteFloat,
+    RootModel,
     Tag,
 )
 
@@ -27,7 +29,7 @@ from leastwork.runs.base.settings import (
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.kinds import ObservableConfig
 
-__all__ = ["RunConfig"]
+__all__ = ["CsvConfig", "DataForm", "DataList", "DatumConfig", "RunConfig"]
 
 
 class DatumConfig(Strict):
@@ -41,22 +43,60 @@ class DatumConfig(Strict):
     held_out: bool = Field(default=False, description="true for a datum that only judges the fit, or false")
 
 
+class DataForm(Protocol):
+    """A form in which a run file gives its data; :mod:`leastwork.runs.observables.inputs` reads each."""
+
+    form: ClassVar[str]
+    needs_observables: ClassVar[bool]
+    """Whether the data are averages of observables that the run file lists."""
+
+    @property
+    def stated_theta(self) -> float | None:
+        """θ that the run states, or None where it is to be chosen."""
+        ...
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        """The same with ``place(file)`` for each file that it names."""
+        ...
+
+
+class DataList(RootModel[tuple[DatumConfig, ...]]):
+    """Data in the run file itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    form: ClassVar[str] = "a list"
+    needs_observables: ClassVar[bool] = True
+    stated_theta: ClassVar[float] = 1.0
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        return self
+
+
 class CsvConfig(Strict):
     """Data in a file with the columns name, value, error, lower, upper, held_out."""
 
+    form: ClassVar[str] = "a file"
+    needs_observables: ClassVar[bool] = True
+    stated_theta: ClassVar[float] = 1.0
+
     csv: Path = Field(description="a file of data, its path relative to the run file")
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        return self.model_copy(update={"csv": place(self.csv)})
 
 
 def _form(data: Any) -> str:
-    if isinstance(data, CouplingsConfig) or (isinstance(data, dict) and "couplings" in data):
-        return "a file of couplings"
-    return "a file" if isinstance(data, dict | CsvConfig) else "a list"
+    """The form of data as the run file has them, or of those that were read."""
+    if isinstance(data, dict):
+        return CouplingsConfig.form if "couplings" in data else CsvConfig.form
+    return getattr(data, "form", DataList.form)
 
 
 DataConfig = Annotated[
-    Annotated[tuple[DatumConfig, ...], Tag("a list")]
-    | Annotated[CsvConfig, Tag("a file")]
-    | Annotated[CouplingsConfig, Tag("a file of couplings")],
+    Annotated[DataList, Tag(DataList.form)]
+    | Annotated[CsvConfig, Tag(CsvConfig.form)]
+    | Annotated[CouplingsConfig, Tag(CouplingsConfig.form)],
     Discriminator(_form),
 ]
 
@@ -78,6 +118,7 @@ else:
 class RunConfig(AnyConfig):
     """One run of Observable Guidance."""
 
+    kind_of_run: ClassVar[str] = "observables"
     registry: ClassVar[Registry[ObservableMethod]] = METHODS
     section: ClassVar[type[FitSection]] = FitConfig
 
@@ -99,9 +140,4 @@ class RunConfig(AnyConfig):
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         observables = None if self.observables is None else tuple(item.with_files(place) for item in self.observables)
-        data = self.data
-        if isinstance(data, CsvConfig):
-            data = data.model_copy(update={"csv": place(data.csv)})
-        elif isinstance(data, CouplingsConfig):
-            data = data.with_files(place)
-        return self.model_copy(update={"observables": observables, "data": data})
+        return self.model_copy(update={"observables": observables, "data": self.data.with_files(place)})

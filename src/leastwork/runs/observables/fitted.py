@@ -23,7 +23,6 @@ from leastwork.observable_guidance.job import guide_observables
 from leastwork.observable_guidance.least_work import LeastWorkFit, Stage
 from leastwork.observables import Observable, evaluate
 from leastwork.runs.observables.config import RunConfig
-from leastwork.runs.observables.couplings.config import stated_theta
 from leastwork.runs.observables.inputs import Inputs
 from leastwork.runs.observables.trust_file import curve_from, described
 from leastwork.support.files import write_text
@@ -62,7 +61,7 @@ class Fitted:
 
 def fit(config: RunConfig, inputs: Inputs, progress: Progress = no_progress) -> Fitted:
     """Fit θ, λ and the guidance as the run says."""
-    stated = stated_theta(config.data)
+    stated = config.data.stated_theta
     found = guide_observables(
         inputs.model,
         inputs.data if stated is None else trusted(inputs.data, stated),
