@@ -1,6 +1,7 @@
 """The plan of the house: each folder imports only from folders above it, and names that cross a folder are public."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,18 @@ def test_names_that_cross_a_folder_are_public() -> None:
         if f"{one.module}.{one.name}" not in modules and one.name not in public.get(one.module, set())
     ]
     assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_paper_knows_no_kind_of_run() -> None:
+    templates = {file.name.split(".")[0] for file in (SRC / "report/templates").iterdir()}
+    assert templates == {"page", "joint", "part", "sections", "macros"}
+
+
+def test_only_a_file_that_is_read_is_asked_for_its_kind() -> None:
+    asked = re.compile(r"isinstance\([^)]*\b(RunConfig|PathConfig|JointConfig|CouplingsConfig|CsvConfig|DataList)\b")
+    allowed = {"load.py", "carry_out.py", "read.py"}
+    wrong = [file.name for file in FILES if file.name not in allowed and asked.search(file.read_text(encoding="utf-8"))]
+    assert not wrong
 
 
 def test_files_are_short() -> None:

@@ -71,13 +71,12 @@ def run_command(
 
         from leastwork.runs.carry_out import run
         from leastwork.runs.folder import default_folder
-        from leastwork.runs.joint.config import JointConfig
         from leastwork.runs.load import load_config
         from leastwork.runs.terminal import print_summary
 
         config = load_config(source, settings or [])
         where.append(out or default_folder(config))
-        parts = len(config.runs) if isinstance(config, JointConfig) else 1
+        parts = len(config.parts)
         at_once = min(parts, get_num_threads() if workers is None else workers)
         report = run(config, where[0], resume, _shown(quiet), at_once, None if quiet else _say)
         if not quiet:

@@ -1,14 +1,42 @@
-"""What a report is made of: sections of text, tables and images."""
+"""What a report is made of: a part for each run, and in it sections of text, tables and images.
+
+Text is a plain string, or a sequence of plain strings and :class:`Mark` where some words look different. All of it is
+escaped; of plain strings the templates set "k_BT" as a formula and keep numbers together with their errors and units.
+"""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from leastwork.errors import LeastworkError
 
-__all__ = ["Image", "Section", "Table"]
+__all__ = ["Fact", "Image", "Mark", "Part", "Section", "Table", "Words", "italic"]
 
 _KINDS = {b"\x89PNG\r\n": "png", b"<svg": "svg+xml", b"<?xml": "svg+xml"}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Words that look different from those around them, and are shown letter for letter.
+
+    Args:
+        text: the words.
+        style: ``italic`` for a variable, ``raised`` for an exponent, ``quiet`` for an aside in grey, ``tag`` for a
+            label in a box, ``name`` for a name that somebody gave, which may be long and is broken anywhere.
+    """
+
+    text: str
+    style: Literal["italic", "raised", "quiet", "tag", "name"]
+
+
+Words: TypeAlias = str | Sequence[str | Mark]
+"""Text, some of which may look different."""
+
+
+def italic(variable: str) -> Mark:
+    """The symbol of a variable."""
+    return Mark(variable, "italic")
 
 
 @dataclass(frozen=True)
@@ -17,7 +45,7 @@ class Image:
 
     Args:
         data: the bytes of a PNG or SVG file, or the data URI that :func:`leastwork.report.figures.image` makes.
-        caption: what it shows, sentences.
+        caption: sentences that say what the figure shows.
         alt: the same in a few words, for those who do not see it.
 
     Raises:
@@ -25,7 +53,7 @@ class Image:
     """
 
     data: bytes | str
-    caption: str
+    caption: Words
     alt: str
 
     def __post_init__(self) -> None:
@@ -46,19 +74,21 @@ class Table:
     """A table.
 
     Args:
-        caption: what it shows, sentences.
-        head: one for each column.
+        caption: sentences that say what the table shows.
+        head: a title for each column.
         rows: cells as text; :mod:`leastwork.support.numerals` writes numbers with their errors.
-        text_columns: so many columns are text, the first ones; those of numbers come after and are set to the right.
+        text_columns: number of columns of text, which come first; columns of numbers follow and are set to the right.
+        grey_rows: indices of the rows that are set in grey.
 
     Raises:
         LeastworkError: a row with more or fewer cells than the head.
     """
 
-    caption: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    caption: Words
+    head: Sequence[Words]
+    rows: Sequence[Sequence[Words]]
     text_columns: int = 1
+    grey_rows: Collection[int] = ()
 
     def __post_init__(self) -> None:
         for i, row in enumerate(self.rows, 1):
@@ -71,6 +101,38 @@ class Section:
     """A section: paragraphs, then figures, then tables."""
 
     title: str
-    paragraphs: Sequence[str] = ()
+    paragraphs: Sequence[Words] = ()
     images: Sequence[Image] = ()
     tables: Sequence[Table] = ()
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number of the strip at the top of a report, with the unit that stands behind it."""
+
+    label: str
+    value: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """All that a report shows of one run, below the name of the run.
+
+    Args:
+        kind: the kind of run, in a few words.
+        outcome: one sentence that says what was asked, what was reached and what it cost.
+        facts: up to four numbers that matter most.
+        warnings: sentences that say what to beware of, each with a remedy.
+        sections: the body.
+        methods: a paragraph to start a methods section from.
+        settings: names and values of the settings that shape the numbers.
+    """
+
+    kind: str
+    outcome: str
+    facts: Sequence[Fact]
+    warnings: Sequence[str]
+    sections: Sequence[Section]
+    methods: str
+    settings: Sequence[tuple[str, str]]

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-__all__ = ["RC", "Samples", "densities", "histograms", "image", "ledger", "observables"]
+__all__ = ["BINS", "LEAST_COUNT", "RC", "Samples", "densities", "histograms", "image", "ledger", "observables"]
 
 Array = NDArray[np.float64]
 
@@ -26,8 +26,8 @@ _STYLE: Mapping[str, dict[str, Any]] = {
     "guided": {"color": _BLUE, "linestyle": "-", "linewidth": 1.5},
 }
 _MARKER = {"model": "o", "reweighted": "D", "guided": "s"}
-_BINS = 80
-_LEAST_COUNT = 5  # in a bin, for a free energy
+BINS = 80
+LEAST_COUNT = 5  # in a bin, for a free energy
 RC: dict[Any, Any] = {
     "svg.hashsalt": "leastwork",
     "font.size": 8.5,
@@ -68,7 +68,7 @@ def densities(curves: Sequence[Samples], truth: Callable[[Array], Array] | None,
         truth: the exact density, if known.
         label: of the axis.
     """
-    edges = _edges(curves, _BINS)
+    edges = _edges(curves, BINS)
     centres = (edges[1:] + edges[:-1]) / 2
     heights = [curve.histogram(edges) for curve in curves]
 
@@ -84,7 +84,7 @@ def densities(curves: Sequence[Samples], truth: Callable[[Array], Array] | None,
         for curve, height in zip(curves, heights, strict=True):
             left.plot(centres, height, label=curve.label, **_STYLE[curve.label])
             energy = np.full_like(height, np.nan)
-            enough = np.histogram(curve.values, edges)[0] >= _LEAST_COUNT
+            enough = np.histogram(curve.values, edges)[0] >= LEAST_COUNT
             np.log(height / zero, out=energy, where=enough & (height > 0))
             right.plot(centres, -energy, **_STYLE[curve.label])
         left.set_ylim(bottom=0)
@@ -107,7 +107,7 @@ def histograms(panels: Sequence[tuple[str, Sequence[Samples], float]]) -> str:
     def draw(figure: Figure) -> None:
         grid = figure.subplots(rows, columns, squeeze=False).flat
         for axes, (label, curves, datum) in zip(grid, panels, strict=False):
-            edges = _edges(curves, _BINS // 2)
+            edges = _edges(curves, BINS // 2)
             for curve in curves:
                 axes.stairs(curve.histogram(edges), edges, label=curve.label, **_STYLE[curve.label])
             axes.axvline(datum, color=_BLACK, linewidth=0.8, label="datum")

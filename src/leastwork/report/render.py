@@ -5,12 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from leastwork.support.numerals import count, fraction, plain, plus_minus
-
-__all__ = [
-    "Numbering",
-    "environment",
-]
+__all__ = ["Numbering", "environment"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -29,13 +24,11 @@ class Numbering:
 
 
 def environment() -> Environment:
-    pages = Environment(
+    """The templates; whatever they are given is escaped."""
+    return Environment(
         loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters.update(plain=plain, fraction=fraction, count=count)
-    pages.globals.update(pm=plus_minus)
-    return pages

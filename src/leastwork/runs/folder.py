@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from leastwork.errors import ConfigError
 from leastwork.runs.base.settings import AnyConfig
-from leastwork.runs.joint.config import JointConfig
+from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.load import Run, dump_config
 from leastwork.support.files import write_text
 
@@ -17,7 +17,7 @@ _DESCRIPTION = ("config.yaml", "inputs")
 
 def default_folder(config: Run) -> Path:
     """Where a run goes that names no folder: the same place every time, so that it can be resumed."""
-    seeds = [one.seed for one in config.runs.values()] if isinstance(config, JointConfig) else [config.seed]
+    seeds = [one.seed for one in config.parts.values()]
     return Path("runs") / f"{config.name}-seed{'-'.join(map(str, dict.fromkeys(seeds)))}"
 
 
@@ -38,7 +38,7 @@ def open_folder(folder: Path, config: Run, resume: bool) -> None:
         raise ConfigError(f"{folder} holds no run to resume, config.yaml is missing: choose another folder with --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = dump_config(config if isinstance(config, JointConfig) else copy_inputs(config, folder))
+        text = dump_config(copy_inputs(config, folder))
         if not used:
             write_text(described, text)
     except OSError as error:
@@ -48,30 +48,32 @@ def open_folder(folder: Path, config: Run, resume: bool) -> None:
         here = [line for line in text.splitlines() if line not in begun.splitlines()]
         what = f" ({here[0].strip()!r} is new)" if here else ""
         raise ConfigError(f"{folder} was begun with other settings{what}: use those, or another folder with --out")
-    if isinstance(config, JointConfig):
-        for part, one in config.runs.items():
-            open_folder(folder / part, one, resume=True)
+    for part, one in _inner(config):
+        open_folder(folder / part, one, resume=True)
+
+
+def _inner(config: Run) -> list[tuple[str, AnyRun]]:
+    """The parts of a joint run, which have folders of their own in that of the whole."""
+    return [(part, one) for part, one in config.parts.items() if part]
 
 
 def is_begun(folder: Path, config: Run) -> bool:
     """Whether there is anything that a resumed run goes on from."""
-    if isinstance(config, JointConfig):
-        return any(is_begun(folder / part, one) for part, one in config.runs.items())
-    return folder.is_dir() and any(path.name not in _DESCRIPTION for path in folder.iterdir())
+    places = [folder / part for part in config.parts if (folder / part).is_dir()]
+    return any(path.name not in _DESCRIPTION for place in places for path in place.iterdir())
 
 
 def withdraw(folder: Path, config: Run) -> None:
     """Undo the opening of a folder, so that one in which nothing is begun is in nobody's way."""
-    if isinstance(config, JointConfig):
-        for part, one in config.runs.items():
-            withdraw(folder / part, one)
+    for part, one in _inner(config):
+        withdraw(folder / part, one)
     (folder / "config.yaml").unlink(missing_ok=True)
     shutil.rmtree(folder / "inputs", ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
-_Config = TypeVar("_Config", bound=AnyConfig)
+_Config = TypeVar("_Config", bound=AnyConfig | JointConfig)
 
 
 def copy_inputs(config: _Config, folder: Path) -> _Config:

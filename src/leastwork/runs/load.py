@@ -18,7 +18,7 @@ from leastwork.runs.base.complaints import sentences
 from leastwork.runs.base.file import find, first_key, override, read
 from leastwork.runs.base.settings import AnyConfig, Named
 from leastwork.runs.joint.config import AnyRun, JointConfig, JointFile
-from leastwork.runs.observables.config import CsvConfig, RunConfig
+from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.path.config import PathConfig
 
 __all__ = ["Run", "dump_config", "load_config"]
@@ -88,7 +88,7 @@ def _part(part: str, file: JointFile, folder: Path, overrides: Sequence[str]) ->
 def _single(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> AnyRun:
     _override(tree, overrides)
     config = _checked(_schema(tree, path.name).naming(tree.get("method")), tree, path)
-    if isinstance(config, RunConfig) and config.observables is None and isinstance(config.data, tuple | CsvConfig):
+    if isinstance(config, RunConfig) and config.observables is None and config.data.needs_observables:
         raise ConfigError(f"{path.name}: 'observables' is missing: give a list of at least one observable")
     return _anchored(config, path.resolve().parent)
 

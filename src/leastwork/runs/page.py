@@ -3,20 +3,18 @@
 A joint run has one page, too: its parts side by side in a table, and then what each would have on its own page.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment
 
+from leastwork.report.blocks import Part
 from leastwork.report.render import Numbering, environment
 from leastwork.runs.base.cases import joint_sections, part_sections
 from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.joint.config import AnyRun
+from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.joint.sections import introduction, overview
-from leastwork.runs.observables import sections as observable_report
-from leastwork.runs.observables.couplings import sections as couplings_sections
-from leastwork.runs.path import sections as path_report
-from leastwork.runs.path.config import PathConfig
 from leastwork.runs.read import read_finished, read_joint
 from leastwork.support.files import write_text
 
@@ -41,10 +39,9 @@ def write_report(folder: str | Path) -> Path:
 
 def _page(run: Finished[AnyRun]) -> str:
     pages = environment()
-    shown = _shown(run)
-    body = _body(pages, run, shown, Numbering(), level=2)
-    page = pages.get_template("page.html.j2")
-    return page.render(config=run.config, metrics=run.metrics, kind=shown["kind"], body=body)
+    part = _part(run)
+    body = _body(pages, part, Numbering(), level=2)
+    return pages.get_template("page.html.j2").render(config=run.config, metrics=run.metrics, kind=part.kind, body=body)
 
 
 def _joint_page(run: FinishedJoint) -> str:
@@ -52,45 +49,40 @@ def _joint_page(run: FinishedJoint) -> str:
     pages, number = environment(), Numbering()
     overview_number = number.table()
     whole = pages.get_template("sections.html.j2").render(sections=joint_sections(run), number=number, level=2)
-    shown = {part: _shown(one) for part, one in run.parts.items()}
+    shown = {name: _part(one) for name, one in run.parts.items()}
     parts = [
         {
-            "name": part,
+            "name": name,
             "config": one.config,
-            "kind": shown[part]["kind"],
+            "kind": shown[name].kind,
             "seed": one.metrics["seed"],
-            "body": _body(pages, one, shown[part], number, level=3),
+            "body": _body(pages, shown[name], number, level=3),
         }
-        for part, one in run.parts.items()
+        for name, one in run.parts.items()
     ]
     return pages.get_template("joint.html.j2").render(
         config=run.config,
         introduction=introduction(run),
-        overview=overview(list(run.parts.values()), [len(one["warnings"]) for one in shown.values()]),
+        overview=overview(list(run.parts.values()), [len(part.warnings) for part in shown.values()]),
         overview_number=overview_number,
         whole=whole,
         parts=parts,
     )
 
 
-def _shown(run: Finished[AnyRun]) -> dict[str, Any]:
-    """What the templates show of a run."""
-    config = run.config
-    return (
-        path_report.context(run, config) if isinstance(config, PathConfig) else observable_report.context(run, config)
-    )
+def _part(run: Finished[AnyRun]) -> Part:
+    """What a run shows, with the sections of its case."""
+    part = kind_of_run(run.config).part(run)
+    return replace(part, sections=[*part.sections, *part_sections(run)])
 
 
-def _body(pages: Environment, run: Finished[AnyRun], shown: dict[str, Any], number: Numbering, level: int) -> str:
+def _body(pages: Environment, part: Part, number: Numbering, level: int) -> str:
     """All of a run below its title.
 
     Args:
         pages: templates.
-        run: a finished run.
-        shown: of it.
+        part: what the run shows.
         number: of figures and tables, which goes on.
         level: of its headings.
     """
-    template = pages.get_template("path.html.j2" if isinstance(run.config, PathConfig) else "observables.html.j2")
-    rest = {"sections": [*couplings_sections.sections(run), *part_sections(run)], "number": number, "level": level}
-    return template.render(config=run.config, metrics=run.metrics, **shown, **rest)
+    return pages.get_template("part.html.j2").render(part=part, number=number, level=level)

@@ -49,7 +49,7 @@ def test_settings_go_to_all_parts_or_to_the_one_they_name(tmp_path: Path) -> Non
     assert (well.seed, saddle.seed) == (3, 4)
     assert (well.sampling.n, saddle.sampling.n) == (500, 500)
     assert (well.model, saddle.model) == ("moons", "moons")
-    assert well.data[0].value == 0.2  # type: ignore[union-attr,index]
+    assert well.data.root[0].value == 0.2  # type: ignore[union-attr]
 
 
 def test_the_last_setting_counts_whomever_it_names(tmp_path: Path) -> None:

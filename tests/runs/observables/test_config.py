@@ -41,7 +41,7 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
         tmp_path, MINIMAL, "sampling.steps=7", "data.0.value=-2e-1", "method=reweight", "sampling.t_grid=[1, 0.1]"
     )
     assert config.sampling.steps == 7
-    assert config.data[0].value == -0.2  # type: ignore[index]
+    assert config.data.root[0].value == -0.2  # type: ignore[union-attr]
     assert config.method == "reweight"
     assert config.sampling.t_grid == (1.0, 0.1)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from copy import deepcopy
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def config(folder: Path) -> PathConfig:
 
 
 def test_a_report_shows_the_run(folder: Path, metrics: dict[str, Any], text_of: Reader) -> None:
-    text = text_of(folder / "report.html")
+    text = unescape(text_of(folder / "report.html"))
     for words in ("A = {x: 1.4 ≤ x_1}.", "−ln p(A) = ", "under the model.", "the guides to each other", "Table 3."):
         assert words in text
     for words in (

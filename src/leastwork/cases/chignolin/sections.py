@@ -25,7 +25,6 @@ from leastwork.observables import evaluate
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.report.figures import Samples
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.path.config import PathConfig
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.numerals import plus_minus
 from leastwork.support.random import generator
@@ -39,7 +38,8 @@ _Q = "fraction of native contacts  Q"
 
 def sections(run: Finished) -> Sequence[Section]:
     """Those of either kind of run."""
-    return _transition(run) if isinstance(run.config, PathConfig) else _stability(run)
+    by_kind = {"observables": _stability, "path": _transition}
+    return by_kind[run.config.kind_of_run](run)
 
 
 def _stability(run: Finished) -> list[Section]:
@@ -133,7 +133,6 @@ def _reweighted_simulation() -> tuple[Descriptors, Tensor]:
 
 
 def _transition(run: Finished) -> list[Section]:
-    assert isinstance(run.config, PathConfig)
     (x, *_) = leaves(run.ensemble.x)
     if not isinstance(run.config.region, TransitionConfig):
         return []  # another region has no committors to be shown

@@ -6,7 +6,7 @@ Remedies come from the descriptions of the fields, so that a key is explained in
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from leastwork.runs.base.open_kinds import OpenKinds
@@ -49,7 +49,9 @@ def _locate(
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):  # a list that is a model stands for itself
+        yield from _models(annotation.model_fields["root"].annotation)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     if isinstance(annotation, OpenKinds):
         yield from annotation.known()

@@ -112,12 +112,18 @@ class AnyConfig(Named):
         description="a protein's one-letter codes, such as YYDPETGTWY, where states are its Cα atoms in nm",
     )
 
+    kind_of_run: ClassVar[str]
     registry: ClassVar[Registry[Any]]
     section: ClassVar[type[FitSection]]
 
     if TYPE_CHECKING:  # the kinds of run declare them, each at its place among its keys
         method: Any
         fit: Any
+
+    @property
+    def parts(self) -> Mapping[str, Self]:
+        """The runs that are carried out, by the names of their folders: this one, in the very folder of the run."""
+        return {"": self}
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         """The same run with ``place(file)`` for each file that it names."""

@@ -19,7 +19,6 @@ from leastwork.runs.base.numbers import versions, with_stderr
 from leastwork.runs.base.threads import choose_threads
 from leastwork.runs.compare.figure import draw_comparison
 from leastwork.runs.observables.config import RunConfig
-from leastwork.runs.observables.couplings.config import stated_theta
 from leastwork.runs.observables.inputs import build_inputs
 from leastwork.runs.observables.truth import BINS, truth
 from leastwork.statistics.estimate import Estimate
@@ -51,7 +50,7 @@ def compare_methods(
         ConfigError: settings or a folder that cannot be used.
         LeastworkError: every method refuses the data; says why the last does.
     """
-    theta = stated_theta(config.data)
+    theta = config.data.stated_theta
     if theta is None:
         raise ConfigError(
             "'theta' in 'data' is auto, and compare takes one for all methods: give a number, such as what a run chose"

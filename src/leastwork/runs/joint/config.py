@@ -1,8 +1,9 @@
 """A run file of a joint run: YAML that names other runs, its parts, which are reported on one page."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import (
     Field,
@@ -90,3 +91,12 @@ class JointConfig:
     name: str
     description: str
     runs: Mapping[str, AnyRun]
+
+    @property
+    def parts(self) -> Mapping[str, AnyRun]:
+        """The runs that are carried out, by the names of their folders."""
+        return self.runs
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        """The same, since only its parts name files."""
+        return self

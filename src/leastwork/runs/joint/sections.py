@@ -7,9 +7,7 @@ from typing import Any
 
 from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.joint.config import AnyRun
-from leastwork.runs.observables import sentences as prose
-from leastwork.runs.observables.config import RunConfig
-from leastwork.runs.path import sentences as path_prose
+from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 
 __all__ = ["Row", "introduction", "overview"]
@@ -41,9 +39,9 @@ def overview(parts: Sequence[Finished[AnyRun]], warnings: Sequence[int]) -> list
     """
     lines: dict[str, Callable[[Finished[AnyRun]], str]] = {
         "model": lambda run: Path(run.config.model).name,
-        "method": _kind,
-        "asked": _asked,
-        "reached": _reached,
+        "method": lambda run: kind_of_run(run.config).title(run.config),
+        "asked": lambda run: kind_of_run(run.config).asked(run.config, run.metrics),
+        "reached": lambda run: kind_of_run(run.config).reached(run.config, run.metrics),
         "work spent": lambda run: _cost(run, "work"),
         "unavoidable": lambda run: _cost(run, "bound"),
         "efficiency": lambda run: _share(run, "efficiency"),
@@ -55,21 +53,6 @@ def overview(parts: Sequence[Finished[AnyRun]], warnings: Sequence[int]) -> list
     rows = [Row(label, [cell(run) for run in parts]) for label, cell in lines.items()]
     rows.append(Row("warnings", ["none" if n == 0 else f"{n}, below" for n in warnings]))
     return [row for row in rows if any(cell != _NONE for cell in row.cells)]
-
-
-def _kind(run: Finished[AnyRun]) -> str:
-    config = run.config
-    return prose.kind_of(config) if isinstance(config, RunConfig) else path_prose.kind_of(config)
-
-
-def _asked(run: Finished[AnyRun]) -> str:
-    config = run.config
-    return prose.asked(run.metrics) if isinstance(config, RunConfig) else path_prose.asked(config)
-
-
-def _reached(run: Finished[AnyRun]) -> str:
-    config = run.config
-    return prose.reached(config, run.metrics) if isinstance(config, RunConfig) else path_prose.reached(run.metrics)
 
 
 def _cost(run: Finished[AnyRun], key: str) -> str:

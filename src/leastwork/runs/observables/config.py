@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, get_args
 
 from pydantic import (
+    ConfigDict,
     Discriminator,
     Field,
     FiniteFloat,
+    RootModel,
     Tag,
 )
 
@@ -27,7 +29,7 @@ from leastwork.runs.base.settings import (
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.kinds import ObservableConfig
 
-__all__ = ["CsvConfig", "RunConfig"]
+__all__ = ["CsvConfig", "DataForm", "DataList", "DatumConfig", "GivenConfig", "RunConfig"]
 
 
 class DatumConfig(Strict):
@@ -41,31 +43,75 @@ class DatumConfig(Strict):
     held_out: bool = Field(default=False, description="true for a datum that only judges the fit, or false")
 
 
+class DataForm(Protocol):
+    """A form in which a run file gives its data; :mod:`leastwork.runs.observables.inputs` reads each."""
+
+    form: ClassVar[str]
+    needs_observables: ClassVar[bool]
+    """Whether the data are averages of observables that the run file lists."""
+
+    @property
+    def stated_theta(self) -> float | None:
+        """θ that the run states, or None where it is to be chosen."""
+        ...
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        """The same with ``place(file)`` for each file that it names."""
+        ...
+
+
+class DataList(RootModel[tuple[DatumConfig, ...]]):
+    """Data in the run file itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    form: ClassVar[str] = "a list"
+    needs_observables: ClassVar[bool] = True
+    stated_theta: ClassVar[float] = 1.0
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        return self
+
+
 class CsvConfig(Strict):
     """Data in a file with the columns name, value, error, lower, upper, held_out."""
 
+    form: ClassVar[str] = "a file"
+    needs_observables: ClassVar[bool] = True
+    stated_theta: ClassVar[float] = 1.0
+
     csv: Path = Field(description="a file of data, its path relative to the run file")
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        return self.model_copy(update={"csv": place(self.csv)})
 
 
 class GivenConfig(Strict):
     """Data of a run that was saved in Python; their numbers lie beside the fit, the observable is a function."""
 
+    form: ClassVar[str] = "data of Python"
+    needs_observables: ClassVar[bool] = False
+    stated_theta: ClassVar[float] = 1.0
+
     given: tuple[str, ...] = Field(description="the names of data that were given in Python")
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        return self
 
 
 def _form(data: Any) -> str:
-    if isinstance(data, GivenConfig) or (isinstance(data, dict) and "given" in data):
-        return "data of Python"
-    if isinstance(data, CouplingsConfig) or (isinstance(data, dict) and "couplings" in data):
-        return "a file of couplings"
-    return "a file" if isinstance(data, dict | CsvConfig) else "a list"
+    """The form of data as the run file has them, or of those that were read."""
+    if isinstance(data, dict):
+        forms = {"couplings": CouplingsConfig.form, "given": GivenConfig.form}
+        return next((form for key, form in forms.items() if key in data), CsvConfig.form)
+    return getattr(data, "form", DataList.form)
 
 
 DataConfig = Annotated[
-    Annotated[tuple[DatumConfig, ...], Tag("a list")]
-    | Annotated[CsvConfig, Tag("a file")]
-    | Annotated[CouplingsConfig, Tag("a file of couplings")]
-    | Annotated[GivenConfig, Tag("data of Python")],
+    Annotated[DataList, Tag(DataList.form)]
+    | Annotated[CsvConfig, Tag(CsvConfig.form)]
+    | Annotated[CouplingsConfig, Tag(CouplingsConfig.form)]
+    | Annotated[GivenConfig, Tag(GivenConfig.form)],
     Discriminator(_form),
 ]
 
@@ -87,6 +133,7 @@ else:
 class RunConfig(AnyConfig):
     """One run of Observable Guidance."""
 
+    kind_of_run: ClassVar[str] = "observables"
     registry: ClassVar[Registry[ObservableMethod]] = METHODS
     section: ClassVar[type[FitSection]] = FitConfig
 
@@ -109,13 +156,8 @@ class RunConfig(AnyConfig):
     @property
     def given_names(self) -> tuple[str, ...] | None:
         """The names of data that were given in Python, None for those of a run file."""
-        return self.data.given if isinstance(self.data, GivenConfig) else None
+        return getattr(self.data, "given", None)
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         observables = None if self.observables is None else tuple(item.with_files(place) for item in self.observables)
-        data = self.data
-        if isinstance(data, CsvConfig):
-            data = data.model_copy(update={"csv": place(data.csv)})
-        elif isinstance(data, CouplingsConfig):
-            data = data.with_files(place)
-        return self.model_copy(update={"observables": observables, "data": data})
+        return self.model_copy(update={"observables": observables, "data": self.data.with_files(place)})

@@ -1,6 +1,6 @@
 """From a run file to what the library takes: model, observable, experiment, and choices of the sampling."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +8,14 @@ import torch
 
 from leastwork.data.experiment import Experiment
 from leastwork.errors import ConfigError, LeastworkError
-from leastwork.geometry.state import shapes
+from leastwork.geometry.state import EventShape, shapes
 from leastwork.models.base import Model
 from leastwork.models.files import load_model
 from leastwork.observables import Observable, stack
 from leastwork.runs.base.cases import case, check_shape
 from leastwork.runs.base.kinds import ObservableKind
 from leastwork.runs.base.settings import sampling_choices
-from leastwork.runs.observables.config import CsvConfig, DatumConfig, RunConfig
+from leastwork.runs.observables.config import CsvConfig, DataList, DatumConfig, RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.inputs import CouplingData, coupling_data
 from leastwork.support.text import nearest
@@ -60,10 +60,8 @@ def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
     choices = sampling_choices(config.sampling)
     known = None if config.system is None else case(config.system).reported
     without_data = [] if known is None else [known()]
-    if isinstance(config.data, CouplingsConfig):
-        found = coupling_data(config.data, config.system, model.event_shape)
-        return Inputs(model, found.experiment, choices, found, _stacked([*items, *without_data]))
-    return Inputs(model, _experiment(config, stack(*items)), choices, reported=_stacked(without_data))
+    read = _READERS[config.data.form](config.data, config.system, model.event_shape, items)
+    return Inputs(model, read.experiment, choices, read.couplings, _stacked([*read.without_data, *without_data]))
 
 
 def _stacked(items: Sequence[Observable]) -> Observable | None:
@@ -89,12 +87,33 @@ def _probe(observable: Observable, model: Model) -> None:
     observable(parts if is_tuple else parts[0])
 
 
-def _experiment(config: RunConfig, observable: Observable) -> Experiment:
-    if isinstance(config.data, CsvConfig):
-        return Experiment.from_csv(config.data.csv, observable)
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """Data as they are fitted, the couplings if they are that, and the observables of the run file without data."""
+
+    experiment: Experiment
+    couplings: CouplingData | None = None
+    without_data: Sequence[Observable] = ()
+
+
+def _from_couplings(
+    data: CouplingsConfig, system: str | None, event_shape: EventShape, items: Sequence[Observable]
+) -> _Read:
+    found = coupling_data(data, system, event_shape)
+    return _Read(found.experiment, found, items)
+
+
+def _from_csv(data: CsvConfig, system: str | None, event_shape: EventShape, items: Sequence[Observable]) -> _Read:
+    return _Read(Experiment.from_csv(data.csv, stack(*items)))
+
+
+def _from_list(data: DataList, system: str | None, event_shape: EventShape, items: Sequence[Observable]) -> _Read:
+    return _Read(_experiment(data, stack(*items)))
+
+
+def _experiment(given: DataList, observable: Observable) -> Experiment:
     data: dict[str, DatumConfig] = {}
-    assert isinstance(config.data, tuple)  # couplings and data of Python have experiments of their own
-    for datum in config.data:
+    for datum in given.root:
         if datum.name not in observable.names:
             raise ConfigError(f"data: there is no observable {datum.name!r}{nearest(datum.name, observable.names)}")
         if datum.name in data:
@@ -114,3 +133,10 @@ def _experiment(config: RunConfig, observable: Observable) -> Experiment:
         upper=[row.upper for row in rows],
         held_out=[row.held_out for row in rows],
     )
+
+
+_READERS: Mapping[str, Callable[[Any, str | None, EventShape, Sequence[Observable]], _Read]] = {
+    CouplingsConfig.form: _from_couplings,
+    CsvConfig.form: _from_csv,
+    DataList.form: _from_list,
+}

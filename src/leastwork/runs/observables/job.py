@@ -20,7 +20,6 @@ from leastwork.runs.base.cases import case
 from leastwork.runs.base.finished import PLOTTED, save_plots
 from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.observables.config import RunConfig
-from leastwork.runs.observables.couplings.config import stated_theta
 from leastwork.runs.observables.couplings.metrics import coupling_metrics
 from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.metrics import observable_metrics
@@ -68,7 +67,7 @@ class ObservableJob:
 
     def fit(self, progress: Progress) -> ObservableRun:
         config, inputs = self.config, self.inputs
-        stated = stated_theta(config.data)
+        stated = config.data.stated_theta
         found = guide_observables(
             inputs.model,
             inputs.data if stated is None else trusted(inputs.data, stated),

@@ -1,33 +1,40 @@
 """The report of Observable Guidance: distributions, averages, work, multipliers and distance from the truth."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Told
 from leastwork.observable_guidance.files import FitNumbers, read_numbers
-from leastwork.report import figures
-from leastwork.report.figures import Samples
+from leastwork.report.blocks import Fact, Mark, Part, Section, Table, Words, italic
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.observables.config import RunConfig
-from leastwork.runs.observables.couplings import sentences as couplings_prose
+from leastwork.runs.base.kind_of_run import KindOfRun
+from leastwork.runs.base.sections import UNIT_OF_WORK, fact_of_work, made_with, share, work_section
+from leastwork.runs.base.sentences import pm
+from leastwork.runs.observables.averages import averages_section, distributions_section, grey_rows, has_units, named
+from leastwork.runs.observables.config import DataForm, RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
-from leastwork.runs.observables.sentences import kind_of, methods, outcome, warnings
-from leastwork.runs.observables.truth import truth
-from leastwork.sampling.work import ON_TARGET
-from leastwork.support.numerals import count
+from leastwork.runs.observables.couplings.sections import Extras, extras
+from leastwork.runs.observables.sentences import asked, kind_of, methods, outcome, reached, warnings
+from leastwork.runs.observables.summary import summary
+from leastwork.sampling.ensemble import Ledger
+from leastwork.support.numerals import count, fraction, plain, plus_minus
 
-__all__ = ["context"]
-
-_PANELS = 12
-_NAME = 32  # characters
+__all__ = ["OBSERVABLE_RUNS"]
 
 
-def context(run: Finished, config: RunConfig) -> dict[str, Any]:
-    """What the template shows.
+def _nothing(data: DataForm, system: str | None, metrics: Mapping[str, Any]) -> Extras:
+    return Extras()
+
+
+_EXTRAS: Mapping[str, Callable[[Any, str | None, Mapping[str, Any]], Extras]] = {CouplingsConfig.form: extras}
+"""What forms of data add to the report."""
+
+
+def _part(run: Finished[RunConfig]) -> Part:
+    """All that the report of a run shows.
 
     Raises:
         ConfigError: the folder holds no fit.
@@ -35,105 +42,133 @@ def context(run: Finished, config: RunConfig) -> dict[str, Any]:
     fitted = read_numbers(run.folder)
     if fitted is None:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
-    guided = config.chosen.guides
-    ledger = run.ensemble.ledger
-    action = None if ledger.action is None else {"value": float(ledger.action.mean()), "stderr": _stderr(ledger.action)}
-    beware = warnings(config, run.metrics, ledger.why_no_weights, run.kind == "control")
-    method = methods(config, run.metrics, Told(run.kind, run.schedule, fitted.stages))
-    if isinstance(config.data, CouplingsConfig):
-        beware += couplings_prose.warnings(run.metrics)
-        method += f" {couplings_prose.methods(config.data, run.metrics)}"
-    return {
-        "kind": kind_of(config),
-        "guided": guided,
-        "has_units": any(row["unit"] for row in run.metrics["observables"]),
-        "outcome": outcome(config, run.metrics),
-        "warnings": beware,
-        "densities": _densities(run, config, fitted, guided),
-        "on_a_line": _on_a_line(run, fitted),
-        "observables": _observables(run),
-        "ledger": run.work_figure(),
-        "action": action if guided else None,
-        "model_ess": run.ensemble.ess if ledger.log_weight is not None and guided else None,
-        "methods": method,
-        "stages": fitted.stages,
-        "settings": _settings(run, config, Told(run.kind, run.schedule, fitted.stages)),
-    }
+    config, metrics, ledger = run.config, run.metrics, run.ensemble.ledger
+    besides = _EXTRAS.get(config.data.form, _nothing)(config.data, config.system, metrics)
+    told = Told(run.kind, run.schedule, fitted.stages)
+    return Part(
+        kind_of(config),
+        outcome(config, metrics),
+        _facts(run, ledger),
+        [*warnings(config, metrics, ledger.why_no_weights, run.kind == "control"), *besides.warnings],
+        [*_body(run, fitted), *besides.sections],
+        " ".join(filter(None, (methods(config, metrics, told), besides.methods))),
+        [
+            *run.drawing_settings(),
+            ("model samples", count(metrics["quality"]["model_samples"])),
+            *besides.settings,
+            *config.chosen.table(told),
+            *made_with(metrics),
+        ],
+    )
+
+
+def _facts(run: Finished[RunConfig], ledger: Ledger) -> list[Fact]:
+    certificate, quality = run.metrics["certificate"], run.metrics["quality"]
+    if certificate is not None:
+        return [
+            fact_of_work("work spent", certificate["work"]),
+            fact_of_work("unavoidable", certificate["bound"]),
+            Fact("efficiency", share(certificate["efficiency"])),
+            Fact("effective samples (target)", share(certificate["ess"])),
+        ]
+    facts = [
+        Fact("least work possible", plain(quality["reweighting_kl"]), UNIT_OF_WORK),
+        Fact("effective samples (reweighting)", fraction(quality["reweighting_ess"])),
+    ]
+    if ledger.action is not None and run.config.chosen.guides:
+        facts.append(Fact("kinetic action", plus_minus(float(ledger.action.mean()), _stderr(ledger.action))))
+    return facts
 
 
 def _stderr(values: torch.Tensor) -> float:
     return float(values.std()) / len(values) ** 0.5
 
 
-def _on_a_line(run: Finished, fitted: FitNumbers) -> bool:
-    return fitted.x is not None and "x" in run.plots
+def _body(run: Finished[RunConfig], fitted: FitNumbers) -> list[Section]:
+    ledger, quality = run.ensemble.ledger, run.metrics["quality"]
+    found = [distributions_section(run, fitted), averages_section(run)]
+    if run.metrics["certificate"] is not None:
+        weighted = ledger.log_weight is not None and run.config.chosen.guides
+        found.append(work_section(run, run.ensemble.ess if weighted else None))
+    found.append(_multipliers(run.metrics))
+    if "kl_truth_model" in quality:
+        found.append(_truth(quality))
+    return [*found, _learning(fitted.stages)] if fitted.stages else found
 
 
-def _curves(fitted: FitNumbers, guided: bool, model: torch.Tensor, after: torch.Tensor) -> list[Samples]:
-    weights = torch.softmax(fitted.maxent.log_tilt_of(fitted.observed), dim=0)
-    before, last = (values.to(torch.float64).numpy() for values in (model, after))
-    curves = [Samples("model", before), Samples("reweighted", before, weights.numpy())]
-    return [*curves, Samples("guided", last)] if guided else curves
-
-
-def _densities(run: Finished, config: RunConfig, fitted: FitNumbers, guided: bool) -> str:
-    """Densities of a system on a line, histograms of the observables of any other."""
-    if fitted.x is not None and "x" in run.plots:  # on a line
-        density = truth(config.system)
-
-        def exact(x: np.ndarray) -> np.ndarray:
-            assert density is not None
-            return density.log_prob(torch.from_numpy(x)[:, None]).exp().numpy()
-
-        curves = _curves(fitted, guided, fitted.x, run.plots["x"])
-        return figures.densities(curves, None if density is None else exact, "x")
-    return figures.histograms(
+def _multipliers(metrics: Mapping[str, Any]) -> Section:
+    rows, certificate = metrics["observables"], metrics["certificate"]
+    units = has_units(rows)
+    misses = [None] * len(rows) if certificate is None else certificate["miss"]
+    and_miss = "" if certificate is None else ", and by how much the guided samples miss it"
+    table = Table(
+        (
+            "λ of the target distribution ", italic("p"), "·exp(−λ·O)/", italic("Z"),
+            f" with its sampling error; the average that this target has{and_miss}.",
+        ),
         [
-            (_label(row), _curves(fitted, guided, fitted.observed[:, k], run.plots["observed"][:, k]), _datum(row))
-            for k, row in enumerate(run.metrics["observables"][:_PANELS])
-        ]
+            "observable", *(["unit of λ"] if units else []), "λ", "target average",
+            *([] if certificate is None else ["miss / standard deviation"]),
+        ],
+        [_multiplier(row, units, miss) for row, miss in zip(rows, misses, strict=True)],
+        text_columns=2 if units else 1,
+        grey_rows=grey_rows(rows),
+    )  # fmt: skip
+    return Section("Multipliers", [], [], [table])
+
+
+def _multiplier(row: Mapping[str, Any], units: bool, miss: Mapping[str, Any] | None) -> list[Words]:
+    inverse: Words = (Mark(f"({row['unit']})", "name"), Mark("−1", "raised")) if row["unit"] else "–"
+    return [
+        named(row),
+        *([inverse] if units else []),
+        "–" if row["held_out"] else plus_minus(row["lambda"], row["lambda_stderr"]),
+        plain(row["optimum"]),
+        *([] if miss is None else [pm(miss)]),
+    ]
+
+
+def _truth(quality: Mapping[str, Any]) -> Section:
+    labels = {"model": "model", "reweighted": "model, reweighted", "guided": "guided"}
+    kinds = {kind: f"kl_truth_{kind}" for kind in labels}
+    table = Table(
+        f"KL(truth ‖ samples) over {quality['bins']} bins with {count(quality['samples'])} samples each; the bins' own "
+        f"noise adds about {plain(quality['histogram_noise'], 2)} to each.",
+        ["samples", "KL, nats"],
+        [[labels[kind], pm(quality[key])] for kind, key in kinds.items() if key in quality],
     )
+    return Section("Distance from the truth", [], [], [table])
 
 
-def _label(row: Mapping[str, Any]) -> str:
-    return f"{_short(row['name'])} ({_short(row['unit'])})" if row["unit"] else _short(row["name"])
+def _learning(stages: Sequence[Mapping[str, Any]]) -> Section:
+    table = Table(
+        "Stages of the fit: how far each went from the model's averages to the data and with how many effective "
+        "samples; the loss of V on held-out samples, relative to that of no change; the variance of the log-weights "
+        "before and, as predicted, after each polish.",
+        ["stage", "way", "effective samples", "iterations", "held-out loss", ("Var ln ", italic("w"))],
+        [
+            [
+                str(number),
+                fraction(stage["fraction"]),
+                fraction(stage["ess"]),
+                count(stage["iterations"][-1]),
+                plain(min(stage["validation"]), 5),
+                ", ".join(
+                    f"{plain(before, 2)} → {plain(after, 2)}"
+                    for before, after in zip(stage["variance_before"], stage["variance_after"], strict=True)
+                ),
+            ]
+            for number, stage in enumerate(stages, 1)
+        ],
+    )
+    return Section("Learning", [], [], [table])
 
 
-def _short(name: str) -> str:
-    """A name that fits into a figure."""
-    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"
-
-
-def _datum(row: Mapping[str, Any]) -> float:
-    """The measured value, or the bound that is nearest to the model."""
-    if row["target"] is not None:
-        return row["target"]
-    low = -np.inf if row["lower"] is None else row["lower"]
-    high = np.inf if row["upper"] is None else row["upper"]
-    if np.isfinite(low) and np.isfinite(high):
-        return low if abs(row["model"] - low) < abs(row["model"] - high) else high
-    return low if np.isfinite(low) else high
-
-
-def _observables(run: Finished) -> str:
-    rows = []
-    for row in sorted(run.metrics["observables"], key=lambda row: row["held_out"]):
-        sigma, datum = row["sigma"] or 1.0, _datum(row)
-        kinds = {"model": "model_stderr", "reweighted": "reweighted_stderr", "guided": "stderr"}
-        distances = {
-            kind: ((row[kind] - datum) / sigma, (row[stderr] or 0.0) / sigma)
-            for kind, stderr in kinds.items()
-            if row[kind] is not None
-        }
-        label = f"{_short(row['name'])} (held out)" if row["held_out"] else _short(row["name"])
-        optimum = None if row["held_out"] else (row["optimum"] - datum) / sigma
-        rows.append({"label": label, "error": (row["error"] or 0.0) / sigma, "optimum": optimum, **distances})
-    return figures.observables(rows, ON_TARGET)
-
-
-def _settings(run: Finished, config: RunConfig, told: Told) -> list[tuple[str, str]]:
-    """Settings that shape the numbers, as the run resolved them."""
-    rows = [*run.drawing_settings(), ("model samples", count(run.metrics["quality"]["model_samples"]))]
-    if isinstance(config.data, CouplingsConfig):
-        rows += couplings_prose.settings(config.data, run.metrics)
-    return rows + config.chosen.table(told)
+OBSERVABLE_RUNS = KindOfRun(
+    part=_part,
+    title=kind_of,
+    asked=lambda config, metrics: asked(metrics),
+    reached=reached,
+    summary=summary,
+)
+"""How runs of Observable Guidance are reported."""

@@ -71,6 +71,7 @@ else:
 class PathConfig(AnyConfig):
     """One run of Path Guidance."""
 
+    kind_of_run: ClassVar[str] = "path"
     registry: ClassVar[Registry[PathGuidanceMethod]] = PATH_METHODS
     section: ClassVar[type[FitSection]] = PathFitConfig
 

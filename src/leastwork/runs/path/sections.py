@@ -1,6 +1,6 @@
 """The report of Path Guidance: where the samples lie, the region's free energy, work, novelty, the bandwidth's part."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,22 +12,24 @@ from leastwork.errors import ConfigError
 from leastwork.fit.methods import Told
 from leastwork.kernels.density import kernel_density
 from leastwork.kernels.region import Region
-from leastwork.path_guidance.files import read_numbers
+from leastwork.path_guidance.files import PathNumbers, read_numbers
+from leastwork.report.blocks import Fact, Image, Mark, Part, Section, Table, Words
 from leastwork.runs.base.finished import Finished
+from leastwork.runs.base.kind_of_run import KindOfRun
+from leastwork.runs.base.sections import fact_of_work, made_with, share, work_section
 from leastwork.runs.path import figures as path_figures
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.figures import Curve, Panel
-from leastwork.runs.path.sentences import free_energy, kind_of, methods, outcome, warnings, whose_region
-from leastwork.support.numerals import count, plain
+from leastwork.runs.path.samples import samples_section
+from leastwork.runs.path.sentences import asked, free_energy, kind_of, methods, outcome, reached, warnings, whose_region
+from leastwork.runs.path.summary import summary
+from leastwork.support.numerals import count, fraction, plain
 
-__all__ = ["context"]
-
-_COORDINATES = 12  # of a table
-_NAMES = {"guided": "guided samples in A", "model given A": "the same, weighted"}
+__all__ = ["PATH_RUNS"]
 
 
-def context(run: Finished, config: PathConfig) -> dict[str, Any]:
-    """What the template shows.
+def _part(run: Finished[PathConfig]) -> Part:
+    """All that the report of a run shows.
 
     Raises:
         ConfigError: the folder holds no fit, or a file of the region is missing.
@@ -35,44 +37,73 @@ def context(run: Finished, config: PathConfig) -> dict[str, Any]:
     fit = read_numbers(run.folder)
     if fit is None:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
-    metrics = run.metrics
-    return {
-        "kind": kind_of(config),
-        "outcome": outcome(config, metrics),
-        "warnings": warnings(config, metrics),
-        "free_energy": free_energy(metrics),
-        "whose_region": whose_region(config),
-        "plane": _plane(run, config, fit.bandwidth),
-        "nearest": _nearest(run.plots),
-        "sensitivity": _sensitivity(metrics),
-        "ledger": run.work_figure(),
-        "distances": _distances(metrics),
-        "coordinates": _COORDINATES,
-        "methods": methods(config, metrics, len(run.plots["guides"]), fit.stages),
-        "stages": fit.stages,
-        "settings": _settings(run, config, fit.bandwidth, fit.trials),
-    }
+    config, metrics = run.config, run.metrics
+    sections = [_region(run, fit.bandwidth), work_section(run), samples_section(run), _sensitivity(run)]
+    return Part(
+        kind_of(config),
+        outcome(config, metrics),
+        _facts(metrics),
+        warnings(config, metrics),
+        [*sections, _learning(fit.stages[0])] if fit.stages else sections,
+        methods(config, metrics, len(run.plots["guides"]), fit.stages),
+        [*_settings(run, fit), *made_with(metrics)],
+    )
 
 
-def _plane(run: Finished, config: PathConfig, bandwidth: float) -> str | None:
-    """States of two coordinates; any other have no such figure."""
-    if "x" not in run.plots:
-        return None
+def _facts(metrics: Mapping[str, Any]) -> list[Fact]:
+    certificate = metrics["certificate"]
+    return [
+        Fact("samples in the region", share(metrics["quality"]["success"])),
+        fact_of_work("free energy of the region", metrics["free_energy"]),
+        fact_of_work("work spent", certificate["work"]),
+        Fact("efficiency", share(certificate["efficiency"])),
+    ]
+
+
+def _settings(run: Finished[PathConfig], fit: PathNumbers) -> list[tuple[str, str]]:
+    """Settings that shape the numbers, as the run resolved them."""
+    how = "given" if run.config.bandwidth is not None else "by leave-one-out likelihood"
+    return [
+        *run.drawing_settings(),
+        ("model samples", count(run.metrics["quality"]["model_samples"])),
+        ("guides", count(len(run.plots["guides"]))),
+        ("bandwidth", f"{plain(fit.bandwidth)} ({how})"),
+        *run.config.chosen.table(Told(trials=fit.trials)),
+    ]
+
+
+def _region(run: Finished[PathConfig], bandwidth: float) -> Section:
+    definition = run.metrics["free_energy"]["region"]
+    whose = whose_region(run.config)
+    stop = "" if definition.endswith(".") else "."
+    described: Words = [Mark(f"{definition}{stop}", "name"), *([f" {whose}"] if whose else [])]
+    images = []
+    if "x" in run.plots:  # states of two coordinates
+        images.append(
+            Image(
+                _plane(run, bandwidth),
+                "All that the model makes (left) and a closer look at the region (right): the model's density in a "
+                "logarithmic grey, guided samples, the guides, and the outline of the region.",
+                "The model's density, the guided samples, the guides and the region",
+            )
+        )
+    return Section("The region and its free energy", [described, " ".join(free_energy(run.metrics))], images)
+
+
+def _plane(run: Finished[PathConfig], bandwidth: float) -> str:
     model, guided, points = (_flat(run.plots[name]) for name in ("x of the model", "x", "guides"))
-    return path_figures.plane(model, guided, points, _membership(run, config, bandwidth))
+    return path_figures.plane(model, guided, points, _membership(run, bandwidth))
 
 
-def _membership(run: Finished, config: PathConfig, bandwidth: float) -> NDArray[np.bool_] | None:
+def _membership(run: Finished[PathConfig], bandwidth: float) -> NDArray[np.bool_] | None:
     """Where the region is, as the run found it; older runs tell only the region, and one that is code is not run."""
     if "outlines" in run.plots:
         return run.plots["outlines"].numpy()
-    guides = run.plots["guides"]
+    given, guides = run.config.region, run.plots["guides"]
     event = tuple(guides.shape[1:])
-    if config.region is not None and config.region.runs_code:
+    if given is not None and given.runs_code:
         return None
-    region = (
-        Region(kernel_density(guides, bandwidth=bandwidth)) if config.region is None else config.region.build(event)
-    )
+    region = Region(kernel_density(guides, bandwidth=bandwidth)) if given is None else given.build(event)
 
     def inside(x: NDArray[np.float64]) -> NDArray[np.bool_]:
         return region(torch.from_numpy(x).to(guides.dtype).reshape(-1, *event)).numpy()
@@ -85,25 +116,29 @@ def _flat(x: Tensor) -> NDArray[np.float64]:
     return x.flatten(1).to(torch.float64).numpy()
 
 
-def _nearest(plots: Mapping[str, Tensor]) -> str | None:
-    if "guided to guide" not in plots:
-        return None
-    model = plots.get("model to guide")
-    return path_figures.nearest(
-        plots["guided to guide"].numpy(), plots["guide to guide"].numpy(), None if model is None else model.numpy()
+def _sensitivity(run: Finished[PathConfig]) -> Section:
+    given = ". The run's own region was given, and depends on none" if run.config.region is not None else ""
+    image = Image(
+        _against_bandwidth(run.metrics["quality"]),
+        "The region that the guides' kernel defines at other bandwidths than that of this run, which is marked in "
+        "grey: the share of the guided samples in it, and its free energy under the model by their path weights"
+        f"{given}. Far from the region that the samples were guided to, few of them carry the weight.",
+        "Share of samples in, and free energy of, the region that the guides define at several bandwidths",
+    )
+    return Section("Sensitivity to the bandwidth", [], [image])
+
+
+def _against_bandwidth(quality: Mapping[str, Any]) -> str:
+    rows = quality["bandwidth_sensitivity"]
+    x = np.array([row["bandwidth"] for row in rows])
+    inside, energy = (_curve([row[key] for row in rows]) for key in ("share", "free_energy"))
+    panels = [Panel("guided samples in the region", [inside], (0, 1.05)), Panel("−ln p of it  (kT)", [energy])]
+    return path_figures.curves(
+        x, panels, "bandwidth of the guides' kernel", logarithmic=True, chosen=quality["bandwidth"]
     )
 
 
-def _sensitivity(metrics: Mapping[str, Any]) -> str:
-    rows = metrics["quality"]["bandwidth_sensitivity"]
-    x = np.array([row["bandwidth"] for row in rows])
-    share, energy = (_curve([row[key] for row in rows]) for key in ("share", "free_energy"))
-    panels = [Panel("guided samples in the region", [share], (0, 1.05)), Panel("−ln p of it  (kT)", [energy])]
-    chosen = metrics["quality"]["bandwidth"]
-    return path_figures.curves(x, panels, "bandwidth of the guides' kernel", logarithmic=True, chosen=chosen)
-
-
-def _curve(estimates: list[Mapping[str, float | None] | None]) -> Curve:
+def _curve(estimates: Sequence[Mapping[str, float | None] | None]) -> Curve:
     values, errors = (
         np.array([np.nan if one is None or one[key] is None else one[key] for one in estimates], dtype=float)
         for key in ("value", "stderr")
@@ -111,23 +146,37 @@ def _curve(estimates: list[Mapping[str, float | None] | None]) -> Curve:
     return Curve("guided", values, errors)
 
 
-def _distances(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """W₁, a row for each reference, coordinate and weighting."""
-    rows = [row for row in metrics["quality"]["wasserstein"] if row["coordinate"] < _COORDINATES]
-    against = {"model": "the model's own in A", "truth": "exact draws in A"}
-    return [
-        {**row, "samples": _NAMES[row["samples"]],
-         "against": against[row["reference"]]} for row in rows
-    ]  # fmt: skip
+def _learning(stage: Mapping[str, Any]) -> Section:
+    found = (
+        f"Noising and denoising found {count(stage['members'])} members of the region from the guides; "
+        f"{fraction(stage['acceptance'])} of these moves stayed in the region. V was learned from them, and then on "
+        "guided paths."
+    )
+    table = Table(
+        "Rounds of guided paths: from which log-SNR the region's own border took over, the share of the paths in the "
+        "region, the work that their guidance wasted, and the variance of what V had not foreseen of each path, before "
+        "and after learning from them. The last rows tried handovers; that with the least waste was taken.",
+        ["round", "border from", "paths", "in the region", "wasted (k_BT)", "unforeseen"],
+        [
+            [
+                str(number),
+                "never" if one["handover"] is None else plain(one["handover"], 3),
+                count(one["paths"]),
+                fraction(one["success"]),
+                plain(one["dissipation"], 3),
+                " → ".join(plain(value, 3) for value in one["variance"]) if one["variance"] else "–",
+            ]
+            for number, one in enumerate(stage["rounds"], 1)
+        ],
+    )
+    return Section("Learning", [found], [], [table])
 
 
-def _settings(run: Finished, config: PathConfig, bandwidth: float, trials: int) -> list[tuple[str, str]]:
-    """Settings that shape the numbers, as the run resolved them."""
-    how = "given" if config.bandwidth is not None else "by leave-one-out likelihood"
-    rows = [
-        *run.drawing_settings(),
-        ("model samples", count(run.metrics["quality"]["model_samples"])),
-        ("guides", count(len(run.plots["guides"]))),
-        ("bandwidth", f"{plain(bandwidth)} ({how})"),
-    ]
-    return rows + config.chosen.table(Told(trials=trials))
+PATH_RUNS = KindOfRun(
+    part=_part,
+    title=kind_of,
+    asked=lambda config, metrics: asked(config),
+    reached=lambda config, metrics: reached(metrics),
+    summary=summary,
+)
+"""How runs of Path Guidance are reported."""

@@ -5,7 +5,7 @@ data: {couplings: measured.csv, karplus: vogeli2007, fit: [3JHNHA, 1JNCA], share
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, StrictBool, model_validator
 
@@ -13,7 +13,7 @@ from leastwork.data.coupling import coupling_kind
 from leastwork.observables.couplings import KINDS, Backbone
 from leastwork.runs.base.settings import Strict
 
-__all__ = ["BackboneConfig", "CouplingsConfig", "KarplusName", "stated_theta"]
+__all__ = ["BackboneConfig", "CouplingsConfig", "KarplusName"]
 
 KarplusName = Literal["vogeli2007", "vogeli2007-mdtraj", "schmidt1999", "hu1997"]
 
@@ -74,6 +74,9 @@ class BackboneConfig(Strict):
 class CouplingsConfig(Strict):
     """Measured couplings and what turns structures into them."""
 
+    form: ClassVar[str] = "a file of couplings"
+    needs_observables: ClassVar[bool] = False
+
     couplings: Path = Field(description="a CSV or NMR-STAR (.str) file of couplings, its path relative to the run file")
     karplus: KarplusName = Field(default="vogeli2007", description="a set of Karplus relations")
     fit: Annotated[tuple[_Kind, ...] | None, BeforeValidator(_rejoined)] = Field(
@@ -107,9 +110,7 @@ class CouplingsConfig(Strict):
         """The same with ``place(file)`` for the file of couplings."""
         return self.model_copy(update={"couplings": place(self.couplings)})
 
-
-def stated_theta(data: object) -> float | None:
-    """θ that a run states of its data, 1 of those that are no couplings; None where it is to be chosen."""
-    if not isinstance(data, CouplingsConfig):
-        return 1.0
-    return None if data.theta == "auto" else data.theta
+    @property
+    def stated_theta(self) -> float | None:
+        """θ that the run states, or None where it is to be chosen."""
+        return None if self.theta == "auto" else self.theta

@@ -1,28 +1,44 @@
 """What the report of a run with couplings shows besides: θ, χ² by type, and averages that have no data."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.runs.base.cases import case
-from leastwork.runs.base.finished import Finished
-from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings import figures as couplings_figures
 from leastwork.runs.observables.couplings import sentences as couplings_prose
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.support.numerals import plus_minus
 
-__all__ = ["sections"]
+__all__ = ["Extras", "extras"]
 
 
-def sections(run: Finished) -> Sequence[Section]:
-    """Those of a run whose data are couplings; none of any other."""
-    if not isinstance(run.config, RunConfig) or not isinstance(run.config.data, CouplingsConfig):
-        return []
-    known = run.metrics["quality"]
-    found = [_trust(run.config.data, run.metrics), _agreement(run.metrics)]
-    own = [row for row in known.get("reported", []) if row["name"] not in _shown_by_case(run.config.system)]
-    return [*found, _reported(own)] if own else found
+@dataclass(frozen=True)
+class Extras:
+    """What a form of data adds to the report of a run: warnings, sections, sentences on methods, and settings."""
+
+    warnings: Sequence[str] = ()
+    sections: Sequence[Section] = ()
+    methods: str = ""
+    settings: Sequence[tuple[str, str]] = ()
+
+
+def extras(config: CouplingsConfig, system: str | None, metrics: Mapping[str, Any]) -> Extras:
+    """What couplings add.
+
+    Args:
+        config: of the couplings.
+        system: the name of the run's case, or None.
+        metrics: as in metrics.json.
+    """
+    reported = [row for row in metrics["quality"].get("reported", []) if row["name"] not in _shown_by_case(system)]
+    return Extras(
+        couplings_prose.warnings(metrics),
+        [_trust(config, metrics), _agreement(metrics), *([_reported(reported)] if reported else [])],
+        couplings_prose.methods(config, metrics),
+        couplings_prose.settings(config, metrics),
+    )
 
 
 def _shown_by_case(system: str | None) -> tuple[str, ...]:

@@ -1,0 +1,94 @@
+"""The section on the samples of a region: how many there are, how new, how varied, and how near to the truth."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from leastwork.report.blocks import Image, Section, Table, Words, italic
+from leastwork.runs.base.finished import Finished
+from leastwork.runs.base.sections import share
+from leastwork.runs.base.sentences import pm
+from leastwork.runs.path import figures as path_figures
+from leastwork.runs.path.config import PathConfig
+from leastwork.support.numerals import count, plain
+
+__all__ = ["samples_section"]
+
+_COORDINATES = 12  # of a table
+_SAMPLES = {"guided": "guided samples in A", "model given A": "the same, weighted"}
+_AGAINST = {"model": "the model's own in A", "truth": "exact draws in A"}
+
+
+def samples_section(run: Finished[PathConfig]) -> Section:
+    """What the samples are worth, and how far they are from guides and truth where there are enough of them."""
+    quality, images = run.metrics["quality"], []
+    if "guided to guide" in run.plots:
+        images.append(
+            Image(
+                _nearest(run.plots),
+                "Distances to the nearest guide, of guided samples in A, of the guides to each other, and of the "
+                "model's own samples in A where there are any. Copies of the guides would be much nearer to them than "
+                "the guides are to each other.",
+                "Distances of samples to the nearest guide",
+            )
+        )
+    return Section("The samples", [], images, [_worth(quality), *_distances(quality)])
+
+
+def _nearest(plots: Mapping[str, Tensor]) -> str:
+    model = plots.get("model to guide")
+    return path_figures.nearest(
+        plots["guided to guide"].numpy(), plots["guide to guide"].numpy(), None if model is None else model.numpy()
+    )
+
+
+def _worth(quality: Mapping[str, Any]) -> Table:
+    own = f"the model's own, {count(quality['model_samples_in_region'])} of {count(quality['model_samples'])}"
+    rows: list[list[Words]] = [
+        ["share in the region", "guided samples", share(quality["success"])],
+        ["", own, share(quality["model_share"])],
+    ]
+    near, diversity = quality["nearest_guide"], quality["diversity"]
+    if near is not None:
+        kish = "Kish fraction of guided samples in A under the model given A"
+        rows.append(["effective samples", kish, share(quality["ess_in_region"])])
+        rows.append(["median distance to the nearest guide", "guided samples in A", pm(near["guided"])])
+        rows.append(["", "the guides to each other", pm(near["guides"])])
+        if near["model"] is not None:
+            rows.append(["", "the model's own in A", pm(near["model"])])
+        rows.append(["discrepancy", "guided samples in A and the guides", pm(quality["discrepancy_to_guides"])])
+    if diversity is not None:
+        over = "exact draws in A" if diversity["reference"] == "truth" else "the model given A"
+        rows.append(["diversity", f"guided samples in A over {over}", pm(diversity)])
+    return Table(
+        "What the samples are worth. Diversity is a ratio of Vendi scores at equal number and bandwidth; the "
+        "discrepancy is the squared maximum mean discrepancy.",
+        ["quantity", "of", "value ± standard error"],
+        rows,
+        text_columns=2,
+    )
+
+
+def _distances(quality: Mapping[str, Any]) -> list[Table]:
+    """W₁, a row for each reference, coordinate and weighting; no table where nothing was compared."""
+    found = quality["wasserstein"]
+    if not found:
+        return []
+    number = 1 + max(row["coordinate"] for row in found)
+    some = f", the first {_COORDINATES} of {number}" if number > _COORDINATES else ""
+    table = Table(
+        (
+            f"Wasserstein distances of single coordinates{some}. Weighted by d", italic("P"), "/d", italic("Q"),
+            " the samples are draws of the model given A. Chance is the mean distance of two draws of these sizes from "
+            "one distribution: nothing below about twice of it is a difference.",
+        ),
+        ["coordinate", "samples", "against", "distance", "chance"],
+        [
+            [row["name"], _SAMPLES[row["samples"]], _AGAINST[row["reference"]], pm(row), plain(row["noise"], 2)]
+            for row in found
+            if row["coordinate"] < _COORDINATES
+        ],
+        text_columns=3,
+    )  # fmt: skip
+    return [table]
