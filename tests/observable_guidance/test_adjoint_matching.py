@@ -10,7 +10,7 @@ from leastwork.networks.value import ValueNetwork
 from leastwork.observable_guidance.adjoint_matching import draw_adjoint, match_adjoint
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.sample import make_sampler
-from leastwork.sampling.stepping import Carry, advance, table
+from leastwork.sampling.stepping import Carry, advance
 from leastwork.systems.gaussian import Gaussian, QuadraticTilt, exact_chain
 from leastwork.systems.mixtures import two_states
 
@@ -38,7 +38,7 @@ def test_the_adjoint_of_unguided_paths_is_the_gradient_of_r(solver: str) -> None
     ]
     for model, tilt in cases:
         sampler = make_sampler(model, None, **choices)
-        process, rows = sampler.process, table(sampler.steps)
+        process, table = sampler.process, sampler.steps.table()
 
         def noise(model=model) -> BlockNoise:
             return BlockNoise(1, 0, 5, model.event_shape, torch.float64)
@@ -46,8 +46,8 @@ def test_the_adjoint_of_unguided_paths_is_the_gradient_of_r(solver: str) -> None
         paths = draw_adjoint(sampler, tilt, noise())
         stream = noise()
         carry, states = Carry(process.prior(stream.draw())), []
-        for row in rows:
-            carry, _ = advance(sampler, row, carry, process.project(stream.draw()))
+        for step in table:
+            carry, _ = advance(sampler, step, carry, process.project(stream.draw()))
             states.append(carry.x)
             for leaf in leaves(carry.x):
                 leaf.requires_grad_().retain_grad()

@@ -14,7 +14,7 @@ from leastwork.sampling.process import Process
 from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.exponential import Exponential
-from leastwork.sampling.stepping import Carry, advance, table
+from leastwork.sampling.stepping import Carry, advance
 from leastwork.systems.frame_mixture import two_poses
 from leastwork.systems.gaussian import Gaussian
 
@@ -33,8 +33,8 @@ def slope(errors: list[float]) -> float:
 def end_of_ode(model, solver: str, steps: int, x: torch.Tensor) -> torch.Tensor:
     sampler = make_sampler(model, None, "ode", solver, steps, "uniform")
     carry = Carry(x)
-    for row in table(sampler.steps):
-        carry, _ = advance(sampler, row, carry, None)
+    for step in sampler.steps.table():
+        carry, _ = advance(sampler, step, carry, None)
     return carry.x
 
 
@@ -170,9 +170,11 @@ def test_what_is_used_where_nothing_is_asked_for() -> None:
 def test_a_chain_that_starts_in_the_middle_recalls_nothing() -> None:
     sampler = make_sampler(GAUSSIAN.model(SCHEDULE), None, steps=20)
     x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
-    row = table(sampler.steps)[10]
-    first_order = table(make_sampler(GAUSSIAN.model(SCHEDULE), None, solver="exponential", steps=20).steps)[10]
-    torch.testing.assert_close(advance(sampler, row, Carry(x), x)[0].x, advance(sampler, first_order, Carry(x), x)[0].x)
+    step = sampler.steps.table()[10]
+    first_order = make_sampler(GAUSSIAN.model(SCHEDULE), None, solver="exponential", steps=20).steps.table()[10]
+    torch.testing.assert_close(
+        advance(sampler, step, Carry(x), x)[0].x, advance(sampler, first_order, Carry(x), x)[0].x
+    )
 
 
 def test_forward_and_backward() -> None:

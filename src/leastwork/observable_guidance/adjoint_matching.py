@@ -29,7 +29,7 @@ from leastwork.networks.value import ValueNetwork, value_and_gradient
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.sampling.sample import make_sampler
-from leastwork.sampling.stepping import Carry, Cost, Sampler, move, table
+from leastwork.sampling.stepping import Carry, Cost, Sampler, move
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
@@ -164,16 +164,16 @@ def draw_adjoint(sampler: Sampler, log_tilt: Callable[[State], Tensor], noise: B
     Raises:
         LeastworkError: r has no gradient.
     """
-    process, rows = sampler.process, table(sampler.steps)
+    process, table = sampler.process, sampler.steps.table()
     carry, total = Carry(process.prior(noise.draw())), Cost()
     graphs: list[tuple[State, State]] = []
-    for row in rows:
-        x, y = _tracked(process, carry.x, row[0])
+    for step in table:
+        x, y = _tracked(process, carry.x, step.t)
         graphs.append((x, y))
         with torch.no_grad():
             here, denoised = carry.x, smap(torch.detach, y)
-            h = None if sampler.guidance is None else process.project(sampler.guidance(here, row[0], denoised))
-            carry, cost = move(sampler, row, Carry(here), denoised, h, process.project(noise.draw()))
+            h = None if sampler.guidance is None else process.project(sampler.guidance(here, step.t, denoised))
+            carry, cost = move(sampler, step, Carry(here), denoised, h, process.project(noise.draw()))
         total = total + cost
     x, y = _tracked(process, carry.x, float(sampler.steps.times[-1]))
     with torch.enable_grad():
@@ -182,8 +182,8 @@ def draw_adjoint(sampler: Sampler, log_tilt: Callable[[State], Tensor], noise: B
         raise LeastworkError("log_tilt has no gradient: adjoint matching needs an r that autograd can differentiate")
     adjoint = process.project(_pulled(x, tilt.sum(), None))
     adjoints = [flatten(adjoint)]
-    for (x, y), row in zip(reversed(graphs[1:]), reversed(rows[1:]), strict=True):
-        a, b = row[2], row[3]
+    for (x, y), step in zip(reversed(graphs[1:]), reversed(table[1:]), strict=True):
+        a, b = step.a, step.b
         adjoint = process.project(smap(lambda A, JA, a=a, b=b: a * A + b * JA, adjoint, _pulled(x, y, adjoint)))
         adjoints.append(flatten(adjoint))
     states = torch.stack([flatten(x).detach() for x, _ in graphs])

@@ -22,7 +22,7 @@ from leastwork.geometry.state import State, batch_size, cat, leaves, shapes, sma
 from leastwork.models.base import Scored
 from leastwork.models.placement import evaluating
 from leastwork.sampling.sample import make_sampler
-from leastwork.sampling.stepping import Carry, Sampler, advance, table
+from leastwork.sampling.stepping import Carry, Sampler, advance
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
@@ -156,19 +156,19 @@ def _ends(
 
 def _completed(sampler: Sampler, x0: State, log_snr: float, random: torch.Generator) -> tuple[State, int]:
     """Noise states to about a log-SNR, denoise them by the model; network units, and evaluations."""
-    process, times, rows = sampler.process, sampler.steps.times, table(sampler.steps)
+    process, times, table = sampler.process, sampler.steps.times, sampler.steps.table()
     model = cast(Scored, process.model)
     first = int((model.schedule.log_snr(times) >= log_snr).nonzero()[0])
-    first = min(first, len(rows) - 1)
+    first = min(first, len(table) - 1)
     last = float(times[-1])
     done: list[State] = []
     for some in torch.arange(batch_size(x0)).split(_PIECE):
         x = take(x0, some)
         carry = Carry(_noised(model, x, float(times[first]), random))
-        for row in rows[first:]:
-            carry, _ = advance(sampler, row, carry, _noise(model, x, random))
+        for step in table[first:]:
+            carry, _ = advance(sampler, step, carry, _noise(model, x, random))
         done.append(process.endpoint(carry.x, process.evaluate(carry.x, last), last))
-    return cat(done), batch_size(x0) * (len(rows) - first + 1)
+    return cat(done), batch_size(x0) * (len(table) - first + 1)
 
 
 def _noised(model: Scored, x0: State, t: float, random: torch.Generator) -> State:

@@ -23,7 +23,7 @@ from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers import SolverLike, as_solver
 from leastwork.sampling.solvers.usual import usual_grid, usual_solver
-from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate, table
+from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate
 from leastwork.sampling.storage import EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
@@ -194,7 +194,7 @@ def _probe(run: Run) -> list[str]:
     sampler = run.sampler
     shape = sampler.process.model.noise_shape
     x = sampler.process.prior(BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw())
-    middle = table(sampler.steps)[len(sampler.steps) // 2]
+    middle = sampler.steps.table()[len(sampler.steps) // 2]
     with evaluating(sampler.process.model):
         carry, _ = advance(sampler, middle, Carry(x), x if sampler.process.kappa > 0 else None)
     return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads

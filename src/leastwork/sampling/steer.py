@@ -28,7 +28,7 @@ from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.sample import ProcessName, make_sampler
 from leastwork.sampling.solvers import SolverLike
-from leastwork.sampling.stepping import Carry, Sampler, evaluate, move, table
+from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.support.progress import Progress, Tick, no_progress
 from leastwork.support.random import generator
 
@@ -205,11 +205,11 @@ class _Steering:
 
     def draw(self, noise: BlockNoise, uniforms: Tensor, tick: Tick) -> tuple[State, Tensor, Tensor]:
         """Samples in data units, ln w − r and r of R systems; uniforms: (R, S)."""
-        process, rows = self.sampler.process, table(self.sampler.steps)
+        process, table = self.sampler.process, self.sampler.steps.table()
         carry = Carry(process.prior(noise.draw()))
         log_w = potential = torch.zeros(noise.stop - noise.start, dtype=torch.float64, device=noise.device)
-        for i, row in enumerate(rows):
-            t, where = row[0], f"before step {i + 1} of {len(rows)} (t = {row[0]:.4g})"
+        for i, step in enumerate(table):
+            t, where = step.t, f"before step {i + 1} of {len(table)} (t = {step.t:.4g})"
             y, h = evaluate(self.sampler, carry.x, t)
             ahead = self.look_ahead(carry.x, t, process.endpoint(carry.x, y, t))
             ahead = _finite(ahead, noise, "the look-ahead", where)
@@ -218,7 +218,7 @@ class _Steering:
             if ancestors is not None:
                 carry = Carry(take(carry.x, ancestors), _take(carry.y, ancestors), _take(carry.h, ancestors))
                 y, h, ahead = take(y, ancestors), _take(h, ancestors), ahead[ancestors]
-            carry, cost = move(self.sampler, row, carry, y, h, process.project(noise.draw()))
+            carry, cost = move(self.sampler, step, carry, y, h, process.project(noise.draw()))
             log_w = log_w if cost.log_weight is None else log_w + cost.log_weight
             potential = ahead
             tick()

@@ -27,7 +27,7 @@ from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.solvers import Exponential, Heun, SolverLike, Steps
-from leastwork.sampling.stepping import Carry, Cost, Sampler, advance, table
+from leastwork.sampling.stepping import Carry, Cost, Sampler, advance
 from leastwork.statistics.estimate import Estimate
 
 __all__ = ["StepError", "step_check", "warn_of_steps"]
@@ -159,15 +159,15 @@ def _pair(coarse: Sampler, fine: Sampler, noise: BlockNoise) -> tuple[tuple[Stat
     process = coarse.process
     here = there = Carry(process.prior(noise.draw()))
     spent, spent_there = Cost(), Cost()
-    rows, halves = table(coarse.steps), table(fine.steps)
+    wholes, halves = coarse.steps.table(), fine.steps.table()
     shares, turns = _shares(fine.steps)
-    for i, row in enumerate(rows):
+    for i, step in enumerate(wholes):
         z: State | None = None
         parts: list[State | None] = [None, None]
         if process.kappa > 0:
             parts = [process.project(noise.draw()) for _ in (0, 1)]
             z = _mixed(parts, shares[i], turns[i])
-        here, cost = advance(coarse, row, here, z)
+        here, cost = advance(coarse, step, here, z)
         spent = spent + cost
         for half, part in zip(halves[2 * i : 2 * i + 2], parts, strict=True):
             there, cost = advance(fine, half, there, part)

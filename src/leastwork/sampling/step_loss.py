@@ -21,7 +21,7 @@ from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.sample import make_sampler
-from leastwork.sampling.stepping import Carry, Sampler, evaluate, move, table
+from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.statistics.estimate import Estimate
 
 __all__ = ["StepLoss", "step_loss"]
@@ -88,16 +88,16 @@ def _losses(sampler: Sampler, noise: BlockNoise) -> Tensor:
     process = sampler.process
     carry = Carry(process.prior(noise.draw()))
     found: list[Tensor] = []
-    for row in table(sampler.steps):
+    for step in sampler.steps.table():
         z = process.project(noise.draw())
-        y, h = evaluate(sampler, carry.x, row[0])
-        e, c = row[5], row[7]
+        y, h = evaluate(sampler, carry.x, step.t)
+        e, c = step.e, step.c
         probe = process.project(noise.draw())
         ends: list[State | None] = []
         for side in (_REACH, -_REACH):
             beside = smap(lambda x, v, by=side * c: x + by * v, carry.x, probe)
-            ends.append(evaluate(sampler, beside, row[0])[1])
+            ends.append(evaluate(sampler, beside, step.t)[1])
         bent = smap(lambda a, b, by=e / (2 * _REACH * c): by * (a - b), *ends)
         found.append(0.25 * inner(bent, bent).to(torch.float64))
-        carry, _ = move(sampler, row, carry, y, h, z)
+        carry, _ = move(sampler, step, carry, y, h, z)
     return torch.stack(found, dim=1)
