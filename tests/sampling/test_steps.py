@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import leastwork as lw
-from leastwork.sampling.sample import make_sampler
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.solvers.steps import Step
 from leastwork.systems.frame_mixture import two_poses
 
@@ -13,7 +13,7 @@ MODEL = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", ev
 
 @pytest.mark.parametrize("solver", ["euler", "heun", "exponential", "multistep"])
 def test_each_step_holds_the_solver_s_numbers(solver):
-    steps = make_sampler(MODEL, solver=solver, steps=5).steps
+    steps = Choices(solver=solver, steps=5).sampler(MODEL).steps
     table = steps.table()
     assert len(table) == 5
     for i, step in enumerate(table):
@@ -26,13 +26,13 @@ def test_each_step_holds_the_solver_s_numbers(solver):
 
 def test_a_singular_first_step_has_no_correction():
     cosine = lw.DiffusionModel(lambda x, t: x, lw.CosineSchedule(), predicts="data", event_shape=(1,))
-    first, *rest = make_sampler(cosine, solver="heun", steps=4, t_grid="uniform").steps.table()
+    first, *rest = Choices(solver="heun", steps=4, t_grid="uniform").sampler(cosine).steps.table()
     assert first.corrector is None
     assert all(step.corrector is not None for step in rest)
 
 
 def test_steps_of_frames_turn_too():
-    steps = make_sampler(two_poses().model(), solver="exponential", steps=3).steps
+    steps = Choices(solver="exponential", steps=3).sampler(two_poses().model()).steps
     assert steps.turns is not None
     expected = torch.stack([steps.turns.b, steps.turns.e, steps.turns.c], dim=1).tolist()
     assert [[step.turn.b, step.turn.e, step.turn.c] for step in steps.table() if step.turn] == expected

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +25,16 @@ from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.placement import evaluating, placement
 from leastwork.networks.value import ValueNetwork, value_and_gradient
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
-from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.stepping import Carry, Cost, Sampler, move
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
 __all__ = ["AdjointFit", "AdjointPaths", "Round", "draw_adjoint", "match_adjoint"]
+
+_WITHOUT_MEMORY = Choices(solver="exponential")  # steps that recall no step before
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def match_adjoint(
     points: int = 2048,
     learning_rate: float = 5e-3,
     progress: Progress = no_progress,
-    **choices: Any,
+    choices: Choices = _WITHOUT_MEMORY,
 ) -> AdjointFit:
     """Learn the least-work guidance of the target p·e^r/Z on policy, from nothing.
 
@@ -106,14 +107,13 @@ def match_adjoint(
         points: pairs of a path and a step, stratified over the steps, that one update sees.
         learning_rate: its largest value; it rises over a tenth of the run and falls as a cosine.
         progress: ``leastwork.support.progress.bar`` shows one.
-        choices: steps, solver ("exponential", the default, or "euler") and t_grid as in :func:`leastwork.sample`.
+        choices: how samples are drawn, by the solver "exponential" or "euler".
 
     Raises:
         NonFiniteError: a path or its adjoint became NaN or infinite.
         LeastworkError: a velocity model, κ ≠ 1, a solver with memory or without path weights, or an r without gradient.
     """
     begin = time.perf_counter()
-    choices = {"solver": "exponential", **choices}
     model = _checked(model, choices)
     device, dtype = placement(model)
     dimension = event_numel(model.event_shape)
@@ -122,7 +122,7 @@ def match_adjoint(
     network = ValueNetwork(dimension, seed=derive_seed(seed, "network")) if network is None else deepcopy(network)
     network = network.to(device=device, dtype=dtype)
     guidance = LearnedGuidance(network, model.schedule)
-    sampler = make_sampler(model, guidance, **choices)
+    sampler = choices.sampler(model, guidance)
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
     history: list[Round] = []
@@ -222,16 +222,16 @@ def _loss(network: nn.Module, sampler: Sampler, paths: AdjointPaths, points: int
         return 0.5 * count * (e / c * h - c * adjoint).square().sum(dim=1).mean()
 
 
-def _checked(model: Model, choices: dict[str, Any]) -> Scored:
+def _checked(model: Model, choices: Choices) -> Scored:
     """The model, where its adjoints can be matched."""
     if not is_scored(model) or model.has_rotations:
         raise LeastworkError("adjoint matching needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
-    if choices.get("process", "sde") != "sde" or choices.get("kappa") not in (None, 1, 1.0):
+    if choices.process != "sde" or choices.kappa not in (None, 1):
         raise LeastworkError("adjoint matching is for κ = 1: leave out process and kappa")
-    steps = make_sampler(model, None, **choices).steps
+    steps = choices.sampler(model).steps
     if not steps.has_density or bool((steps.b_previous != 0).any()):
         raise LeastworkError(
-            f"adjoint matching needs steps with a density and without memory, not solver={choices.get('solver')!r}: "
+            f"adjoint matching needs steps with a density and without memory, not solver={choices.solver!r}: "
             "use 'euler' or 'exponential'"
         )
     return model

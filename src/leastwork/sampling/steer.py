@@ -23,12 +23,13 @@ from leastwork.geometry.state import State, all_finite, cat, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model
-from leastwork.models.placement import evaluating, moved, placement
+from leastwork.models.placement import evaluating, placement
+from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.sample import ProcessName, make_sampler
 from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
+from leastwork.support.arguments import number, refused, seed_number, whole
 from leastwork.support.progress import Progress, Tick, no_progress
 from leastwork.support.random import generator
 
@@ -140,10 +141,12 @@ def steer(
     True
     """
     begin = time.perf_counter()
-    _check_sizes(n, particles, threshold, batch_size)
+    _check_sizes(n, particles, threshold)
+    seed = seed_number(seed)
+    choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype)
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
-    sampler = make_sampler(moved(model, device, dtype), guidance, process, solver, steps, t_grid, kappa)
+    sampler = choices.sampler(choices.place(model), guidance)
     if not sampler.steps.has_density:
         raise NoPathWeightsError(
             "steering weighs every step, and these have no density: use process='sde' with solver 'euler', "
@@ -260,9 +263,8 @@ def _finite(values: Tensor, noise: BlockNoise, what: str, where: str) -> Tensor:
     return values.to(torch.float64)
 
 
-def _check_sizes(n: int, particles: int, threshold: float, batch_size: int) -> None:
-    if particles < 1 or batch_size < 1:
-        raise LeastworkError(f"particles={particles}, batch_size={batch_size}: both must be at least 1")
+def _check_sizes(n: int, particles: int, threshold: float) -> None:
+    n, particles = whole("n", n), whole("particles", particles)
     if n < particles:
         raise LeastworkError(f"n={n} is less than one system of {particles}: draw n={particles}, or lower particles")
     if n % particles:
@@ -270,5 +272,6 @@ def _check_sizes(n: int, particles: int, threshold: float, batch_size: int) -> N
         raise LeastworkError(
             f"n={n} is not a whole number of systems of {particles}: draw n={more} or {n - n % particles}"
         )
-    if not 0 <= threshold <= 1:
-        raise LeastworkError(f"threshold={threshold} is not an effective fraction: choose it between 0 (never) and 1")
+    remedy = "it is an effective fraction, so choose it between 0 (never) and 1"
+    if number("threshold", threshold, remedy, least=0.0) > 1:
+        raise refused("threshold", threshold, remedy)

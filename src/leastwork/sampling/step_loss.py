@@ -19,10 +19,11 @@ from leastwork.geometry.state import State, inner, smap
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
+from leastwork.sampling.choices import LAW, Choices
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.arguments import seed_number, whole
 
 __all__ = ["StepLoss", "step_loss"]
 
@@ -68,11 +69,10 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
     >>> bool(2.5 < few / many < 6)
     True
     """
-    sampler = make_sampler(model, guidance, **law)
+    paths, seed = whole("paths", paths, least=2), seed_number(seed)
+    sampler = Choices.of(law, LAW).sampler(model, guidance)
     if model.has_rotations or not sampler.steps.has_density:
         raise LeastworkError("the loss of the steps is known for states without rotations, with process='sde'")
-    if paths < 2:
-        raise LeastworkError(f"paths={paths}: a standard error takes at least two")
     device, dtype = placement(model)
     batches: list[Tensor] = []
     with evaluating(model):
