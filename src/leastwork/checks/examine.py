@@ -14,7 +14,7 @@ from leastwork.checks.symmetry import Symmetry, check_symmetry
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import State, leaves, shapes
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.placement import quiet_evaluation
+from leastwork.models.placement import evaluating
 from leastwork.models.velocity import VelocityModel
 
 __all__ = ["check_model"]
@@ -64,7 +64,7 @@ def check_model(
     subject = Subject.of(model, data, seed, samples)
     checks += check_parameters(subject)
     if all(check.status != "fault" for check in checks if check.name == "precision"):
-        with quiet_evaluation(model.net):
+        with torch.no_grad(), evaluating(model.net):
             checks += _measured(subject, equivariant)
     return ModelReport(_name(model), tuple(checks))
 

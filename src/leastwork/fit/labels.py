@@ -95,7 +95,7 @@ def draw_labelled(
     like = next(network.parameters())
     random = generator(seed, "kept states")
     pieces: list[Labelled] = []
-    with evaluating(sampler.process.model), progress("drawing guided paths", n) as tick:
+    with evaluating(sampler.process.model.net), progress("drawing guided paths", n) as tick:
         for start in range(0, n, BLOCK):
             shape = sampler.process.model.noise_shape
             noise = BlockNoise(seed, start, min(start + BLOCK, n), shape, like.dtype, like.device)

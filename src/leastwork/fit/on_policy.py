@@ -108,7 +108,7 @@ def draw_response(
         raise LeastworkError("polishing needs path weights: use process='sde' and another solver than 'heun'")
     like = next(network.parameters())
     pieces: list[tuple[State, Tensor, Tensor, Tensor]] = []
-    with evaluating(model), progress("polishing on guided paths", n) as tick:
+    with evaluating(model.net), progress("polishing on guided paths", n) as tick:
         for start in range(0, n, BLOCK):
             noise = BlockNoise(seed, start, min(start + BLOCK, n), model.noise_shape, like.dtype, like.device)
             pieces.append(_piece(sampler, network, model, noise))

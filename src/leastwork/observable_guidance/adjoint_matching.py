@@ -127,7 +127,7 @@ def match_adjoint(
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
     history: list[Round] = []
     total = iterations * updates
-    with progress("matching adjoints", iterations) as tick, evaluating(model):
+    with progress("matching adjoints", iterations) as tick, evaluating(model.net):
         for i in range(iterations):
             noise = BlockNoise(derive_seed(seed, f"paths {i}"), 0, batch_size, model.event_shape, dtype, device)
             paths = draw_adjoint(sampler, log_tilt, noise)

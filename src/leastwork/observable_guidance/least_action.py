@@ -139,7 +139,7 @@ def learn_control(
     device, dtype = placement(model)
     network.to(device=device, dtype=dtype).requires_grad_(True)
     task = _Task(choices.sampler(model, ControlGuidance(network)), data.observable, maxent, _binding(maxent, data))
-    with evaluating(model):
+    with evaluating(model.net):
         if len(task.columns):  # else the model meets the data by itself
             multipliers, stiffness = task.match(network, rounds, derive_seed(seed, "matching"), progress)
             task.descend(network, multipliers, stiffness, iterations, batch, derive_seed(seed, "descent"), progress)

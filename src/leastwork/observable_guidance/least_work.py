@@ -304,7 +304,7 @@ def _check_memory(task: _Task, network: nn.Module) -> None:
     drawn = [torch.randn(4096, *shape, generator=random).to(like) for shape in shapes(task.model.noise_shape)]
     noise: State = tuple(drawn) if len(drawn) > 1 else drawn[0]
     x = Process(task.model).prior(noise)
-    with evaluating(task.model):
+    with evaluating(task.model.net):
         end = task.model.denoise(x, schedule.t_max) if sees_denoised(network) else x
         variance = float(task.guidance(network).value(x, schedule.t_max, end).var())
     if variance > _MEMORY:

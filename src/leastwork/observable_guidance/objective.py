@@ -99,7 +99,7 @@ class Objective:
     ) -> None:
         sampler = self.sampler(guidance)
         device, dtype = placement(self.model)
-        with evaluating(self.model):
+        with evaluating(self.model.net):
             for start in range(0, n, size):
                 noise = BlockNoise(seed, start, min(start + size, n), self.model.event_shape, dtype, device)
                 piece = integrate(sampler, noise)

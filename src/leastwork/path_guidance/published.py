@@ -328,7 +328,7 @@ def _draw(sampler: Sampler, region: Membership, n: int, seed: int, needs_cost: b
     device, dtype = placement(model)
     inside: list[Tensor] = []
     costs: list[Tensor] = []
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), evaluating(model.net):
         for start in range(0, n, 4 * BLOCK):
             noise = BlockNoise(seed, start, min(start + 4 * BLOCK, n), model.event_shape, dtype, device)
             piece = integrate(sampler, noise)

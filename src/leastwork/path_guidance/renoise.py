@@ -95,7 +95,7 @@ def renoise(
     sampler = replace(choices, steps=min(choices.steps, _STEPS)).sampler(model)
     chains = min(max(budget // (_ROUNDS * _STEPS), _TRIED[0]), chains)
     tried = min(max(int(_SEARCH * budget / len(_NOISES) / _STEPS), _TRIED[0]), _TRIED[1])
-    with evaluating(model):
+    with evaluating(model.net):
         ends, evaluations = _ends(sampler, region, start, tried, random)
         x = _repeated(start, chains, random)
         where = torch.full((chains,), -1)

@@ -188,7 +188,7 @@ def _probe(run: Run) -> list[str]:
     shape = sampler.process.model.noise_shape
     x = sampler.process.prior(BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw())
     middle = sampler.steps.table()[len(sampler.steps) // 2]
-    with evaluating(sampler.process.model):
+    with evaluating(sampler.process.model.net):
         carry, _ = advance(sampler, middle, Carry(x), x if sampler.process.kappa > 0 else None)
     return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
 
@@ -202,7 +202,7 @@ def _batches(
     """Batch after batch in data units; those that ``skip`` knows are left out."""
     steps = len(run.sampler.steps)
     model = run.sampler.process.model
-    with torch.no_grad(), evaluating(model), progress("sampling", len(run.starts) * steps) as tick:
+    with torch.no_grad(), evaluating(model.net), progress("sampling", len(run.starts) * steps) as tick:
 
         def on_step(info: StepInfo) -> None:
             tick()

@@ -160,7 +160,7 @@ def steer(
     parts: list[tuple[State, Tensor, Tensor]] = []
     with (
         torch.no_grad(),
-        evaluating(sampler.process.model),
+        evaluating(sampler.process.model.net),
         progress("steering", len(starts) * len(sampler.steps)) as tick,
     ):
         for start in starts:

@@ -108,7 +108,7 @@ def step_check(
     device, dtype = placement(model)
     ends: list[tuple[State, State]] = []
     weights: list[tuple[Tensor, Tensor]] = []
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), evaluating(model.net):
         for start in range(0, paths, _BATCH):
             noise = BlockNoise(seed, start, min(start + _BATCH, paths), model.noise_shape, dtype, device)
             end, weight = _pair(coarse, fine, noise)

@@ -75,7 +75,7 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
         raise LeastworkError("the loss of the steps is known for states without rotations, with process='sde'")
     device, dtype = placement(model)
     batches: list[Tensor] = []
-    with evaluating(model):
+    with evaluating(model.net):
         for start in range(0, paths, _BATCH):
             noise = BlockNoise(seed, start, min(start + _BATCH, paths), model.noise_shape, dtype, device)
             batches.append(_losses(sampler, noise).cpu())
