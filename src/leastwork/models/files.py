@@ -20,6 +20,7 @@ from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
 from leastwork.models.velocity import StandardNormal, VelocityModel
 from leastwork.networks.equivariant import EquivariantPerceptron
+from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
@@ -29,6 +30,7 @@ __all__ = ["load_model", "model_from", "model_parts", "save_model"]
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "Perceptron": Perceptron,
     "EquivariantPerceptron": EquivariantPerceptron,
+    "FramePerceptron": FramePerceptron,
 }
 
 

@@ -186,10 +186,12 @@ def _probe(run: Run) -> list[str]:
     """One step from a few states: another network or another guidance takes another one."""
     sampler = run.sampler
     shape = sampler.process.model.noise_shape
-    x = sampler.process.prior(BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw())
+    z = BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw()
+    x = sampler.process.prior(z)
+    noise = sampler.process.project(z) if sampler.process.model.has_rotations else x
     middle = sampler.steps.table()[len(sampler.steps) // 2]
     with evaluating(sampler.process.model.net):
-        carry, _ = advance(sampler, middle, Carry(x), x if sampler.process.kappa > 0 else None)
+        carry, _ = advance(sampler, middle, Carry(x), noise if sampler.process.kappa > 0 else None)
     return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
 
 
