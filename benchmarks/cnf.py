@@ -20,6 +20,7 @@ from leastwork.observable_guidance.least_action import learn_control
 from leastwork.observable_guidance.objective import Objective
 from leastwork.observable_guidance.scheduled import fit_schedule
 from leastwork.observables import component, evaluate, smooth_interval
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.flow_density import with_flow_weights
 from leastwork.systems.moons import Moons
 
@@ -46,7 +47,7 @@ def main() -> None:
     for observable in OBSERVABLES:
         observed = evaluate(observable, own.x)
         data = lw.Experiment(observable, values=(observed.mean(dim=0) + SHIFT * observed.std(dim=0)).tolist())
-        fit = learn_control(model, data, own=own, seed=1, solver=LAW["solver"], steps=LAW["steps"])
+        fit = learn_control(model, data, own=own, seed=1, choices=Choices(solver=LAW["solver"], steps=LAW["steps"]))
         target, spread = fit.maxent.target, fit.maxent.model_std
 
         def miss(ens: lw.Ensemble, observable=observable, target=target, spread=spread) -> lw.Estimate:
@@ -56,7 +57,7 @@ def main() -> None:
         print(f"{observable.names[0]}: {float(observed.mean()):.3f} to {float(target):.3f}")
         print(f"  least action  miss {miss(fresh)}  action {lw.Estimate.from_samples(fresh.action)}", flush=True)
         begin = time.perf_counter()
-        objective = Objective(model, observable, target, spread, data.fitted, 1e-3, **LAW)
+        objective = Objective(model, observable, target, spread, data.fitted, 1e-3, Choices.of(LAW))
         rival = fit_schedule(objective, ScheduledGuidance(observable, fit.maxent.lambdas, 1.0, 1.0), n=4096, seed=1)
         seconds = time.perf_counter() - begin
         drawn = lw.sample(model, FRESH, rival.guidance, seed=9, **LAW)

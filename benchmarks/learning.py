@@ -23,7 +23,8 @@ from leastwork.guidance.learned import LearnedGuidance
 from leastwork.networks.value import ValueNetwork
 from leastwork.observable_guidance.approach import Drawn, solve
 from leastwork.observables import evaluate
-from leastwork.sampling.sample import make_sampler, sample
+from leastwork.sampling.choices import Choices
+from leastwork.sampling.sample import sample
 from leastwork.sampling.work import certify
 
 
@@ -68,13 +69,13 @@ def main() -> None:
     network = fits["V of D(x_t, t)"].network
 
     begin = time.perf_counter()
-    sampler = make_sampler(model, LearnedGuidance(network, model.schedule), **law)
+    sampler = Choices(**law).sampler(model, LearnedGuidance(network, model.schedule))
     paths = draw_labelled(sampler, network, given.paths, 11)
     network = fit_labels(network, [paths], [maxent.log_tilt_of(evaluate(data.observable, paths.x))]).network
     judged("+ labels on guided paths", network, paths.evaluations, time.perf_counter() - begin)
 
     begin = time.perf_counter()
-    sampler = make_sampler(model, LearnedGuidance(network, model.schedule), **law)
+    sampler = Choices(**law).sampler(model, LearnedGuidance(network, model.schedule))
     response = draw_response(sampler, network, given.paths, 12)
     observed = evaluate(data.observable, response.x)
     assert isinstance(network, ValueNetwork)

@@ -25,6 +25,7 @@ from torch import Tensor
 import leastwork as lw
 from leastwork.observable_guidance.least_work import LeastWorkFit, learn_guidance
 from leastwork.observables import Observable, component, evaluate, smooth_interval, stack
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
 from leastwork.systems.line import LineDensity, LineDoob, kl_histogram, maximum_entropy
@@ -115,7 +116,7 @@ def prinz_position(n: int) -> Iterator[Row]:
     assert isinstance(model, lw.DiffusionModel)
     aim = [float(prinz().mean(position))]
     data = lw.Experiment(component(0, "x"), values=aim)
-    fit = learn_guidance(model, data, solver="euler", steps=200)
+    fit = learn_guidance(model, data, choices=Choices(solver="euler", steps=200))
     judge = Judge("Prinz, mean of x", fit)
     x, certificate = judged(model, data, fit, n, solver="euler", steps=200)
     assert certificate is not None
@@ -145,7 +146,7 @@ def prinz_populations(n: int) -> Iterator[Row]:
     wells = [smooth_interval(a, b, 0.01, name=f"well {i}") for i, (a, b) in enumerate(pairwise(edges), 1)]
     smooth = stack(*wells)
     data = lw.Experiment(smooth, values=prinz().mean(smooth.fn))
-    fit = learn_guidance(model, data, solver="euler", steps=200)
+    fit = learn_guidance(model, data, choices=Choices(solver="euler", steps=200))
     judge = Judge("Prinz, 4 populations", fit)
     x, certificate = judged(model, data, fit, n, solver="euler", steps=200)
     assert certificate is not None
@@ -192,7 +193,7 @@ def half_to_four_fifths(n: int) -> Iterator[Row]:
     for dim in (1, 2):
         mixture, model, data = two_state_problem(dim, 0.5, 0.8)
         own = lw.sample(model, n // 4, seed=17, batch_size=16_384, solver="euler", steps=200)
-        fit = learn_guidance(model, data, own=own, solver="euler", steps=200)
+        fit = learn_guidance(model, data, own=own, choices=Choices(solver="euler", steps=200))
         judge = Judge(f"{dim}-D, 0.5 to 0.8", fit)
         target = mixture.reweighted([0.2, 0.8])
         x, certificate = judged(model, data, fit, n, solver="euler", steps=200)
@@ -207,7 +208,7 @@ def half_to_four_fifths(n: int) -> Iterator[Row]:
 def thirty_dimensions(n: int) -> Iterator[Row]:
     """Two states in 30 dimensions, 0.15 to 0.53, 300 Euler steps."""
     mixture, model, data = two_state_problem(30, 0.15, 0.53)
-    fit = learn_guidance(model, data, budget=12_000_000, solver="euler", steps=300)
+    fit = learn_guidance(model, data, budget=12_000_000, choices=Choices(solver="euler", steps=300))
     judge = Judge("30-D, 0.15 to 0.53", fit)
     _, certificate = judged(model, data, fit, n, solver="euler", steps=300)
     assert certificate is not None
@@ -231,7 +232,7 @@ def rare_state(n: int) -> Iterator[Row]:
     """Two states, 0.001 to 0.5, nothing set by hand."""
     for dim in (1, 30):
         _, model, data = two_state_problem(dim, 0.001, 0.5)
-        fit = learn_guidance(model, data, solver="euler", steps=200)
+        fit = learn_guidance(model, data, choices=Choices(solver="euler", steps=200))
         judge = Judge(f"{dim}-D, 0.001 to 0.5", fit)
         x, certificate = judged(model, data, fit, n, solver="euler", steps=200)
         assert certificate is not None

@@ -54,6 +54,7 @@ def measure_dimension(d: int, quick: bool) -> dict[str, Any]:
     from leastwork.networks.perceptron import Perceptron
     from leastwork.networks.value import ValueNetwork
     from leastwork.observable_guidance.least_work import learn_guidance
+    from leastwork.sampling.choices import Choices
     from leastwork.sampling.work import certify
     from leastwork.systems.mixtures import two_states
 
@@ -62,7 +63,7 @@ def measure_dimension(d: int, quick: bool) -> dict[str, Any]:
     mixture = two_states(d, (0.85, 0.15), separation=2.0, std=0.3)
     model = mixture.model(lw.VPSchedule())
     data = lw.Experiment(lw.Observable(lambda x: mixture.populations(x)[:, 1], names="right"), values=[0.53])
-    fit = learn_guidance(model, data, solver="euler", steps=STEPS, **(QUICK if quick else {}))
+    fit = learn_guidance(model, data, **QUICK if quick else {}, choices=Choices(solver="euler", steps=STEPS))
     n = 2000 if quick else 20_000
     learned = lw.sample(model, n, fit.guidance, solver="euler", steps=STEPS, seed=FRESH)
     highest = peak()
@@ -102,6 +103,7 @@ def measure_count(count: int, quick: bool) -> dict[str, Any]:
     import leastwork as lw
     from leastwork.observable_guidance.least_work import learn_guidance
     from leastwork.observables import evaluate
+    from leastwork.sampling.choices import Choices
     from leastwork.sampling.work import certify
     from leastwork.systems.mixtures import GaussianMixture
 
@@ -124,7 +126,7 @@ def measure_count(count: int, quick: bool) -> dict[str, Any]:
     wanted = torch.cat([q.mean, second[left, right]])[order]
     data = lw.Experiment(lw.Observable(fn, names=tuple(names[i] for i in order.tolist())), values=wanted)
     model = p.model(lw.VPSchedule())
-    fit = learn_guidance(model, data, solver="euler", steps=STEPS, **(QUICK if quick else MANY))
+    fit = learn_guidance(model, data, **QUICK if quick else MANY, choices=Choices(solver="euler", steps=STEPS))
     ensemble = lw.sample(
         model, 20_000 if quick else 100_000, fit.guidance, solver="euler", steps=STEPS, seed=FRESH, batch_size=16_384
     )

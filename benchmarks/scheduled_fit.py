@@ -15,6 +15,7 @@ from leastwork.observable_guidance.objective import Objective
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observable_guidance.search import gaussian_process_search
 from leastwork.observables import component
+from leastwork.sampling.choices import Choices
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.random import derive_seed
 from leastwork.systems.prinz import position, prinz
@@ -28,7 +29,7 @@ def fresh_objective(run: ObservableRun) -> torch.Tensor:
     """J on every fresh seed, (S,)."""
     data, maxent = run.data, run.maxent
     objective = Objective(
-        run.model, data.observable, maxent.target, maxent.model_std, data.fitted, GAMMA, solver="euler"
+        run.model, data.observable, maxent.target, maxent.model_std, data.fitted, GAMMA, choices=Choices(solver="euler")
     )
     assert run.guidance is not None
     return torch.tensor([float(objective.value(run.guidance, SAMPLES, seed).value) for seed in FRESH])

@@ -10,7 +10,7 @@ from torch import nn
 import leastwork as lw
 from leastwork import adapters
 from leastwork.adapters.wrapping import Wrapped, check_network
-from leastwork.models.placement import quiet_evaluation
+from leastwork.models.placement import evaluating
 
 NAMES = ("azula", "diffusers", "flow_matching", "torchcfm")
 
@@ -72,7 +72,7 @@ def test_networks_that_do_not_fit(net, shape, words: str) -> None:
 def test_a_network_is_tried_in_evaluation_mode_and_left_as_it_was() -> None:
     net = Net()
     net.layer.eval()
-    with quiet_evaluation(net):
+    with torch.no_grad(), evaluating(net):
         assert not net.dropout.training
         assert not torch.is_grad_enabled()
     assert net.training

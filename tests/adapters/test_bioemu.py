@@ -25,8 +25,8 @@ from leastwork.models.frames import FrameModel
 from leastwork.models.predictions import Moments
 from leastwork.observables import Backbone, scalar_couplings
 from leastwork.observables.frames import backbone_atoms, frames_of, on_frames
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.sample import make_sampler
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.systems.frame_mixture import FrameMixture, two_poses
 
@@ -189,7 +189,7 @@ def centred(x: Tensor) -> Tensor:
 
 def test_the_flow_of_the_network_goes_where_theirs_goes(model: FrameModel) -> None:
     """From the same prior on the same grid, Euler steps of the ODE end within 10⁻⁴ of the size of the structure."""
-    sampler = make_sampler(model, process="ode", steps=20)
+    sampler = Choices(process="ode", steps=20).sampler(model)
     prior = sampler.process.prior(BlockNoise(3, 0, 6, model.noise_shape).draw())
     position, rotation = their_loop(model, prior, sampler.steps.times, 0.0)
     t = float(sampler.steps.times[-1])
@@ -245,7 +245,7 @@ def exact(model: FrameModel) -> FrameModel:
 def test_samples_have_the_law_of_their_steps(exact: FrameModel) -> None:
     """The reverse SDE on one grid, in law: exact scores, so that it is also the known law (z = 5)."""
     law, count = known_law(), 1000
-    sampler = make_sampler(exact, steps=100)
+    sampler = Choices(steps=100).sampler(exact)
     ours = features(law, lw.sample(exact, count, seed=2, steps=100).x)
     prior = sampler.process.prior(BlockNoise(7, 0, count, exact.noise_shape).draw())
     state = torch.get_rng_state()

@@ -8,7 +8,8 @@ from leastwork.fit.value import fit_value
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.networks.value import ValueNetwork
-from leastwork.sampling.sample import make_sampler, sample
+from leastwork.sampling.choices import Choices
+from leastwork.sampling.sample import sample
 from leastwork.sampling.stepping import Sampler
 from leastwork.sampling.work import certify
 from leastwork.systems.mixtures import GaussianMixture, MixtureDoob
@@ -27,7 +28,7 @@ def network(mixture: GaussianMixture, model: DiffusionModel, doob: MixtureDoob) 
 
 
 def chain(model: DiffusionModel, network: ValueNetwork, steps: int = 40) -> Sampler:
-    return make_sampler(model, LearnedGuidance(network, model.schedule), solver="exponential", steps=steps)
+    return Choices(solver="exponential", steps=steps).sampler(model, LearnedGuidance(network, model.schedule))
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ from leastwork.fit.value import fit_value
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.networks.value import ValueNetwork
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.sample import make_sampler, sample
+from leastwork.sampling.sample import sample
 from leastwork.sampling.stepping import Sampler, integrate
 from leastwork.sampling.work import certify
 from leastwork.schedules.gaussian import VPSchedule
@@ -31,7 +32,7 @@ def network(mixture: GaussianMixture, doob: MixtureDoob) -> ValueNetwork:
 
 
 def sampler(model: DiffusionModel, network: ValueNetwork, solver: str = "euler", steps: int = 30) -> Sampler:
-    return make_sampler(model, LearnedGuidance(network, model.schedule), solver=solver, steps=steps)
+    return Choices(solver=solver, steps=steps).sampler(model, LearnedGuidance(network, model.schedule))
 
 
 @pytest.mark.parametrize("solver", ["euler", "exponential", "multistep"])
@@ -124,7 +125,7 @@ def test_misses_that_are_noise_cost_little(network: ValueNetwork) -> None:
 
 
 def test_what_cannot_be_polished_is_refused(model: DiffusionModel, network: ValueNetwork) -> None:
-    ode = make_sampler(model, LearnedGuidance(network, model.schedule), process="ode", steps=5)
+    ode = Choices(process="ode", steps=5).sampler(model, LearnedGuidance(network, model.schedule))
     with pytest.raises(LeastworkError, match="path weights"):
         draw_response(ode, network, 8, seed=0)
 
@@ -134,7 +135,7 @@ def test_polished_paths_stay_on_the_subspace() -> None:
     model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), "score", (4, 3), lw.ZeroCentre())
     network = ValueNetwork(12, width=8, depth=1)
     guidance = LearnedGuidance(network, model.schedule)
-    response = draw_response(make_sampler(model, guidance, steps=40), network, 500, seed=1)
+    response = draw_response(Choices(steps=40).sampler(model, guidance), network, 500, seed=1)
     assert float(response.x.mean(dim=1).abs().max()) < 1e-6
     drawn = lw.sample(model, 500, guidance, steps=40, seed=1)
     torch.testing.assert_close(response.x, drawn.x)

@@ -17,7 +17,7 @@ from leastwork.kernels.aligned import AlignedKernel
 from leastwork.kernels.density import KernelDensity, kernel_density
 from leastwork.kernels.flat import EuclideanKernel, FeatureKernel
 from leastwork.models.units import Affine
-from leastwork.sampling.sample import make_sampler
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.stepping import evaluate
 from leastwork.sampling.transport import carry_forward, prior_distance
 from leastwork.systems.gaussian import Gaussian
@@ -148,11 +148,11 @@ def test_loss_against_its_formula(scale) -> None:
 def test_loss_in_the_sampler_and_in_a_sum() -> None:
     model = two_states(2, (0.5, 0.5), 2.0, 0.4).model(lw.VPSchedule())
     loss = LossGuidance(kernel_density(0.2 * draw(6, 2)), 0.5)
-    sampler = make_sampler(model, loss + loss)
+    sampler = Choices().sampler(model, loss + loss)
     x = draw(5, 2, seed=4)
     with torch.no_grad():
         y, h = evaluate(sampler, x, 0.4)
-        _, once = evaluate(make_sampler(model, loss), x, 0.4)
+        _, once = evaluate(Choices().sampler(model, loss), x, 0.4)
     assert h is not None
     assert not y.requires_grad
     torch.testing.assert_close(h, 2 * once)

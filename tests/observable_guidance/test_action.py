@@ -11,9 +11,9 @@ from leastwork.networks.control import ControlNetwork
 from leastwork.observable_guidance.least_action import learn_control
 from leastwork.observable_guidance.responses import end_and_action
 from leastwork.observables import component, smooth_interval, stack
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.flow_density import with_flow_weights
 from leastwork.sampling.process import Process
-from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.stepping import Carry
 
 RATE = 0.7
@@ -33,7 +33,7 @@ def test_linear_flow_has_the_control_of_the_closed_form() -> None:
     """
     shift = 0.3
     data = lw.Experiment(component(0), values=[shift])
-    fit = learn_control(LINEAR, data, network=small(), solver="heun", steps=12, **QUICK)
+    fit = learn_control(LINEAR, data, network=small(), **QUICK, choices=Choices(solver="heun", steps=12))
     lever = (1 - math.exp(-2 * RATE)) / (2 * RATE)
     assert fit.action.value == pytest.approx(0.5 * shift**2 / lever, rel=0.02)
     assert abs(fit.miss.value) < 5 * fit.miss.stderr + 2e-3
@@ -52,7 +52,11 @@ def test_two_correlated_observables_at_once() -> None:
     both = lw.Observable(lambda x: torch.stack([x[:, 0], x[:, 0] + 0.5 * x[:, 1]], dim=1), names=("a", "b"))
     data = lw.Experiment(both, values=[0.2, 0.1])
     fit = learn_control(
-        LINEAR, data, network=small(), solver="heun", steps=12, **(QUICK | {"rounds": 3, "iterations": 0})
+        LINEAR,
+        data,
+        network=small(),
+        **QUICK | {"rounds": 3, "iterations": 0},
+        choices=Choices(solver="heun", steps=12),
     )
     assert bool((fit.miss.value.abs() < 5 * fit.miss.stderr + 2e-3).all())
     lever = (1 - math.exp(-2 * RATE)) / (2 * RATE)
@@ -67,7 +71,7 @@ def test_gradient_through_checkpoints_against_differences(solver: str) -> None:
     flow = lw.VelocityModel(lambda x, t: torch.sin(2 * x) + t * x, (2,))
     draw = torch.Generator().manual_seed(2)
     network = ControlNetwork(2, width=6, depth=2).with_head(torch.randn(2, 7, generator=draw)).double()
-    sampler = make_sampler(flow, ControlGuidance(network), "ode", solver, 7)
+    sampler = Choices(process="ode", solver=solver, steps=7).sampler(flow, ControlGuidance(network))
     start = Process(flow, 0.0).prior(torch.randn(30, 2, generator=draw, dtype=torch.float64))
     weight = network.first.weight
 
@@ -90,7 +94,9 @@ def test_the_same_seed_gives_the_same_control_and_the_global_generator_rests() -
     data = lw.Experiment(component(0), values=[0.2])
     before = torch.get_rng_state()
     quick = QUICK | {"samples": 500, "rounds": 2, "iterations": 2, "meeting_samples": 1024}
-    one, two = (learn_control(LINEAR, data, network=small(), steps=5, seed=4, **quick) for _ in range(2))
+    one, two = (
+        learn_control(LINEAR, data, network=small(), seed=4, **quick, choices=Choices(steps=5)) for _ in range(2)
+    )
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(one.guidance.network.head.weight, two.guidance.network.head.weight)
     assert one.history == two.history
@@ -98,7 +104,7 @@ def test_the_same_seed_gives_the_same_control_and_the_global_generator_rests() -
 
 def test_a_bound_that_is_met_costs_nothing() -> None:
     data = lw.Experiment(component(0), upper=[1.0])
-    fit = learn_control(LINEAR, data, network=small(), steps=5, **QUICK)
+    fit = learn_control(LINEAR, data, network=small(), **QUICK, choices=Choices(steps=5))
     assert fit.action.value == 0
     assert fit.history == ()
 
@@ -106,7 +112,7 @@ def test_a_bound_that_is_met_costs_nothing() -> None:
 def test_the_target_has_the_errors_of_the_data() -> None:
     """With error σ the averages are o + σ²λ, half way for σ = σ_O."""
     data = lw.Experiment(component(0), values=[0.4], errors=[math.exp(-RATE)])
-    fit = learn_control(LINEAR, data, network=small(), steps=8, solver="heun", **QUICK)
+    fit = learn_control(LINEAR, data, network=small(), **QUICK, choices=Choices(steps=8, solver="heun"))
     assert float(fit.maxent.target) == pytest.approx(0.2, abs=0.05)
     assert abs(float(fit.miss.value)) < 5 * float(fit.miss.stderr) + 2e-3
 
@@ -119,7 +125,7 @@ def test_complaints() -> None:
         learn_control(LINEAR, data, rounds=0)
     step = lw.Observable(lambda x: (x[:, 0] > 0).float() + 0 * x[:, 0], "step")
     with pytest.raises(lw.LeastworkError, match="does not answer"):
-        learn_control(LINEAR, lw.Experiment(step, values=[0.6]), steps=4, **QUICK)
+        learn_control(LINEAR, lw.Experiment(step, values=[0.6]), **QUICK, choices=Choices(steps=4))
 
 
 @pytest.mark.slow
@@ -131,7 +137,9 @@ def test_moons() -> None:
     own = lw.sample(model, 20_000, seed=7, **law)
     observed = both(own.x).double()
     wanted = observed.mean(dim=0) + torch.tensor([0.2, -0.3]) * observed.std(dim=0)
-    fit = learn_control(model, lw.Experiment(both, values=wanted.tolist()), own=own, seed=1, solver="heun", steps=25)
+    fit = learn_control(
+        model, lw.Experiment(both, values=wanted.tolist()), own=own, seed=1, choices=Choices(solver="heun", steps=25)
+    )
     assert bool((fit.miss.value.abs() < 0.02 + 5 * fit.miss.stderr).all())
     ens = lw.sample(model, 4_000, fit.guidance, process="ode", solver="heun", steps=60, seed=3)
     one = lw.Estimate.from_samples(with_flow_weights(ens, model, fit.guidance, steps=30).log_weight.exp())

@@ -8,9 +8,9 @@ from leastwork.geometry.state import flatten, leaves, smap
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.networks.value import ValueNetwork
 from leastwork.observable_guidance.adjoint_matching import draw_adjoint, match_adjoint
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.sample import make_sampler
-from leastwork.sampling.stepping import Carry, advance, table
+from leastwork.sampling.stepping import Carry, advance
 from leastwork.systems.gaussian import Gaussian, QuadraticTilt, exact_chain
 from leastwork.systems.mixtures import two_states
 
@@ -37,8 +37,8 @@ def test_the_adjoint_of_unguided_paths_is_the_gradient_of_r(solver: str) -> None
         (lw.DiffusionModel(pair_net, SCHEDULE, "noise", ((2,), (3,))), lambda x: x[0][:, 0] * x[1][:, 2]),
     ]
     for model, tilt in cases:
-        sampler = make_sampler(model, None, **choices)
-        process, rows = sampler.process, table(sampler.steps)
+        sampler = Choices(**choices).sampler(model)
+        process, table = sampler.process, sampler.steps.table()
 
         def noise(model=model) -> BlockNoise:
             return BlockNoise(1, 0, 5, model.event_shape, torch.float64)
@@ -46,8 +46,8 @@ def test_the_adjoint_of_unguided_paths_is_the_gradient_of_r(solver: str) -> None
         paths = draw_adjoint(sampler, tilt, noise())
         stream = noise()
         carry, states = Carry(process.prior(stream.draw())), []
-        for row in rows:
-            carry, _ = advance(sampler, row, carry, process.project(stream.draw()))
+        for step in table:
+            carry, _ = advance(sampler, step, carry, process.project(stream.draw()))
             states.append(carry.x)
             for leaf in leaves(carry.x):
                 leaf.requires_grad_().retain_grad()
@@ -61,7 +61,7 @@ def test_the_adjoint_of_the_next_state_is_the_best_guidance_of_the_chain() -> No
     """Under a linear tilt of a Gaussian A does not depend on the path, and h = (c²/e) A_{k+1} wastes nothing."""
     data, tilt = Gaussian(0.5, 0.6, dim=2), QuadraticTilt(linear=-2.0)
     for solver in ("euler", "exponential"):
-        sampler = make_sampler(data.model(SCHEDULE), None, solver=solver, steps=10, t_grid="log-snr")
+        sampler = Choices(solver=solver, steps=10, t_grid="log-snr").sampler(data.model(SCHEDULE))
         paths = draw_adjoint(sampler, tilt, BlockNoise(0, 0, 3, (2,), torch.float64))
         torch.testing.assert_close(paths.adjoint[:, 0], paths.adjoint[:, 2])
         steps = sampler.steps
@@ -78,7 +78,8 @@ def test_a_fit_on_a_mixture(dim: int) -> None:
     """A population from 0.5 to 0.8: h = 0 dissipates KL(p ‖ q) ≈ 0.19 nats, Doob's transform 0.011 at these steps."""
     p = two_states(dim, (0.5, 0.5), separation=2.0, std=0.6)
     model, doob = p.model(SCHEDULE), p.doob(p.reweighted([0.2, 0.8]), SCHEDULE)
-    fit = match_adjoint(model, doob.log_tilt, steps=30, iterations=30, batch_size=256, updates=8, points=1024)
+    law = Choices(solver="exponential", steps=30)
+    fit = match_adjoint(model, doob.log_tilt, iterations=30, batch_size=256, updates=8, points=1024, choices=law)
     plain, guided = (lw.sample(model, 4000, h, steps=30, seed=5) for h in (None, fit.guidance))
     before, after = (lw.certify(e.work, e.log_weight, doob.log_tilt(e.x)) for e in (plain, guided))
     assert after.dissipation.value < 0.12 * before.dissipation.value
@@ -96,7 +97,15 @@ def test_the_network_is_evaluated_as_often_as_counted_and_the_seed_decides() -> 
 
     model = lw.DiffusionModel(net, SCHEDULE, "score", event_shape=(1,))
     start = ValueNetwork(1, width=8, depth=2)
-    choices = {"network": start, "steps": 5, "iterations": 2, "batch_size": 10, "updates": 2, "points": 16}
+    law = Choices(solver="exponential", steps=5)
+    choices = {
+        "network": start,
+        "choices": law,
+        "iterations": 2,
+        "batch_size": 10,
+        "updates": 2,
+        "points": 16,
+    }
     fit = match_adjoint(model, lambda x: x[:, 0], **choices)
     assert fit.network_evaluations == sum(calls) + 2 * 10 * 5  # and a backward pass for each step
     assert isinstance(fit.guidance, LearnedGuidance)
@@ -120,12 +129,12 @@ def test_the_network_is_evaluated_as_often_as_counted_and_the_seed_decides() -> 
 def test_what_is_refused(choices: dict, words: str) -> None:
     model = Gaussian(0.0, 1.0).model(SCHEDULE)
     with pytest.raises(lw.LeastworkError, match=words):
-        match_adjoint(model, lambda x: x[:, 0], **choices)
+        match_adjoint(model, lambda x: x[:, 0], choices=Choices.of({"solver": "exponential", **choices}))
 
 
 def test_what_cannot_be_differentiated_or_is_not_finite() -> None:
     model = Gaussian(0.0, 1.0).model(SCHEDULE)
-    few = {"steps": 3, "iterations": 1, "batch_size": 8}
+    few = {"choices": Choices(solver="exponential", steps=3), "iterations": 1, "batch_size": 8}
     with pytest.raises(lw.LeastworkError, match="no gradient"):
         match_adjoint(model, lambda x: (x[:, 0] > 0).float(), **few)
     with pytest.raises(lw.NonFiniteError, match="batch 1"):

@@ -13,6 +13,7 @@ from leastwork.networks.perceptron import Perceptron
 from leastwork.observable_guidance.objective import Objective
 from leastwork.observable_guidance.scheduled import fit_schedule
 from leastwork.observable_guidance.search import gaussian_process_search
+from leastwork.sampling.choices import Choices
 
 X = lw.Observable(lambda x: torch.stack([x[:, 0], x[:, 0] ** 2], dim=1), names=("x", "x²"))
 NORMAL = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), "score", (1,))
@@ -26,9 +27,9 @@ def objective(model=NORMAL, **changes) -> Objective:
         "spread": torch.tensor([1.0, 1.4], dtype=torch.float64),
         "fitted": torch.tensor([0, 1]),
         "gamma": 1e-2,
-        "steps": 20,
     }
-    return Objective(**{**parts, **changes})
+    how = {name: changes.pop(name) for name in ("process", "solver", "steps", "t_grid") if name in changes}
+    return Objective(**{**parts, **changes}, choices=Choices.of({"steps": 20, **how}))
 
 
 @pytest.mark.parametrize("jacobian", [False, True])

@@ -15,6 +15,7 @@ from leastwork.models.velocity import VelocityModel
 from leastwork.observable_guidance.approach import part_way
 from leastwork.observable_guidance.least_work import LeastWorkFit, learn_guidance
 from leastwork.observables import Observable, evaluate
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.sample import sample
 from leastwork.sampling.work import Certificate, certify
 from leastwork.schedules.gaussian import VESchedule, VPSchedule
@@ -39,7 +40,7 @@ def judge(model: DiffusionModel, data: Experiment, fit: LeastWorkFit, n: int, st
 
 def test_near_data_take_one_stage_and_little_work() -> None:
     _, model, data = problem(1, 0.5, 0.8)
-    fit = learn_guidance(model, data, budget=1_000_000, iterations=400, steps=50)
+    fit = learn_guidance(model, data, budget=1_000_000, iterations=400, choices=Choices(steps=50))
     certificate = judge(model, data, fit, 10_000, 50)
     assert [stage.fraction for stage in fit.history] == [1.0]
     assert len(fit.history[0].polishes) == 1
@@ -54,7 +55,10 @@ def test_near_data_take_one_stage_and_little_work() -> None:
 def test_one_seed_is_one_fit_and_the_global_generator_is_left_alone() -> None:
     _, model, data = problem(2, 0.5, 0.7)
     state = torch.random.get_rng_state()
-    one, two = (learn_guidance(model, data, budget=200_000, iterations=20, steps=10, rounds=1) for _ in range(2))
+    one, two = (
+        learn_guidance(model, data, budget=200_000, iterations=20, rounds=1, choices=Choices(steps=10))
+        for _ in range(2)
+    )
     assert torch.equal(torch.random.get_rng_state(), state)
     for a, b in zip(one.guidance.network.parameters(), two.guidance.network.parameters(), strict=True):
         torch.testing.assert_close(a, b)
@@ -63,7 +67,7 @@ def test_one_seed_is_one_fit_and_the_global_generator_is_left_alone() -> None:
 def test_data_that_the_model_meets_need_no_guidance() -> None:
     _, model, _ = problem(1, 0.5, 0.5)
     right = Observable(lambda x: x[:, 0], names="x")
-    fit = learn_guidance(model, Experiment(right, upper=[5.0]), budget=200_000, steps=10)
+    fit = learn_guidance(model, Experiment(right, upper=[5.0]), budget=200_000, choices=Choices(steps=10))
     assert fit.history == ()
     assert float(fit.maxent.lambdas.abs().max()) == 0
     guided = sample(model, 32, fit.guidance, steps=10)
@@ -75,7 +79,7 @@ def test_averages_that_the_model_has_anyway_need_no_guidance() -> None:
     _, model, data = problem(1, 0.5, 0.5)
     own = sample(model, 8192, steps=100, seed=3)
     near = replace(data, values=evaluate(data.observable, own.x).mean(dim=0) + 0.005)  # 0.9 standard errors off
-    fit = learn_guidance(model, near, own=own, budget=200_000, steps=100)
+    fit = learn_guidance(model, near, own=own, budget=200_000, choices=Choices(steps=100))
     assert fit.history == ()
     assert fit.maxent.target.tolist() == near.values.tolist()
     assert float(sample(model, 32, fit.guidance, steps=10).work.abs().max()) == 0
@@ -84,7 +88,7 @@ def test_averages_that_the_model_has_anyway_need_no_guidance() -> None:
 def test_own_samples_are_used_and_counted_once() -> None:
     _, model, data = problem(1, 0.5, 0.7)
     own = sample(model, 3000, steps=10, seed=17)
-    fit = learn_guidance(model, data, own=own, budget=200_000, iterations=20, steps=10, rounds=0)
+    fit = learn_guidance(model, data, own=own, budget=200_000, iterations=20, rounds=0, choices=Choices(steps=10))
     judged = 8 * (3000 // 7) // 64 * 64  # held-out samples, each at eight noise levels
     assert fit.network_evaluations == own.network_evaluations + 8 * (8192 + judged)  # eight for each noised state
     assert fit.history[0].polishes == ()
@@ -95,7 +99,7 @@ def test_own_samples_of_another_law_are_counted_and_not_used() -> None:
     choices = {"process": "ode", "steps": 20}
     own = sample(model, 8192, seed=3, **choices)
     near = replace(data, values=evaluate(data.observable, own.x).mean(dim=0))
-    fit = learn_guidance(model, near, own=own, budget=491_520, **choices)
+    fit = learn_guidance(model, near, own=own, budget=491_520, choices=Choices.of(choices))
     assert fit.network_evaluations == own.network_evaluations + 8192 * 21  # what 35 % of the budget pays for
 
 
@@ -111,7 +115,12 @@ def test_part_way_moves_values_and_binding_bounds_only() -> None:
 def test_a_process_without_weights_is_fitted_on_the_sde() -> None:
     _, model, data = problem(1, 0.5, 0.6)
     fit = learn_guidance(
-        model, data, budget=600_000, iterations=20, rounds=1, process="ode", solver="multistep", steps=10
+        model,
+        data,
+        budget=600_000,
+        iterations=20,
+        rounds=1,
+        choices=Choices(process="ode", solver="multistep", steps=10),
     )
     assert len(fit.history[0].polishes) == 1
 
@@ -126,7 +135,7 @@ def test_a_network_of_the_users_own_is_learned_but_not_polished() -> None:
             return alpha * self.slope * x[:, 0]
 
     _, model, data = problem(1, 0.5, 0.6)
-    fit = learn_guidance(model, data, network=Linear(), budget=200_000, iterations=50, steps=10)
+    fit = learn_guidance(model, data, network=Linear(), budget=200_000, iterations=50, choices=Choices(steps=10))
     assert isinstance(fit.guidance.network, Linear)
     assert float(fit.guidance.network.slope.detach()) > 0
     assert fit.history[0].polishes == ()
@@ -136,7 +145,7 @@ def test_memory_at_the_noisy_end_is_warned_of() -> None:
     mixture, _, data = problem(1, 0.5, 0.9)
     model = mixture.model(VESchedule(0.01, 1.0))
     with pytest.warns(LeastworkWarning, match="V at t_max"):
-        learn_guidance(model, data, budget=200_000, iterations=300, rounds=0, steps=20)
+        learn_guidance(model, data, budget=200_000, iterations=300, rounds=0, choices=Choices(steps=20))
 
 
 def test_what_cannot_be_done_is_refused() -> None:
@@ -148,7 +157,7 @@ def test_what_cannot_be_done_is_refused() -> None:
 def test_data_out_of_reach_are_told_how_near_the_model_comes() -> None:
     _, model, data = problem(1, 0.5, 0.8)
     with pytest.raises(InfeasibleError, match=r"reach \[\S+, 1\] in 'right', so no weighting .* its value 1\.5"):
-        learn_guidance(model, replace(data, values=[1.5]), budget=200_000, iterations=10, steps=10)
+        learn_guidance(model, replace(data, values=[1.5]), budget=200_000, iterations=10, choices=Choices(steps=10))
 
 
 def test_observables_that_are_not_finite_are_counted() -> None:
@@ -158,14 +167,14 @@ def test_observables_that_are_not_finite_are_counted() -> None:
     bad = (~(own.x[:, 0] > 0)).nonzero()[:, 0]
     message = f"'broken' is NaN or infinite for {len(bad)} of 3000 samples, the first at index {int(bad[0])}"
     with pytest.raises(NonFiniteError, match=message):
-        learn_guidance(model, Experiment(broken, values=[1.0]), own=own, steps=10)
+        learn_guidance(model, Experiment(broken, values=[1.0]), own=own, choices=Choices(steps=10))
 
 
 def test_an_observable_that_is_noise_is_refused_with_its_history() -> None:
     _, model, _ = problem(1, 0.5, 0.5)
     noise = Observable(lambda x: torch.sin(1e6 * x[:, 0]), names="noise")
     with pytest.raises(LearningError, match="does not beat h = 0") as caught:
-        learn_guidance(model, Experiment(noise, values=[0.3]), budget=200_000, iterations=60, steps=10)
+        learn_guidance(model, Experiment(noise, values=[0.3]), budget=200_000, iterations=60, choices=Choices(steps=10))
     assert len(caught.value.history) > 0
 
 
@@ -173,7 +182,7 @@ def test_few_effective_samples_on_the_way_are_no_cause_for_warnings() -> None:
     _, model, data = problem(1, 0.02, 0.6)
     with warnings.catch_warnings():
         warnings.simplefilter("error", LeastworkWarning)
-        fit = learn_guidance(model, data, budget=3_000_000, iterations=600, steps=25)
+        fit = learn_guidance(model, data, budget=3_000_000, iterations=600, choices=Choices(steps=25))
     assert len(fit.history) > 1
 
 
@@ -181,7 +190,7 @@ def test_few_effective_samples_on_the_way_are_no_cause_for_warnings() -> None:
 @pytest.mark.parametrize(("dim", "before", "after"), [(1, 0.5, 0.8), (2, 0.5, 0.8), (30, 0.15, 0.53)])
 def test_near_the_ceiling_of_the_grid(dim: int, before: float, after: float) -> None:
     mixture, model, data = problem(dim, before, after)
-    fit = learn_guidance(model, data, steps=200)
+    fit = learn_guidance(model, data, choices=Choices(steps=200))
     certificate = judge(model, data, fit, 20_000, 200)
     doob = mixture.doob(mixture.reweighted([1 - after, after]), VPSchedule())
     exact = sample(model, 20_000, doob, steps=200, seed=991)
@@ -195,7 +204,7 @@ def test_near_the_ceiling_of_the_grid(dim: int, before: float, after: float) -> 
 @pytest.mark.parametrize("dim", [1, 30])
 def test_a_rare_state_is_reached_in_stages(dim: int) -> None:
     _, model, data = problem(dim, 0.001, 0.5)
-    fit = learn_guidance(model, data, steps=200)
+    fit = learn_guidance(model, data, choices=Choices(steps=200))
     certificate = judge(model, data, fit, 20_000, 200)
     ens = sample(model, 20_000, fit.guidance, steps=200, seed=77)
     assert len(fit.history) > 1
@@ -212,7 +221,7 @@ def test_prinz_with_one_observable() -> None:
     model = lw.load_model("prinz")
     assert isinstance(model, DiffusionModel)
     data = Experiment(component(0, name="x"), values=[float(prinz().mean(position))])
-    fit = learn_guidance(model, data, steps=200)
+    fit = learn_guidance(model, data, choices=Choices(steps=200))
     certificate = judge(model, data, fit, 100_000, 200)
     assert certificate.efficiency.value > 0.98
     assert certificate.ess.value > 0.99

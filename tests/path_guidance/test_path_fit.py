@@ -10,6 +10,7 @@ from leastwork.errors import NoPathWeightsError
 from leastwork.kernels.density import kernel_density
 from leastwork.kernels.flat import FeatureKernel
 from leastwork.path_guidance.published import fit_loss, fit_path, fit_transported
+from leastwork.sampling.choices import Choices
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.random import derive_seed
 from leastwork.systems.gaussian import Gaussian
@@ -18,6 +19,7 @@ from leastwork.systems.mixtures import two_states
 STATES = two_states(2, (0.3, 0.7), separation=2.0, std=0.3)
 MODEL = STATES.model(lw.VPSchedule())
 LAW = {"steps": 25}
+CHOICES = Choices.of(LAW)
 
 
 def between(x: torch.Tensor) -> torch.Tensor:
@@ -48,7 +50,7 @@ def drift(parameters):
 def test_a_fit_reaches_the_region(form) -> None:
     own = float(between(lw.sample(MODEL, 4096, **LAW).x).float().mean())
     assert own < 0.03
-    fit = form(MODEL, kernel_density(guides()), between, gamma=1e-3, n=256, calls=24, seed=1, **LAW)
+    fit = form(MODEL, kernel_density(guides()), between, gamma=1e-3, n=256, calls=24, seed=1, choices=CHOICES)
     assert fit.success.value > 0.6
     fresh = lw.sample(MODEL, 2048, fit.guidance, seed=9, **LAW)
     for found, values in ((fit.success, between(fresh.x).double()), (fit.cost, fresh.work)):
@@ -58,7 +60,7 @@ def test_a_fit_reaches_the_region(form) -> None:
 
 
 def test_the_objective_is_its_formula_on_a_seed_of_its_own() -> None:
-    fit = fit_path(MODEL, between, drift, [0.5], [(-2.0, 2.0)], gamma=0.01, n=300, calls=12, seed=3, **LAW)
+    fit = fit_path(MODEL, between, drift, [0.5], [(-2.0, 2.0)], gamma=0.01, n=300, calls=12, seed=3, choices=CHOICES)
     best = min(trial.objective for trial in fit.history)
     for purpose, found in (("path fit", best), ("path held-out", fit.objective.value)):
         ens = lw.sample(MODEL, 300, drift(fit.parameters), seed=derive_seed(3, purpose), **LAW)
@@ -78,7 +80,8 @@ def test_a_price_on_work_lowers_it() -> None:
         return x[:, 0] > 1
 
     cheap, dear = (
-        fit_path(model, above, drift, [0.5], [(0.0, 4.0)], gamma=gamma, n=512, calls=25, **LAW) for gamma in (1e-3, 0.3)
+        fit_path(model, above, drift, [0.5], [(0.0, 4.0)], gamma=gamma, n=512, calls=25, choices=CHOICES)
+        for gamma in (1e-3, 0.3)
     )
     assert cheap.success.value > 0.95
     assert dear.cost.value < 0.5 * cheap.cost.value
@@ -94,20 +97,22 @@ def test_explosions_count_as_infinite() -> None:
     def above(x: torch.Tensor) -> torch.Tensor:
         return x[:, 0] > 1
 
-    fit = fit_path(model, above, drift, [0.1], [(0.0, 50.0)], gamma=0.0, n=200, calls=15, **LAW)
+    fit = fit_path(model, above, drift, [0.1], [(0.0, 50.0)], gamma=0.0, n=200, calls=15, choices=CHOICES)
     assert any(math.isinf(trial.objective) and math.isnan(trial.success) for trial in fit.history)
     assert math.isfinite(fit.objective.value)
     with pytest.raises(lw.LeastworkError, match="no parameters tried give finite samples"):
-        fit_path(model, above, drift, [45.0], [(40.0, 50.0)], n=100, calls=3, **LAW)
+        fit_path(model, above, drift, [45.0], [(40.0, 50.0)], n=100, calls=3, choices=CHOICES)
 
 
 def test_the_ode_has_an_action_and_heun_neither() -> None:
     options = {"gamma": 0.01, "n": 64, "calls": 2}
-    fit = fit_path(MODEL, between, drift, [0.5], [(0.0, 1.0)], process="ode", steps=5, **options)
+    fit = fit_path(MODEL, between, drift, [0.5], [(0.0, 1.0)], **options, choices=Choices(process="ode", steps=5))
     assert fit.cost.value > 0
     with pytest.raises(NoPathWeightsError, match="gamma=0"):
-        fit_path(MODEL, between, drift, [0.5], [(0.0, 1.0)], solver="heun", steps=5, **options)
-    free = fit_path(MODEL, between, drift, [0.5], [(0.0, 1.0)], solver="heun", steps=5, **{**options, "gamma": 0.0})
+        fit_path(MODEL, between, drift, [0.5], [(0.0, 1.0)], **options, choices=Choices(solver="heun", steps=5))
+    free = fit_path(
+        MODEL, between, drift, [0.5], [(0.0, 1.0)], **{**options, "gamma": 0.0}, choices=Choices(solver="heun", steps=5)
+    )
     assert math.isnan(free.cost.value)
     assert math.isfinite(free.objective.value)
 
@@ -120,7 +125,7 @@ def test_features_see_data_units() -> None:
         return between((x - 5) / 0.5)
 
     density = kernel_density(5 + 0.5 * guides(), FeatureKernel(lambda x: x[:, :1]))
-    fit = fit_transported(model, density, there, gamma=1e-3, n=256, calls=12, **LAW)
+    fit = fit_transported(model, density, there, gamma=1e-3, n=256, calls=12, choices=CHOICES)
     assert fit.success.value > 0.5
 
 

@@ -101,7 +101,7 @@ def test_a_setting_of_another_method_is_refused(method, settings, message: str) 
 
 
 def test_a_share_of_one_is_refused() -> None:
-    with pytest.raises(LeastworkError, match="must lie between 0 and 1"):
+    with pytest.raises(LeastworkError, match="a share between 0 and 1"):
         LeastWork(success=1.0)
 
 

@@ -9,6 +9,7 @@ import leastwork as lw
 from leastwork.errors import LeastworkError
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.path_guidance.least_work import RegionFit, learn_region
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.sample import sample
 from leastwork.sampling.work import certify, least_work, log_odds
 from leastwork.systems.thin_region import TwoWell, two_well
@@ -37,7 +38,8 @@ def fit(well: TwoWell, budget: int = 1_500_000, seed: int = 0) -> tuple[lw.Diffu
     model = well.mixture.model(lw.VPSchedule())
     own = sample(model, 5000, seed=1, **LAW)
     points = well.conditional_sample(12, torch.Generator().manual_seed(5)).float()
-    return model, own, learn_region(model, well.region, points, own, budget=budget, focus=True, seed=seed, **LAW)
+    law = Choices.of(LAW)
+    return model, own, learn_region(model, well.region, points, own, budget=budget, focus=True, seed=seed, choices=law)
 
 
 def test_it_goes_into_a_region_and_knows_its_probability(well: TwoWell) -> None:

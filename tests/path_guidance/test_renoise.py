@@ -7,8 +7,10 @@ from torch import Tensor
 import leastwork as lw
 from leastwork.geometry.state import State
 from leastwork.path_guidance.renoise import renoise
+from leastwork.sampling.choices import Choices
 
-LAW = {"t_grid": "log-snr", "solver": "exponential"}
+POINTS = torch.full((3, 1), 2.0)
+LAW = Choices(t_grid="log-snr", solver="exponential")
 TAIL = 1.5
 MEAN, VARIANCE = 1.9386, 0.1506  # of N(0, 1) beyond 1.5: φ/Φ̄ and 1 + 1.5 m − m²
 
@@ -24,7 +26,7 @@ def tail(x: State) -> Tensor:
 
 def test_chains_draw_the_model_given_the_region() -> None:
     points = torch.full((3, 1), 3.0)  # far out: what the chains end with is not what they began with
-    found = renoise(gaussian(), tail, points, budget=4_000_000, most=8000, chains=1024, seed=1, **LAW)
+    found = renoise(gaussian(), tail, points, budget=4_000_000, most=8000, chains=1024, seed=1, choices=LAW)
     assert isinstance(found.x, Tensor)
     x, w = found.x[:, 0].double(), found.stays / found.stays.sum()
     mean = float(w @ x)
@@ -38,7 +40,7 @@ def test_chains_draw_the_model_given_the_region() -> None:
 
 def test_how_long_chains_stay_counts() -> None:
     """Where few moves come back chains stay: without that the mean would be that of easy places."""
-    found = renoise(gaussian(), tail, torch.full((3, 1), 2.0), budget=4_000_000, most=8000, chains=1024, seed=2, **LAW)
+    found = renoise(gaussian(), tail, POINTS[:3], budget=4_000_000, most=8000, chains=1024, seed=2, choices=LAW)
     assert isinstance(found.x, Tensor)
     x = found.x[:, 0].double()
     rare = x > 2.5
@@ -47,18 +49,18 @@ def test_how_long_chains_stay_counts() -> None:
 
 def test_the_same_seed_finds_the_same() -> None:
     one, two = (
-        renoise(gaussian(), tail, torch.full((2, 1), 2.0), budget=200_000, chains=256, seed=5, **LAW) for _ in range(2)
+        renoise(gaussian(), tail, POINTS[:2], budget=200_000, chains=256, seed=5, choices=LAW) for _ in range(2)
     )
     assert torch.equal(one.x, two.x)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_region_without_guides_or_return_is_refused() -> None:
     with pytest.raises(lw.LeastworkError, match="no guide lies in the region"):
-        renoise(gaussian(), tail, torch.zeros(2, 1), budget=10_000, **LAW)
+        renoise(gaussian(), tail, torch.zeros(2, 1), budget=10_000, choices=LAW)
 
     def thin(x: State) -> Tensor:
         assert isinstance(x, Tensor)
         return (x[:, 0] - 2).abs() < 1e-6
 
     with pytest.raises(lw.LeastworkError, match="came back to"):
-        renoise(gaussian(), thin, torch.full((2, 1), 2.0), budget=10_000, **LAW)
+        renoise(gaussian(), thin, torch.full((2, 1), 2.0), budget=10_000, choices=LAW)

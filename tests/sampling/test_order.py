@@ -8,13 +8,13 @@ import torch
 
 import leastwork as lw
 from leastwork.models.predictions import Moments, from_data
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.grids import time_grid
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
-from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.exponential import Exponential
-from leastwork.sampling.stepping import Carry, advance, table
+from leastwork.sampling.stepping import Carry, advance
 from leastwork.systems.frame_mixture import two_poses
 from leastwork.systems.gaussian import Gaussian
 
@@ -31,10 +31,10 @@ def slope(errors: list[float]) -> float:
 
 
 def end_of_ode(model, solver: str, steps: int, x: torch.Tensor) -> torch.Tensor:
-    sampler = make_sampler(model, None, "ode", solver, steps, "uniform")
+    sampler = Choices("ode", solver, steps, "uniform").sampler(model)
     carry = Carry(x)
-    for row in table(sampler.steps):
-        carry, _ = advance(sampler, row, carry, None)
+    for step in sampler.steps.table():
+        carry, _ = advance(sampler, step, carry, None)
     return carry.x
 
 
@@ -160,19 +160,21 @@ def test_what_is_used_where_nothing_is_asked_for() -> None:
         (flow, "multistep", "uniform"),
     ]:
         process = "ode" if model is flow else "sde"
-        usual, named = make_sampler(model, None, process), make_sampler(model, None, process, solver, 100, grid)
+        usual, named = (one.sampler(model) for one in (Choices(process), Choices(process, solver, 100, grid)))
         assert torch.equal(usual.steps.times, named.steps.times)
         assert torch.equal(usual.steps.b, named.steps.b)
-    plain = make_sampler(GAUSSIAN.model(SCHEDULE), None, solver="euler").steps
+    plain = Choices(solver="euler").sampler(GAUSSIAN.model(SCHEDULE)).steps
     assert torch.equal(plain.times, time_grid(Process(GAUSSIAN.model(SCHEDULE), 1.0), 100))
 
 
 def test_a_chain_that_starts_in_the_middle_recalls_nothing() -> None:
-    sampler = make_sampler(GAUSSIAN.model(SCHEDULE), None, steps=20)
+    sampler = Choices(steps=20).sampler(GAUSSIAN.model(SCHEDULE))
     x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
-    row = table(sampler.steps)[10]
-    first_order = table(make_sampler(GAUSSIAN.model(SCHEDULE), None, solver="exponential", steps=20).steps)[10]
-    torch.testing.assert_close(advance(sampler, row, Carry(x), x)[0].x, advance(sampler, first_order, Carry(x), x)[0].x)
+    step = sampler.steps.table()[10]
+    first_order = Choices(solver="exponential", steps=20).sampler(GAUSSIAN.model(SCHEDULE)).steps.table()[10]
+    torch.testing.assert_close(
+        advance(sampler, step, Carry(x), x)[0].x, advance(sampler, first_order, Carry(x), x)[0].x
+    )
 
 
 def test_forward_and_backward() -> None:
@@ -227,7 +229,7 @@ def test_the_exponential_kernel_is_the_conditional_law(kappa: float) -> None:
     """Where D is constant (the data are one point) the first-order kernel is exact in a single step."""
     point = lw.DiffusionModel(lambda x, t: torch.full_like(x, 0.7), SCHEDULE, "data", (1,))
     for steps in (1, 7):
-        s = make_sampler(point, None, "sde", "exponential", steps, kappa=kappa).steps
+        s = Choices("sde", "exponential", steps, kappa=kappa).sampler(point).steps
         alpha, sigma = SCHEDULE.alpha(s.times), SCHEDULE.sigma(s.times)
         mean, variance = alpha[0] * 0.7, sigma[0] ** 2
         for i in range(steps):

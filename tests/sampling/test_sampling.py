@@ -12,7 +12,7 @@ from leastwork.guidance.base import Composable
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.models.units import Affine
 from leastwork.networks.perceptron import Perceptron
-from leastwork.sampling.sample import make_sampler
+from leastwork.sampling.choices import Choices
 from leastwork.systems.gaussian import Gaussian, QuadraticTilt, exact_chain
 
 NORMAL = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), "score", (2,))
@@ -497,7 +497,7 @@ def test_variances_of_a_centred_model_are_exact() -> None:
     ens = lw.sample(CENTRED, 4000, solver="euler", steps=100, callback=watch)
     assert CENTRED.dimension == 9
     assert float(ens.x.mean(dim=1).abs().max()) < 1e-6
-    steps = make_sampler(CENTRED, solver="euler", steps=100).steps
+    steps = Choices(solver="euler", steps=100).sampler(CENTRED).steps
     first = float(steps.a[0] + steps.b[0] * SCHEDULE.alpha(steps.times[0])) ** 2  # D = αx
     assert abs(radii[0].value - 9 * (first + float(steps.c[0]) ** 2)) < 5 * radii[0].stderr
     nothing = torch.zeros(100, 1, dtype=torch.float64)
@@ -519,7 +519,7 @@ def test_work_of_a_centred_model_counts_its_own_dimensions() -> None:
         return doob(x.reshape(-1, 12) + 5.0, t, denoised).reshape(x.shape)  # the subspace must remove the 5
 
     ens = lw.sample(CENTRED, 10_000, Explicit(pull), solver="euler", steps=50, seed=3)
-    exact = exact_chain(Gaussian(0.0, 1.0, 9), SCHEDULE, make_sampler(CENTRED, solver="euler", steps=50).steps, tilt)
+    exact = exact_chain(Gaussian(0.0, 1.0, 9), SCHEDULE, Choices(solver="euler", steps=50).sampler(CENTRED).steps, tilt)
     work = lw.Estimate.from_samples(ens.work)
     assert abs(work.value - exact.work) < 5 * work.stderr
     weight = lw.Estimate.from_samples(ens.log_weight.exp())

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import leastwork as lw
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.grids import time_grid
 from leastwork.sampling.process import Process
-from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.step_error import step_check, warn_of_steps
 from leastwork.systems.frame_mixture import two_poses
@@ -119,4 +119,4 @@ def test_flows_odes_and_frames_have_one_too() -> None:
     found = step_check(frames, lambda x: x[0].flatten(1)[:, :2], paths=32, steps=10)
     assert found.observables is not None
     assert found.observables.stderr.isfinite().all()
-    assert make_sampler(frames).steps.turns is not None
+    assert Choices().sampler(frames).steps.turns is not None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import shapes
-from leastwork.models.placement import quiet_evaluation
+from leastwork.models.placement import evaluating
 from leastwork.support.extras import needs
 
 __all__ = ["Wrapped", "check_network", "package"]
@@ -88,7 +88,7 @@ def check_network(
     x = torch.zeros(2, *shape, dtype=first.dtype, device=first.device)
     time = torch.tensor(t, dtype=first.dtype, device=first.device)
     try:
-        with quiet_evaluation(net):
+        with torch.no_grad(), evaluating(net):
             y = net(x, time, **context)
     except LeastworkError:
         raise

@@ -5,23 +5,25 @@ from typing import Any
 import torch
 
 from leastwork.checks.flow import check_direction, check_round_trip
+from leastwork.checks.frames import NOT_CARRIED, check_angles, check_rotations, check_scores
 from leastwork.checks.network import check_parameters, check_purity, check_shapes
 from leastwork.checks.prediction import check_prediction
 from leastwork.checks.report import Check, ModelReport
 from leastwork.checks.schedule import check_schedule
-from leastwork.checks.subject import Subject
+from leastwork.checks.subject import Examined, Subject
 from leastwork.checks.symmetry import Symmetry, check_symmetry
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import State, leaves, shapes
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.placement import quiet_evaluation
+from leastwork.models.frames import FrameModel
+from leastwork.models.placement import evaluating
 from leastwork.models.velocity import VelocityModel
 
 __all__ = ["check_model"]
 
 
 def check_model(
-    model: DiffusionModel | VelocityModel,
+    model: Examined,
     data: State | None = None,
     *,
     equivariant: bool | Symmetry = False,
@@ -31,7 +33,7 @@ def check_model(
     """Measure whether a model is what it is declared to be, in a few hundred network evaluations of a batch.
 
     Args:
-        model: a DiffusionModel or VelocityModel.
+        model: a DiffusionModel, FrameModel or VelocityModel.
         data: some samples of what it was trained on, (n, *event), data units; with them, prediction, direction of
             time and units are checked too.
         equivariant: claim that the answer turns with the structure: "rotations" (or True), or "reflections" too.
@@ -50,8 +52,9 @@ def check_model(
     >>> print(lw.check_model(model, data)["prediction"].words)
     declared predicts='noise', but the errors of denoising are ... times smaller if it predicts 'score': set ...
     """
-    if not isinstance(model, DiffusionModel | VelocityModel):
-        raise ConfigError(f"model is a {type(model).__name__}: make it a lw.DiffusionModel or lw.VelocityModel")
+    if not isinstance(model, DiffusionModel | FrameModel | VelocityModel):
+        kind = type(model).__name__
+        raise ConfigError(f"model is a {kind}: make it a lw.DiffusionModel, lw.FrameModel or lw.VelocityModel")
     if equivariant not in (False, True, "rotations", "reflections"):
         raise ConfigError(f"equivariant={equivariant!r} is not a symmetry: choose 'rotations' or 'reflections'")
     if samples < 16:
@@ -64,7 +67,7 @@ def check_model(
     subject = Subject.of(model, data, seed, samples)
     checks += check_parameters(subject)
     if all(check.status != "fault" for check in checks if check.name == "precision"):
-        with quiet_evaluation(model.net):
+        with torch.no_grad(), evaluating(model.net):
             checks += _measured(subject, equivariant)
     return ModelReport(_name(model), tuple(checks))
 
@@ -72,9 +75,11 @@ def check_model(
 def _measured(subject: Subject, equivariant: bool | Symmetry) -> list[Check]:
     """Everything for which the network is evaluated; what a fault makes meaningless is left out."""
     checks: list[Check] = []
-    diffusion = isinstance(subject.model, DiffusionModel)
-    if diffusion:
+    frames, flow = (isinstance(subject.model, kind) for kind in (FrameModel, VelocityModel))
+    if not flow:
         checks += check_schedule(subject)
+    if frames:
+        checks.append(check_angles(subject))
     checks.append(check_shapes(subject))
     if any(check.status == "fault" and check.name in ("output", "schedule") for check in checks):
         return checks
@@ -82,8 +87,11 @@ def _measured(subject: Subject, equivariant: bool | Symmetry) -> list[Check]:
     if any(check.name == "input" for check in checks):
         return checks
     try:
-        checks.append(check_prediction(subject) if diffusion else check_direction(subject))
-        checks.append(check_round_trip(subject))
+        if frames:
+            checks += [*check_scores(subject), NOT_CARRIED]
+        else:
+            checks.append(check_direction(subject) if flow else check_prediction(subject))
+            checks.append(check_round_trip(subject))
         if equivariant:
             checks.append(check_symmetry(subject, "rotations" if equivariant is True else equivariant))
     except LeastworkError:
@@ -94,13 +102,13 @@ def _measured(subject: Subject, equivariant: bool | Symmetry) -> list[Check]:
     return checks
 
 
-def _data_shape(model: DiffusionModel | VelocityModel, data: Any) -> Check | None:
+def _data_shape(model: Examined, data: Any) -> Check | None:
     """What is wrong with the data's shape, and the order that would fit."""
     if not all(isinstance(leaf, torch.Tensor) for leaf in leaves(data)):
         return Check("data", "fault", f"data is a {type(data).__name__}: give a tensor, torch.as_tensor(data)")
     wanted, found = shapes(model.event_shape), tuple(tuple(leaf.shape[1:]) for leaf in leaves(data))
     if wanted == found:
-        return None
+        return check_rotations(leaves(data)[1]) if isinstance(model, FrameModel) else None
     words = f"data have event shape {', '.join(map(str, found))}, the model {', '.join(map(str, wanted))}"
     if len(wanted) == len(found) == 1 and sorted(wanted[0]) == sorted(found[0]):
         left = list(range(len(found[0])))
@@ -112,7 +120,7 @@ def _data_shape(model: DiffusionModel | VelocityModel, data: Any) -> Check | Non
     return Check("data", "fault", f"{words}: give samples of what the model generates")
 
 
-def _name(model: DiffusionModel | VelocityModel) -> str:
+def _name(model: Examined) -> str:
     net = type(model.net).__name__
     kind = type(model).__name__
     return f"{kind} of {net}, event shape {model.event_shape}"

@@ -13,10 +13,12 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from leastwork.checks.subject import Examined
 from leastwork.checks.symmetry import Symmetry
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import State
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel
 from leastwork.models.velocity import VelocityModel
 
 __all__ = ["TEMPLATE", "ModelFile", "read_model_file"]
@@ -53,7 +55,7 @@ data = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
 class ModelFile:
     """What the file defines."""
 
-    model: DiffusionModel | VelocityModel
+    model: Examined
     data: State | None
     equivariant: bool | Symmetry
 
@@ -68,12 +70,16 @@ def read_model_file(file: Path) -> ModelFile:
         raise ConfigError(f"{file}: there is no such file, make one by leastwork check-model --template > {file}")
     names = _executed(file)
     model = names.get("model")
-    if not isinstance(model, DiffusionModel | VelocityModel):
+    if not isinstance(model, DiffusionModel | FrameModel | VelocityModel):
         found = f"its model is a {type(model).__name__}" if "model" in names else "it defines no model"
-        raise ConfigError(f"{file}: {found}, set model = lw.DiffusionModel(...) or lw.VelocityModel(...)")
+        raise ConfigError(
+            f"{file}: {found}, set model = lw.DiffusionModel(...), lw.FrameModel(...) or lw.VelocityModel(...)"
+        )
     data = names.get("data")
     if isinstance(data, np.ndarray):
         data = torch.from_numpy(data)
+    if isinstance(data, tuple | list):  # positions and rotations, for instance
+        data = tuple(torch.from_numpy(part) if isinstance(part, np.ndarray) else part for part in data)
     return ModelFile(model, cast(State | None, data), cast(Any, names.get("equivariant", False)))
 
 

@@ -70,14 +70,14 @@ def check_shapes(subject: Subject) -> Check:
                 f"net(x, t) raised {reason}; it is called with x of shape {_shapes(x)}, a scalar tensor t and the "
                 "model's context: wrap it to take these, or mend event_shape",
             )
-        wrong = _what_is_wrong(x, y)
+        wrong = _what_is_wrong(x, y, shapes(subject.model.noise_shape))
         if wrong:
             return Check("output", "fault", f"at t = {t:.4g} the network returns {wrong}")
-    sizes = ", ".join(str(("B", *shape)).replace("'", "") for shape in shapes(subject.model.event_shape))
+    sizes = ", ".join(str(("B", *shape)).replace("'", "") for shape in shapes(subject.model.noise_shape))
     return Check("output", "ok", f"{sizes}, finite from t = {subject.at(0):.3g} to {subject.at(1):.3g}")
 
 
-def _what_is_wrong(x: State, y: object) -> str:
+def _what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> str:
     if isinstance(y, tuple) != isinstance(x, tuple) or not all(
         isinstance(leaf, torch.Tensor) for leaf in (y if isinstance(y, tuple) else (y,))
     ):
@@ -86,8 +86,9 @@ def _what_is_wrong(x: State, y: object) -> str:
             "such as output.sample"
         )
     assert isinstance(y, torch.Tensor | tuple)
-    if _shapes(x) != _shapes(y):
-        return f"shape {_shapes(y)} for x of shape {_shapes(x)}: it must return one prediction of the same shape"
+    if len(wanted) != len(leaves(y)) or any(leaf.shape[1:] != s for leaf, s in zip(leaves(y), wanted, strict=True)):
+        same = "of the same shape" if wanted == tuple(tuple(leaf.shape[1:]) for leaf in leaves(x)) else f"{wanted}"
+        return f"shape {_shapes(y)} for x of shape {_shapes(x)}: it must return one prediction {same}"
     for a, b in zip(leaves(x), leaves(y), strict=True):
         if a.dtype != b.dtype:
             return f"{b.dtype} for x in {a.dtype}: convert its input and output, or the network by net.to({a.dtype})"

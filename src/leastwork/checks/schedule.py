@@ -10,7 +10,7 @@ from torch import Tensor
 
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject
-from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.base import is_scored
 from leastwork.schedules.base import Schedule
 
 __all__ = ["check_schedule"]
@@ -26,7 +26,7 @@ _REMEMBERS_MUCH = 0.25
 def check_schedule(subject: Subject) -> list[Check]:
     """Consistency of the schedule, and what is left of the data at its end."""
     model = subject.model
-    assert isinstance(model, DiffusionModel)
+    assert is_scored(model)
     wrong = _inconsistent(model.schedule)
     if wrong:
         return [Check("schedule", "fault", wrong)]

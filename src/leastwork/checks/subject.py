@@ -1,6 +1,7 @@
 """What is examined: a model, perhaps data, and the states and times at which it is asked."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -8,13 +9,16 @@ from torch import Tensor
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, batch_size, leaves, shapes, smap, take
 from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.frames import FrameModel
 from leastwork.models.placement import placement
 from leastwork.models.velocity import VelocityModel
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.support.random import derive_seed
 
-__all__ = ["Subject", "flat", "relative"]
+__all__ = ["Examined", "Subject", "flat", "relative"]
+
+Examined: TypeAlias = DiffusionModel | FrameModel | VelocityModel
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,13 @@ class Subject:
         size: states at a time.
     """
 
-    model: DiffusionModel | VelocityModel
+    model: Examined
     data: State | None
     seed: int = 0
     size: int = 256
 
     @classmethod
-    def of(cls, model: DiffusionModel | VelocityModel, data: State | None, seed: int, size: int) -> "Subject":
+    def of(cls, model: Examined, data: State | None, seed: int, size: int) -> "Subject":
         """Take so many samples of the data, evenly, to where the network is.
 
         Raises:
@@ -53,10 +57,12 @@ class Subject:
         return cls(model, Process(model, 0.0).project(z), seed, size)
 
     def noise(self, purpose: str, n: int | None = None) -> State:
-        """Standard normal noise on the model's subspace, (n, *event)."""
+        """Standard normal noise on the model's subspace, (n, *event); of a model of frames, its prior."""
         device, dtype = placement(self.model)
         seed, count = derive_seed(self.seed, purpose), self.size if n is None else n
-        draw = BlockNoise(seed, 0, count, self.model.event_shape, dtype, device).draw()
+        draw = BlockNoise(seed, 0, count, self.model.noise_shape, dtype, device).draw()
+        if isinstance(self.model, FrameModel):
+            return self.model.from_noise(draw)
         return Process(self.model, 0.0).project(draw)
 
     @property
@@ -78,7 +84,7 @@ class Subject:
     def answer(self, x: State, t: float) -> State:
         """The denoiser D, or the velocity u."""
         model = self.model
-        return model.denoise(x, t) if isinstance(model, DiffusionModel) else model.velocity(x, t)
+        return model.velocity(x, t) if isinstance(model, VelocityModel) else model.denoise(x, t)
 
     @property
     def is_single(self) -> bool:
@@ -87,10 +93,16 @@ class Subject:
 
     @property
     def variance(self) -> float:
-        """Of a coordinate of the data, the mean over coordinates and leaves, network units; 1 without data."""
+        """Of a coordinate of the data, the mean over coordinates and leaves, network units; 1 without data.
+
+        Of frames, positions count alone.
+        """
         if self.data is None:
             return 1.0
-        parts = [leaf.double().var(dim=0).flatten() for leaf in leaves(self.data)]
+        parts = [
+            leaf.double().var(dim=0).flatten()
+            for leaf in leaves(self.data)[: 1 if isinstance(self.model, FrameModel) else None]
+        ]
         return max(float(torch.cat(parts).mean()), 1e-12)
 
 

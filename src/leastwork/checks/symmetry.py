@@ -9,8 +9,10 @@ from torch import Tensor
 
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject
+from leastwork.geometry.frames import moved_rigidly
 from leastwork.geometry.rotations import random_rotations
 from leastwork.geometry.state import shapes
+from leastwork.models.frames import FrameModel
 from leastwork.support.random import generator
 
 __all__ = ["Symmetry", "check_symmetry"]
@@ -24,6 +26,8 @@ _PLACES = (0.05, 0.4, 0.9)
 
 def check_symmetry(subject: Subject, claimed: Symmetry) -> Check:
     """The largest change of the answer, turned back, relative to its size."""
+    if isinstance(subject.model, FrameModel):
+        return _of_frames(subject, subject.model, claimed)
     (shape, *more) = shapes(subject.model.event_shape)
     if more or len(shape) != 2 or shape[1] != 3:
         return Check(
@@ -47,6 +51,29 @@ def check_symmetry(subject: Subject, claimed: Symmetry) -> Check:
         off = float((turned - still @ turn).norm() / still.norm().clamp(min=1e-12))
         if not off <= worst:
             worst, when = off, t
+    return _judged(worst, when, claimed)
+
+
+def _of_frames(subject: Subject, model: FrameModel, claimed: Symmetry) -> Check:
+    """Positions' score turns with the structure, and that of rotations, in the residues' own frames, stays."""
+    if claimed == "reflections":
+        words = "claimed for reflections, but frames are not turned into their mirror images: claim 'rotations'"
+        return Check("equivariance", "fault", words)
+    (x, r), turn = subject.noise("symmetry", _STATES), random_rotations(_STATES, generator(subject.seed, "symmetry"))
+    turn = turn.to(x)
+    worst, when = 0.0, subject.at(0.5)
+    for place in _PLACES:
+        t = subject.at(place)
+        still, turned = model.score((x, r), t), model.score(moved_rigidly((x, r), turn), t)
+        wanted = (turn[:, None] @ still[0][..., None]).squeeze(-1), still[1]
+        pairs = zip(turned, wanted, strict=True)
+        off = max(float((a - b).norm() / b.norm().clamp(min=1e-12)) for a, b in pairs)
+        if not off <= worst:
+            worst, when = off, t
+    return _judged(worst, when, claimed)
+
+
+def _judged(worst: float, when: float, claimed: Symmetry) -> Check:
     if worst <= _ALIKE:
         return Check("equivariance", "ok", f"the answer turns with the structure ({claimed}), to {worst:.1g}")
     return Check(

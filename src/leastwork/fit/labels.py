@@ -29,7 +29,7 @@ from leastwork.models.base import Scored
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import sees_denoised
 from leastwork.sampling.noise import BLOCK, BlockNoise
-from leastwork.sampling.stepping import Carry, Sampler, evaluate, move, table
+from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
@@ -95,7 +95,7 @@ def draw_labelled(
     like = next(network.parameters())
     random = generator(seed, "kept states")
     pieces: list[Labelled] = []
-    with evaluating(sampler.process.model), progress("drawing guided paths", n) as tick:
+    with evaluating(sampler.process.model.net), progress("drawing guided paths", n) as tick:
         for start in range(0, n, BLOCK):
             shape = sampler.process.model.noise_shape
             noise = BlockNoise(seed, start, min(start + BLOCK, n), shape, like.dtype, like.device)
@@ -126,14 +126,14 @@ def _paths(sampler: Sampler, through: bool, noise: BlockNoise, kept: Tensor) -> 
     log_weight, work = zero, zero
     seen: list[Tensor] = []
     before: list[Tensor] = []
-    for i, row in enumerate(table(sampler.steps)):
+    for i, step in enumerate(sampler.steps.table()):
         z = process.project(noise.draw())
-        y, h = evaluate(sampler, carry.x, row[0])
+        y, h = evaluate(sampler, carry.x, step.t)
         if bool((kept == i).any()):
-            look = flatten(process.endpoint(carry.x, y, row[0]) if through else carry.x).half()
+            look = flatten(process.endpoint(carry.x, y, step.t) if through else carry.x).half()
             seen += [look] * int((kept == i).sum())
             before += [log_weight] * int((kept == i).sum())
-        carry, cost = move(sampler, row, carry, y, h, z)
+        carry, cost = move(sampler, step, carry, y, h, z)
         if cost.log_weight is not None and cost.work is not None:
             log_weight, work = log_weight + cost.log_weight.cpu(), work + cost.work.cpu()
     last = float(times[-1])

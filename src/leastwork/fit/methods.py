@@ -1,10 +1,12 @@
 """Methods of guidance: frozen dataclasses of their own settings, found in a registry by the name in a run file."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from leastwork.errors import LeastworkError
+from leastwork.support.arguments import number, refused, whole
 
 __all__ = ["Method", "Registry", "Told", "hidden", "setting", "settings_given", "settings_of"]
 
@@ -38,6 +40,26 @@ class Method:
     guides: ClassVar[bool] = True
     remedy: ClassVar[str] = "use method: least-work"
     choices: ClassVar[Mapping[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        """Check every setting that is described, whoever gives it.
+
+        Raises:
+            LeastworkError: a value that is not of the setting's type or out of its bounds.
+        """
+        hints = get_type_hints(type(self))
+        for name, one in settings_of(type(self)).items():
+            value, words = getattr(self, name), one.metadata.get("description")
+            kind = next((k for k in (bool, int, float) if hints[name] in (k, k | None)), None)
+            if words is None or kind is None or (value is None and hints[name] == kind | None):
+                continue
+            least = one.metadata.get("ge", -math.inf)
+            if kind is int:
+                whole(name, value, max(least, 0))
+            elif kind is float:
+                number(name, value, f"give {words}", least=least)
+            elif not isinstance(value, bool):
+                raise refused(name, value, f"give {words}")
 
     @property
     def most_evaluations(self) -> int | None:

@@ -33,7 +33,7 @@ def value_network(
     invariant = has_no_orientation(model) and all(is_invariant(fn, x) for fn in functions)
     near = focus is not None and not invariant and not frames
     d = event_numel(model.event_shape)
-    with evaluating(model):
+    with evaluating(model.net):
         through = is_differentiable(model, model.to_network_units(x))
     network = ValueNetwork(d, seed=seed, focus=near, invariant=invariant, frames=frames, denoised=through).to(x0)
     network.standardise(x0)

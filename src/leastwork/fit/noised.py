@@ -83,7 +83,7 @@ def noise_states(
     times = model.schedule.time_of(log_snr)
     alphas, sigmas = model.schedule.alpha(times).to(pool.x0), model.schedule.sigma(times).to(pool.x0)
     parts: list[tuple[Tensor, ...]] = []
-    with evaluating(model), progress("noising samples", len(index)) as tick:
+    with evaluating(model.net), progress("noising samples", len(index)) as tick:
         for row, t, alpha, sigma in zip(index, times.tolist(), alphas, sigmas, strict=True):
             for some in row.split(_PIECE):
                 x, lever, noise = _noise(pool, some, model, t, random)

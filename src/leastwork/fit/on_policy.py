@@ -31,7 +31,8 @@ from leastwork.models.denoised import PUSH, denoised
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import ValueNetwork
 from leastwork.sampling.noise import BLOCK, BlockNoise
-from leastwork.sampling.stepping import Carry, Cost, Sampler, evaluate, move, table
+from leastwork.sampling.solvers.steps import Step
+from leastwork.sampling.stepping import Carry, Cost, Sampler, evaluate, move
 from leastwork.sampling.work import certify, kish_ess
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
@@ -107,7 +108,7 @@ def draw_response(
         raise LeastworkError("polishing needs path weights: use process='sde' and another solver than 'heun'")
     like = next(network.parameters())
     pieces: list[tuple[State, Tensor, Tensor, Tensor]] = []
-    with evaluating(model), progress("polishing on guided paths", n) as tick:
+    with evaluating(model.net), progress("polishing on guided paths", n) as tick:
         for start in range(0, n, BLOCK):
             noise = BlockNoise(seed, start, min(start + BLOCK, n), model.noise_shape, like.dtype, like.device)
             pieces.append(_piece(sampler, network, model, noise))
@@ -133,11 +134,11 @@ def _piece(
     times = network.head_times(alpha, sigma)
     carry, total = Carry(sampler.process.prior(noise.draw())), Cost()
     jacobian = torch.zeros(noise.stop - noise.start, times.shape[1], network.head.out_features).to(times)
-    for i, row in enumerate(table(steps)):
+    for i, step in enumerate(steps.table()):
         z = model.project(noise.draw())
-        look = _look(network, sampler, carry.x, row[0], alpha[i], sigma[i])
-        jacobian.add_(times[i][:, None] * look.response(-_kick(row, z))[:, None, :])
-        carry, cost = move(sampler, row, carry, look.y, model.project(look.h), z)
+        look = _look(network, sampler, carry.x, step.t, alpha[i], sigma[i])
+        jacobian.add_(times[i][:, None] * look.response(-_kick(step, z))[:, None, :])
+        carry, cost = move(sampler, step, carry, look.y, model.project(look.h), z)
         total = total + cost
     last = float(steps.times[-1])
     x = sampler.process.endpoint(carry.x, sampler.process.evaluate(carry.x, last), last)
@@ -173,13 +174,12 @@ def _look(network: ValueNetwork, sampler: Sampler, x: State, t: float, alpha: Te
     return _Look(y, h, response)
 
 
-def _kick(row: list[float], z: State) -> Tensor:
+def _kick(step: Step, z: State) -> Tensor:
     """e z/c of a step, (B, d); with noise no step recalls the guidance of the one before."""
-    e, c = row[5], row[7]
-    if not isinstance(z, tuple) or len(row) == 8:
-        return flatten(z) * (e / c)
-    turn_e, turn_c = row[9], row[10]
-    return torch.cat([z[0].flatten(1) * (e / c), z[1].flatten(1) * (turn_e / turn_c)], dim=1)
+    lever, turn = step.e / step.c, step.turn
+    if not isinstance(z, tuple) or turn is None:
+        return flatten(z) * lever
+    return torch.cat([z[0].flatten(1) * lever, z[1].flatten(1) * (turn.e / turn.c)], dim=1)
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from leastwork.models.frames import FrameModel
 from leastwork.models.placement import moved, placement
 from leastwork.models.velocity import StandardNormal, VelocityModel
 from leastwork.networks.equivariant import EquivariantPerceptron
+from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
@@ -42,6 +43,7 @@ __all__ = [
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "Perceptron": Perceptron,
     "EquivariantPerceptron": EquivariantPerceptron,
+    "FramePerceptron": FramePerceptron,
 }
 _PRECISIONS = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

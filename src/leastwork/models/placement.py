@@ -11,7 +11,7 @@ from torch import nn
 
 from leastwork.models.base import Model
 
-__all__ = ["evaluating", "moved", "placement", "quiet_evaluation"]
+__all__ = ["evaluating", "moved", "placement"]
 
 
 def placement(model: Model) -> tuple[torch.device, torch.dtype]:
@@ -31,28 +31,13 @@ def moved(model: Model, device: torch.device | str | None = None, dtype: torch.d
 
 
 @contextmanager
-def evaluating(model: Model) -> Iterator[None]:
-    """The network in evaluation mode (dropout off), and back as it was."""
-    net = model.net
-    if not (isinstance(net, nn.Module) and net.training):
-        yield
-        return
-    net.eval()
-    try:
-        yield
-    finally:
-        net.train()
-
-
-@contextmanager
-def quiet_evaluation(net: Any):
-    """The network in evaluation mode, without gradients, and back as it was, module by module."""
+def evaluating(net: Any) -> Iterator[None]:
+    """The network in evaluation mode (dropout off) and back as it was, module by module; a function is left alone."""
     training = [module for module in net.modules() if module.training] if isinstance(net, nn.Module) else []
     for module in training:
         module.training = False
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         for module in training:
             module.training = True

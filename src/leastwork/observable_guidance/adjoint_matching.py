@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +26,16 @@ from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.placement import evaluating, placement
 from leastwork.networks.value import ValueNetwork, value_and_gradient
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
-from leastwork.sampling.sample import make_sampler
-from leastwork.sampling.stepping import Carry, Cost, Sampler, move, table
+from leastwork.sampling.stepping import Carry, Cost, Sampler, move
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
 __all__ = ["AdjointFit", "AdjointPaths", "Round", "draw_adjoint", "match_adjoint"]
+
+_WITHOUT_MEMORY = Choices(solver="exponential")  # steps that recall no step before
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def match_adjoint(
     points: int = 2048,
     learning_rate: float = 5e-3,
     progress: Progress = no_progress,
-    **choices: Any,
+    choices: Choices = _WITHOUT_MEMORY,
 ) -> AdjointFit:
     """Learn the least-work guidance of the target p·e^r/Z on policy, from nothing.
 
@@ -111,14 +112,13 @@ def match_adjoint(
         points: pairs of a path and a step, stratified over the steps, that one update sees.
         learning_rate: its largest value; it rises over a tenth of the run and falls as a cosine.
         progress: ``leastwork.support.progress.bar`` shows one.
-        choices: steps, solver ("exponential", the default, or "euler") and t_grid as in :func:`leastwork.sample`.
+        choices: how samples are drawn, by the solver "exponential" or "euler".
 
     Raises:
         NonFiniteError: a path or its adjoint became NaN or infinite.
         LeastworkError: a velocity model, κ ≠ 1, a solver with memory or without path weights, or an r without gradient.
     """
     begin = time.perf_counter()
-    choices = {"solver": "exponential", **choices}
     model = _checked(model, choices)
     device, dtype = placement(model)
     dimension = event_numel(model.event_shape)
@@ -127,12 +127,12 @@ def match_adjoint(
     network = ValueNetwork(dimension, seed=derive_seed(seed, "network")) if network is None else deepcopy(network)
     network = network.to(device=device, dtype=dtype)
     guidance = LearnedGuidance(network, model.schedule)
-    sampler = make_sampler(model, guidance, **choices)
+    sampler = choices.sampler(model, guidance)
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
     history: list[Round] = []
     total = iterations * updates
-    with progress("matching adjoints", iterations) as tick, evaluating(model):
+    with progress("matching adjoints", iterations) as tick, evaluating(model.net):
         for i in range(iterations):
             noise = BlockNoise(derive_seed(seed, f"paths {i}"), 0, batch_size, model.event_shape, dtype, device)
             paths = draw_adjoint(sampler, log_tilt, noise)
@@ -169,16 +169,16 @@ def draw_adjoint(sampler: Sampler, log_tilt: Callable[[State], Tensor], noise: B
     Raises:
         LeastworkError: r has no gradient.
     """
-    process, rows = sampler.process, table(sampler.steps)
+    process, table = sampler.process, sampler.steps.table()
     carry, total = Carry(process.prior(noise.draw())), Cost()
     graphs: list[tuple[State, State]] = []
-    for row in rows:
-        x, y = _tracked(process, carry.x, row[0])
+    for step in table:
+        x, y = _tracked(process, carry.x, step.t)
         graphs.append((x, y))
         with torch.no_grad():
             here, denoised = carry.x, smap(torch.detach, y)
-            h = None if sampler.guidance is None else process.project(sampler.guidance(here, row[0], denoised))
-            carry, cost = move(sampler, row, Carry(here), denoised, h, process.project(noise.draw()))
+            h = None if sampler.guidance is None else process.project(sampler.guidance(here, step.t, denoised))
+            carry, cost = move(sampler, step, Carry(here), denoised, h, process.project(noise.draw()))
         total = total + cost
     x, y = _tracked(process, carry.x, float(sampler.steps.times[-1]))
     with torch.enable_grad():
@@ -187,8 +187,8 @@ def draw_adjoint(sampler: Sampler, log_tilt: Callable[[State], Tensor], noise: B
         raise LeastworkError("log_tilt has no gradient: adjoint matching needs an r that autograd can differentiate")
     adjoint = process.project(_pulled(x, tilt.sum(), None))
     adjoints = [flatten(adjoint)]
-    for (x, y), row in zip(reversed(graphs[1:]), reversed(rows[1:]), strict=True):
-        a, b = row[2], row[3]
+    for (x, y), step in zip(reversed(graphs[1:]), reversed(table[1:]), strict=True):
+        a, b = step.a, step.b
         adjoint = process.project(smap(lambda A, JA, a=a, b=b: a * A + b * JA, adjoint, _pulled(x, y, adjoint)))
         adjoints.append(flatten(adjoint))
     states = torch.stack([flatten(x).detach() for x, _ in graphs])
@@ -227,16 +227,16 @@ def _loss(network: nn.Module, sampler: Sampler, paths: AdjointPaths, points: int
         return 0.5 * count * (e / c * h - c * adjoint).square().sum(dim=1).mean()
 
 
-def _checked(model: Model, choices: dict[str, Any]) -> Scored:
+def _checked(model: Model, choices: Choices) -> Scored:
     """The model, where its adjoints can be matched."""
     if not is_scored(model) or model.has_rotations:
         raise LeastworkError("adjoint matching needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
-    if choices.get("process", "sde") != "sde" or choices.get("kappa") not in (None, 1, 1.0):
+    if choices.process != "sde" or choices.kappa not in (None, 1):
         raise LeastworkError("adjoint matching is for κ = 1: leave out process and kappa")
-    steps = make_sampler(model, None, **choices).steps
+    steps = choices.sampler(model).steps
     if not steps.has_density or bool((steps.b_previous != 0).any()):
         raise LeastworkError(
-            f"adjoint matching needs steps with a density and without memory, not solver={choices.get('solver')!r}: "
+            f"adjoint matching needs steps with a density and without memory, not solver={choices.solver!r}: "
             "use 'euler' or 'exponential'"
         )
     return model

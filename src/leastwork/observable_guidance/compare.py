@@ -20,10 +20,12 @@ from leastwork.observable_guidance.job import guide_observables
 from leastwork.observable_guidance.methods import METHODS
 from leastwork.observable_guidance.run import Method, ObservableRun
 from leastwork.observables import evaluate
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble, log_weight_under
 from leastwork.sampling.steer import steer
 from leastwork.sampling.work import kish_ess
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.arguments import seed_number, whole
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -109,7 +111,8 @@ def compare(
     unknown = [method for method in methods if method not in known]
     if unknown:
         raise LeastworkError(f"{unknown[0]!r} is not a method: choose from {', '.join(known)}")
-    if n < _PARTICLES or n % _PARTICLES:
+    seed, drawing = seed_number(seed), Choices.of(choices)
+    if whole("n", n) < _PARTICLES or n % _PARTICLES:
         raise LeastworkError(f"n={n} is not a multiple of {_PARTICLES}: draw n={-(-n // _PARTICLES) * _PARTICLES}")
     given = fit or {}
     shared = {key: value for key, value in given.items() if not METHODS.owners(key)}
@@ -122,8 +125,8 @@ def compare(
             run = guide_observables(model, data, METHODS.build(name, METHODS.own(name, given)), **settings)
             seconds = time.perf_counter() - begin
             if method == _STEERED:
-                law = {name: value for name, value in choices.items() if name != "callback"}
-                drawn = steer(run.model, n, run.log_tilt, seed=fresh, progress=progress, **law)
+                how = {name: getattr(drawing, name) for name in choices if name != "callback"}
+                drawn = steer(run.model, n, run.log_tilt, seed=fresh, progress=progress, **how)
             else:
                 drawn = run.sample(n, seed=fresh, progress=progress)
             yield _row(method, run, drawn, divergence, seconds)

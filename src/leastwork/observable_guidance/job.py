@@ -16,13 +16,14 @@ from leastwork.data.trust import check_groups, trust, trusted
 from leastwork.fit.budget import own_samples
 from leastwork.fit.methods import settings_given
 from leastwork.models.base import Model
-from leastwork.models.placement import moved
 from leastwork.observable_guidance.methods import METHODS, ObservableMethod, Problem
 from leastwork.observable_guidance.run import Method, ObservableRun
 from leastwork.observable_guidance.scheduled import Search
 from leastwork.observables import evaluate
-from leastwork.sampling.sample import law_of, make_sampler, sample
+from leastwork.sampling.choices import Choices
+from leastwork.sampling.sample import draw
 from leastwork.statistics.outliers import warn_of_outliers
+from leastwork.support.arguments import seed_number, whole
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -109,17 +110,18 @@ def guide_observables(
     chosen = METHODS.build(method, settings)
     if groups is not None:
         check_groups(data, groups)
+    seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
     choices = {**chosen.choices, **choices}
-    model = moved(model, choices.get("device"), choices.get("dtype"))
-    law = law_of(choices)
+    drawing = Choices.of(choices)
+    model = drawing.place(model)
     if samples is None:
-        samples = own_samples(chosen.budget, make_sampler(model, None, **law).evaluations)
-    own = sample(model, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
+        samples = own_samples(chosen.budget, drawing.sampler(model).evaluations)
+    own = draw(model, whole("samples", samples), drawing, seed=derive_seed(seed, "model"), progress=progress)
     warn_of_outliers(own.x)
     observed = evaluate(data.observable, own.x)
     curve = None if groups is None else trust(observed, data, groups)
     data = data if curve is None else trusted(data, curve.theta)
-    found = chosen.fit(Problem(model, data, own, observed, choices, seed, progress))
+    found = chosen.fit(Problem(model, data, own, observed, drawing, seed, progress))
     return ObservableRun(
         model,
         data,

@@ -18,7 +18,6 @@ mean is noise.
 import time
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,9 +35,10 @@ from leastwork.models.placement import evaluating, placement
 from leastwork.networks.control import ControlNetwork
 from leastwork.observable_guidance.responses import Answer, Push, end_and_action, in_pieces, step_weights
 from leastwork.observables import Observable, evaluate
+from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.sample import law_of, make_sampler, sample
+from leastwork.sampling.sample import draw
 from leastwork.sampling.stepping import Carry, Sampler
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
@@ -103,7 +103,7 @@ def learn_control(
     batch: int = 1024,
     meeting_samples: int = 32_768,
     progress: Progress = no_progress,
-    **choices: Any,
+    choices: Choices = USUAL,
 ) -> ActionFit:
     """Fit the control of least action that meets the data; with errors, the maximum-entropy averages o + Σλ.
 
@@ -120,7 +120,7 @@ def learn_control(
         batch: paths an iteration.
         meeting_samples: paths of the last steps, whose sampling error the averages keep.
         progress: ``leastwork.support.progress.bar`` shows one.
-        choices: solver, steps, t_grid, batch_size as in :func:`leastwork.sample`; the process is the ODE.
+        choices: how samples are drawn; the process is the ODE.
 
     Raises:
         InfeasibleError: no reweighting reaches the data.
@@ -130,29 +130,28 @@ def learn_control(
     begin = time.perf_counter()
     if model.has_score:
         raise LeastworkError("least action is for a VelocityModel; a DiffusionModel has an SDE, and so least work")
-    choices = {**choices, "process": "ode", "kappa": None}
-    law = law_of(choices)
+    choices = replace(choices, process="ode", kappa=None)
     if min(rounds, batch, meeting_samples) < 1 or iterations < 0:
         raise LeastworkError(
             f"rounds={rounds}, batch={batch}, meeting_samples={meeting_samples} must be at least 1, and "
             f"iterations={iterations} at least 0"
         )
     known = None if own is None else observed
-    own = own or sample(model, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
+    own = own or draw(model, samples, choices, seed=derive_seed(seed, "model"), progress=progress)
     maxent = fit_lambdas(evaluate(data.observable, own.x) if known is None else known, data)
     if network is None:
         network = ControlNetwork(event_numel(model.event_shape), seed=derive_seed(seed, "network"))
     device, dtype = placement(model)
     network.to(device=device, dtype=dtype).requires_grad_(True)
-    task = _Task(make_sampler(model, ControlGuidance(network), **law), data.observable, maxent, _binding(maxent, data))
-    with evaluating(model):
+    task = _Task(choices.sampler(model, ControlGuidance(network)), data.observable, maxent, _binding(maxent, data))
+    with evaluating(model.net):
         if len(task.columns):  # else the model meets the data by itself
             multipliers, stiffness = task.match(network, rounds, derive_seed(seed, "matching"), progress)
             task.descend(network, multipliers, stiffness, iterations, batch, derive_seed(seed, "descent"), progress)
             network = task.meet(network, task.start(derive_seed(seed, "meeting"), meeting_samples))
     network.requires_grad_(False)
     guidance = ControlGuidance(network)
-    fresh = sample(model, 10_000, guidance, seed=derive_seed(seed, "fresh"), **choices)
+    fresh = draw(model, 10_000, choices, guidance, seed=derive_seed(seed, "fresh"))
     miss = (evaluate(data.observable, fresh.x) - maxent.target) / maxent.model_std
     return ActionFit(
         guidance,

@@ -10,9 +10,7 @@ them there. The budget of network evaluations is a cap, shared out by :mod:`leas
 
 import time
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +31,10 @@ from leastwork.models.placement import evaluating
 from leastwork.networks.value import ValueNetwork, sees_denoised
 from leastwork.observable_guidance.approach import Aim, Drawn, agrees, aim, far, part_way, pooled, solve
 from leastwork.observables import evaluate
+from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.process import Process
-from leastwork.sampling.sample import law_of, make_sampler, sample
+from leastwork.sampling.sample import draw
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
@@ -99,16 +98,12 @@ class _Task:
     rounds: int
     iterations: int
     progress: Progress
-    choices: Mapping[str, Any]
+    choices: Choices
 
     def share(self, left: int, network: nn.Module) -> Share:
         """What a stage may take of the evaluations that are left."""
         polished = self.rounds if isinstance(network, ValueNetwork) else 0
         return share(left, self.steps, sees_denoised(network), polished)
-
-    @property
-    def law(self) -> dict[str, Any]:
-        return law_of(self.choices)
 
     def seed_of(self, purpose: str) -> int:
         return derive_seed(self.seed, purpose)
@@ -118,7 +113,7 @@ class _Task:
 
     def draw(self, n: int, network: nn.Module | None, purpose: str) -> Drawn:
         guidance = None if network is None else self.guidance(network)
-        drawn = sample(self.model, n, guidance, seed=self.seed_of(purpose), progress=self.progress, **self.choices)
+        drawn = draw(self.model, n, self.choices, guidance, seed=self.seed_of(purpose), progress=self.progress)
         return self.observe(drawn.x, drawn.log_weight, drawn.network_evaluations)
 
     def observe(self, x: State, log_weight: Tensor, evaluations: int) -> Drawn:
@@ -141,7 +136,7 @@ def learn_guidance(
     rounds: int = 1,
     iterations: int | None = None,
     progress: Progress = no_progress,
-    **choices: Any,
+    choices: Choices = USUAL,
 ) -> LeastWorkFit:
     """Learn the guidance that meets the data with the least work.
 
@@ -157,8 +152,8 @@ def learn_guidance(
         iterations: of the optimiser, half as many in all stages but the last; by default 1500, or 4000 above 8
             dimensions where V sees the noisy state.
         progress: ``leastwork.support.progress.bar`` shows one.
-        choices: process, solver, steps, t_grid, batch_size as in :func:`leastwork.sample`. A process without path
-            weights (the ODE, Heun, κ ≠ 1) is fitted on the usual steps of the SDE.
+        choices: how samples are drawn. A process without path weights (the ODE, Heun, κ ≠ 1) is fitted on
+            the usual steps of the SDE.
 
     Returns:
         LeastWorkFit: with h = 0 and no history where the model's samples cannot tell its averages from the data.
@@ -173,11 +168,10 @@ def learn_guidance(
     if not is_scored(model):
         raise LeastworkError("a VelocityModel has no score, so no least-work guidance by values: guide by its action")
     unused = 0
-    if not _has_least_work(model, choices):
-        choices = {**choices, "process": "sde", "kappa": None, "solver": None, "t_grid": None}
+    if not choices.has_least_work(model):
+        choices = replace(choices, process="sde", kappa=None, solver=None, t_grid=None)
         unused, own = 0 if own is None else own.network_evaluations, None  # these samples came from another process
-    law = law_of(choices)
-    steps = len(make_sampler(model, None, **law).steps)
+    steps = len(choices.sampler(model).steps)
     if budget < least_budget(steps):
         raise LeastworkError(
             f"budget={budget} is too small for {steps} steps: a fit takes at least {least_budget(steps)} network "
@@ -222,13 +216,6 @@ def learn_guidance(
     return LeastWorkFit(task.guidance(network), maxent, tuple(history), spent, time.perf_counter() - begin)
 
 
-def _has_least_work(model: Scored, choices: Mapping[str, Any]) -> bool:
-    """Whether the samples drawn so have path weights at κ = 1."""
-    law = law_of(choices)
-    plain = law.get("process", "sde") == "sde" and law.get("kappa") in (None, 1, 1.0)
-    return plain and make_sampler(model, None, **law).steps.has_density
-
-
 def _own_samples(task: _Task, own: Ensemble | None, observed: Tensor | None) -> Drawn:
     """The model's own, more of them if the data are far."""
     if own is None:
@@ -261,7 +248,7 @@ def _stage(
     pool = [] if number else [here]
     labels: LabelFit | None = None
     if last and part.labelled:
-        sampler = make_sampler(task.model, task.guidance(network), **task.law)
+        sampler = task.choices.sampler(task.model, task.guidance(network))
         paths = draw_labelled(sampler, network, part.labelled, task.seed_of("labels"), task.progress)
         pool.append(task.observe(paths.x, paths.log_weight, paths.evaluations))
         evaluations += paths.evaluations
@@ -274,7 +261,7 @@ def _stage(
     polishes: list[Polish] = []
     for r in range(part.rounds if last else min(part.rounds, 1)):
         assert isinstance(network, ValueNetwork)
-        sampler = make_sampler(task.model, task.guidance(network), **task.law)
+        sampler = task.choices.sampler(task.model, task.guidance(network))
         response = draw_response(sampler, network, part.paths, task.seed_of(f"polish {number}.{r}"), task.progress)
         pool.append(task.observe(response.x, response.log_weight, response.evaluations))
         evaluations += response.evaluations
@@ -333,7 +320,7 @@ def _check_memory(task: _Task, network: nn.Module) -> None:
     drawn = [torch.randn(4096, *shape, generator=random).to(like) for shape in shapes(task.model.noise_shape)]
     noise: State = tuple(drawn) if len(drawn) > 1 else drawn[0]
     x = Process(task.model).prior(noise)
-    with evaluating(task.model):
+    with evaluating(task.model.net):
         end = task.model.denoise(x, schedule.t_max) if sees_denoised(network) else x
         variance = float(task.guidance(network).value(x, schedule.t_max, end).var())
     if variance > _MEMORY:

@@ -32,8 +32,8 @@ from leastwork.observable_guidance.least_work import learn_guidance
 from leastwork.observable_guidance.objective import Objective
 from leastwork.observable_guidance.scheduled import Search, fit_schedule
 from leastwork.observable_guidance.search import gaussian_process_search
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import law_of
 from leastwork.support.numerals import count, plain
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
@@ -63,7 +63,7 @@ class Problem:
         data: the experiment.
         own: the model's own samples.
         observed: the observables of these, float64 (n, K).
-        choices: sampling choices, as :func:`leastwork.sample` takes them.
+        choices: how samples are drawn.
         seed: seed of all random numbers.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
     """
@@ -72,14 +72,9 @@ class Problem:
     data: Experiment
     own: Ensemble
     observed: Tensor
-    choices: Mapping[str, Any]
+    choices: Choices
     seed: int = 0
     progress: Progress = no_progress
-
-    @property
-    def law(self) -> dict[str, Any]:
-        """The choices that shape the distribution of paths."""
-        return law_of(self.choices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +145,7 @@ class LeastWork(ObservableMethod):
             "own": problem.own,
             "observed": problem.observed,
             "progress": problem.progress,
-            **problem.choices,
+            "choices": problem.choices,
         }
         if not problem.model.has_score:
             network = self.network
@@ -223,7 +218,7 @@ class Scheduled(ObservableMethod):
             search = gaussian_process_search(self.calls, seed=derive_seed(problem.seed, "search"))
         data = problem.data
         objective = Objective(
-            problem.model, data.observable, maxent.target, maxent.model_std, data.fitted, self.gamma, **problem.law
+            problem.model, data.observable, maxent.target, maxent.model_std, data.fitted, self.gamma, problem.choices
         )
         found = fit_schedule(
             objective, start, n=self.fit_samples, seed=problem.seed, search=search, progress=problem.progress
@@ -284,7 +279,9 @@ class AdjointMatching(ObservableMethod):
     def fit(self, problem: Problem) -> Outcome:
         maxent = fit_lambdas(problem.observed, problem.data)
         tilt = maxent.log_tilt(problem.data.observable)
-        found = match_adjoint(problem.model, tilt, seed=problem.seed, progress=problem.progress, **problem.law)  # pyright: ignore[reportArgumentType]  (checked there)
+        found = match_adjoint(
+            problem.model, tilt, seed=problem.seed, progress=problem.progress, choices=problem.choices
+        )
         evaluations = problem.own.network_evaluations + found.network_evaluations
         return Outcome(maxent, found.guidance, found, evaluations)
 

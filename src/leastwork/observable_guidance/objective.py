@@ -15,9 +15,8 @@ from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
 from leastwork.observables import Observable
+from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.noise import BLOCK, BlockNoise
-from leastwork.sampling.sample import ProcessName, make_sampler
-from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import BatchResult, Sampler, integrate
 from leastwork.statistics.estimate import Estimate
 
@@ -26,7 +25,7 @@ __all__ = ["Objective"]
 
 @dataclass(frozen=True)
 class Objective:
-    """Mismatch plus γ times work of a guidance; arguments of the sampling as in ``leastwork.sample``.
+    """Mismatch plus γ times work of a guidance.
 
     Args:
         model: what is guided.
@@ -35,6 +34,7 @@ class Objective:
         spread: σ, (K,).
         fitted: which of the K enter.
         gamma: γ, the price of one nat.
+        choices: how samples are drawn.
     """
 
     model: Model
@@ -43,15 +43,11 @@ class Objective:
     spread: Tensor
     fitted: Tensor
     gamma: float
-    steps: int = 100
-    solver: SolverLike | None = None
-    process: ProcessName = "sde"
-    t_grid: str | Tensor | None = None
-    kappa: float | None = None
+    choices: Choices = USUAL
 
     def sampler(self, guidance: Guidance) -> Sampler:
         """What draws the samples."""
-        return make_sampler(self.model, guidance, self.process, self.solver, self.steps, self.t_grid, self.kappa)
+        return self.choices.sampler(self.model, guidance)
 
     def value(self, guidance: Guidance, n: int, seed: int) -> Estimate:
         """J on n samples of one seed, with its standard error; inf where the samples are not finite."""
@@ -103,7 +99,7 @@ class Objective:
     ) -> None:
         sampler = self.sampler(guidance)
         device, dtype = placement(self.model)
-        with evaluating(self.model):
+        with evaluating(self.model.net):
             for start in range(0, n, size):
                 noise = BlockNoise(seed, start, min(start + size, n), self.model.event_shape, dtype, device)
                 piece = integrate(sampler, noise)

@@ -10,8 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 from leastwork.geometry.state import State, batch_size, flatten, leaves, take, unflatten
 from leastwork.networks.control import ControlNetwork
-from leastwork.sampling.solvers.steps import Steps
-from leastwork.sampling.stepping import Carry, Sampler, advance, table
+from leastwork.sampling.solvers.steps import Step, Steps
+from leastwork.sampling.stepping import Carry, Sampler, advance
 
 __all__ = ["Answer", "Push", "end_and_action", "in_pieces", "step_weights"]
 _OUTLIER = 0.99  # quantile of |a| to which longer ones are cut, for the regression and G
@@ -24,14 +24,14 @@ def in_pieces(start: Carry, size: int) -> list[Carry]:
 
 def end_and_action(sampler: Sampler, carry: Carry) -> tuple[State, Tensor]:
     """End and action of the paths; the graph keeps the states between stretches of √steps and redoes the rest."""
-    rows = table(sampler.steps)
-    stretch = math.ceil(math.sqrt(len(rows)))
+    table = sampler.steps.table()
+    stretch = math.ceil(math.sqrt(len(table)))
     total = torch.zeros(batch_size(carry.x), dtype=torch.float64, device=leaves(carry.x)[0].device)
-    for start in range(0, len(rows), stretch):
+    for start in range(0, len(table), stretch):
 
-        def run(carry: Carry, total: Tensor, rows: list[list[float]] = rows[start : start + stretch]):
-            for row in rows:
-                carry, cost = advance(sampler, row, carry, None)
+        def run(carry: Carry, total: Tensor, steps: list[Step] = table[start : start + stretch]):
+            for step in steps:
+                carry, cost = advance(sampler, step, carry, None)
                 total = total if cost.action is None else total + cost.action
             return carry, total
 

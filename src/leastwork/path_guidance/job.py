@@ -19,13 +19,14 @@ from leastwork.kernels.base import Kernel
 from leastwork.kernels.density import kernel_density, usual_kernel
 from leastwork.kernels.region import Membership, Region
 from leastwork.models.base import Model, is_scored
-from leastwork.models.placement import moved
 from leastwork.path_guidance.guides import check_guides
 from leastwork.path_guidance.methods import BUDGET, PATH_METHODS, PathGuidanceMethod, PathProblem
 from leastwork.path_guidance.run import PathMethod, PathRun
-from leastwork.sampling.sample import law_of, make_sampler, sample
+from leastwork.sampling.choices import Choices
+from leastwork.sampling.sample import draw
 from leastwork.sampling.transport import prior_distance
 from leastwork.statistics.outliers import warn_of_outliers
+from leastwork.support.arguments import seed_number, whole
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -102,34 +103,32 @@ def guide_path(
     """
     begin = time.perf_counter()
     chosen = PATH_METHODS.build(method, {"success": success, "budget": budget, "gamma": gamma})
+    seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
     name = PATH_METHODS.name_of(chosen)
     if not model.has_score:
         raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
     if model.has_rotations and not chosen.frames:
         raise LeastworkError(f"method={name!r} is not for frames: use 'least-work'")
     choices = {**chosen.choices, **choices}
-    law = law_of(choices)
-    plain = law.get("process", "sde") == "sde" and law.get("kappa") in (None, 1, 1.0)
-    if not plain or not make_sampler(model, None, **law).steps.has_density:
+    drawing = Choices.of(choices)
+    if not drawing.has_least_work(model):
         raise NoPathWeightsError(
             "a region's free energy needs path weights: guide with process='sde', kappa=1 and solver='multistep', "
             "'exponential' or 'euler'; samples may be drawn in another way afterwards"
         )
-    guided = moved(model, choices.get("device"), choices.get("dtype"))
+    guided = drawing.place(model)
     assert is_scored(guided)
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
     if samples is None:
-        samples = min(
-            max(int(_OWN * (chosen.budget or BUDGET) / make_sampler(guided, None, **law).evaluations), 2), _MOST_OWN
-        )
-    own = sample(guided, samples, seed=derive_seed(seed, "model"), progress=progress, **choices)
+        samples = min(max(int(_OWN * (chosen.budget or BUDGET) / drawing.sampler(guided).evaluations), 2), _MOST_OWN)
+    own = draw(guided, whole("samples", samples), drawing, seed=derive_seed(seed, "model"), progress=progress)
     warn_of_outliers(own.x)
     check_guides(points, own.x)
     inside = Region(guides) if region is None else region
     _check_region(inside, points, own.x, region is not None)
     if not guided.has_rotations:
         _check_reach(guided, points)
-    found = chosen.fit(PathProblem(guided, guides, inside, points, own, choices, seed, progress))
+    found = chosen.fit(PathProblem(guided, guides, inside, points, own, drawing, seed, progress))
     return PathRun(
         guided,
         guides,

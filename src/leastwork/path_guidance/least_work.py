@@ -17,9 +17,8 @@ addition to the interval's guidance, each step judged by fresh paths.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +40,8 @@ from leastwork.models.base import Scored
 from leastwork.models.denoised import PULL, PUSH
 from leastwork.networks.value import ValueNetwork, sees_denoised
 from leastwork.path_guidance.renoise import Members, renoise
+from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import law_of, make_sampler
 from leastwork.sampling.work import certify, log_odds
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
@@ -129,7 +128,7 @@ class _Task:
     success: float
     seed: int
     progress: Progress
-    law: Mapping[str, Any]
+    choices: Choices
 
     def steered(self, start: ValueNetwork, network: ValueNetwork, odds: float, handover: float | None) -> Guidance:
         """∇V of the network, late that of the interval and of what has changed since the start."""
@@ -153,7 +152,7 @@ class _Task:
         return Handover(early, late, self.model.schedule, handover)
 
     def draw(self, guidance: Guidance, network: nn.Module, n: int, purpose: str) -> "_Seen":
-        sampler = make_sampler(self.model, guidance, **self.law)
+        sampler = self.choices.sampler(self.model, guidance)
         paths = draw_labelled(sampler, network, n, derive_seed(self.seed, purpose), self.progress)
         return _Seen(paths, self.region(paths.x).to(torch.float64).cpu())
 
@@ -188,7 +187,7 @@ def learn_region(
     rounds: int = 2,
     focus: bool = False,
     progress: Progress = no_progress,
-    **choices: Any,
+    choices: Choices = USUAL,
 ) -> RegionFit:
     """Learn the guidance that puts a share of the samples into a region with the least work.
 
@@ -203,16 +202,15 @@ def learn_region(
         rounds: of guided paths that V is learned from.
         focus: whether V also looks at the part of space where the points are, at its scale.
         progress: ``leastwork.support.progress.bar`` shows one.
-        choices: as in :func:`leastwork.sample`, with path weights at κ = 1.
+        choices: how samples are drawn, with path weights at κ = 1.
 
     Raises:
         LearningError: V was not learned.
         LeastworkError: a region that the model does not come back to, or a budget that is too small.
     """
     begin = time.perf_counter()
-    law = law_of(choices)
-    task = _Task(model, region, success, seed, progress, law)
-    steps = len(make_sampler(model, None, **law).steps)
+    task = _Task(model, region, success, seed, progress, choices)
+    steps = len(choices.sampler(model).steps)
     spent = own.network_evaluations
     network = value_network(model, [region], own.x, derive_seed(seed, "network"), points if focus else None)
     through, bounded = sees_denoised(network), isinstance(region, IntervalRegion)
@@ -226,7 +224,7 @@ def learn_region(
         )
     found = renoise(
         model, region, points, budget=int(_MEMBERS * budget), most=_MOST_MEMBERS, seed=derive_seed(seed, "members"),
-        progress=progress, **law,
+        progress=progress, choices=choices,
     )  # fmt: skip
     spent += found.evaluations
     left = min(_LABELLED * budget, budget - spent - (noised + _HELD) * evaluations_of_noised(through))
@@ -292,14 +290,14 @@ def _descended(
     """
     spent = 0
     before, network, lowest = start, start, math.inf
-    sampler = make_sampler(task.model, task.guidance(start, odds, handover), **task.law)
+    sampler = task.choices.sampler(task.model, task.guidance(start, odds, handover))
     each = sampler.evaluations + PUSH * len(sampler.steps) * sees_denoised(start)
     draws = min(max(int(left / each / _ENOUGH), 1), _DESCENTS)
     for number in range(draws):
         n = min(int((left - spent) / (draws - number) / each), _MOST_PATHS)
         if n < _FEWEST:
             break
-        sampler = make_sampler(task.model, task.steered(start, network, odds, handover), **task.law)
+        sampler = task.choices.sampler(task.model, task.steered(start, network, odds, handover))
         response = draw_response(sampler, network, n, derive_seed(task.seed, f"descent {number}"), task.progress)
         spent += response.evaluations
         inside = task.region(response.x).to(torch.float64).cpu()

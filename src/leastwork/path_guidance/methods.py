@@ -10,14 +10,13 @@ A method is a frozen dataclass of its own settings. Register one of your own by 
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError
 from leastwork.fit.methods import Method, Registry, Told, hidden, setting
 from leastwork.fit.result import Fit
 from leastwork.geometry.state import State
@@ -29,9 +28,11 @@ from leastwork.models.base import Scored
 from leastwork.models.denoised import check_gradient
 from leastwork.path_guidance.least_work import learn_region
 from leastwork.path_guidance.published import PathFit, fit_loss, fit_transported
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import law_of, sample
+from leastwork.sampling.sample import draw
 from leastwork.sampling.work import log_odds
+from leastwork.support.arguments import number, refused
 from leastwork.support.numerals import count, fraction, plain
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
@@ -62,7 +63,7 @@ class PathProblem:
         region: A, membership of samples in data units.
         points: the guiding structures, (M, *event), data units.
         own: the model's own samples.
-        choices: sampling choices, as :func:`leastwork.sample` takes them.
+        choices: how samples are drawn.
         seed: seed of all random numbers.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
     """
@@ -72,14 +73,9 @@ class PathProblem:
     region: Membership
     points: State
     own: Ensemble
-    choices: Mapping[str, Any]
+    choices: Choices
     seed: int = 0
     progress: Progress = no_progress
-
-    @property
-    def law(self) -> dict[str, Any]:
-        """The choices that shape the distribution of paths."""
-        return law_of(self.choices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,10 +142,10 @@ class LeastWork(PathGuidanceMethod):
     remedy: ClassVar[str] = "give more guides, a larger fit.budget, or more sampling.steps"
 
     def __post_init__(self) -> None:
-        if not 0 < self.success < 1:
-            raise LeastworkError(
-                f"success={self.success} must lie between 0 and 1: a target all in A makes each miss infinite"
-            )
+        super().__post_init__()
+        remedy = "give a share between 0 and 1; with all of the target in A each miss would be infinite"
+        if not 0 < number("success", self.success, remedy) < 1:
+            raise refused("success", self.success, remedy)
 
     @property
     def most_evaluations(self) -> int | None:
@@ -159,7 +155,7 @@ class LeastWork(PathGuidanceMethod):
         focus = isinstance(problem.guides.kernel, EuclideanKernel)  # elsewhere coordinates have no place
         found = learn_region(
             problem.model, problem.region, problem.points, problem.own, focus=focus, success=self.success,
-            seed=problem.seed, budget=self.budget or BUDGET, progress=problem.progress, **problem.choices,
+            seed=problem.seed, budget=self.budget or BUDGET, progress=problem.progress, choices=problem.choices,
         )  # fmt: skip
         return PathOutcome(found.guidance, found.log_odds, self.success, found, found.network_evaluations)
 
@@ -256,11 +252,11 @@ def _published(
     left = None if budget is None else budget - own.network_evaluations - target
     found = search(
         problem.model, problem.guides, problem.region, gamma=gamma, seed=problem.seed, budget=left,
-        progress=problem.progress, **problem.law,
+        progress=problem.progress, choices=problem.choices,
     )  # fmt: skip
-    drawn = sample(
-        problem.model, len(own), found.guidance, seed=derive_seed(problem.seed, "target"), progress=problem.progress,
-        **problem.choices,
+    drawn = draw(
+        problem.model, len(own), problem.choices, found.guidance, seed=derive_seed(problem.seed, "target"),
+        progress=problem.progress,
     )  # fmt: skip
     inside, log_weight = problem.region(drawn.x).to(torch.float64), drawn.log_weight.to(torch.float64)
     success, odds = _own_target(inside, log_weight)

@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +27,9 @@ from leastwork.kernels.flat import FeatureKernel
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
 from leastwork.models.units import Affine
+from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.noise import BLOCK, BlockNoise
 from leastwork.sampling.process import Process
-from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.stepping import Sampler, integrate
 from leastwork.sampling.transport import SUBSTEPS, carry_forward
 from leastwork.statistics.estimate import Estimate
@@ -90,7 +89,7 @@ def fit_path(
     calls: int = 150,
     budget: int | None = None,
     progress: Progress = no_progress,
-    **law: Any,
+    choices: Choices = USUAL,
 ) -> PathFit:
     """Find the parameters of a guidance.
 
@@ -106,7 +105,7 @@ def fit_path(
         calls: evaluations of J, at most.
         budget: network evaluations, at most; by default as many as the calls take.
         progress: ``leastwork.support.progress.bar`` shows one.
-        law: process, solver, steps, t_grid, kappa as in :func:`leastwork.sample`.
+        choices: how samples are drawn.
 
     Raises:
         NoPathWeightsError: γ > 0 with a solver that knows neither work nor action.
@@ -116,14 +115,14 @@ def fit_path(
     low, high = _box(start, bounds)
     if not 0 <= gamma < math.inf or n < 2 or calls < 1:
         raise LeastworkError(f"gamma={gamma}, n={n}, calls={calls}: gamma must be finite and >= 0, n >= 2, calls >= 1")
-    calls = _affordable(calls, n * make_sampler(model, build(start), **law).evaluations, budget)
+    calls = _affordable(calls, n * choices.sampler(model, build(start)).evaluations, budget)
     fit_seed = derive_seed(seed, "path fit")
     history: list[PathTrial] = []
     evaluations = 0
 
     def draw(guidance: Guidance, with_seed: int) -> tuple[Tensor, Tensor, Tensor] | None:
         nonlocal evaluations
-        sampler = make_sampler(model, guidance, **law)
+        sampler = choices.sampler(model, guidance)
         evaluations += n * sampler.evaluations
         drawn = _draw(sampler, region, n, with_seed, needs_cost=gamma > 0)
         if drawn is None:
@@ -180,7 +179,7 @@ def fit_transported(
     calls: int = 150,
     budget: int | None = None,
     progress: Progress = no_progress,
-    **law: Any,
+    choices: Choices = USUAL,
 ) -> PathFit:
     """Path guidance by kernels about transported guides, its strength and bandwidth fitted.
 
@@ -192,7 +191,7 @@ def fit_transported(
         density: the guides with their kernel, data units, and a bandwidth near which b at the data is looked for. The
             features of a FeatureKernel are taken of the noised states, in data units.
         region: membership, data units (B, *event) -> bool (B,).
-        gamma, n, seed, calls, budget, progress, law: as in :func:`fit_path`.
+        gamma, n, seed, calls, budget, progress, choices: as in :func:`fit_path`.
 
     Raises:
         NonFiniteError, NoPathWeightsError, LeastworkError: as :func:`leastwork.sampling.transport.carry_forward` and
@@ -201,7 +200,7 @@ def fit_transported(
     begin = time.perf_counter()
     process = Process(model, kappa=0.0)
     (t_min, t_max), prior = process.interval, model.prior_scale
-    times = make_sampler(model, None, **law).steps.times.flip(0).tolist()
+    times = choices.sampler(model).steps.times.flip(0).tolist()
     guides = carry_forward(model, density.points, times)
     kernel, b = density.kernel, density.bandwidth
     if isinstance(kernel, FeatureKernel):
@@ -237,7 +236,7 @@ def fit_transported(
     carried = 2 * SUBSTEPS * (len(times) - 1) * len(density)  # Heun's rule: two a step
     found = fit_path(
         model, region, build, start, bounds, gamma=gamma, n=n, seed=seed, calls=calls,
-        budget=None if budget is None else budget - carried, progress=progress, **law,
+        budget=None if budget is None else budget - carried, progress=progress, choices=choices,
     )  # fmt: skip
     return replace(
         found,
@@ -257,7 +256,7 @@ def fit_loss(
     calls: int = 60,
     budget: int | None = None,
     progress: Progress = no_progress,
-    **law: Any,
+    choices: Choices = USUAL,
 ) -> PathFit:
     """Path guidance by the gradient of ln k at the denoised estimate, its strength and decay fitted.
 
@@ -267,7 +266,7 @@ def fit_loss(
         model: a DiffusionModel or VelocityModel.
         density: k of the guides, data units.
         region: membership, data units (B, *event) -> bool (B,).
-        gamma, n, seed, calls, budget, progress, law: as in :func:`fit_path`.
+        gamma, n, seed, calls, budget, progress, choices: as in :func:`fit_path`.
 
     Raises:
         NoPathWeightsError, LeastworkError: as :func:`fit_path`.
@@ -280,7 +279,7 @@ def fit_loss(
     bounds = ((math.log(1e-3), math.log(30.0)), (-4.0, 16.0))
     return fit_path(
         model, region, build, (0.0, 1.0), bounds, gamma=gamma, n=n, seed=seed, calls=calls, budget=budget,
-        progress=progress, **law,
+        progress=progress, choices=choices,
     )  # fmt: skip
 
 
@@ -334,7 +333,7 @@ def _draw(sampler: Sampler, region: Membership, n: int, seed: int, needs_cost: b
     device, dtype = placement(model)
     inside: list[Tensor] = []
     costs: list[Tensor] = []
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), evaluating(model.net):
         for start in range(0, n, 4 * BLOCK):
             noise = BlockNoise(seed, start, min(start + 4 * BLOCK, n), model.event_shape, dtype, device)
             piece = integrate(sampler, noise)

@@ -11,8 +11,8 @@ hundred returns and that from which half do. No density, gradient or weight is n
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -21,8 +21,8 @@ from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, batch_size, cat, leaves, shapes, smap, take
 from leastwork.models.base import Scored
 from leastwork.models.placement import evaluating
-from leastwork.sampling.sample import make_sampler
-from leastwork.sampling.stepping import Carry, Sampler, advance, table
+from leastwork.sampling.choices import USUAL, Choices
+from leastwork.sampling.stepping import Carry, Sampler, advance
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
@@ -69,7 +69,7 @@ def renoise(
     chains: int = 4096,
     seed: int = 0,
     progress: Progress = no_progress,
-    **law: Any,
+    choices: Choices = USUAL,
 ) -> Members:
     """Draw members of a region.
 
@@ -82,7 +82,7 @@ def renoise(
         chains: of them, at most; fewer where the budget pays for few moves.
         seed: of everything random.
         progress: ``leastwork.support.progress.bar`` shows one.
-        law: solver, steps and t_grid as in :func:`leastwork.sample`; of steps, no more than 60.
+        choices: how samples are drawn, in 60 steps at most.
 
     Raises:
         LeastworkError: no point lies in A, or the model does not come back to it.
@@ -92,10 +92,10 @@ def renoise(
     if len(inside) == 0:
         raise LeastworkError("no guide lies in the region, so there is nothing to start from: check its units")
     start = model.to_network_units(take(points, inside))
-    sampler = make_sampler(model, None, **{**law, "steps": min(int(law.get("steps", _STEPS)), _STEPS)})
+    sampler = replace(choices, steps=min(choices.steps, _STEPS)).sampler(model)
     chains = min(max(budget // (_ROUNDS * _STEPS), _TRIED[0]), chains)
     tried = min(max(int(_SEARCH * budget / len(_NOISES) / _STEPS), _TRIED[0]), _TRIED[1])
-    with evaluating(model):
+    with evaluating(model.net):
         ends, evaluations = _ends(sampler, region, start, tried, random)
         x = _repeated(start, chains, random)
         where = torch.full((chains,), -1)
@@ -156,19 +156,19 @@ def _ends(
 
 def _completed(sampler: Sampler, x0: State, log_snr: float, random: torch.Generator) -> tuple[State, int]:
     """Noise states to about a log-SNR, denoise them by the model; network units, and evaluations."""
-    process, times, rows = sampler.process, sampler.steps.times, table(sampler.steps)
+    process, times, table = sampler.process, sampler.steps.times, sampler.steps.table()
     model = cast(Scored, process.model)
     first = int((model.schedule.log_snr(times) >= log_snr).nonzero()[0])
-    first = min(first, len(rows) - 1)
+    first = min(first, len(table) - 1)
     last = float(times[-1])
     done: list[State] = []
     for some in torch.arange(batch_size(x0)).split(_PIECE):
         x = take(x0, some)
         carry = Carry(_noised(model, x, float(times[first]), random))
-        for row in rows[first:]:
-            carry, _ = advance(sampler, row, carry, _noise(model, x, random))
+        for step in table[first:]:
+            carry, _ = advance(sampler, step, carry, _noise(model, x, random))
         done.append(process.endpoint(carry.x, process.evaluate(carry.x, last), last))
-    return cat(done), batch_size(x0) * (len(rows) - first + 1)
+    return cat(done), batch_size(x0) * (len(table) - first + 1)
 
 
 def _noised(model: Scored, x0: State, t: float, random: torch.Generator) -> State:

@@ -17,7 +17,7 @@ import zarr
 from torch import Tensor, get_num_threads, set_num_threads
 
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
-from leastwork.geometry.state import evenly, leaves
+from leastwork.geometry.state import evenly, leaves, shapes
 from leastwork.runs.base import job
 from leastwork.runs.base.forecast import duration, seconds_of
 from leastwork.runs.base.job import Job
@@ -116,7 +116,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
 def _job(config: AnyRun) -> Job[Any]:
     """Inputs are loaded and checked before a folder is made or anything drawn."""
     task = PathJob.of(config) if isinstance(config, PathConfig) else ObservableJob.of(config)
-    if config.sequence is not None and task.model.event_shape != (len(config.sequence), 3):
+    if config.sequence is not None and shapes(task.model.event_shape)[0] != (len(config.sequence), 3):
         raise ConfigError(
             f"sequence: {len(config.sequence)} residues do not fit states of shape {task.model.event_shape}: give one "
             "letter for each Cα atom, or leave it out"

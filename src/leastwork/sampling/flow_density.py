@@ -91,7 +91,7 @@ def log_prob(
     if not exact:
         signs = 2.0 * torch.randint(2, (n, probes, d), generator=generator(seed, "divergence")) - 1.0
     parts: list[Tensor] = []
-    with evaluating(model):
+    with evaluating(model.net):
         for start in range(0, n, batch_size):
             piece = slice(start, start + batch_size)
             z = model.to_network_units(take(x, piece))

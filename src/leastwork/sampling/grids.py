@@ -9,9 +9,11 @@ from torch import Tensor
 from leastwork.errors import LeastworkError
 from leastwork.models.base import is_scored
 from leastwork.sampling.process import Process
+from leastwork.support.arguments import refused
 
-__all__ = ["time_grid"]
+__all__ = ["check_grid", "time_grid"]
 
+_GRIDS = ("uniform", "log-snr", "balanced", "signal")
 _FINITE = 9.0  # the log-SNR at which a grid enters from, or leaves to, an infinite one
 
 
@@ -41,29 +43,34 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
         if not inside or not bool((times.diff() < 0).all()):
             raise LeastworkError(f"t_grid must hold at least two times that decrease within [{low}, {high}]")
         return times
+    check_grid(spacing)
     if steps < 1:
         raise LeastworkError(f"steps={steps}: at least one step is needed")
     if spacing == "uniform":
         return torch.linspace(high, low, steps + 1, dtype=torch.float64)
-    if spacing in ("log-snr", "balanced", "signal"):
-        if not is_scored(process.model):
-            raise LeastworkError("a VelocityModel has no log-SNR: use t_grid='uniform' or pass the times")
-        schedule = process.model.schedule
-        first, last = schedule.log_snr(torch.tensor([high, low], dtype=torch.float64)).tolist()
-        leaps = [
-            math.isinf(first),
-            math.isinf(last),
-        ]  # from t_max to the first finite value, and from the last to t_min
-        if any(leaps) and steps <= sum(leaps):
-            return torch.linspace(high, low, steps + 1, dtype=torch.float64)
-        ends = (-_FINITE if leaps[0] else first, _FINITE if leaps[1] else last)
-        times = schedule.time_of(_log_snr(*ends, steps - sum(leaps), spacing))
-        times = torch.cat([times.new_tensor([high] * leaps[0]), times, times.new_tensor([low] * leaps[1])])
-        times[0], times[-1] = high, low  # the inverse of log-SNR rounds
-        return times
-    raise LeastworkError(
-        f"t_grid={spacing!r} is not a grid: choose 'uniform', 'log-snr', 'balanced', 'signal' or pass the times"
-    )
+    if not is_scored(process.model):
+        raise LeastworkError("a VelocityModel has no log-SNR: use t_grid='uniform' or pass the times")
+    schedule = process.model.schedule
+    first, last = schedule.log_snr(torch.tensor([high, low], dtype=torch.float64)).tolist()
+    leaps = [
+        math.isinf(first),
+        math.isinf(last),
+    ]  # from t_max to the first finite value, and from the last to t_min
+    if any(leaps) and steps <= sum(leaps):
+        return torch.linspace(high, low, steps + 1, dtype=torch.float64)
+    ends = (-_FINITE if leaps[0] else first, _FINITE if leaps[1] else last)
+    times = schedule.time_of(_log_snr(*ends, steps - sum(leaps), spacing))
+    times = torch.cat([times.new_tensor([high] * leaps[0]), times, times.new_tensor([low] * leaps[1])])
+    times[0], times[-1] = high, low  # the inverse of log-SNR rounds
+    return times
+
+
+def check_grid(spacing: object) -> None:
+    """Refuse what is neither the name of a grid nor a tensor of times."""
+    if not isinstance(spacing, Tensor) and spacing not in _GRIDS:
+        raise refused(
+            "t_grid", spacing, "choose 'uniform', 'log-snr', 'balanced' or 'signal', or pass a tensor of times"
+        )
 
 
 def _log_snr(first: float, last: float, steps: int, spacing: str) -> Tensor:

@@ -7,33 +7,27 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.errors import NonFiniteError
 from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
-from leastwork.models.placement import evaluating, moved, placement
+from leastwork.models.placement import evaluating, placement
+from leastwork.sampling.choices import LAW, Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
-from leastwork.sampling.grids import time_grid
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.process import Process
-from leastwork.sampling.solvers import SolverLike, as_solver
-from leastwork.sampling.solvers.usual import usual_grid, usual_solver
-from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate, table
+from leastwork.sampling.solvers import SolverLike
+from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate
 from leastwork.sampling.storage import EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.arguments import seed_number, whole
 from leastwork.support.progress import Progress, no_progress
 
-__all__ = ["LAW", "ProcessName", "law_of", "make_sampler", "sample"]
-
-LAW = ("process", "solver", "steps", "t_grid", "kappa")
-"""The choices of :func:`sample` that decide the law of the samples, and that :func:`make_sampler` takes."""
-
-ProcessName: TypeAlias = Literal["sde", "ode"]
+__all__ = ["draw", "law_of", "sample"]
 
 
 def law_of(choices: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,28 +37,6 @@ def law_of(choices: Mapping[str, Any]) -> dict[str, Any]:
     {'steps': 50}
     """
     return {name: value for name, value in choices.items() if name in LAW}
-
-
-def make_sampler(
-    model: Model,
-    guidance: Guidance | None = None,
-    process: ProcessName = "sde",
-    solver: SolverLike | None = None,
-    steps: int = 100,
-    t_grid: str | Tensor | None = None,
-    kappa: float | None = None,
-) -> Sampler:
-    """Check the choices and tabulate the steps; arguments as in :func:`sample`."""
-    if process not in ("sde", "ode"):
-        raise LeastworkError(f"process={process!r} is not a process: choose 'sde' or 'ode'")
-    if process == "ode" and kappa:
-        raise LeastworkError(f"kappa={kappa} with process='ode': the ODE has no noise; use process='sde'")
-    if process == "sde" and kappa is not None and not kappa > 0:
-        raise LeastworkError(f"kappa={kappa} with process='sde' must be positive; use process='ode' for no noise")
-    whole = Process(model, 0.0 if process == "ode" else 1.0 if kappa is None else kappa)
-    chosen = as_solver(usual_solver(model) if solver is None else solver)
-    spacing = usual_grid(model, chosen) if t_grid is None else t_grid
-    return Sampler(whole, chosen.steps(whole, time_grid(whole, steps, spacing)), guidance, chosen.evaluations)
 
 
 @dataclass(frozen=True)
@@ -77,6 +49,16 @@ class Run:
     batch_size: int
     device: torch.device
     dtype: torch.dtype
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger before anything is drawn: the times, and why there are no weights where there are none."""
+        return Ledger(times=self.sampler.steps.times, why_no_weights=_why_no_weights(self.sampler))
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of all samples."""
+        return self.n * self.sampler.evaluations
 
     @property
     def starts(self) -> range:
@@ -149,28 +131,39 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     >>> ens.x.shape, ens.ess.value
     (torch.Size([100, 1]), 1.0)
     """
-    begin = time.perf_counter()
-    sampler = make_sampler(model, guidance, process, solver, steps, t_grid, kappa)
-    run = _place(sampler, n, seed, batch_size, device, dtype)
-    ledger = Ledger(times=sampler.steps.times, why_no_weights=_why_no_weights(sampler))
+    choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype, callback)
     if out is None:
-        results = [result for _, result in _batches(run, callback, progress)]
-        return _join(results, ledger, n * sampler.evaluations, time.perf_counter() - begin)
-    store = EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), ledger, resume)
+        return draw(model, n, choices, guidance, seed=seed, progress=progress)
+    begin = time.perf_counter()
+    run = _place(model, n, choices, guidance, seed)
+    store = EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume)
     for start, result in _batches(run, callback, progress, skip=store.has):
         store.write(start, result)
-    return store.finish(n * sampler.evaluations, time.perf_counter() - begin)
+    return store.finish(run.evaluations, time.perf_counter() - begin)
 
 
-def _place(sampler: Sampler, n: int, seed: int, batch_size: int, device, dtype) -> Run:
-    if n < 1 or batch_size < 1:
-        raise LeastworkError(f"n={n}, batch_size={batch_size}: both must be at least 1")
-    own_device, own_dtype = placement(sampler.process.model)
-    device, dtype = torch.device(device or own_device), dtype or own_dtype
-    model = moved(sampler.process.model, device, dtype)
-    if model is not sampler.process.model:
-        sampler = replace(sampler, process=replace(sampler.process, model=model))
-    return Run(sampler, n, seed, batch_size, device, dtype)
+def draw(
+    model: Model,
+    n: int,
+    choices: Choices,
+    guidance: Guidance | None = None,
+    *,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Ensemble:
+    """The same as :func:`sample`, in memory, with choices that have been checked."""
+    begin = time.perf_counter()
+    run = _place(model, n, choices, guidance, seed)
+    results = [result for _, result in _batches(run, choices.callback, progress)]
+    return _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
+
+
+def _place(model: Model, n: int, choices: Choices, guidance: Guidance | None, seed: int) -> Run:
+    n, seed = whole("n", n), seed_number(seed)
+    sampler = choices.sampler(choices.place(model), guidance)
+    own_device, own_dtype = placement(model)
+    device, dtype = torch.device(choices.device or own_device), choices.dtype or own_dtype
+    return Run(sampler, n, seed, choices.batch_size, device, dtype)
 
 
 def _fingerprint(run: Run) -> dict[str, object]:
@@ -193,10 +186,12 @@ def _probe(run: Run) -> list[str]:
     """One step from a few states: another network or another guidance takes another one."""
     sampler = run.sampler
     shape = sampler.process.model.noise_shape
-    x = sampler.process.prior(BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw())
-    middle = table(sampler.steps)[len(sampler.steps) // 2]
-    with evaluating(sampler.process.model):
-        carry, _ = advance(sampler, middle, Carry(x), x if sampler.process.kappa > 0 else None)
+    z = BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw()
+    x = sampler.process.prior(z)
+    noise = sampler.process.project(z) if sampler.process.model.has_rotations else x
+    middle = sampler.steps.table()[len(sampler.steps) // 2]
+    with evaluating(sampler.process.model.net):
+        carry, _ = advance(sampler, middle, Carry(x), noise if sampler.process.kappa > 0 else None)
     return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
 
 
@@ -209,7 +204,7 @@ def _batches(
     """Batch after batch in data units; those that ``skip`` knows are left out."""
     steps = len(run.sampler.steps)
     model = run.sampler.process.model
-    with torch.no_grad(), evaluating(model), progress("sampling", len(run.starts) * steps) as tick:
+    with torch.no_grad(), evaluating(model.net), progress("sampling", len(run.starts) * steps) as tick:
 
         def on_step(info: StepInfo) -> None:
             tick()

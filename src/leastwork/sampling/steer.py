@@ -23,12 +23,13 @@ from leastwork.geometry.state import State, all_finite, cat, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model
-from leastwork.models.placement import evaluating, moved, placement
+from leastwork.models.placement import evaluating, placement
+from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.sample import ProcessName, make_sampler
 from leastwork.sampling.solvers import SolverLike
-from leastwork.sampling.stepping import Carry, Sampler, evaluate, move, table
+from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
+from leastwork.support.arguments import number, refused, seed_number, whole
 from leastwork.support.progress import Progress, Tick, no_progress
 from leastwork.support.random import generator
 
@@ -140,10 +141,12 @@ def steer(
     True
     """
     begin = time.perf_counter()
-    _check_sizes(n, particles, threshold, batch_size)
+    _check_sizes(n, particles, threshold)
+    seed = seed_number(seed)
+    choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype)
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
-    sampler = make_sampler(moved(model, device, dtype), guidance, process, solver, steps, t_grid, kappa)
+    sampler = choices.sampler(choices.place(model), guidance)
     if not sampler.steps.has_density:
         raise NoPathWeightsError(
             "steering weighs every step, and these have no density: use process='sde' with solver 'euler', "
@@ -157,7 +160,7 @@ def steer(
     parts: list[tuple[State, Tensor, Tensor]] = []
     with (
         torch.no_grad(),
-        evaluating(sampler.process.model),
+        evaluating(sampler.process.model.net),
         progress("steering", len(starts) * len(sampler.steps)) as tick,
     ):
         for start in starts:
@@ -205,11 +208,11 @@ class _Steering:
 
     def draw(self, noise: BlockNoise, uniforms: Tensor, tick: Tick) -> tuple[State, Tensor, Tensor]:
         """Samples in data units, ln w − r and r of R systems; uniforms: (R, S)."""
-        process, rows = self.sampler.process, table(self.sampler.steps)
+        process, table = self.sampler.process, self.sampler.steps.table()
         carry = Carry(process.prior(noise.draw()))
         log_w = potential = torch.zeros(noise.stop - noise.start, dtype=torch.float64, device=noise.device)
-        for i, row in enumerate(rows):
-            t, where = row[0], f"before step {i + 1} of {len(rows)} (t = {row[0]:.4g})"
+        for i, step in enumerate(table):
+            t, where = step.t, f"before step {i + 1} of {len(table)} (t = {step.t:.4g})"
             y, h = evaluate(self.sampler, carry.x, t)
             ahead = self.look_ahead(carry.x, t, process.endpoint(carry.x, y, t))
             ahead = _finite(ahead, noise, "the look-ahead", where)
@@ -218,7 +221,7 @@ class _Steering:
             if ancestors is not None:
                 carry = Carry(take(carry.x, ancestors), _take(carry.y, ancestors), _take(carry.h, ancestors))
                 y, h, ahead = take(y, ancestors), _take(h, ancestors), ahead[ancestors]
-            carry, cost = move(self.sampler, row, carry, y, h, process.project(noise.draw()))
+            carry, cost = move(self.sampler, step, carry, y, h, process.project(noise.draw()))
             log_w = log_w if cost.log_weight is None else log_w + cost.log_weight
             potential = ahead
             tick()
@@ -260,9 +263,8 @@ def _finite(values: Tensor, noise: BlockNoise, what: str, where: str) -> Tensor:
     return values.to(torch.float64)
 
 
-def _check_sizes(n: int, particles: int, threshold: float, batch_size: int) -> None:
-    if particles < 1 or batch_size < 1:
-        raise LeastworkError(f"particles={particles}, batch_size={batch_size}: both must be at least 1")
+def _check_sizes(n: int, particles: int, threshold: float) -> None:
+    n, particles = whole("n", n), whole("particles", particles)
     if n < particles:
         raise LeastworkError(f"n={n} is less than one system of {particles}: draw n={particles}, or lower particles")
     if n % particles:
@@ -270,5 +272,6 @@ def _check_sizes(n: int, particles: int, threshold: float, batch_size: int) -> N
         raise LeastworkError(
             f"n={n} is not a whole number of systems of {particles}: draw n={more} or {n - n % particles}"
         )
-    if not 0 <= threshold <= 1:
-        raise LeastworkError(f"threshold={threshold} is not an effective fraction: choose it between 0 (never) and 1")
+    remedy = "it is an effective fraction, so choose it between 0 (never) and 1"
+    if number("threshold", threshold, remedy, least=0.0) > 1:
+        raise refused("threshold", threshold, remedy)

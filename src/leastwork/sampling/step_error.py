@@ -13,22 +13,23 @@ whatever the guidance, and keeps the solver's p.
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError, LeastworkWarning
+from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State, cat, smap
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model, is_scored
 from leastwork.models.placement import evaluating, placement
+from leastwork.sampling.choices import LAW, Choices
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.sample import make_sampler
 from leastwork.sampling.solvers import Exponential, Heun, SolverLike, Steps
-from leastwork.sampling.stepping import Carry, Cost, Sampler, advance, table
+from leastwork.sampling.stepping import Carry, Cost, Sampler, advance
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.arguments import seed_number, whole
 
 __all__ = ["StepError", "step_check", "warn_of_steps"]
 
@@ -101,21 +102,20 @@ def step_check(
     >>> step_check(model, lambda x: x[:, 0] ** 2, steps=50).matters
     False
     """
-    if paths < 2:
-        raise LeastworkError(f"paths={paths}: a standard error takes at least two")
-    coarse = make_sampler(model, guidance, **law)
-    fine = make_sampler(model, guidance, **{**law, "t_grid": _halved(model, coarse.steps.times)})
+    paths, seed, choices = whole("paths", paths, least=2), seed_number(seed), Choices.of(law, LAW)
+    coarse = choices.sampler(model, guidance)
+    fine = replace(choices, t_grid=_halved(model, coarse.steps.times)).sampler(model, guidance)
     device, dtype = placement(model)
     ends: list[tuple[State, State]] = []
     weights: list[tuple[Tensor, Tensor]] = []
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), evaluating(model.net):
         for start in range(0, paths, _BATCH):
             noise = BlockNoise(seed, start, min(start + _BATCH, paths), model.noise_shape, dtype, device)
             end, weight = _pair(coarse, fine, noise)
             ends.append(end)
             weights.append(weight)
     x = tuple(model.to_data_units(cat([end[i] for end in ends])) for i in (0, 1))
-    order = _order(model, law.get("solver"))
+    order = _order(model, choices.solver)
     averages = spread = log_z = None
     if observable is not None:
         here, there = (observable(one).to(torch.float64).cpu() for one in x)
@@ -159,15 +159,15 @@ def _pair(coarse: Sampler, fine: Sampler, noise: BlockNoise) -> tuple[tuple[Stat
     process = coarse.process
     here = there = Carry(process.prior(noise.draw()))
     spent, spent_there = Cost(), Cost()
-    rows, halves = table(coarse.steps), table(fine.steps)
+    wholes, halves = coarse.steps.table(), fine.steps.table()
     shares, turns = _shares(fine.steps)
-    for i, row in enumerate(rows):
+    for i, step in enumerate(wholes):
         z: State | None = None
         parts: list[State | None] = [None, None]
         if process.kappa > 0:
             parts = [process.project(noise.draw()) for _ in (0, 1)]
             z = _mixed(parts, shares[i], turns[i])
-        here, cost = advance(coarse, row, here, z)
+        here, cost = advance(coarse, step, here, z)
         spent = spent + cost
         for half, part in zip(halves[2 * i : 2 * i + 2], parts, strict=True):
             there, cost = advance(fine, half, there, part)

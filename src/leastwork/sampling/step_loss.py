@@ -19,10 +19,11 @@ from leastwork.geometry.state import State, inner, smap
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
+from leastwork.sampling.choices import LAW, Choices
 from leastwork.sampling.noise import BlockNoise
-from leastwork.sampling.sample import make_sampler
-from leastwork.sampling.stepping import Carry, Sampler, evaluate, move, table
+from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.arguments import seed_number, whole
 
 __all__ = ["StepLoss", "step_loss"]
 
@@ -68,14 +69,13 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
     >>> bool(2.5 < few / many < 6)
     True
     """
-    sampler = make_sampler(model, guidance, **law)
+    paths, seed = whole("paths", paths, least=2), seed_number(seed)
+    sampler = Choices.of(law, LAW).sampler(model, guidance)
     if model.has_rotations or not sampler.steps.has_density:
         raise LeastworkError("the loss of the steps is known for states without rotations, with process='sde'")
-    if paths < 2:
-        raise LeastworkError(f"paths={paths}: a standard error takes at least two")
     device, dtype = placement(model)
     batches: list[Tensor] = []
-    with evaluating(model):
+    with evaluating(model.net):
         for start in range(0, paths, _BATCH):
             noise = BlockNoise(seed, start, min(start + _BATCH, paths), model.noise_shape, dtype, device)
             batches.append(_losses(sampler, noise).cpu())
@@ -88,16 +88,16 @@ def _losses(sampler: Sampler, noise: BlockNoise) -> Tensor:
     process = sampler.process
     carry = Carry(process.prior(noise.draw()))
     found: list[Tensor] = []
-    for row in table(sampler.steps):
+    for step in sampler.steps.table():
         z = process.project(noise.draw())
-        y, h = evaluate(sampler, carry.x, row[0])
-        e, c = row[5], row[7]
+        y, h = evaluate(sampler, carry.x, step.t)
+        e, c = step.e, step.c
         probe = process.project(noise.draw())
         ends: list[State | None] = []
         for side in (_REACH, -_REACH):
             beside = smap(lambda x, v, by=side * c: x + by * v, carry.x, probe)
-            ends.append(evaluate(sampler, beside, row[0])[1])
+            ends.append(evaluate(sampler, beside, step.t)[1])
         bent = smap(lambda a, b, by=e / (2 * _REACH * c): by * (a - b), *ends)
         found.append(0.25 * inner(bent, bent).to(torch.float64))
-        carry, _ = move(sampler, row, carry, y, h, z)
+        carry, _ = move(sampler, step, carry, y, h, z)
     return torch.stack(found, dim=1)

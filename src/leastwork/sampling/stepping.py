@@ -3,7 +3,6 @@
 The last denoising step, x_0 = D(x, t_min), is unguided and costs nothing.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,10 +15,10 @@ from leastwork.geometry.state import State, all_finite, smap
 from leastwork.guidance.base import Guidance
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
-from leastwork.sampling.solvers.steps import Steps
+from leastwork.sampling.solvers.steps import Step, Steps, Turn
 from leastwork.sampling.work import kinetic_action, step_cost
 
-__all__ = ["BatchResult", "Carry", "Cost", "Sampler", "StepInfo", "advance", "evaluate", "integrate", "move", "table"]
+__all__ = ["BatchResult", "Carry", "Cost", "Sampler", "StepInfo", "advance", "evaluate", "integrate", "move"]
 
 
 @dataclass(frozen=True)
@@ -135,91 +134,74 @@ def evaluate(sampler: Sampler, x: State, t: float) -> tuple[State, State | None]
     return y, process.project(h)
 
 
-def advance(sampler: Sampler, row: list[float], carry: Carry, noise: State | None) -> tuple[Carry, Cost]:
+def advance(sampler: Sampler, step: Step, carry: Carry, noise: State | None) -> tuple[Carry, Cost]:
     """One step, pure: the next state, and what it cost.
 
     Args:
         sampler: process, steps, guidance.
-        row: t, t_next, a, b, b′, e, e′, c of the step, and for Heun ½Δt (A, B, E) of its correction, or NaN; for frames
-            b, e, c of rotations.
+        step: one of ``sampler.steps.table()``.
         carry: state before the step.
         noise: z, or None for the ODE.
     """
-    return move(sampler, row, carry, *evaluate(sampler, carry.x, row[0]), noise)
+    return move(sampler, step, carry, *evaluate(sampler, carry.x, step.t), noise)
 
 
 def move(
-    sampler: Sampler, row: list[float], carry: Carry, y: State, h: State | None, noise: State | None
+    sampler: Sampler, step: Step, carry: Carry, y: State, h: State | None, noise: State | None
 ) -> tuple[Carry, Cost]:
     """The part of :func:`advance` that follows :func:`evaluate`: y and h are its values at ``carry.x``."""
-    if sampler.steps.turns is not None:
-        return _turn(sampler, row, carry, y, h, noise)
-    t, t_next, a, b, b_previous, e, e_previous, c, *corrector = row
-    if carry.y is None:  # a chain that starts in the middle recalls nothing: its first step is of first order
-        b, b_previous, e, e_previous = b + b_previous, 0.0, e + e_previous, 0.0
-    shift = None if h is None or (e == 0 and e_previous == 0) else _combine((e, h), (e_previous, carry.h))
-    x = _combine((a, carry.x), (b, y), (b_previous, carry.y), (c, noise), (1.0, shift))
+    s = step if carry.y is not None else step.without_memory()  # a chain that starts in the middle recalls nothing
+    if s.turn is not None:
+        return _turn(sampler, s, s.turn, carry, y, h, noise)
+    shift = None if h is None or (s.e == 0 and s.e_previous == 0) else _combine((s.e, h), (s.e_previous, carry.h))
+    x = _combine((s.a, carry.x), (s.b, y), (s.b_previous, carry.y), (s.c, noise), (1.0, shift))
     after: State | None = None
-    if corrector and math.isfinite(corrector[0]):
-        p_x, p_y, p_h = corrector
-        y_after, h_after = evaluate(sampler, x, t_next)
+    if s.corrector is not None:
+        p_x, p_y, p_h = s.corrector
+        y_after, h_after = evaluate(sampler, x, s.t_next)
         after = None if h_after is None else smap(lambda leaf: -2 * p_h * leaf, h_after)
-        x = _combine((0.5, carry.x), (0.5 - p_x, x), (0.5 * c, noise), (-p_y, y_after), (0.5, after))
+        x = _combine((0.5, carry.x), (0.5 - p_x, x), (0.5 * s.c, noise), (-p_y, y_after), (0.5, after))
     x = sampler.process.project(x)  # rounding would carry it off a subspace
-    return Carry(x, y, h), _cost(sampler, shift, after, noise, t - t_next, c)
+    return Carry(x, y, h), _cost(sampler, shift, after, noise, s)
 
 
 def _turn(
-    sampler: Sampler, row: list[float], carry: Carry, y: State, h: State | None, noise: State | None
+    sampler: Sampler, s: Step, turn: Turn, carry: Carry, y: State, h: State | None, noise: State | None
 ) -> tuple[Carry, Cost]:
     """One step of rigid frames: positions as any state, rotations by a turn in their own frame."""
-    t, t_next, a, b, b_previous, e, e_previous, c, turn_b, turn_e, turn_c = row
     if h is not None and h[1].shape != y[1].shape:
         raise LeastworkError(
             f"the guidance of frames gives {tuple(h[1].shape)} for rotations: give turns, {tuple(y[1].shape)}, in the "
             "residues' own frames (leastwork.geometry.rotations.slope_of makes them of a gradient)"
         )
     before_y, before_h = (None if s is None else s[0] for s in (carry.y, carry.h))
-    if before_y is None:
-        b, b_previous, e, e_previous = b + b_previous, 0.0, e + e_previous, 0.0
     shift: Tensor | None = None
-    turn: Tensor | None = None
-    if h is not None and not (e == 0 and e_previous == 0 and turn_e == 0):
-        shift, turn = _sum((e, h[0]), (e_previous, before_h)), turn_e * h[1]
+    pull: Tensor | None = None
+    if h is not None and not (s.e == 0 and s.e_previous == 0 and turn.e == 0):
+        shift, pull = _sum((s.e, h[0]), (s.e_previous, before_h)), turn.e * h[1]
     z, z_turn = (None, None) if noise is None else noise
-    position = _sum((a, carry.x[0]), (b, y[0]), (b_previous, before_y), (c, z), (1.0, shift))
-    omega = _sum((turn_b, y[1]), (turn_c, z_turn), (1.0, turn))
+    position = _sum((s.a, carry.x[0]), (s.b, y[0]), (s.b_previous, before_y), (s.c, z), (1.0, shift))
+    omega = _sum((turn.b, y[1]), (turn.c, z_turn), (1.0, pull))
     rotation = orthonormal(carry.x[1] @ exp(omega))
     after = Carry(sampler.process.project((position, rotation)), y, h)
-    if shift is None or turn is None:
+    if shift is None or pull is None:
         return after, Cost()
     if sampler.steps.has_density:
         assert noise is not None
-        return after, Cost(*step_cost((shift / c, turn / turn_c), noise, 1.0))
-    return after, Cost(action=kinetic_action((shift, turn), t - t_next)) if sampler.process.kappa == 0 else Cost()
+        return after, Cost(*step_cost((shift / s.c, pull / turn.c), noise, 1.0))
+    return after, Cost(action=kinetic_action((shift, pull), s.t - s.t_next)) if sampler.process.kappa == 0 else Cost()
 
 
-def _cost(sampler: Sampler, shift: State | None, after: State | None, noise: State | None, dt: float, c: float) -> Cost:
+def _cost(sampler: Sampler, shift: State | None, after: State | None, noise: State | None, s: Step) -> Cost:
     if shift is None:
         return Cost()
     if sampler.steps.has_density:
         assert noise is not None
-        return Cost(*step_cost(shift, noise, c))
+        return Cost(*step_cost(shift, noise, s.c))
     if sampler.process.kappa == 0:
-        action = kinetic_action(shift, dt)
-        return Cost(action=action if after is None else 0.5 * (action + kinetic_action(after, dt)))
+        action = kinetic_action(shift, s.t - s.t_next)
+        return Cost(action=action if after is None else 0.5 * (action + kinetic_action(after, s.t - s.t_next)))
     return Cost()
-
-
-def table(steps: Steps) -> list[list[float]]:
-    """The rows that :func:`advance` takes, one a step, as plain floats."""
-    s = steps
-    columns = torch.stack([s.times[:-1], s.times[1:], s.a, s.b, s.b_previous, s.e, s.e_previous, s.c], dim=1)
-    if s.corrector is not None:
-        columns = torch.cat([columns, s.corrector], dim=1)
-    if s.turns is not None:
-        columns = torch.cat([columns, torch.stack([s.turns.b, s.turns.e, s.turns.c], dim=1)], dim=1)
-    return columns.tolist()
 
 
 def integrate(
@@ -242,16 +224,16 @@ def integrate(
     process, steps = sampler.process, sampler.steps
     carry, total = Carry(process.prior(noise.draw())), Cost()
     moments = torch.zeros(2, len(steps), dtype=torch.float64, device=noise.device)
-    for i, row in enumerate(table(steps)):
-        carry, cost = advance(sampler, row, carry, process.project(noise.draw()) if process.kappa > 0 else None)
+    for i, step in enumerate(steps.table()):
+        carry, cost = advance(sampler, step, carry, process.project(noise.draw()) if process.kappa > 0 else None)
         total = total + cost
         if cost.work is not None:
             kl = cost.work.detach()
             moments[0, i], moments[1, i] = kl.sum(), kl.square().sum()
         if check_steps:
-            _check_finite(carry, noise.start, f"step {i + 1} of {len(steps)} (t = {row[0]:.4g} to {row[1]:.4g})")
+            _check_finite(carry, noise.start, f"step {i + 1} of {len(steps)} (t = {step.t:.4g} to {step.t_next:.4g})")
         if on_step is not None:
-            on_step(StepInfo(noise.start, i + 1, len(steps), row[1], carry.x, total.work))
+            on_step(StepInfo(noise.start, i + 1, len(steps), step.t_next, carry.x, total.work))
     x = process.model.finish(carry.x, float(steps.times[-1]))
     if check_steps and process.model.has_score:
         _check_finite(Carry(x), noise.start, "the last denoising step")

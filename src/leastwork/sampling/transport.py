@@ -43,7 +43,7 @@ def transport(model: Model, x: State, *, forward: bool = True, steps: int = 100,
     """
     _check_shape(model, x)
     times = time_grid(Process(model, kappa=0.0), steps, t_grid).tolist()
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), evaluating(model.net):
         if forward:
             *_, x = _heun(model, model.to_network_units(x), times[::-1])
             return x
@@ -85,7 +85,7 @@ def carry_forward(model: Model, points: State, times: Sequence[float] | Tensor) 
     device, dtype = placement(model)
     start = process.project(model.to_network_units(smap(lambda leaf: leaf.to(device, dtype), points)))
     found: dict[float, State] = {}
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), evaluating(model.net):
         for t, x in zip(fine, _heun(model, start, fine), strict=True):
             finite = all_finite(x)
             if not bool(finite.all()):

@@ -25,7 +25,7 @@ def seconds_of(model: Model, evaluations: int) -> float:
     x = process.prior(BlockNoise(0, 0, _BATCH, model.noise_shape, dtype, device).draw())
     low, high = process.interval
     spent: list[float] = []
-    with evaluating(model):
+    with evaluating(model.net):
         for _ in range(_TIMED):
             begin = time.perf_counter()
             process.evaluate(x, 0.5 * (low + high))

@@ -22,7 +22,14 @@ class Kind(Strict):
 
 
 class ObservableKind(Kind):
-    """Settings of an observable."""
+    """Settings of an observable.
+
+    Attributes:
+        sees_frames: True for a kind whose function takes rigid frames as they are, positions and rotations; any other
+            is built for points (N, 3), and sees the positions of frames.
+    """
+
+    sees_frames: ClassVar[bool] = False
 
     def build(self, event_shape: EventShape) -> Observable:
         """The observable for a model's states.

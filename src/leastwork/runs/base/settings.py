@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Registry, settings_of
-from leastwork.sampling.sample import ProcessName
+from leastwork.sampling.choices import ProcessName
 
 __all__ = [
     "GIVEN_MODEL",

@@ -11,7 +11,7 @@ from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, shapes
 from leastwork.models.base import Model
 from leastwork.models.files import load_model
-from leastwork.observables import Observable, stack
+from leastwork.observables import Observable, on_alpha_carbons, stack
 from leastwork.runs.base.cases import case, check_shape
 from leastwork.runs.base.kinds import ObservableKind
 from leastwork.runs.base.settings import sampling_choices
@@ -71,7 +71,7 @@ def _stacked(items: Sequence[Observable]) -> Observable | None:
 def _measured(number: int, item: ObservableKind, model: Model) -> Observable:
     """One entry, tried on the model's states; a complaint that names no place gets it here."""
     try:
-        observable = item.build(model.event_shape)
+        observable = _built(item, model)
         _probe(observable, model)
     except ConfigError:
         raise
@@ -80,9 +80,18 @@ def _measured(number: int, item: ObservableKind, model: Model) -> Observable:
     return observable
 
 
+def _built(item: ObservableKind, model: Model) -> Observable:
+    """The observable, of frames that of their positions unless its kind sees frames as they are."""
+    if not model.has_rotations or item.sees_frames:
+        return item.build(model.event_shape)
+    return on_alpha_carbons(item.build(shapes(model.event_shape)[0]))
+
+
 def _probe(observable: Observable, model: Model) -> None:
-    """One evaluation at zero, which finds a wrong shape at once."""
+    """One evaluation at zero, unturned, which finds a wrong shape at once."""
     parts = tuple(torch.zeros(2, *shape) for shape in shapes(model.event_shape))
+    if model.has_rotations:
+        parts = parts[0], parts[1] + torch.eye(3)
     is_tuple = bool(model.event_shape) and isinstance(model.event_shape[0], tuple)
     observable(parts if is_tuple else parts[0])
 

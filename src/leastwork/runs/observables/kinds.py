@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import Field, FiniteFloat, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, create_model
 from torch import Tensor
@@ -61,6 +61,8 @@ class IntervalConfig(ObservableKind):
 
 class PythonConfig(ObservableKind):
     """A function of your own: state (B, *event) in data units -> (B,) or (B, K)."""
+
+    sees_frames: ClassVar[bool] = True
 
     kind: Literal["python"]
     file: Path = Field(description="a Python file, its path relative to the run file")

@@ -5,12 +5,12 @@ from typing import Protocol, TypeAlias
 
 from torch import Tensor
 
-from leastwork.errors import LeastworkError
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers.euler import Euler
 from leastwork.sampling.solvers.exponential import Exponential
 from leastwork.sampling.solvers.heun import Heun
 from leastwork.sampling.solvers.steps import Steps
+from leastwork.support.arguments import refused
 
 __all__ = ["Euler", "Exponential", "Heun", "Solver", "SolverLike", "Steps", "as_solver", "solver_names"]
 
@@ -47,8 +47,7 @@ def as_solver(solver: SolverLike) -> Solver:
     >>> as_solver("multistep")
     Exponential(order=2, evaluations=1)
     """
-    if not isinstance(solver, str):
-        return solver
-    if solver not in _BY_NAME:
-        raise LeastworkError(f"solver={solver!r} is not a solver: choose one of {', '.join(map(repr, _BY_NAME))}")
-    return _BY_NAME[solver]
+    found = _BY_NAME.get(solver) if isinstance(solver, str) else solver
+    if found is None or not (callable(getattr(found, "steps", None)) and hasattr(found, "evaluations")):
+        raise refused("solver", solver, f"choose one of {', '.join(map(repr, _BY_NAME))}, or give a Solver")
+    return found

@@ -7,14 +7,15 @@ A rotation turns by ω = b y + e h + c z in its own frame, with coefficients of 
 as y; given the past ω is Gaussian, and work and weights are those of the law of ω.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from leastwork.sampling.process import Process
 
-__all__ = ["Steps", "Turns", "is_singular"]
+__all__ = ["Step", "Steps", "Turn", "Turns", "is_singular"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,46 @@ class Turns:
     b: Tensor
     e: Tensor
     c: Tensor
+
+    def table(self) -> list["Turn"]:
+        """The turns one by one, as plain floats."""
+        return [Turn(*row) for row in torch.stack([self.b, self.e, self.c], dim=1).tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The coefficients of one step of rotations: ω = b y + e h + c z."""
+
+    b: float
+    e: float
+    c: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step from time t to t_next: x′ = a x + b y + b_previous y₋ + e h + e_previous h₋ + c z.
+
+    Args:
+        t, t_next: times of its beginning and its end, t > t_next.
+        a, b, b_previous, e, e_previous, c: coefficients of the state, the model, the guidance and the noise.
+        corrector: ½Δt (A, B, E) at its end, for Heun's correction; None for a step without one.
+        turn: coefficients of rotations, for a model of frames.
+    """
+
+    t: float
+    t_next: float
+    a: float
+    b: float
+    b_previous: float
+    e: float
+    e_previous: float
+    c: float
+    corrector: tuple[float, float, float] | None = None
+    turn: Turn | None = None
+
+    def without_memory(self) -> "Step":
+        """The first-order step, for a chain that recalls no step before: y₋ = y and h₋ = h."""
+        return replace(self, b=self.b + self.b_previous, b_previous=0.0, e=self.e + self.e_previous, e_previous=0.0)
 
 
 @dataclass(frozen=True)
@@ -45,6 +86,14 @@ class Steps:
     def __len__(self) -> int:
         return len(self.a)
 
+    def table(self) -> list[Step]:
+        """The steps one by one, as plain floats."""
+        columns = (self.times[:-1], self.times[1:], self.a, self.b, self.b_previous, self.e, self.e_previous, self.c)
+        correctors = [None] * len(self) if self.corrector is None else [_finite(r) for r in self.corrector.tolist()]
+        turns = [None] * len(self) if self.turns is None else self.turns.table()
+        rows = torch.stack(columns, dim=1).tolist()
+        return [Step(*row, corrector=p, turn=w) for row, p, w in zip(rows, correctors, turns, strict=True)]
+
     @property
     def dt(self) -> Tensor:
         """Step lengths t_i − t_{i+1} > 0, (S,)."""
@@ -55,6 +104,11 @@ class Steps:
         """Whether every transition is a known Gaussian."""
         noisy = bool((self.c > 0).all()) and (self.turns is None or bool((self.turns.c > 0).all()))
         return self.corrector is None and noisy
+
+
+def _finite(corrector: list[float]) -> tuple[float, float, float] | None:
+    at_state, at_model, at_guidance = corrector
+    return (at_state, at_model, at_guidance) if math.isfinite(at_state) else None
 
 
 def is_singular(process: Process, times: Tensor) -> Tensor:
