@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from leastwork.errors import ConfigError
@@ -23,6 +22,7 @@ from leastwork.networks.equivariant import EquivariantPerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
+from leastwork.support.files import readable, write_tensors, write_text
 
 __all__ = ["load_model", "model_from", "model_parts", "save_model"]
 
@@ -45,10 +45,8 @@ def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str |
     folder.mkdir(parents=True, exist_ok=True)
     assert isinstance(model.net, nn.Module)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.net.state_dict().items()}
-    save_file(weights, folder / "model.safetensors.tmp")
-    os.replace(folder / "model.safetensors.tmp", folder / "model.safetensors")
-    (folder / "model.json.tmp").write_text(json.dumps(described, indent=1) + "\n")
-    os.replace(folder / "model.json.tmp", folder / "model.json")
+    write_tensors(folder / "model.safetensors", weights)
+    write_text(folder / "model.json", json.dumps(described, indent=1) + "\n")
 
 
 def _described(model: DiffusionModel | FrameModel | VelocityModel) -> dict[str, Any]:
@@ -171,9 +169,11 @@ def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionMode
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(readable(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path} is missing: a model folder holds model.safetensors and model.json") from error
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON ({error}): write the model again by save_model") from error
 
@@ -190,7 +190,7 @@ def _build_network(described: dict[str, Any], net: nn.Module | None, folder: Pat
 def _fill(net: nn.Module, path: Path) -> None:
     if not path.exists():
         raise ConfigError(f"{path} is missing: a model folder holds model.safetensors and model.json")
-    if _is_pickle(path):
+    if _is_pickle(readable(path)):
         raise ConfigError(f"{path} is a pickle, which can run code, and is refused: write it by save_model")
     try:
         weights = load_file(path)

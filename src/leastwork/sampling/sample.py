@@ -156,10 +156,10 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     if out is None:
         results = [result for _, result in _batches(run, callback, progress)]
         return _join(results, ledger, n * sampler.evaluations, time.perf_counter() - begin)
-    store = EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), ledger, resume)
-    for start, result in _batches(run, callback, progress, skip=store.has):
-        store.write(start, result)
-    return store.finish(n * sampler.evaluations, time.perf_counter() - begin)
+    with EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), ledger, resume) as store:
+        for start, result in _batches(run, callback, progress, skip=store.has):
+            store.write(start, result)
+        return store.finish(n * sampler.evaluations, time.perf_counter() - begin)
 
 
 def _place(sampler: Sampler, n: int, seed: int, batch_size: int, device, dtype) -> Run:

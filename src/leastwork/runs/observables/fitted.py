@@ -4,14 +4,13 @@ It is written before the first guided sample, so that an interrupted run goes on
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from leastwork.data.maxent import MaxEnt
@@ -26,7 +25,7 @@ from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import stated_theta
 from leastwork.runs.observables.inputs import Inputs
 from leastwork.runs.observables.trust_file import curve_from, described
-from leastwork.support.files import write_text
+from leastwork.support.files import readable, write_tensors, write_text
 from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["Fitted", "as_numbers", "fit", "load_fitted", "save_fitted"]
@@ -117,9 +116,7 @@ def save_fitted(fitted: Fitted, folder: Path) -> None:
         tensors["reported"] = fitted.reported
     plain = {name: part for name, part in parts.items() if not isinstance(part, Tensor)}
     path = folder / "fit" / "fit.safetensors"
-    path.parent.mkdir(exist_ok=True)
-    save_file(tensors, path.with_suffix(".tmp"))
-    os.replace(path.with_suffix(".tmp"), path)
+    write_tensors(path, tensors)
     if fitted.trust is not None:
         write_text(folder / "fit" / "trust.json", json.dumps(described(fitted.trust), indent=1) + "\n")
     about = {
@@ -144,15 +141,17 @@ def load_fitted(folder: Path, observable: Observable | None = None) -> Fitted | 
     if not mark.exists():
         return None
     try:
-        about = json.loads(mark.read_text(encoding="utf-8"))
-        tensors: dict[str, Any] = load_file(mark.with_name("fit.safetensors"))
+        about = json.loads(readable(mark).read_text(encoding="utf-8"))
+        tensors: dict[str, Any] = load_file(readable(mark.with_name("fit.safetensors")))
         observed, x, reported = tensors.pop("observed"), tensors.pop("x", None), tensors.pop("reported", None)
         plain = about["maxent"]
         maxent = MaxEnt(**{**plain, "names": tuple(plain["names"])}, **tensors)
         guided = about["guided"] and observable is not None
         rest = (about["network_evaluations"], about["seconds"], tuple(about["stages"]), about.get("theta", 1.0))
         curve = mark.with_name("trust.json") if about.get("theta_chosen") else None
-        trust = None if curve is None else curve_from(json.loads(curve.read_text(encoding="utf-8")))
+        trust = None if curve is None else curve_from(json.loads(readable(curve).read_text(encoding="utf-8")))
+    except ConfigError:
+        raise
     except (ValueError, KeyError, TypeError, SafetensorError, OSError) as error:
         raise ConfigError(f"{mark.parent} is damaged ({error}): delete it to fit anew") from error
     guidance = load_guidance(folder / "guidance", observable) if guided else None

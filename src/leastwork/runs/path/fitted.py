@@ -21,7 +21,7 @@ from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.inputs import PathInputs
 from leastwork.runs.path.regions import interval_coordinate
 from leastwork.sampling.storage import open_ensemble, save_ensemble
-from leastwork.support.files import write_text
+from leastwork.support.files import readable, write_text
 from leastwork.support.progress import Progress
 
 __all__ = ["StoredFit", "fit_path_run", "load_path_run", "read_fit", "save_path_run"]
@@ -98,8 +98,10 @@ def read_fit(folder: Path) -> StoredFit | None:
     if not mark.exists():
         return None
     try:
-        described = json.loads(mark.read_text(encoding="utf-8"))
+        described = json.loads(readable(mark).read_text(encoding="utf-8"))
         return StoredFit(**{**described, "stages": tuple(described["stages"])})
+    except ConfigError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{mark.parent} is damaged ({error}): delete it to fit anew") from error
 
