@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -31,11 +32,9 @@ def read_finished(folder: Path) -> Finished[AnyRun]:
         metrics = json.loads(readable(folder / "metrics.json").read_text(encoding="utf-8"))
         plots = load_file(readable(folder / "plots.safetensors"))
         guidance = folder / "guidance" / "guidance.json"
-        described = (
-            json.loads(readable(guidance).read_text(encoding="utf-8"))
-            if guidance.exists()
-            else {"kind": "", "parts": {}}
-        )
+        described: dict[str, Any] = {"kind": "", "parts": {}}
+        if readable(guidance).exists():
+            described = json.loads(guidance.read_text(encoding="utf-8"))
         kind, schedule = described["kind"], described["parts"]
     except ConfigError:
         raise

@@ -164,9 +164,8 @@ def _check(found: Contents, attributes: Mapping[str, Any]) -> None:
     if not found.leaves or "times" not in arrays:
         raise ConfigError(damaged(path / ".zmetadata", "it names no samples or no times"))
     n, edges = found.leaves[0].shape[0], arrays["times"].shape[0]
-    lengths: dict[str, tuple[int, ...]] = dict.fromkeys(PER_SAMPLE, (n,)) | dict.fromkeys(
-        ("step_work", "step_work_stderr"), (edges - 1,)
-    )
+    lengths: dict[str, tuple[int, ...]] = {"step_work": (edges - 1,), "step_work_stderr": (edges - 1,)}
+    lengths.update(dict.fromkeys(PER_SAMPLE, (n,)))
     for name, array in arrays.items():
         if array.shape != lengths.get(name, array.shape) or (name[0] == "x" and array.shape[0] != n):
             raise ConfigError(foreign(path / name / ".zarray", "'shape'"))
