@@ -3,7 +3,7 @@
     NAME.partial/settings.json          what is drawn; another drawing does not go on here
     NAME.partial/x/3.0, work/3, …       the chunks of a batch, each written whole or not at all
     NAME.partial/finished/START.npy     its mark, written last: moments of its steps, and checksums of its files
-    NAME.lock                           held by the process that writes
+    .writing-NAME.lock                  held by the process that writes
 
 A batch counts once its mark is there and its files are those of the checksums. So a killed run loses the batch at work
 and nothing else. The store takes its name when all batches are there; marks and settings go after that.
@@ -29,7 +29,7 @@ from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.stepping import BatchResult
 from leastwork.sampling.stored import PER_SAMPLE, StoredEnsemble, consolidated, contents, open_ensemble
 from leastwork.sampling.zarr_arrays import as_json, checksum, declared, encoded
-from leastwork.support.files import read_bytes, sweep, sync_folder, write_bytes, write_text
+from leastwork.support.files import TEMPORARY, read_bytes, sweep, sync_folder, write_bytes, write_text
 from leastwork.support.locks import Lock, lock
 
 __all__ = ["EnsembleStore", "StoredEnsemble", "add_log_tilt", "open_ensemble", "save_ensemble"]
@@ -61,13 +61,13 @@ class EnsembleStore:
         path, described = Path(out), json.dumps(fingerprint)
         if path.exists() and not resume:
             raise ConfigError(_exists(path))
-        try:
-            held = _held(path)
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be written ({error.strerror}): choose another folder") from error
+        held = _held(path)
         store = cls(path, n, batch_size, ledger, described, held, path.exists())
         try:
             store._begin(resume)
+        except OSError as error:
+            held.release()
+            raise ConfigError(_unwritable(path, error)) from error
         except BaseException:
             held.release()
             raise
@@ -149,12 +149,9 @@ class EnsembleStore:
             if not is_empty and (not begun.exists() or read_bytes(begun).decode(errors="replace") != self.settings):
                 raise ConfigError(f"{self.partial} was begun with other settings: use those, or delete it")
             sweep(self.partial)
-        try:
-            if not begun.exists():
-                write_text(begun, self.settings)
-            self.marks.mkdir(exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{self.path} cannot be written ({error.strerror}): choose another folder") from error
+        if not begun.exists():
+            write_text(begun, self.settings)
+        self.marks.mkdir(exist_ok=True)
 
     def _damaged(self, mark: Path) -> Path | None:
         """The first file of a batch that is not as its mark says, or None."""
@@ -333,8 +330,12 @@ def _clear(path: Path) -> None:
 
 
 def _held(path: Path) -> Lock:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return lock(path.with_name(path.name + ".lock"), str(path))
+    """The lock of a store that is to be written; a killed process leaves its file, which :func:`sweep` removes."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return lock(path.with_name(f"{TEMPORARY}{path.name}.lock"), str(path))
+    except OSError as error:
+        raise ConfigError(_unwritable(path, error)) from error
 
 
 def _partial(path: Path) -> Path:
@@ -346,6 +347,10 @@ def _refuse_links(partial: Path) -> None:
     for place in (partial, *partial.iterdir()):
         if place.is_symlink():
             raise ConfigError(f"{place} is a link, and nothing is written through it: delete it")
+
+
+def _unwritable(path: Path, error: OSError) -> str:
+    return f"{path} cannot be written ({error.strerror}): choose another folder"
 
 
 def _exists(path: Path) -> str:

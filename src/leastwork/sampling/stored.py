@@ -92,6 +92,13 @@ def contents(path: Path) -> Contents:
         ConfigError: no finished ensemble lies there, or one that is damaged or that leastwork did not write.
     """
     try:
+        return _contents(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): see to that and try again") from error
+
+
+def _contents(path: Path) -> Contents:
+    try:
         attributes = parsed(path / ".zattrs", read_bytes(path / ".zattrs"))
     except (FileNotFoundError, NotADirectoryError):
         attributes = None

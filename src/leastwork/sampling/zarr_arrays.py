@@ -232,12 +232,12 @@ def _is_known(compressor: Any) -> bool:
 
 
 def checksum(data: bytes) -> str:
-    """16 bytes of BLAKE2b in hexadecimal digits: a cut, a flipped bit or another file gives others.
+    """The first 16 bytes of SHA-256 in hexadecimal digits: a cut, a flipped bit or another file gives others.
 
     >>> checksum(b"chunk") == checksum(b"chunk "), len(checksum(b""))
     (False, 32)
     """
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def foreign(where: Path, what: str) -> str:

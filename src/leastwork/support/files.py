@@ -137,7 +137,7 @@ def read_bytes(path: Path, limit: int | None = None) -> bytes:
 
     Raises:
         ConfigError: it may not be read, is a link or no plain file, or holds more than ``limit`` bytes.
-        FileNotFoundError: there is none.
+        FileNotFoundError, NotADirectoryError: there is none.
     """
     try:
         opened = os.open(path, os.O_RDONLY | _NO_LINKS | _AT_ONCE)
@@ -146,7 +146,9 @@ def read_bytes(path: Path, limit: int | None = None) -> bytes:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise ConfigError(f"{path} is a link, and is not followed: put the file itself there") from None
-        raise
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): see to that and try again") from None
     with os.fdopen(opened, "rb") as file:
         about = os.fstat(opened)
         if not stat.S_ISREG(about.st_mode):

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -43,11 +44,10 @@ class Lock:
 
     def release(self) -> None:
         """Remove the file while it is still held, and let go."""
-        try:
+        with suppress(OSError):  # one that stays is in nobody's way
             if _is_at(self.opened, self.path):
                 self.path.unlink(missing_ok=True)
-        finally:
-            os.close(self.opened)
+        os.close(self.opened)
 
 
 def lock(path: Path, what: str) -> Lock:
