@@ -15,6 +15,7 @@ import zarr
 
 import leastwork as lw
 from leastwork.errors import ConfigError, LeastworkWarning
+from leastwork.sampling.stepping import StepInfo
 from leastwork.sampling.storage import StoredEnsemble, add_log_tilt
 
 MODEL = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(2,))
@@ -113,15 +114,10 @@ def test_links_are_not_followed(whole: Path, tmp_path: Path, place: str) -> None
 def older(out: Path, **changes: object) -> None:
     """A store as it was written by Zarr before there were checksums."""
     group = zarr.open_group(str(out), mode="w", zarr_format=2)
-    for name, shape, kind in (
-        ("x", (40, 2), "f4"),
-        ("work", (40,), "f8"),
-        ("times", (4,), "f8"),
-        ("log_weight", (40,), "f8"),
-    ):
-        data = (
-            np.zeros(shape, kind) if name == "log_weight" else np.arange(np.prod(shape), dtype=kind).reshape(shape) + 1
-        )
+    arrays = (("x", (40, 2), "f4"), ("work", (40,), "f8"), ("times", (4,), "f8"), ("log_weight", (40,), "f8"))
+    for name, shape, kind in arrays:
+        data = np.arange(np.prod(shape), dtype=kind).reshape(shape) + 1
+        data = 0 * data if name == "log_weight" else data
         array = group.create_array(name, shape=shape, chunks=(min(16, shape[0]), *shape[1:]), dtype=kind, **changes)
         array[:] = data
         array.attrs["_ARRAY_DIMENSIONS"] = ["sample", "d"][: len(shape)]
@@ -159,10 +155,11 @@ def test_what_an_older_store_can_tell_it_tells(tmp_path: Path, kind: str) -> Non
             warnings.simplefilter("ignore", LeastworkWarning)
             try:
                 lw.open_ensemble(hurt)
+                words = ""
             except ConfigError as error:
-                assert str(hurt) in str(error)
-            else:
-                assert kind == "flip" or str(name).startswith(("work", "log_weight")) or ".z" in str(name)
+                words = str(error)
+        passes = kind == "flip" or str(name).startswith(("work", "log_weight")) or ".z" in str(name)
+        assert str(hurt) in words or (passes and not words)
 
 
 class Evil:
@@ -171,12 +168,7 @@ class Evil:
 
 
 FOREIGN = {
-    "object": {
-        "dtype": "|O",
-        "fill_value": None,
-        "compressor": None,
-        "filters": [{"id": "vlen-utf8"}, {"id": "pickle"}],
-    },
+    "object": {"dtype": "|O", "compressor": None, "filters": [{"id": "vlen-utf8"}, {"id": "pickle"}]},
     "filters": {"filters": [{"id": "pickle", "protocol": 5}]},
     "delta": {"filters": [{"id": "delta", "dtype": "<f4"}]},
     "compressor": {"compressor": {"id": "pickle", "protocol": 5}},
@@ -216,7 +208,7 @@ def test_foreign_metadata_are_refused_before_a_codec_is_asked(tmp_path: Path, ch
         warnings.simplefilter("ignore", LeastworkWarning)
         with pytest.raises(ConfigError) as error:
             lw.open_ensemble(out)
-    assert "x" in str(error.value)
+    assert str(out) in str(error.value)
     assert len(str(error.value)) < 400
 
 
@@ -233,7 +225,7 @@ def test_zarr_and_xarray_read_what_is_written(whole: Path) -> None:
 def test_a_damaged_batch_of_an_interrupted_run_is_drawn_again(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "e.zarr"
 
-    def stop(info: lw.StepInfo) -> None:
+    def stop(info: StepInfo) -> None:
         if info.start == 32:
             raise KeyboardInterrupt
 
@@ -262,7 +254,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     elsewhere.mkdir()
     out = tmp_path / "e.zarr"
 
-    def stop(info: lw.StepInfo) -> None:
+    def stop(info: StepInfo) -> None:
         if info.start == 16:
             raise KeyboardInterrupt
 

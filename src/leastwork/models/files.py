@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
 from leastwork.support.files import readable, write_tensors, write_text
+from leastwork.support.text import quoted
 
 __all__ = ["load_model", "model_from", "model_parts", "save_model"]
 
@@ -128,13 +130,13 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
         ConfigError: unknown name (suggests the nearest), a pickle, a truncated or foreign file.
     """
     folder = Path(name)
-    if not folder.exists():
+    if not os.path.exists(folder):
         folder = FOLDER / str(name)
-        if not (folder / "model.json").exists():
+        if not os.path.exists(folder / "model.json"):
             known = bundled_models()
-            near = difflib.get_close_matches(str(name), known, n=1)
+            near = difflib.get_close_matches(str(name)[:80], known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"no model {str(name)!r}: {hint}bundled are {', '.join(known)}; or pass a folder")
+            raise ConfigError(f"no model {quoted(str(name))}: {hint}bundled are {', '.join(known)}; or pass a folder")
     if folder.is_file():
         kind = "a pickle is refused, it can run code" if _is_pickle(folder) else "this is a file"
         raise ConfigError(f"{folder}: {kind}; pass a folder with model.safetensors and model.json (lw.save_model)")

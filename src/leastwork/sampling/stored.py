@@ -183,15 +183,15 @@ def _check(found: Contents, attributes: Mapping[str, Any]) -> None:
         value = attributes.get(name, 1 if name == "group" else None)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ConfigError(foreign(path / ".zattrs", repr(name)))
-    size = 0
-    for name, array in arrays.items():
-        known = set(array.chunk_names)
-        for file in (path / name).iterdir():
-            size += file.lstat().st_size
-            if _CHUNK.fullmatch(file.name) and f"{name}/{file.name}" not in known:
-                raise ConfigError(damaged(file, "it belongs to no part of the array"))
+    there = {name: list((path / name).iterdir()) for name in arrays}
+    size = sum(file.lstat().st_size for files in there.values() for file in files)
     if sum(array.nbytes for array in arrays.values()) > _SMALL + _MOST_COMPRESSED * size:
         raise ConfigError(foreign(path / ".zmetadata", f"an array far larger than the {size} bytes on disk"))
+    for name, array in arrays.items():
+        known = set(array.chunk_names)
+        for file in there[name]:
+            if _CHUNK.fullmatch(file.name) and f"{name}/{file.name}" not in known:
+                raise ConfigError(damaged(file, "it belongs to no part of the array"))
 
 
 @dataclass(frozen=True)

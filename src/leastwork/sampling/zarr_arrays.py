@@ -116,7 +116,7 @@ def declared(shape: Sequence[int], rows: int, dtype: np.dtype) -> dict[str, Any]
         "shape": list(shape),
         "chunks": [rows, *(max(1, size) for size in shape[1:])],
         "dtype": dtype.newbyteorder("<").str,
-        "fill_value": False if dtype.kind == "b" else 0.0 if dtype.kind == "f" else 0,
+        "fill_value": None,  # every chunk is written; xarray would show a value named here as missing
         "order": "C",
         "filters": None,
         "dimension_separator": ".",
