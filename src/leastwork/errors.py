@@ -7,6 +7,7 @@ __all__ = [
     "LeastworkWarning",
     "NoPathWeightsError",
     "NonFiniteError",
+    "WriteError",
 ]
 
 
@@ -28,6 +29,10 @@ class NoPathWeightsError(LeastworkError):
 
 class ConfigError(LeastworkError):
     """A configuration, file or name that cannot be used."""
+
+
+class WriteError(LeastworkError, OSError):
+    """A file that could not be written, as on a full disk; what was finished before is kept."""
 
 
 class LeastworkWarning(UserWarning):

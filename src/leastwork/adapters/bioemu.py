@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 
 from leastwork.adapters.bioemu_files import Physicality, check_sequence, theirs, write_bioemu
@@ -34,6 +33,7 @@ from leastwork.sampling.sample import sample
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.function import FunctionSchedule
 from leastwork.support.text import plural
+from leastwork.support.yaml_values import read_yaml
 
 __all__ = ["Physicality", "denoise", "load_bioemu", "wrap_bioemu", "write_bioemu"]
 
@@ -257,9 +257,9 @@ def _checkpoint(folder: str | Path | None, name: str) -> tuple[Path, Path]:
 
 def _described(config: Path) -> dict[str, Any]:
     try:
-        described = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{config} cannot be read: {str(error).splitlines()[0]}") from None
+        described = read_yaml(config)
+    except ConfigError as error:
+        raise ConfigError(f"{config} cannot be read: {error}") from None
     if not isinstance(described, dict) or not {"score_model", "sdes"} <= described.keys():
         raise ConfigError(f"{config} has no score_model and sdes: give the config.yaml of the checkpoint")
     return described

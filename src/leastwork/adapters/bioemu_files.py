@@ -7,7 +7,6 @@ are the package's criteria of a physical structure. Here they are counted, with 
 """
 
 import math
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.frames import are_frames
 from leastwork.geometry.state import State, all_finite
 from leastwork.observables.frames import check_nanometres
+from leastwork.support.files import TEMPORARY, copy_file
 
 __all__ = ["Physicality", "check_sequence", "theirs", "write_bioemu"]
 
@@ -99,14 +99,14 @@ def write_bioemu(ensemble: Any, sequence: str, folder: str | Path) -> Physicalit
     positions, rotations = _checked(x, sequence)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as hidden:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=TEMPORARY) as hidden:
         pdb, xtc = Path(hidden) / "topology.pdb", Path(hidden) / "samples.xtc"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a PDB without a unit cell
             convert.save_pdb_and_xtc(positions[:1], rotations[:1], sequence, pdb, xtc, filter_samples=False)
             met = list(_write(convert, positions, rotations, sequence, pdb, xtc))
-        os.replace(pdb, folder / pdb.name)
-        os.replace(xtc, folder / xtc.name)
+        for file in (pdb, xtc):
+            copy_file(file, folder / file.name)
     return Physicality({name: torch.cat(parts) for name, parts in zip(_CRITERIA, zip(*met, strict=True), strict=True)})
 
 

@@ -10,6 +10,9 @@ from leastwork.errors import ConfigError
 from leastwork.observables.couplings import (
     KINDS,
 )
+from leastwork.support.csv_rows import as_number, as_whole_number
+from leastwork.support.files import readable
+from leastwork.support.text import quoted
 
 __all__ = [
     "KIND_OF_CODE",
@@ -85,25 +88,23 @@ KIND_OF_CODE = {_code(kind): kind for kind in KINDS} | {"3JHNCO": "3J(HN,C')", "
 
 
 def unknown_kind(kind: str) -> str:
-    close = difflib.get_close_matches(_code(kind), KIND_OF_CODE, n=1)
+    close = difflib.get_close_matches(_code(kind)[:40], KIND_OF_CODE, n=1)
     hint = f"did you mean {KIND_OF_CODE[close[0]]!r}?" if close else f"known are {', '.join(KINDS)}"
-    return f"there is no coupling {kind!r}: {hint}"
+    return f"there is no coupling {quoted(kind)}: {hint}"
 
 
 def number_of(text: str, what: str, where: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ConfigError(f"{where}: the {what} is {text!r}: write a finite number, in Hz")
-    return number
+    value = as_number(text)
+    if value is None or not math.isfinite(value):
+        raise ConfigError(f"{where}: the {what} is {quoted(text)}: write a finite number, in Hz")
+    return value
 
 
 def residue_of(text: str, what: str, where: str) -> int:
-    if not re.fullmatch(r"[+-]?\d+", text):
-        raise ConfigError(f"{where}: the residue of {what} is {text!r}: write its number in the chain")
-    return int(text)
+    residue = as_whole_number(text)
+    if residue is None:
+        raise ConfigError(f"{where}: the residue of {what} is {quoted(text)}: write its number in the chain")
+    return residue
 
 
 def measured(what: str, value: str, error: str, default: float | None, where: str) -> tuple[float, float]:
@@ -128,6 +129,6 @@ def text_of(path: Path, default: float | None) -> str:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file of couplings")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return readable(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: this is no text: give a CSV or an NMR-STAR file in UTF-8") from None

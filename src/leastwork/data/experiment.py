@@ -16,8 +16,9 @@ from torch import Tensor
 from leastwork.errors import ConfigError
 from leastwork.observables.function import Observable
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.csv_rows import cells, columns, flag, numbered
-from leastwork.support.text import nearest, plural
+from leastwork.support.csv_rows import as_number, cells, columns, flag, numbered
+from leastwork.support.files import readable
+from leastwork.support.text import nearest, plural, quoted
 
 __all__ = ["Experiment"]
 
@@ -129,7 +130,7 @@ def _floats(data: Any, key: str) -> Tensor:
             data = [math.nan if item is None else item for item in data]
         return torch.as_tensor(data, dtype=torch.float64, device="cpu").detach().clone()
     except (TypeError, ValueError, RuntimeError):
-        raise ConfigError(f"{key} = {data!r} are not numbers: give a list, one per observable") from None
+        raise ConfigError(f"{key} = {quoted(data)} are not numbers: give a list, one per observable") from None
 
 
 def _column(data: Any, key: str, names: tuple[str, ...]) -> Tensor:
@@ -204,7 +205,7 @@ def _check_datum(name: str, value: float, lower: float, upper: float) -> None:
 def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Experiment:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file of data")
-    lines = numbered(path.read_text(encoding="utf-8-sig"))
+    lines = numbered(readable(path).read_text(encoding="utf-8-sig"))
     if not lines:
         raise ConfigError(f"{path}: the file holds no data: begin with the line {','.join(_COLUMNS)}")
     header = _header(lines[0][1], f"{path}, line {lines[0][0]}")
@@ -213,7 +214,7 @@ def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Expe
         where = f"{path}, line {number}"
         name, datum = _row(line, header, where)
         if name not in observable.names:
-            raise ConfigError(f"{where}: there is no observable {name!r}{nearest(name, observable.names)}")
+            raise ConfigError(f"{where}: there is no observable {quoted(name)}{nearest(name, observable.names)}")
         first, known = found.setdefault(name, (number, datum))
         if known != datum:
             raise ConfigError(f"{path}, lines {first} and {number}: two different data for {name!r}: keep one of them")
@@ -253,19 +254,16 @@ def _row(line: str, header: list[str], where: str) -> tuple[str, dict[str, Any]]
         raise ConfigError(f"{where}: {problem}") from None
     held_out = flag(row.get("held_out", ""))
     if held_out is None:
-        raise ConfigError(f"{where}: held_out of {name!r} is {row['held_out']!r}: write true or false")
+        raise ConfigError(f"{where}: held_out of {quoted(name)} is {quoted(row['held_out'])}: write true or false")
     return name, {"values": value, "errors": error or 0.0, "lower": lower, "upper": upper, "held_out": held_out}
 
 
 def _number(cell: str, column: str, name: str, where: str) -> float | None:
     if not cell:
         return None
-    try:
-        number = float(cell)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+    value = as_number(cell)
+    if value is None or not math.isfinite(value):
         raise ConfigError(
-            f"{where}: the {column} of {name!r} is {cell!r}: write a finite number, or leave the cell empty"
+            f"{where}: the {column} of {quoted(name)} is {quoted(cell)}: write a finite number, or leave the cell empty"
         )
-    return number
+    return value

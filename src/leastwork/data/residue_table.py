@@ -15,8 +15,9 @@ from pathlib import Path
 from leastwork.data.coupling import Coupling, coupling_kind
 from leastwork.data.couplings import Couplings
 from leastwork.errors import ConfigError, LeastworkWarning
-from leastwork.support.csv_rows import cells, columns, flag, numbered
-from leastwork.support.text import plural
+from leastwork.support.csv_rows import as_number, as_whole_number, cells, columns, flag, numbered
+from leastwork.support.files import readable
+from leastwork.support.text import plural, quoted
 
 __all__ = ["read_residue_table"]
 
@@ -76,7 +77,7 @@ def _rows(path: Path, kind: str, default: float | None) -> list[_Row]:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file of couplings")
     try:
-        table = numbered(path.read_text(encoding="utf-8-sig"))
+        table = numbered(readable(path).read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: this is no text: give a CSV in UTF-8") from None
     if not table:
@@ -95,13 +96,12 @@ def _row(found: list[str], header: list[str], kind: str, default: float | None, 
     if len(found) > len(header):
         raise ConfigError(f"{where}: {plural(len(found), 'cell')} for {plural(len(header), 'column')}: drop the rest")
     row = dict.fromkeys(header, "") | dict(zip(header, found, strict=False))
-    digits = row["resid"].removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()):
-        raise ConfigError(f"{where}: resid is {row['resid']!r}: write the residue's number")
-    residue = int(row["resid"])
+    residue = as_whole_number(row["resid"])
+    if residue is None:
+        raise ConfigError(f"{where}: resid is {quoted(row['resid'])}: write the residue's number")
     letter = _letter(row["resname"])
     if letter is None:
-        raise ConfigError(f"{where}: resname is {row['resname']!r}: write one of the 20 residues, as GLU or E")
+        raise ConfigError(f"{where}: resname is {quoted(row['resname'])}: write one of the 20 residues, as GLU or E")
     what = f"of {_CODES[letter]} {residue}"
     value = _number(row["value"], f"the value {what}", where)
     if not row.get("error") and default is None:
@@ -114,18 +114,15 @@ def _row(found: list[str], header: list[str], kind: str, default: float | None, 
         raise ConfigError(f"{where}: the error {what} is {error:g}: write 0 for exact, or a positive standard error")
     held_out = flag(row.get("held_out", ""))
     if held_out is None:
-        raise ConfigError(f"{where}: held_out {what} is {row['held_out']!r}: write yes or no")
+        raise ConfigError(f"{where}: held_out {what} is {quoted(row['held_out'])}: write yes or no")
     return _Row(number, letter, Coupling(kind, residue, value, error, held_out, number))
 
 
 def _number(text: str, what: str, where: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ConfigError(f"{where}: {what} is {text!r}: write a finite number, in Hz, or leave the row out")
-    return number
+    value = as_number(text)
+    if value is None or not math.isfinite(value):
+        raise ConfigError(f"{where}: {what} is {quoted(text)}: write a finite number, in Hz, or leave the row out")
+    return value
 
 
 def _letter(name: str) -> str | None:
@@ -136,7 +133,9 @@ def _letter(name: str) -> str | None:
 def _check_sequence(sequence: str) -> None:
     unknown = next((letter for letter in sequence if letter not in _CODES), None)
     if unknown is not None or not sequence:
-        raise ConfigError(f"sequence = {sequence!r}: give the chain's residues by capital letters, {''.join(_CODES)}")
+        raise ConfigError(
+            f"sequence = {quoted(sequence)}: give the chain's residues by capital letters, {''.join(_CODES)}"
+        )
 
 
 def _check_residues(path: Path, rows: Sequence[_Row], sequence: str, first: int) -> None:

@@ -5,7 +5,6 @@ joins by :func:`leastwork.guidance.base.register`, beside its class.
 """
 
 import json
-import os
 import pkgutil
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -13,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 import leastwork.guidance
 from leastwork.errors import ConfigError
 from leastwork.guidance.base import Find, Guidance, Savable, kinds
 from leastwork.observables import Observable
+from leastwork.support.files import readable, write_tensors, write_text
 
 __all__ = ["load_guidance", "save_guidance"]
 
@@ -45,10 +45,8 @@ def save_guidance(guidance: Guidance, path: str | Path) -> None:
     tensors: dict[str, Tensor] = {}
     described = {"format": 1, **_pack(guidance, "guidance", tensors)}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / "guidance.safetensors.tmp")
-    os.replace(folder / "guidance.safetensors.tmp", folder / "guidance.safetensors")
-    (folder / "guidance.json.tmp").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    os.replace(folder / "guidance.json.tmp", folder / "guidance.json")
+    write_tensors(folder / "guidance.safetensors", tensors)
+    write_text(folder / "guidance.json", json.dumps(described, indent=1) + "\n")
 
 
 def load_guidance(path: str | Path, observable: Observable | Sequence[Observable] | None = None) -> Guidance:
@@ -125,7 +123,7 @@ def _unpack(value: Any, tensors: Mapping[str, Tensor], find: Find) -> Any:
 
 def _read(folder: Path) -> tuple[Any, dict[str, Tensor]]:
     for name in ("guidance.json", "guidance.safetensors"):
-        if not (folder / name).is_file():
+        if not readable(folder / name).is_file():
             raise ConfigError(f"{folder / name} is missing: pass a folder written by save_guidance")
     try:
         described = json.loads((folder / "guidance.json").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from leastwork.errors import ConfigError
@@ -27,6 +27,8 @@ from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
+from leastwork.support.files import readable, write_tensors, write_text
+from leastwork.support.text import quoted
 
 __all__ = [
     "check_fingerprint",
@@ -61,10 +63,8 @@ def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str |
     folder.mkdir(parents=True, exist_ok=True)
     assert isinstance(model.net, nn.Module)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.net.state_dict().items()}
-    save_file(weights, folder / "model.safetensors.tmp")
-    os.replace(folder / "model.safetensors.tmp", folder / "model.safetensors")
-    (folder / "model.json.tmp").write_text(json.dumps(described, indent=1) + "\n")
-    os.replace(folder / "model.json.tmp", folder / "model.json")
+    write_tensors(folder / "model.safetensors", weights)
+    write_text(folder / "model.json", json.dumps(described, indent=1) + "\n")
 
 
 def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[str, Any]:
@@ -197,13 +197,13 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
         ConfigError: unknown name (suggests the nearest), a pickle, a truncated or foreign file.
     """
     folder = Path(name)
-    if not folder.exists():
+    if not os.path.exists(folder):
         folder = FOLDER / str(name)
-        if not (folder / "model.json").exists():
+        if not os.path.exists(folder / "model.json"):
             known = bundled_models()
-            near = difflib.get_close_matches(str(name), known, n=1)
+            near = difflib.get_close_matches(str(name)[:80], known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"no model {str(name)!r}: {hint}bundled are {', '.join(known)}; or pass a folder")
+            raise ConfigError(f"no model {quoted(str(name))}: {hint}bundled are {', '.join(known)}; or pass a folder")
     if folder.is_file():
         kind = "a pickle is refused, it can run code" if _is_pickle(folder) else "this is a file"
         raise ConfigError(f"{folder}: {kind}; pass a folder with model.safetensors and model.json (lw.save_model)")
@@ -238,9 +238,11 @@ def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionMode
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(readable(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path} is missing: a model folder holds model.safetensors and model.json") from error
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON ({error}): write the model again by save_model") from error
 
@@ -257,7 +259,7 @@ def _build_network(described: dict[str, Any], net: nn.Module | None, folder: Pat
 def _fill(net: nn.Module, path: Path) -> None:
     if not path.exists():
         raise ConfigError(f"{path} is missing: a model folder holds model.safetensors and model.json")
-    if _is_pickle(path):
+    if _is_pickle(readable(path)):
         raise ConfigError(f"{path} is a pickle, which can run code, and is refused: write it by save_model")
     try:
         weights = load_file(path)

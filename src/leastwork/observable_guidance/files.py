@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from leastwork.data.experiment import Experiment
@@ -27,7 +27,7 @@ from leastwork.models.files import check_fingerprint, fingerprint, in_precision,
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import Observable
 from leastwork.sampling.storage import open_ensemble, save_ensemble
-from leastwork.support.files import write_text
+from leastwork.support.files import readable, write_tensors, write_text
 
 __all__ = ["FitNumbers", "load_fit", "numbers_of", "on_a_line", "read_numbers", "save_fit", "stored_data", "theta_of"]
 
@@ -94,7 +94,7 @@ def save_fit(run: ObservableRun, folder: Path) -> None:
     if found.x is not None:
         tensors["x"] = found.x.contiguous()
     tensors |= {f"data.{name}": getattr(run.data, name).contiguous() for name in _DATA}
-    save_file(tensors, fit / "fit.safetensors")
+    write_tensors(fit / "fit.safetensors", tensors)
     if found.trust is not None:
         write_text(fit / "trust.json", json.dumps(found.trust.parts(), indent=1) + "\n")
     about = {
@@ -208,7 +208,7 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
     if not mark.exists():
         return None, {}
     try:
-        return json.loads(mark.read_text(encoding="utf-8")), load_file(mark.with_name("fit.safetensors"))
+        return json.loads(mark.read_text(encoding="utf-8")), load_file(readable(mark.with_name("fit.safetensors")))
     except (ValueError, SafetensorError, OSError) as error:
         raise _damaged(folder, error) from error
 

@@ -11,6 +11,7 @@ them there. The budget of network evaluations is a cap, shared out by :mod:`leas
 import time
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn

@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import zarr
-from torch import Tensor, get_num_threads, set_num_threads
+from torch import get_num_threads, set_num_threads
 
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.geometry.state import evenly, leaves, shapes
@@ -38,7 +37,7 @@ from leastwork.sampling.sample import law_of, sample
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid
 from leastwork.sampling.step_loss import StepLoss, step_loss
-from leastwork.sampling.storage import open_ensemble
+from leastwork.sampling.storage import add_log_tilt, open_ensemble
 from leastwork.support.files import write_text
 from leastwork.support.progress import Progress, labelled, no_progress
 from leastwork.support.random import derive_seed
@@ -254,7 +253,7 @@ def _draw(folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, pro
         )
     drawn = open_ensemble(out)
     tilt = task.log_tilt(fitted, drawn.x)
-    _add_log_tilt(out, tilt)
+    add_log_tilt(out, tilt)
     return replace(drawn, log_tilt=tilt)
 
 
@@ -265,14 +264,6 @@ def _write_structures(folder: Path, sequence: str, ensemble: Ensemble) -> None:
     missing = write_structures(folder / "structures", "guided", some, [THREE_LETTERS[code] for code in sequence])
     if missing is not None:
         warnings.warn(missing, LeastworkWarning, stacklevel=2)
-
-
-def _add_log_tilt(out: Path, tilt: Tensor) -> None:
-    """Lets the stored samples know their target; written anew by every call that finds no metrics.json."""
-    group = zarr.open_group(str(out), mode="a", zarr_format=2)
-    array = group.create_array("log_tilt", data=tilt.numpy(), overwrite=True)
-    array.attrs["_ARRAY_DIMENSIONS"] = ["sample"]
-    zarr.consolidate_metadata(str(out), zarr_format=2)
 
 
 def measure_run(

@@ -8,7 +8,7 @@ from leastwork.errors import ConfigError
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.load import Run, dump_config
-from leastwork.support.files import write_text
+from leastwork.support.files import copy_file, sweep, write_text
 
 __all__ = ["copy_inputs", "default_folder", "is_begun", "open_folder", "withdraw"]
 
@@ -38,6 +38,7 @@ def open_folder(folder: Path, config: Run, resume: bool) -> None:
         raise ConfigError(f"{folder} holds no run to resume, config.yaml is missing: choose another folder with --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
         text = dump_config(copy_inputs(config, folder))
         if not used:
             write_text(described, text)
@@ -91,8 +92,7 @@ def copy_inputs(config: _Config, folder: Path) -> _Config:
                     f"{source} is not what {target} is: give the files different names, or another folder"
                 )
         else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            copy_file(source, target)
         return target.relative_to(folder)
 
     return config.with_files(copy)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -12,6 +13,7 @@ from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.load import load_config
 from leastwork.sampling.storage import open_ensemble
+from leastwork.support.files import readable
 
 __all__ = ["read_finished", "read_joint"]
 
@@ -27,11 +29,15 @@ def read_finished(folder: Path) -> Finished[AnyRun]:
             hint = "finish it with leastwork run … --resume" if folder.is_dir() else "there is no such folder"
             raise ConfigError(f"{folder} holds no finished run, {name} is missing: {hint}")
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        plots = load_file(folder / "plots.safetensors")
+        metrics = json.loads(readable(folder / "metrics.json").read_text(encoding="utf-8"))
+        plots = load_file(readable(folder / "plots.safetensors"))
         guidance = folder / "guidance" / "guidance.json"
-        described = json.loads(guidance.read_text(encoding="utf-8")) if guidance.exists() else {"kind": "", "parts": {}}
+        described: dict[str, Any] = {"kind": "", "parts": {}}
+        if readable(guidance).exists():
+            described = json.loads(guidance.read_text(encoding="utf-8"))
         kind, schedule = described["kind"], described["parts"]
+    except ConfigError:
+        raise
     except (ValueError, KeyError, SafetensorError) as error:
         raise ConfigError(f"{folder} is damaged ({error}): delete metrics.json and resume the run") from error
     ensemble = open_ensemble(folder / "ensemble.zarr")
@@ -57,7 +63,9 @@ def read_joint(folder: Path) -> FinishedJoint | None:
     config = load_config(described)
     assert isinstance(config, JointConfig)
     try:
-        found = json.loads(metrics.read_text(encoding="utf-8"))
+        found = json.loads(readable(metrics).read_text(encoding="utf-8"))
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(f"{folder} is damaged ({error}): delete metrics.json and resume the run") from error
     return FinishedJoint(folder, config, found, {part: read_finished(folder / part) for part in config.runs})

@@ -136,10 +136,10 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         return draw(model, n, choices, guidance, seed=seed, progress=progress)
     begin = time.perf_counter()
     run = _place(model, n, choices, guidance, seed)
-    store = EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume)
-    for start, result in _batches(run, callback, progress, skip=store.has):
-        store.write(start, result)
-    return store.finish(run.evaluations, time.perf_counter() - begin)
+    with EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume) as store:
+        for start, result in _batches(run, callback, progress, skip=store.has):
+            store.write(start, result)
+        return store.finish(run.evaluations, time.perf_counter() - begin)
 
 
 def draw(

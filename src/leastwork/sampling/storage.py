@@ -1,236 +1,375 @@
 """Ensembles on disk: a Zarr store that xarray opens, written batch by batch.
 
-Chunks coincide with batches. A batch counts once its mark is written, after its data; the store keeps the name
-``NAME.partial`` until all batches are there. So a killed run loses the batch at work and nothing else.
+    NAME.partial/settings.json          what is drawn; another drawing does not go on here
+    NAME.partial/x/3.0, work/3, …       the chunks of a batch, each written whole or not at all
+    NAME.partial/finished/START.npy     its mark, written last: moments of its steps, and checksums of its files
+    .writing-NAME.lock                  held by the process that writes
+
+A batch counts once its mark is there and its files are those of the checksums. So a killed run loses the batch at work
+and nothing else. The store takes its name when all batches are there; marks and settings go after that.
 """
 
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import zarr
 from torch import Tensor
 
-from leastwork.errors import ConfigError
+from leastwork.errors import ConfigError, LeastworkWarning, WriteError
 from leastwork.geometry.state import State, leaves
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.stepping import BatchResult
-from leastwork.statistics.estimate import Estimate
-from leastwork.support.files import write_text
+from leastwork.sampling.stored import PER_SAMPLE, StoredEnsemble, consolidated, contents, open_ensemble
+from leastwork.sampling.zarr_arrays import as_json, checksum, declared, encoded
+from leastwork.support.files import TEMPORARY, read_bytes, sweep, sync_folder, write_bytes, write_text
+from leastwork.support.locks import Lock, lock
 
-__all__ = ["EnsembleStore", "StoredEnsemble", "open_ensemble", "save_ensemble"]
+__all__ = ["EnsembleStore", "StoredEnsemble", "add_log_tilt", "open_ensemble", "save_ensemble"]
 
-_PER_SAMPLE = ("work", "log_weight", "action", "log_tilt")
+_GROUP = as_json({"zarr_format": 2})
 
 
 @dataclass(frozen=True)
 class EnsembleStore:
-    """A store under construction."""
+    """A store under construction, which no other process can write meanwhile; leaving its context lets go of it."""
 
     path: Path
     n: int
     batch_size: int
     ledger: Ledger
+    settings: str
+    held: Lock
+    is_finished: bool = False
 
     @classmethod
     def create(
         cls, out: str | Path, n: int, batch_size: int, fingerprint: dict[str, object], ledger: Ledger, resume: bool
     ) -> "EnsembleStore":
-        """Begin a store, or go on with an interrupted one.
+        """Begin a store, or go on with an interrupted one; one that is finished with these settings stays as it is.
 
         Raises:
-            ConfigError: the store exists, cannot be written, or was begun with other settings.
+            ConfigError: the store exists, cannot be written, was begun with other settings, or is being written.
         """
-        path = Path(out)
-        store = cls(path, n, batch_size, ledger)
-        if path.exists():
-            raise ConfigError(f"{path} exists: choose another folder for the ensemble, or delete it")
-        described = json.dumps(fingerprint)
-        if store.partial.exists():
-            begun = store.partial / "settings.json"
-            if not resume:
-                raise ConfigError(f"{store.partial} is an interrupted run: pass resume=True to go on, or delete it")
-            if not begun.exists() or begun.read_text() != described:
-                raise ConfigError(f"{store.partial} was begun with other settings: use those, or delete it")
-            return store
+        path, described = Path(out), json.dumps(fingerprint)
+        if path.exists() and not resume:
+            raise ConfigError(_exists(path))
+        held = _held(path)
+        store = cls(path, n, batch_size, ledger, described, held, path.exists())
         try:
-            store.marks.mkdir(parents=True)
-            write_text(store.partial / "settings.json", described)
+            store._begin(resume)
         except OSError as error:
-            raise ConfigError(f"{path} cannot be written ({error.strerror}): choose another folder") from error
+            held.release()
+            raise ConfigError(_unwritable(path, error)) from error
+        except BaseException:
+            held.release()
+            raise
         return store
+
+    def __enter__(self) -> "EnsembleStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.held.release()
 
     @property
     def partial(self) -> Path:
         """Where the store grows."""
-        return self.path.with_name(self.path.name + ".partial")
+        return _partial(self.path)
 
     @property
     def marks(self) -> Path:
-        """One file for each finished batch, holding its step moments."""
+        """One file for each finished batch, holding its step moments and its checksums."""
         return self.partial / "finished"
 
     def has(self, start: int) -> bool:
-        """Whether the batch that begins at ``start`` is finished."""
-        return (self.marks / f"{start}.npy").exists()
+        """Whether the batch that begins at ``start`` is finished; one that was damaged since is drawn again."""
+        mark = self.marks / f"{start}.npy"
+        if self.is_finished or not mark.exists():
+            return self.is_finished
+        bad = self._damaged(mark)
+        if bad is not None:
+            warnings.warn(
+                f"{bad} is not what was written: the batch of samples that begins at {start} is drawn again",
+                LeastworkWarning,
+                stacklevel=4,
+            )
+        return bad is None
 
     def write(self, start: int, result: BatchResult) -> None:
         """Store one batch, then its mark."""
-        group = zarr.open_group(str(self.partial), mode="a", zarr_format=2)
-        per_sample = {name: getattr(result, name, None) for name in _PER_SAMPLE}
+        per_sample = {name: getattr(result, name, None) for name in PER_SAMPLE}
         arrays = _named(result.x) | {name: value for name, value in per_sample.items() if value is not None}
-        for name, value in arrays.items():
-            data = value.detach().cpu().numpy()
-            _array(group, name, data, self.n, self.batch_size)[start : start + len(data)] = data
-        moments = self.marks / f"{start}.tmp"
-        with moments.open("wb") as file:
-            np.save(file, result.step_moments.cpu().numpy())
-        os.replace(moments, self.marks / f"{start}.npy")
+        with _saying(self.path):
+            written = _write_if_other(self.partial, ".zgroup", _GROUP)
+            for name, value in arrays.items():
+                rows = min(self.batch_size, self.n)
+                written |= _write_rows(self.partial, name, value, self.n, rows, start // self.batch_size)
+            moments = io.BytesIO()
+            np.save(moments, result.step_moments.cpu().numpy())
+            about = {"moments": checksum(moments.getvalue()), "files": written}
+            write_bytes(self.marks / f"{start}.npy", moments.getvalue() + b"\n" + json.dumps(about).encode())
 
-    def finish(self, evaluations: int, seconds: float) -> "StoredEnsemble":
+    def finish(self, evaluations: int, seconds: float) -> StoredEnsemble:
         """Close the store and give it its name."""
-        moments = sum(np.load(mark) for mark in sorted(self.marks.iterdir()))
-        _close(self.partial, self.ledger, np.asarray(moments) / self.n, self.n, evaluations, seconds)
-        shutil.rmtree(self.marks)
-        (self.partial / "settings.json").unlink()
-        zarr.consolidate_metadata(str(self.partial), zarr_format=2)
-        os.replace(self.partial, self.path)
+        with _saying(self.path):
+            if not self.is_finished:
+                marks = [_read_mark(self.marks / f"{name}.npy") for name in self._starts()]
+                moments = np.asarray(sum(moments for moments, _ in marks)) / self.n
+                files = {name: known for _, written in marks for name, known in written.items()}
+                _close(self.partial, self.ledger, moments, self.n, evaluations, seconds, files, self.settings)
+                os.replace(self.partial, self.path)
+                sync_folder(self.path.parent)
+            _clear(self.path)
         return StoredEnsemble(self.path)
+
+    def _starts(self) -> list[int]:
+        """Of all batches, in the order of their marks' names, in which moments are summed."""
+        return sorted(range(0, self.n, self.batch_size), key=lambda start: f"{start}.npy")
+
+    def _begin(self, resume: bool) -> None:
+        """See that this store may be written, and that it is the one that was begun."""
+        if self.path.exists():
+            if contents(self.path).settings != self.settings:
+                raise ConfigError(_exists(self.path))
+            return
+        begun = self.partial / "settings.json"
+        if self.partial.exists():
+            if not resume:
+                raise ConfigError(f"{self.partial} is an interrupted run: pass resume=True to go on, or delete it")
+            _refuse_links(self.partial)
+            is_empty = not begun.exists() and not any(self.marks.glob("*.npy"))
+            if not is_empty and (not begun.exists() or read_bytes(begun).decode(errors="replace") != self.settings):
+                raise ConfigError(f"{self.partial} was begun with other settings: use those, or delete it")
+            sweep(self.partial)
+        if not begun.exists():
+            write_text(begun, self.settings)
+        self.marks.mkdir(exist_ok=True)
+
+    def _damaged(self, mark: Path) -> Path | None:
+        """The first file of a batch that is not as its mark says, or None."""
+        try:
+            _, files = _read_mark(mark)
+        except (ConfigError, ValueError, KeyError, TypeError, AttributeError, EOFError):
+            return mark
+        for name, known in files.items():
+            try:
+                if checksum(read_bytes(self.partial / name)) != known:
+                    return self.partial / name
+            except FileNotFoundError:
+                return self.partial / name
+        return None
+
+
+def save_ensemble(ensemble: Ensemble, out: str | Path, batch_size: int = 4096) -> StoredEnsemble:
+    """Write an ensemble that is in memory, log-tilt included, replacing nothing."""
+    path = Path(out)
+    if path.exists():
+        raise ConfigError(_exists(path))
+    held = _held(path)
+    try:
+        _save(ensemble, path, batch_size)
+    finally:
+        held.release()
+    return StoredEnsemble(path)
+
+
+def add_log_tilt(path: str | Path, tilt: Tensor) -> None:
+    """Let stored samples know their target, in place of what they knew before.
+
+    Args:
+        path: a finished store.
+        tilt: r(x) of all samples, (n,).
+
+    Raises:
+        ConfigError: the store is damaged, or is being written by another process.
+    """
+    held = _held(Path(path))
+    try:
+        with _saying(Path(path)):
+            _add_log_tilt(Path(path), tilt)
+            _clear(Path(path))
+    finally:
+        held.release()
+
+
+def _add_log_tilt(path: Path, tilt: Tensor) -> None:
+    """``.zmetadata`` comes last; while an older tilt is replaced, it names none."""
+    found = contents(path)
+    n, rows = found.leaves[0].shape[0], found.leaves[0].rows
+    if tuple(tilt.shape) != (n,):
+        raise ConfigError(f"log_tilt of shape {tuple(tilt.shape)} for {n} samples in {path}: give one for each")
+    rest = {name: about for name, about in found.metadata.items() if not name.startswith("log_tilt/")}
+    known: dict[str, str] | None = None
+    if found.checksums is not None:
+        known = {name: one for name, one in found.checksums.items() if not name.startswith("log_tilt/")}
+    if "log_tilt" in found.arrays:
+        write_bytes(path / ".zmetadata", consolidated(rest, known, found.settings))
+        shutil.rmtree(path / "log_tilt")
+    written: dict[str, str] = {}
+    for k, start in enumerate(range(0, n, rows)):
+        written |= _write_rows(path, "log_tilt", tilt[start : start + rows], n, rows, k)
+    whole = rest | _metadata(path, written)
+    write_bytes(path / ".zmetadata", consolidated(whole, None if known is None else known | written, found.settings))
+
+
+def _save(ensemble: Ensemble, path: Path, batch_size: int) -> None:
+    partial = _partial(path)
+    if any(partial.glob("finished/*.npy")):
+        raise ConfigError(f"{partial} is an interrupted run: choose another folder for the ensemble, or delete it")
+    ledger, n = ensemble.ledger, len(ensemble)
+    per_sample = {"work": ledger.work, "log_weight": ledger.log_weight, "action": ledger.action}
+    per_sample["log_tilt"] = ensemble.log_tilt
+    rows = min(batch_size, n)
+    with _saying(path):
+        if partial.exists():
+            _refuse_links(partial)
+            shutil.rmtree(partial)
+        written = _write_if_other(partial, ".zgroup", _GROUP)
+        for name, value in (_named(ensemble.x) | {k: v for k, v in per_sample.items() if v is not None}).items():
+            for k, start in enumerate(range(0, n, rows)):
+                written |= _write_rows(partial, name, value[start : start + rows], n, rows, k)
+        moments = np.zeros((2, len(ledger.times) - 1))
+        if ledger.step_work is not None:
+            mean, stderr = ledger.step_work.value.numpy(), ledger.step_work.stderr.numpy()
+            moments = np.stack([mean, stderr**2 * max(n - 1, 1) + mean**2])
+        _close(partial, ledger, moments, n, ensemble.network_evaluations, ensemble.seconds, written, None)
+        os.replace(partial, path)
+        sync_folder(path.parent)
+
+
+def _close(
+    path: Path,
+    ledger: Ledger,
+    moments: np.ndarray,
+    n: int,
+    evaluations: int,
+    seconds: float,
+    written: Mapping[str, str],
+    settings: str | None,
+) -> None:
+    """Add what is known of all samples together, and the metadata and checksums of the whole."""
+    columns = {"times": (ledger.times.numpy(), "edge")}
+    if "work/.zarray" in written:
+        mean, square = moments
+        stderr = np.sqrt(np.maximum(square - mean**2, 0) / max(n - 1, 1))
+        columns |= {"step_work": (mean, "step"), "step_work_stderr": (stderr, "step")}
+    files = dict(written)
+    for name, (data, dimension) in columns.items():
+        files |= _write_array(path, name, np.asarray(data), len(data), len(data), 0, [dimension])
+    attributes = {
+        "network_evaluations": evaluations,
+        "seconds": seconds,
+        "why_no_weights": ledger.why_no_weights,
+        "group": ledger.group,
+    }
+    files |= _write_if_other(path, ".zattrs", as_json(attributes))
+    ordered = dict(sorted(files.items()))
+    write_bytes(path / ".zmetadata", consolidated(_metadata(path, ordered), ordered, settings))
+
+
+def _metadata(path: Path, files: Mapping[str, str]) -> dict[str, Any]:
+    """The contents of those files that are metadata."""
+    names = [name for name in files if name.rpartition("/")[2].startswith(".")]
+    return {name: json.loads(read_bytes(path / name)) for name in names}
+
+
+def _write_rows(path: Path, name: str, value: Tensor, n: int, rows: int, k: int) -> dict[str, str]:
+    """Write the k-th chunk of an array of samples."""
+    data = value.detach().cpu().numpy()
+    return _write_array(path, name, data, n, rows, k, ["sample", *(f"{name}_dim_{i}" for i in range(data.ndim - 1))])
+
+
+def _write_array(
+    path: Path, name: str, data: np.ndarray, n: int, rows: int, k: int, dimensions: list[str]
+) -> dict[str, str]:
+    """Write the k-th chunk of an array, and its metadata where those are not there; the checksums of these files."""
+    about = declared((n, *data.shape[1:]), max(rows, 1), data.dtype)
+    written = _write_if_other(path, f"{name}/.zattrs", as_json({"_ARRAY_DIMENSIONS": dimensions}))
+    written |= _write_if_other(path, f"{name}/.zarray", as_json(about))
+    if data.size:
+        chunk = f"{name}/{k}" + ".0" * (data.ndim - 1)
+        packed = encoded(data, max(rows, 1))
+        write_bytes(path / chunk, packed)
+        written[chunk] = checksum(packed)
+    return written
+
+
+def _write_if_other(path: Path, name: str, data: bytes) -> dict[str, str]:
+    """Write a small file unless it is there already; its checksum by its name."""
+    file = path / name
+    if file.is_symlink() or not file.is_file() or file.read_bytes() != data:
+        write_bytes(file, data)
+    return {name: checksum(data)}
+
+
+def _read_mark(mark: Path) -> tuple[np.ndarray, dict[str, str]]:
+    """Moments of the steps, and the checksums of the files of a batch."""
+    data = read_bytes(mark)
+    moments, _, about = data.rpartition(b"\n")
+    described = json.loads(about)
+    if checksum(moments) != described["moments"]:
+        raise ValueError("another checksum")
+    return np.load(io.BytesIO(moments)), described["files"]
+
+
+def _clear(path: Path) -> None:
+    """Remove what a finished store needs no longer; the settings come last, so that a call that resumes can go on."""
+    marks = path / "finished"
+    if marks.is_dir() and not marks.is_symlink():
+        shutil.rmtree(marks)
+    sweep(path)
+    (path / "settings.json").unlink(missing_ok=True)
+
+
+def _held(path: Path) -> Lock:
+    """The lock of a store that is to be written; a killed process leaves its file, which :func:`sweep` removes."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return lock(path.with_name(f"{TEMPORARY}{path.name}.lock"), str(path))
+    except OSError as error:
+        raise ConfigError(_unwritable(path, error)) from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def _refuse_links(partial: Path) -> None:
+    """A store is a tree of plain folders, so that nothing is written elsewhere."""
+    for place in (partial, *partial.iterdir()):
+        if place.is_symlink():
+            raise ConfigError(f"{place} is a link, and nothing is written through it: delete it")
+
+
+def _unwritable(path: Path, error: OSError) -> str:
+    return f"{path} cannot be written ({error.strerror}): choose another folder"
+
+
+def _exists(path: Path) -> str:
+    return f"{path} exists: choose another folder for the ensemble, or delete it"
 
 
 def _named(x: State) -> dict[str, Tensor]:
     return {"x": x} if isinstance(x, Tensor) else {f"x{i}": leaf for i, leaf in enumerate(leaves(x))}
 
 
-def _array(group: zarr.Group, name: str, like: np.ndarray, n: int, chunk: int) -> Any:
-    if name in group:
-        return group[name]
-    event = like.shape[1:]
-    array = group.create_array(
-        name, shape=(n, *event), chunks=(min(chunk, n), *(max(1, size) for size in event)), dtype=like.dtype
-    )
-    array.attrs["_ARRAY_DIMENSIONS"] = ["sample", *(f"{name}_dim_{i}" for i in range(len(event)))]
-    return array
-
-
-def _close(path: Path, ledger: Ledger, moments: np.ndarray, n: int, evaluations: int, seconds: float) -> None:
-    group = zarr.open_group(str(path), mode="a", zarr_format=2)
-    columns = {"times": (ledger.times.numpy(), "edge")}
-    if "work" in group:
-        mean, square = moments
-        stderr = np.sqrt(np.maximum(square - mean**2, 0) / max(n - 1, 1))
-        columns |= {"step_work": (mean, "step"), "step_work_stderr": (stderr, "step")}
-    for name, (data, dimension) in columns.items():
-        array = group.create_array(name, data=np.asarray(data), overwrite=True)
-        array.attrs["_ARRAY_DIMENSIONS"] = [dimension]
-    group.attrs.update(
-        {
-            "network_evaluations": evaluations,
-            "seconds": seconds,
-            "why_no_weights": ledger.why_no_weights,
-            "group": ledger.group,
-        }
-    )
-
-
-def save_ensemble(ensemble: Ensemble, out: str | Path, batch_size: int = 4096) -> "StoredEnsemble":
-    """Write an ensemble that is in memory, log-tilt included, replacing nothing."""
-    path = Path(out)
-    if path.exists():
-        raise ConfigError(f"{path} exists: choose another folder for the ensemble, or delete it")
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    group = zarr.open_group(str(partial), mode="w", zarr_format=2)
-    ledger = ensemble.ledger
-    per_sample = {"work": ledger.work, "log_weight": ledger.log_weight, "action": ledger.action}
-    per_sample["log_tilt"] = ensemble.log_tilt
-    for name, value in (_named(ensemble.x) | {k: v for k, v in per_sample.items() if v is not None}).items():
-        data = value.detach().cpu().numpy()
-        _array(group, name, data, len(ensemble), batch_size)[:] = data
-    moments = np.zeros((2, len(ledger.times) - 1))
-    if ledger.step_work is not None:
-        n = len(ensemble)
-        mean, stderr = ledger.step_work.value.numpy(), ledger.step_work.stderr.numpy()
-        moments = np.stack([mean, stderr**2 * max(n - 1, 1) + mean**2])
-    _close(partial, ledger, moments, len(ensemble), ensemble.network_evaluations, ensemble.seconds)
-    zarr.consolidate_metadata(str(partial), zarr_format=2)
-    os.replace(partial, path)
-    return StoredEnsemble(path)
-
-
-@dataclass(frozen=True)
-class StoredEnsemble:
-    """A finished store; ``load()`` brings it into memory, ``chunks()`` passes through it."""
-
-    path: Path
-
-    def load(self) -> Ensemble:
-        """The whole ensemble."""
-        return open_ensemble(self.path)
-
-    def __len__(self) -> int:
-        return _open(self.path)[_leaf_names(_open(self.path))[0]].shape[0]  # type: ignore[union-attr]
-
-    def chunks(self, size: int = 65536) -> Iterator[State]:
-        """Samples, ``size`` at a time, data units."""
-        group = _open(self.path)
-        for start in range(0, len(self), size):
-            yield _state(group, slice(start, start + size))
-
-
-def _open(path: Path) -> zarr.Group:
-    message = f"{path} is not an ensemble written by leastwork: pass the folder ensemble.zarr"
+@contextmanager
+def _saying(path: Path) -> Iterator[None]:
+    """Tells of a full disk and the like in a sentence."""
     try:
-        group = zarr.open_group(str(path), mode="r", zarr_format=2)
-    except (FileNotFoundError, NotADirectoryError, KeyError, ValueError) as error:
-        raise ConfigError(message) from error
-    if "network_evaluations" not in group.attrs:  # written last
-        raise ConfigError(message)
-    return group
-
-
-def _leaf_names(group: zarr.Group) -> list[str]:
-    if "x" in group:
-        return ["x"]
-    return sorted((name for name in group.array_keys() if name[0] == "x"), key=lambda name: int(name[1:]))
-
-
-def _tensor(array: Any, where: slice = slice(None)) -> Tensor:
-    return torch.from_numpy(np.asarray(array[where]).copy())
-
-
-def _state(group: zarr.Group, where: slice = slice(None)) -> State:
-    parts = tuple(_tensor(group[name], where) for name in _leaf_names(group))
-    return parts[0] if "x" in group else parts
-
-
-def open_ensemble(path: str | Path) -> Ensemble:
-    """Read an ensemble back.
-
-    Raises:
-        ConfigError: no finished ensemble lies there.
-    """
-    group = _open(Path(path))
-    values = {name: _tensor(group[name]) if name in group else None for name in _PER_SAMPLE}
-    step_work = None
-    if "step_work" in group:
-        step_work = Estimate(_tensor(group["step_work"]), _tensor(group["step_work_stderr"]))
-    attrs: dict[str, Any] = dict(group.attrs)
-    ledger = Ledger(
-        times=_tensor(group["times"]),
-        work=values["work"],
-        log_weight=values["log_weight"],
-        action=values["action"],
-        step_work=step_work,
-        why_no_weights=str(attrs["why_no_weights"]),
-        group=int(attrs.get("group", 1)),
-    )
-    return Ensemble(
-        _state(group), ledger, values["log_tilt"], int(attrs["network_evaluations"]), float(attrs["seconds"])
-    )
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise WriteError(
+            f"{path} cannot be written ({why}): what is finished is kept, so see to that and resume"
+        ) from error

@@ -1,13 +1,17 @@
 """Tables of data in CSV files: comments, a line that names the columns, and rows that know their line."""
 
 import csv
+import re
 from collections.abc import Sequence
 
 from leastwork.errors import ConfigError
-from leastwork.support.text import nearest
+from leastwork.support.text import nearest, quoted
 
-__all__ = ["cells", "columns", "flag", "numbered"]
+__all__ = ["as_number", "as_whole_number", "cells", "columns", "flag", "numbered"]
 
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
+_WHOLE = re.compile(r"[+-]?\d{1,9}", re.ASCII)
+_LONGEST = 400  # characters of a number
 _FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
@@ -27,10 +31,10 @@ def columns(line: str, known: Sequence[str], where: str) -> list[str]:
     Raises:
         ConfigError: an unknown column, or one named twice.
     """
-    header = [cell.strip() for cell in next(csv.reader([line]))]
+    header = [cell.strip() for cell in _split(line, where)]
     for column in header:
         if column not in known:
-            raise ConfigError(f"{where}: there is no column {column!r}{nearest(column, known)}")
+            raise ConfigError(f"{where}: there is no column {quoted(column)}{nearest(column, known)}")
         if header.count(column) > 1:
             raise ConfigError(f"{where}: the column {column!r} appears twice: keep one of them")
     return header
@@ -42,7 +46,25 @@ def cells(line: str) -> list[str]:
     >>> cells('"c(0, 1)", 0.5')
     ['c(0, 1)', '0.5']
     """
-    return [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
+    return [cell.strip() for cell in _split(line, "a row", skipinitialspace=True)]
+
+
+def as_number(cell: str) -> float | None:
+    """A number as a spreadsheet writes it, or None: no digits of other scripts, no ``1_0``.
+
+    >>> as_number("-1.5e3"), as_number("1_0"), as_number("١"), as_number("0x1")
+    (-1500.0, None, None, None)
+    """
+    return float(cell) if len(cell) <= _LONGEST and _NUMBER.fullmatch(cell) else None
+
+
+def as_whole_number(cell: str) -> int | None:
+    """A whole number of at most nine digits, or None.
+
+    >>> as_whole_number("-12"), as_whole_number("1.0"), as_whole_number("٣")
+    (-12, None, None)
+    """
+    return int(cell) if _WHOLE.fullmatch(cell) else None
 
 
 def flag(cell: str) -> bool | None:
@@ -52,3 +74,10 @@ def flag(cell: str) -> bool | None:
     (True, False, None)
     """
     return _FLAGS.get(cell.lower())
+
+
+def _split(line: str, where: str, skipinitialspace: bool = False) -> list[str]:
+    try:
+        return next(csv.reader([line], skipinitialspace=skipinitialspace))
+    except csv.Error as error:
+        raise ConfigError(f"{where} cannot be split into cells ({error}): separate short cells by commas") from None

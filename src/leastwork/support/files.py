@@ -1,14 +1,165 @@
-"""Files that are whole or not there: written beside, forced to disk, renamed."""
+"""Files that are written whole or not at all: under another name beside, forced to disk, then renamed.
 
+A temporary file has an unpredictable name that begins with ``.writing-``, is never opened through a link, and is
+locked by its writer, so that :func:`sweep` can tell one that was left behind by a killed process. Every file gets
+the mode that the user's umask asks for.
+"""
+
+import errno
 import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_text"]
+from safetensors.torch import save
+from torch import Tensor
+
+from leastwork.errors import ConfigError
+from leastwork.support.locks import try_lock
+
+__all__ = [
+    "TEMPORARY", "copy_file", "read_bytes", "readable", "sweep", "sync_folder", "write_bytes", "write_tensors",
+    "write_text", "writing",
+]  # fmt: skip
+
+TEMPORARY = ".writing-"
+"""How the name of every temporary file begins."""
+
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a named pipe is refused in place of waited for
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a text file in UTF-8 whole or not at all; its folder is made if need be."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors in the format of safetensors, whole or not at all."""
+    write_bytes(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; its folder is made if need be."""
+    with writing(path) as temporary, temporary.open("r+b") as file:
+        file.write(data)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy the contents of a file, whole or not at all."""
+    with writing(target) as temporary, source.open("rb") as read, temporary.open("r+b") as written:
+        shutil.copyfileobj(read, written)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """An empty file to be filled, which takes the place of ``path`` at the end, or vanishes if that fails.
+
+    Its name ends as that of ``path`` does, for writers that go by it.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with writing(path) as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> path.read_text(), [one.name for one in path.parent.iterdir()]
+    ('whole', ['a.txt'])
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}-{path.name[-64:]}")
+    opened = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINKS, 0o666)
+    try:
+        try_lock(opened)
+        yield temporary
+        os.fsync(opened)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(opened)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to disk, where its file system can do so."""
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except (PermissionError, IsADirectoryError):  # a folder that may be written and not listed; or Windows
+        return
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS):
+            raise
+    finally:
+        os.close(opened)
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary files, in this folder and those within, whose writers are gone."""
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        if path.is_symlink() or path.is_file():
+            try:
+                opened = os.open(path, os.O_RDWR | _NO_LINKS | _AT_ONCE)
+            except OSError:  # a link, or another user's file
+                continue
+            try:
+                if try_lock(opened) is not False:
+                    path.unlink(missing_ok=True)
+            finally:
+                os.close(opened)
+
+
+def readable(path: Path) -> Path:
+    """The same path; missing and damaged files are told apart from it by whoever reads it next.
+
+    Raises:
+        ConfigError: the file is there and may not be read.
+    """
+    try:
+        os.close(os.open(path, os.O_RDONLY | _AT_ONCE))
+    except PermissionError:
+        raise ConfigError(f"{path} may not be read{_mode(path)}: ask its owner to let you read it") from None
+    except OSError:
+        pass
+    return path
+
+
+def read_bytes(path: Path, limit: int | None = None) -> bytes:
+    """The contents of a plain file, not through a link.
+
+    Args:
+        path: the file; where a link may stand in its place, resolve it first.
+        limit: number of bytes that are accepted, None for any.
+
+    Raises:
+        ConfigError: it may not be read, is a link or no plain file, or holds more than ``limit`` bytes.
+        FileNotFoundError, NotADirectoryError: there is none.
+    """
+    try:
+        opened = os.open(path, os.O_RDONLY | _NO_LINKS | _AT_ONCE)
+    except PermissionError:
+        raise ConfigError(f"{path} may not be read{_mode(path)}: ask its owner to let you read it") from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise ConfigError(f"{path} is a link, and is not followed: put the file itself there") from None
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): see to that and try again") from None
+    with os.fdopen(opened, "rb") as file:
+        about = os.fstat(opened)
+        if not stat.S_ISREG(about.st_mode):
+            raise ConfigError(f"{path} is no plain file: put the file itself there")
+        if limit is not None and about.st_size > limit:
+            raise ConfigError(f"{path} holds {about.st_size} bytes, and {limit} are accepted: give a shorter file")
+        return file.read()
+
+
+def _mode(path: Path) -> str:
+    try:
+        return f" (its mode is {path.stat().st_mode & 0o777:04o})"
+    except OSError:
+        return ""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from leastwork.runs.base.open_kinds import OpenKinds
-from leastwork.support.text import nearest
+from leastwork.support.text import nearest, quoted
 
 __all__ = ["sentences"]
 
@@ -77,11 +77,11 @@ def _sentence(problem: Any, place: Place, models: list[type[BaseModel]], field: 
     if kind.startswith("union_tag"):
         tags = [tag for tag in map(_tag, models) if tag]
         given = given.get("kind") if isinstance(given, dict) else given
-        missing = kind == "union_tag_not_found"
-        return f"{what}{where} {'needs a kind' if missing else f'is of kind {given!r}'}{nearest(str(given), tags)}"
+        tell = "needs a kind" if kind == "union_tag_not_found" else f"is of kind {quoted(given)}"
+        return f"{what}{where} {tell}{nearest(given if isinstance(given, str) else quoted(given), tags)}"
     if kind == "unknown_name":
-        return f"{what}{where} is {given!r}: give {wanted}, {problem['msg']}"
-    return f"{what}{where} is {given!r}: give {wanted}"
+        return f"{what}{where} is {quoted(given)}: give {wanted}, {problem['msg']}"
+    return f"{what}{where} is {quoted(given)}: give {wanted}"
 
 
 def _wanted(field: FieldInfo | None) -> str:
@@ -95,5 +95,5 @@ def _wanted(field: FieldInfo | None) -> str:
 def _name(place: Place) -> str:
     *outer, last = place
     if isinstance(last, int):
-        return f"entry {last + 1} of {outer[-1]!r}" if outer else f"entry {last + 1}"
-    return repr(last)
+        return f"entry {last + 1} of {quoted(outer[-1])}" if outer else f"entry {last + 1}"
+    return quoted(last)

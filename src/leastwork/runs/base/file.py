@@ -1,15 +1,16 @@
 """A run file as the keys and values that stand in it: found by its name, read, and changed by ``--set``."""
 
+import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from leastwork.errors import ConfigError
-from leastwork.support.text import nearest
+from leastwork.support.text import nearest, quoted
+from leastwork.support.yaml_values import read_yaml, yaml_value
 
 __all__ = ["bundled_runs", "find", "first_key", "override", "read"]
 
+_DEEPEST = 20  # keys of one --set
 _CASES = Path(__file__).parents[2] / "cases"
 
 
@@ -37,13 +38,15 @@ def find(source: str, folder: Path = Path()) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    if (folder / source).is_file():
+    if os.path.isfile(folder / source):  # unlike Path.is_file, it takes a name that no file can have
         return folder / source
     if source in _bundled():
         return _bundled()[source]
     if Path(source).suffix in (".yaml", ".yml"):
-        raise ConfigError(f"{source}: there is no such file: give a run file or one of {', '.join(bundled_runs())}")
-    raise ConfigError(f"no run {source!r}{nearest(source, bundled_runs())}; or give a YAML file")
+        raise ConfigError(
+            f"{_shown(source)}: there is no such file: give a run file or one of {', '.join(bundled_runs())}"
+        )
+    raise ConfigError(f"no run {quoted(source)}{nearest(source, bundled_runs())}; or give a YAML file")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -52,16 +55,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file holds something else.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not text in UTF-8: give a YAML file") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise ConfigError(f"{where} is not YAML ({error.problem}): check indentation, colons and quotes") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML ({error}): give a text file of keys and values") from None
+    tree = read_yaml(path)
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds no keys and values: write at least model, and observables and data, or guides")
     return {str(key): value for key, value in tree.items()}
@@ -84,13 +78,15 @@ def override(tree: dict[str, Any], setting: str) -> None:
     """
     dotted, equals, text = setting.partition("=")
     if not equals or not dotted.strip():
-        raise ConfigError(f"--set {setting}: write key=value, as in --set sampling.steps=200")
+        raise ConfigError(f"--set {_shown(setting)}: write key=value, as in --set sampling.steps=200")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {setting}: the value is not YAML, quote it") from None
+        value = yaml_value(text, "the value")
+    except ConfigError:
+        raise ConfigError(f"--set {_shown(setting)}: the value is not YAML, quote it") from None
     at: Any = tree
     *outer, last = dotted.strip().split(".")
+    if len(outer) > _DEEPEST:
+        raise ConfigError(f"--set {_shown(setting)}: nothing lies {len(outer)} levels deep, shorten the key")
     for key in outer:
         at = at.setdefault(key, {}) if isinstance(at, dict) else at[_entry(at, key, setting)]
     if isinstance(at, dict):
@@ -101,7 +97,14 @@ def override(tree: dict[str, Any], setting: str) -> None:
 
 def _entry(at: Any, key: str, setting: str) -> int:
     if not isinstance(at, list):
-        raise ConfigError(f"--set {setting}: there is nothing inside of {at!r} to set, shorten the key")
-    if not key.isdecimal() or int(key) >= len(at):
-        raise ConfigError(f"--set {setting}: {key!r} is no entry of this list, give a number from 0 to {len(at) - 1}")
+        raise ConfigError(f"--set {_shown(setting)}: there is nothing inside of {quoted(at)} to set, shorten the key")
+    if not (key.isascii() and key.isdecimal() and len(key) < 9) or int(key) >= len(at):
+        raise ConfigError(
+            f"--set {_shown(setting)}: {quoted(key)} is no entry of this list, give a number from 0 to {len(at) - 1}"
+        )
     return int(key)
+
+
+def _shown(text: str) -> str:
+    """A setting or a name as it was given, if it is short and on one line."""
+    return text if len(text) <= 80 and text.isprintable() else quoted(text)

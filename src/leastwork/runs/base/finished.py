@@ -1,17 +1,16 @@
 """A finished run's folder, as reports read it:  config.yaml · metrics.json · ensemble.zarr · plots.safetensors."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from leastwork.report import figures
 from leastwork.runs.base.settings import AnySettings, JointSettings
 from leastwork.sampling.ensemble import Ensemble
+from leastwork.support.files import write_tensors
 from leastwork.support.numerals import count, fraction, plain
 
 __all__ = ["PLOTTED", "Finished", "FinishedJoint", "save_plots"]
@@ -75,9 +74,7 @@ class Finished(Generic[_Settings]):
 
 def save_plots(folder: Path, arrays: Mapping[str, Tensor]) -> None:
     """Write arrays for figures, whole or not at all."""
-    path = folder / "plots.safetensors"
-    save_file({name: array.contiguous() for name, array in arrays.items()}, path.with_suffix(".tmp"))
-    os.replace(path.with_suffix(".tmp"), path)
+    write_tensors(folder / "plots.safetensors", arrays)
 
 
 @dataclass(frozen=True, eq=False)

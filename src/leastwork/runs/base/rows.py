@@ -1,6 +1,5 @@
 """States as rows of numbers in CSV, and how many atoms a state has."""
 
-import csv
 from pathlib import Path
 
 import torch
@@ -8,6 +7,9 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import EventShape
+from leastwork.support.csv_rows import as_number, cells, numbered
+from leastwork.support.files import readable
+from leastwork.support.text import quoted
 
 __all__ = ["atom_count", "read_rows"]
 
@@ -25,28 +27,21 @@ def atom_count(event_shape: EventShape, what: str) -> int:
 def read_rows(file: Path, size: int, wanted: str) -> Tensor:
     """(M, size), from lines that are not empty and no comments; the first of them may name the columns."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        text = readable(file).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{file} is not text in UTF-8: give comma-separated numbers") from None
-    numbered = [(i, line) for i, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
+    lines = numbered(text)
     rows: list[list[float]] = []
-    for number, line in numbered:
-        cells = [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
-        if (number, line) == numbered[0] and not any(map(_is_number, cells)):
+    for line_number, line in lines:
+        where = f"{file}, line {line_number}"
+        row = cells(line)
+        values = [as_number(cell) for cell in row]
+        if (line_number, line) == lines[0] and all(value is None for value in values):
             continue  # names of the columns
-        where = f"{file}, line {number}"
-        if len(cells) != size:
-            raise ConfigError(f"{where}: {len(cells)} numbers, but {wanted}")
-        for cell in cells:
-            if not _is_number(cell):
-                raise ConfigError(f"{where}: {cell!r} is not a number: write one for each coordinate")
-        rows.append([float(cell) for cell in cells])
+        if len(row) != size:
+            raise ConfigError(f"{where}: {len(row)} numbers, but {wanted}")
+        for cell, value in zip(row, values, strict=True):
+            if value is None:
+                raise ConfigError(f"{where}: {quoted(cell)} is not a number: write one for each coordinate")
+        rows.append([value for value in values if value is not None])
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, size)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

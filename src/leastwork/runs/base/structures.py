@@ -4,7 +4,6 @@ Cα atoms of neighbouring residues are 0.38 nm apart. That tells Å from nm, and
 across the walls of its box.
 """
 
-import os
 import struct
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from leastwork.geometry.alignment import superposed
 from leastwork.geometry.state import EventShape
 from leastwork.runs.base.rows import atom_count, read_rows
 from leastwork.support.extras import needs
-from leastwork.support.files import write_text
+from leastwork.support.files import write_text, writing
 
 __all__ = ["THREE_LETTERS", "read_structure", "read_structures", "write_structures"]
 
@@ -117,10 +116,11 @@ def write_structures(folder: Path, name: str, x: Tensor, sequence: Sequence[str]
         return f"{name}.pdb holds the first {len(models)} of {len(x)} structures and there is no {name}.xtc: {missing}"
     together = superposed(x, x[0])
     write_text(folder / f"{name}.pdb", _pdb(together[:1], sequence))
-    temporary = folder / f"{name}.xtc.tmp"
-    with mdtraj.formats.XTCTrajectoryFile(str(temporary), "w") as trajectory:
+    with (
+        writing(folder / f"{name}.xtc") as temporary,
+        mdtraj.formats.XTCTrajectoryFile(str(temporary), "w") as trajectory,
+    ):
         trajectory.write(together.to(torch.float32).numpy())
-    os.replace(temporary, folder / f"{name}.xtc")
     return None
 
 

@@ -1,7 +1,6 @@
 """The figure of a comparison: one row a method, one panel a quantity, a dot with its standard error for each."""
 
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from leastwork.report.figures import RC
+from leastwork.support.files import write_bytes
 
 __all__ = ["draw_comparison"]
 
@@ -47,8 +47,7 @@ def draw_comparison(rows: Sequence[dict[str, Any]], path: Path) -> None:
         grid[0].set_ylim(len(shown) - 0.5, -0.5)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=160)
-    path.with_suffix(".tmp").write_bytes(buffer.getvalue())
-    os.replace(path.with_suffix(".tmp"), path)
+    write_bytes(path, buffer.getvalue())
 
 
 def _panel(axes: Axes, rows: Sequence[dict[str, Any]], key: str, logarithmic: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from leastwork.errors import ConfigError
@@ -16,6 +16,7 @@ from leastwork.geometry.state import EventShape, State, event_numel, leaves, sha
 from leastwork.runs.base.rows import atom_count, read_rows
 from leastwork.runs.base.structures import read_structures
 from leastwork.runs.path.config import GuidesConfig
+from leastwork.support.files import readable, write_tensors
 
 __all__ = ["read_points", "write_points"]
 
@@ -60,8 +61,7 @@ def write_points(points: State, file: Path) -> None:
     """Write guides, (M, *event), as ``safetensors: FILE`` of a run file reads them."""
     parts = leaves(points)
     names = ["points"] if isinstance(points, Tensor) else [f"points.{i}" for i in range(len(parts))]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: part.detach().cpu().contiguous() for name, part in zip(names, parts, strict=True)}, file)
+    write_tensors(file, dict(zip(names, parts, strict=True)))
 
 
 def _tensors(file: Path, event_shape: EventShape) -> State:
@@ -69,7 +69,7 @@ def _tensors(file: Path, event_shape: EventShape) -> State:
     is_tuple = bool(event_shape) and isinstance(event_shape[0], tuple)
     names = [f"points.{i}" for i in range(len(parts))] if is_tuple else ["points"]
     try:
-        found = load_file(file)
+        found = load_file(readable(file))
     except SafetensorError as error:
         raise ConfigError(f"{file} is no safetensors file ({error}): write it by safetensors.torch.save_file") from None
     if sorted(found) != sorted(names):

@@ -1,0 +1,115 @@
+"""Locks of the operating system, which vanish with the process that holds them."""
+
+import errno
+import json
+import os
+import socket
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from leastwork.errors import ConfigError, LeastworkWarning
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = ["Lock", "lock", "try_lock"]
+
+_BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+
+
+def try_lock(opened: int) -> bool | None:
+    """Lock an open file; False where another holds it, None where its file system has no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in _BUSY else None
+    return True
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock that is held; released by :meth:`release`, or by the end of the process."""
+
+    path: Path
+    opened: int
+
+    def release(self) -> None:
+        """Remove the file while it is still held, and let go."""
+        with suppress(OSError):  # one that stays is in nobody's way
+            if _is_at(self.opened, self.path):
+                self.path.unlink(missing_ok=True)
+        os.close(self.opened)
+
+
+def lock(path: Path, what: str) -> Lock:
+    """Hold a lock file, which says who holds it and since when.
+
+    Args:
+        path: the lock file, made if need be.
+        what: what is locked, for the message.
+
+    Raises:
+        ConfigError: somebody else holds it, in this process or in another.
+    """
+    while True:
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666)
+        try:
+            got = try_lock(opened)
+            if got is False:
+                raise ConfigError(
+                    f"{what} is being written by {_holder(opened)}: wait until that has ended, or take another folder"
+                )
+            if got is None:
+                _no_locks(str(path.parent))
+            if not _is_at(opened, path):  # it was removed by the one who held it until now
+                raise _Gone
+            since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+            os.ftruncate(opened, 0)
+            about = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
+            os.write(opened, json.dumps(about).encode())
+        except _Gone:
+            os.close(opened)
+            continue
+        except BaseException:
+            os.close(opened)
+            raise
+        return Lock(path, opened)
+
+
+class _Gone(Exception):
+    """The lock file was removed between its opening and its locking."""
+
+
+def _is_at(opened: int, path: Path) -> bool:
+    """Whether the open file still has this name."""
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(opened), there)
+
+
+def _holder(opened: int) -> str:
+    try:
+        about = json.loads(os.read(opened, 1000))
+        return f"process {int(about['process'])} on {str(about['host'])[:80]!r} since {str(about['since'])[:40]}"
+    except (ValueError, KeyError, TypeError, OSError):
+        return "another process"
+
+
+@cache
+def _no_locks(folder: str) -> None:
+    warnings.warn(
+        f"{folder} lies on a file system without locks: see to it that only one process writes there",
+        LeastworkWarning,
+        stacklevel=4,
+    )
