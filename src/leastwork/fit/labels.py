@@ -23,13 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import NonFiniteError
-from leastwork.fit.training import follow, warm_cosine
+from leastwork.fit.training import follow, restore, state_of, warm_cosine
 from leastwork.geometry.state import State, all_finite, cat, flatten
 from leastwork.models.base import Scored
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import sees_denoised
 from leastwork.sampling.noise import BLOCK, BlockNoise
 from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
+from leastwork.support.checkpoints import each, resumable
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
@@ -94,13 +95,16 @@ def draw_labelled(
     """
     like = next(network.parameters())
     random = generator(seed, "kept states")
-    pieces: list[Labelled] = []
+    shape = sampler.process.model.noise_shape
     with evaluating(sampler.process.model.net), progress("drawing guided paths", n) as tick:
-        for start in range(0, n, BLOCK):
-            shape = sampler.process.model.noise_shape
-            noise = BlockNoise(seed, start, min(start + BLOCK, n), shape, like.dtype, like.device)
-            pieces.append(_paths(sampler, sees_denoised(network), noise, _kept(len(sampler.steps), random)))
-            tick(noise.stop - start)
+
+        def block(i: int) -> Labelled:
+            noise = BlockNoise(seed, i * BLOCK, min((i + 1) * BLOCK, n), shape, like.dtype, like.device)
+            drawn = _paths(sampler, sees_denoised(network), noise, _kept(len(sampler.steps), random))
+            tick(noise.stop - noise.start)
+            return drawn
+
+        pieces = list(each("guided paths", -(-n // BLOCK), block, Labelled, random=random))
     x = cat([piece.x for piece in pieces])
     names = ("log_weight", "work", "seen", "left", "alpha", "sigma")
     joined = {name: torch.cat([getattr(piece, name) for piece in pieces]) for name in names}
@@ -201,8 +205,13 @@ def fit_labels(
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
     every = max(1, iterations // _CHECKS)
+    point, first = resumable("learning V on guided paths"), 0
+    if point.state is not None:
+        first, best_loss, variance, loaded = point.state
+        restore(loaded, (network, average, best), optimiser, random)
     with progress("learning V on guided paths", iterations) as tick, torch.enable_grad():
-        for i in range(iterations):
+        tick(first)
+        for i in range(first, iterations):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
             *look, y = batch(learned, batch_size)
@@ -218,4 +227,6 @@ def fit_labels(
                 if found < best_loss:
                     best_loss, variance = found, spread
                     best.load_state_dict(average.state_dict())
+            done = (i + 1, best_loss, variance)
+            point.save(lambda: (*done, state_of((network, average, best), optimiser, random)), i + 1 == iterations)  # noqa: B023  (called at once)
     return LabelFit(best, (start[0], best_loss), (start[1], variance), time.perf_counter() - begin)

@@ -12,6 +12,7 @@ from leastwork.models.denoised import PULL, PUSH, denoised
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import value_and_gradient
 from leastwork.sampling.process import Process
+from leastwork.support.checkpoints import each
 from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["PROBES", "Noised", "Pool", "evaluations_of_noised", "noise_states", "pool_of"]
@@ -82,16 +83,21 @@ def noise_states(
     log_snr = pool.log_snr(len(index), random)
     times = model.schedule.time_of(log_snr)
     alphas, sigmas = model.schedule.alpha(times).to(pool.x0), model.schedule.sigma(times).to(pool.x0)
-    parts: list[tuple[Tensor, ...]] = []
+    look = _through if through else _directly
     with evaluating(model.net), progress("noising samples", len(index)) as tick:
-        for row, t, alpha, sigma in zip(index, times.tolist(), alphas, sigmas, strict=True):
-            for some in row.split(_PIECE):
+
+        def level(i: int) -> list[tuple[Tensor, ...]]:
+            t, alpha, sigma = float(times[i]), alphas[i], sigmas[i]
+            parts: list[tuple[Tensor, ...]] = []
+            for some in index[i].split(_PIECE):
                 x, lever, noise = _noise(pool, some, model, t, random)
-                look = _through if through else _directly
                 found = look(model, x, t, (alpha, sigma), lever, noise, reference, random)
                 of_all = (part.expand(len(some), *part.shape[1:]) for part in (alpha[None], sigma[None], lever))
                 parts.append((pool.omega[some], *of_all, *found))
             tick()
+            return parts
+
+        parts = [part for level in each("noised states", len(index), level, random=random) for part in level]
     omega, alpha, sigma, lever, seen, along, probes, *known = (torch.cat(part) for part in zip(*parts, strict=True))
     return Noised(seen, alpha, sigma, omega, along, lever, probes, (known[0], known[1]) if known else None)
 

@@ -35,6 +35,7 @@ from leastwork.sampling.solvers.steps import Step
 from leastwork.sampling.stepping import Carry, Cost, Sampler, evaluate, move
 from leastwork.sampling.work import certify, kish_ess
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.checkpoints import each
 from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["Descent", "Polish", "Response", "descend", "draw_response", "off_target", "polish"]
@@ -107,12 +108,15 @@ def draw_response(
     if not is_scored(model) or not sampler.steps.has_density:
         raise LeastworkError("polishing needs path weights: use process='sde' and another solver than 'heun'")
     like = next(network.parameters())
-    pieces: list[tuple[State, Tensor, Tensor, Tensor]] = []
     with evaluating(model.net), progress("polishing on guided paths", n) as tick:
-        for start in range(0, n, BLOCK):
-            noise = BlockNoise(seed, start, min(start + BLOCK, n), model.noise_shape, like.dtype, like.device)
-            pieces.append(_piece(sampler, network, model, noise))
-            tick(noise.stop - start)
+
+        def block(i: int) -> tuple[State, Tensor, Tensor, Tensor]:
+            noise = BlockNoise(seed, i * BLOCK, min((i + 1) * BLOCK, n), model.noise_shape, like.dtype, like.device)
+            drawn = _piece(sampler, network, model, noise)
+            tick(noise.stop - noise.start)
+            return drawn
+
+        pieces = list(each("paths to polish on", -(-n // BLOCK), block))
     x, log_weight, work, jacobian = zip(*pieces, strict=True)
     evaluations = n * (sampler.evaluations + PUSH * len(sampler.steps) * network.denoised)
     joined = Response(cat(list(x)), torch.cat(log_weight), torch.cat(work), torch.cat(jacobian), evaluations)

@@ -34,22 +34,23 @@ take the place of V and h, and ε̂ − σh₀ that of ε̂, where V₀ is the v
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.fit.noised import PROBES, Noised, Pool, evaluations_of_noised, noise_states, pool_of
-from leastwork.fit.training import follow, warm_cosine
+from leastwork.fit.training import follow, restore, state_of, warm_cosine
 from leastwork.geometry.state import State, cat
 from leastwork.geometry.state import batch_size as batch_size_of
 from leastwork.models.base import Scored
 from leastwork.networks.value import sees_denoised, value_and_gradient
+from leastwork.support.checkpoints import resumable
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
@@ -246,9 +247,14 @@ def _learned(
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
     every = max(1, iterations // _CHECKS)
     history: list[Check] = []
-    since = 0
+    since = first = 0
+    point = resumable("learning V", Check)
+    if point.state is not None:
+        first, since, history, loaded = point.state
+        restore(loaded, (network, average, best), optimiser, random)
     with progress("learning V", iterations) as tick, torch.enable_grad():
-        for i in range(iterations):
+        tick(first)
+        for i in range(first, iterations):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
             batch = seen.at(rows + torch.randint(columns, (batch_size,), generator=random))
@@ -261,6 +267,7 @@ def _learned(
             follow(average, network, min(0.98, (i + 1) / (i + 10)))
             tick()
             if (i + 1) % every and i + 1 < iterations:
+                point.save(partial(_state, i + 1, since, history, (network, average, best), optimiser, random))
                 continue
             with torch.no_grad():
                 bregman, _, value = loss_of(average, trial)
@@ -278,6 +285,7 @@ def _learned(
                 since += 1
             if since == _PATIENCE:
                 break
+        point.save(partial(_state, iterations, since, history, (network, average, best), optimiser, random), last=True)
     least = min(history, key=lambda check: check.validation)
     if least.validation >= 1 or least.evidence < _SURE:
         start = "h = 0" if reference is None else "the guidance before it"
@@ -289,6 +297,13 @@ def _learned(
             evaluations,
         )
     return ValueFit(best, tuple(history), evaluations, time.perf_counter() - begin)
+
+
+def _state(
+    done: int, since: int, history: list[Check], networks: Sequence[nn.Module], optimiser: torch.optim.Optimizer,
+    random: torch.Generator,
+) -> tuple[Any, ...]:  # fmt: skip
+    return done, since, history, state_of(networks, optimiser, random)
 
 
 def _shuffled(samples: Tensor, levels: int, columns: int, random: torch.Generator) -> Tensor:

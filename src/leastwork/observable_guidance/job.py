@@ -7,6 +7,7 @@ p·exp(−λ·O)/Z is fixed by the model's samples before a single guided one is
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -24,6 +25,7 @@ from leastwork.sampling.choices import Choices
 from leastwork.sampling.sample import draw
 from leastwork.statistics.outliers import warn_of_outliers
 from leastwork.support.arguments import seed_number, whole
+from leastwork.support.checkpoints import kept
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -118,7 +120,7 @@ def guide_observables(
         samples = own_samples(chosen.budget, drawing.sampler(model).evaluations)
     own = draw(model, whole("samples", samples), drawing, seed=derive_seed(seed, "model"), progress=progress)
     warn_of_outliers(own.x)
-    observed = evaluate(data.observable, own.x)
+    observed = kept("observables", partial(evaluate, data.observable, own.x))
     curve = None if groups is None else trust(observed, data, groups)
     data = data if curve is None else trusted(data, curve.theta)
     found = chosen.fit(Problem(model, data, own, observed, drawing, seed, progress))

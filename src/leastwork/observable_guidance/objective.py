@@ -19,6 +19,7 @@ from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.noise import BLOCK, BlockNoise
 from leastwork.sampling.stepping import BatchResult, Sampler, integrate
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.checkpoints import kept
 
 __all__ = ["Objective"]
 
@@ -51,6 +52,9 @@ class Objective:
 
     def value(self, guidance: Guidance, n: int, seed: int) -> Estimate:
         """J on n samples of one seed, with its standard error; inf where the samples are not finite."""
+        return kept("trial", lambda: self._value(guidance, n, seed), Estimate)
+
+    def _value(self, guidance: Guidance, n: int, seed: int) -> Estimate:
         with torch.no_grad():
             observed, cost = self._draw(guidance, n, seed)
         return self._estimate(observed, cost)
@@ -59,6 +63,11 @@ class Objective:
         self, guidance: Guidance, parameters: Sequence[Tensor], n: int, seed: int
     ) -> tuple[Estimate, list[Tensor]]:
         """J and its gradient with respect to tensors that the guidance is made of."""
+        return kept("trial", lambda: self._value_and_gradient(guidance, parameters, n, seed), Estimate)
+
+    def _value_and_gradient(
+        self, guidance: Guidance, parameters: Sequence[Tensor], n: int, seed: int
+    ) -> tuple[Estimate, list[Tensor]]:
         with torch.no_grad():
             observed, cost = self._draw(guidance, n, seed)
         pull = 2 * (observed.mean(dim=0) - self.target) / self.spread**2 / len(self.fitted)

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from leastwork.sampling.process import Process
 from leastwork.sampling.stepping import Sampler, integrate
 from leastwork.sampling.transport import SUBSTEPS, carry_forward
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.checkpoints import kept
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -124,7 +126,7 @@ def fit_path(
         nonlocal evaluations
         sampler = choices.sampler(model, guidance)
         evaluations += n * sampler.evaluations
-        drawn = _draw(sampler, region, n, with_seed, needs_cost=gamma > 0)
+        drawn = kept("trial", partial(_draw, sampler, region, n, with_seed, needs_cost=gamma > 0))
         if drawn is None:
             return None
         inside, cost = drawn

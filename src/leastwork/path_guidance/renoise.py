@@ -12,7 +12,8 @@ hundred returns and that from which half do. No density, gradient or weight is n
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from leastwork.models.base import Scored
 from leastwork.models.placement import evaluating
 from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.stepping import Carry, Sampler, advance
+from leastwork.support.checkpoints import resumable
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
@@ -96,14 +98,20 @@ def renoise(
     chains = min(max(budget // (_ROUNDS * _STEPS), _TRIED[0]), chains)
     tried = min(max(int(_SEARCH * budget / len(_NOISES) / _STEPS), _TRIED[0]), _TRIED[1])
     with evaluating(model.net):
-        ends, evaluations = _ends(sampler, region, start, tried, random)
-        x = _repeated(start, chains, random)
-        where = torch.full((chains,), -1)
+        point = resumable("members of the region")
         found: list[State] = []
         visited: list[Tensor] = []
-        moves = accepted = kept = 0
-        settled = False
+        if point.state is None:
+            ends, evaluations = _ends(sampler, region, start, tried, random)
+            x = _repeated(start, chains, random)
+            where = torch.full((chains,), -1)
+            moves = accepted = kept = 0
+            settled = False
+        else:
+            ends, evaluations, x, where, found, visited, moves, accepted, kept, settled, drawn = point.state
+            random.set_state(drawn)
         with progress("finding members of the region", budget) as tick:
+            tick(evaluations)
             while evaluations < budget and kept < most:
                 before = evaluations
                 for part, chosen in enumerate(torch.randperm(chains, generator=random).chunk(_PARTS)):
@@ -122,6 +130,10 @@ def renoise(
                     visited.append(where[where >= 0])
                 settled = settled or accepted >= chains
                 tick(evaluations - before)
+                state = (ends, evaluations, x, where, found, visited, moves, accepted, kept, settled)
+                point.save(partial(_with, state, random))
+            state = (ends, evaluations, x, where, found, visited, moves, accepted, kept, settled)
+            point.save(partial(_with, state, random), last=True)
     if kept < _LEAST:
         raise LeastworkError(
             f"{accepted} of {moves} moves stayed in the region, too few to learn from: give a wider region, guides "
@@ -129,6 +141,10 @@ def renoise(
         )
     stays = torch.bincount(torch.cat(visited), minlength=kept).to(torch.float64)
     return Members(cat(found), stays, accepted / moves, ends, evaluations)
+
+
+def _with(state: tuple[Any, ...], random: torch.Generator) -> tuple[Any, ...]:
+    return (*state, random.get_state())
 
 
 def _ends(

@@ -5,6 +5,7 @@ Of a joint run:  config.yaml · metrics.json · report.html, and a folder like t
 """
 
 import json
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from torch import get_num_threads, set_num_threads
 
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.geometry.state import evenly, leaves, shapes
+from leastwork.models.files import fingerprint
 from leastwork.runs.base import job
 from leastwork.runs.base.forecast import duration, seconds_of
 from leastwork.runs.base.job import Job
@@ -38,7 +40,9 @@ from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import add_log_tilt, open_ensemble
-from leastwork.support.files import write_text
+from leastwork.support.checkpoints import checkpoints
+from leastwork.support.files import sweep, write_text
+from leastwork.support.locks import lock
 from leastwork.support.progress import Progress, labelled, no_progress
 from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
@@ -187,11 +191,16 @@ def _carry_out(config: AnyRun, task: Job[_Fitted], folder: Path, progress: Progr
     choose_threads(task.model)
     if (folder / "metrics.json").exists():
         return
-    fitted = _fit(folder, task, progress)
-    ensemble = _draw(folder, config, task, fitted, progress)
-    if config.sequence is not None:
-        _write_structures(folder, config.sequence, ensemble)
-    measure_run(folder, config, task, fitted, ensemble, progress)
+    held = lock(folder / ".lock", str(folder))
+    try:
+        sweep(folder)
+        fitted = _fit(folder, task, progress)
+        ensemble = _draw(folder, config, task, fitted, progress)
+        if config.sequence is not None:
+            _write_structures(folder, config.sequence, ensemble)
+        measure_run(folder, config, task, fitted, ensemble, progress)
+    finally:
+        held.release()
 
 
 @contextmanager
@@ -230,11 +239,24 @@ def _named(part: str) -> Iterator[None]:
 def _fit(folder: Path, task: Job[_Fitted], progress: Progress) -> _Fitted:
     """Fit, or read what was fitted before."""
     known = task.load(folder)
-    if known is not None:
-        return known
-    fitted = task.fit(progress)
-    task.save(fitted, folder)
-    return fitted
+    pieces = folder / "fit.partial"
+    if known is None:
+        with _given_up(pieces), checkpoints(pieces, {"model": fingerprint(task.model)}) as point:
+            known = task.fit(progress)
+            known = replace(known, seconds=known.seconds + point.earlier)  # pyright: ignore[reportArgumentType]  (a dataclass)
+        task.save(known, folder)
+    shutil.rmtree(pieces, ignore_errors=True)
+    return known
+
+
+@contextmanager
+def _given_up(pieces: Path) -> Iterator[None]:
+    """A fit that is refused is not gone on with; one that was stopped is."""
+    try:
+        yield
+    except LeastworkError:
+        shutil.rmtree(pieces, ignore_errors=True)
+        raise
 
 
 def _draw(folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, progress: Progress) -> Ensemble:

@@ -12,7 +12,7 @@ from leastwork.support.files import copy_file, sweep, write_text
 
 __all__ = ["copy_inputs", "default_folder", "is_begun", "open_folder", "withdraw"]
 
-_DESCRIPTION = ("config.yaml", "inputs")
+_DESCRIPTION = ("config.yaml", "inputs", ".lock")
 
 
 def default_folder(config: Run) -> Path:

@@ -5,6 +5,7 @@ Memory holds one batch, or with ``out`` nothing that grows with n but the file; 
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -25,6 +26,7 @@ from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, a
 from leastwork.sampling.storage import EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import seed_number, whole
+from leastwork.support.checkpoints import each
 from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["draw", "law_of", "sample"]
@@ -137,8 +139,12 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     begin = time.perf_counter()
     run = _place(model, n, choices, guidance, seed)
     with EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume) as store:
-        for start, result in _batches(run, callback, progress, skip=store.has):
-            store.write(start, result)
+        with _drawing(run, callback, progress) as (batch, tick):
+            for start in run.starts:
+                if store.has(start):
+                    tick(len(run.sampler.steps))
+                else:
+                    store.write(start, batch(start))
         return store.finish(run.evaluations, time.perf_counter() - begin)
 
 
@@ -154,7 +160,8 @@ def draw(
     """The same as :func:`sample`, in memory, with choices that have been checked."""
     begin = time.perf_counter()
     run = _place(model, n, choices, guidance, seed)
-    results = [result for _, result in _batches(run, choices.callback, progress)]
+    with _drawing(run, choices.callback, progress) as (batch, _):
+        results = list(each("samples", len(run.starts), lambda i: batch(run.starts[i]), BatchResult))
     return _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
 
 
@@ -195,29 +202,29 @@ def _probe(run: Run) -> list[str]:
     return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
 
 
-def _batches(
-    run: Run,
-    callback: Callable[[StepInfo], None] | None,
-    progress: Progress,
-    skip: Callable[[int], bool] = lambda start: False,
-) -> Iterator[tuple[int, BatchResult]]:
-    """Batch after batch in data units; those that ``skip`` knows are left out."""
-    steps = len(run.sampler.steps)
-    model = run.sampler.process.model
-    with torch.no_grad(), evaluating(model.net), progress("sampling", len(run.starts) * steps) as tick:
+@contextmanager
+def _drawing(
+    run: Run, callback: Callable[[StepInfo], None] | None, progress: Progress
+) -> Iterator[tuple[Callable[[int], BatchResult], Callable[[int], None]]]:
+    """What draws the batch that begins at a sample, data units, and a tick for steps that need not be taken."""
+    with (
+        torch.no_grad(),
+        evaluating(run.sampler.process.model.net),
+        progress("sampling", len(run.starts) * len(run.sampler.steps)) as tick,
+    ):
 
         def on_step(info: StepInfo) -> None:
             tick()
             if callback is not None:
                 callback(info)
 
-        for start in run.starts:
-            if skip(start):
-                tick(steps)
-                continue
-            result = integrate(run.sampler, run.noise(start), on_step)
-            _check(run, start, result)
-            yield start, replace(result, x=model.to_data_units(result.x))
+        yield (lambda start: _batch(run, start, on_step)), tick
+
+
+def _batch(run: Run, start: int, on_step: Callable[[StepInfo], None]) -> BatchResult:
+    result = integrate(run.sampler, run.noise(start), on_step)
+    _check(run, start, result)
+    return replace(result, x=run.sampler.process.model.to_data_units(result.x))
 
 
 def _check(run: Run, start: int, result: BatchResult) -> None:
