@@ -8,7 +8,9 @@ from torch import Tensor
 
 from leastwork.data.experiment import Experiment
 from leastwork.runs.base.numbers import number
+from leastwork.runs.base.typed import dumped
 from leastwork.runs.observables.fitted import Fitted
+from leastwork.runs.observables.numbers import ObservableRow
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
@@ -42,16 +44,15 @@ def observable_metrics(data: Experiment, fitted: Fitted, guided: Tensor | None) 
         "guided": after.value,
         "stderr": after.stderr,
         "sigma": maxent.model_std,
-        "lambda": maxent.lambdas,
+        "lambda_": maxent.lambdas,
         "lambda_stderr": maxent.stderr,
     }
     return [
-        {
-            "name": name,
-            "unit": data.units[k],
-            "held_out": bool(data.held_out[k]),
-            **{key: number(column[k]) for key, column in columns.items()},
-        }
+        dumped(
+            ObservableRow(
+                name, data.units[k], bool(data.held_out[k]), **{key: number(one[k]) for key, one in columns.items()}
+            )
+        )
         for k, name in enumerate(data.names)
     ]
 
