@@ -32,11 +32,11 @@ from leastwork.support.numerals import count, fraction, plain, plus_minus
 __all__ = ["OBSERVABLE_RUNS"]
 
 
-def _nothing(data: DataForm, system: str | None, metrics: Mapping[str, Any]) -> Extras:
+def _nothing(data: DataForm, system: str | None, quality: ObservableQuality) -> Extras:
     return Extras()
 
 
-_EXTRAS: Mapping[str, Callable[[Any, str | None, Mapping[str, Any]], Extras]] = {CouplingsConfig.form: extras}
+_EXTRAS: Mapping[str, Callable[[Any, str | None, ObservableQuality], Extras]] = {CouplingsConfig.form: extras}
 """What forms of data add to the report."""
 
 
@@ -50,7 +50,7 @@ def _part(run: Finished[RunConfig]) -> Part:
     if fitted is None:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
     config, metrics, ledger = run.config, observable_numbers(run.metrics), run.ensemble.ledger
-    besides = _EXTRAS.get(config.data.form, _nothing)(config.data, config.system, run.metrics)
+    besides = _EXTRAS.get(config.data.form, _nothing)(config.data, config.system, metrics.quality)
     told = Told(run.kind, run.schedule, fitted.stages)
     return Part(
         kind_of(config),
