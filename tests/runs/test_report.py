@@ -13,6 +13,7 @@ from leastwork.networks.perceptron import Perceptron
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.observables.metrics import reweighted_averages
+from leastwork.runs.observables.numbers import observable_numbers
 from leastwork.runs.observables.sentences import warnings
 from leastwork.runs.page import write_report
 
@@ -111,27 +112,31 @@ def test_warnings_say_what_to_do(folder: Path) -> None:
     certificate = metrics["certificate"]
     certificate |= {"biased_high": False, "worst_path": 0.01, "on_target": {"value": True, "tolerance": 0.05}}
     certificate["ess"]["value"] = metrics["quality"]["reweighting_ess"] = 0.5
-    assert warnings(config, metrics, "")[0].startswith("4 steps are too few, they move the average of ")
+    assert warnings(config, observable_numbers(metrics), "")[0].startswith(
+        "4 steps are too few, they move the average of "
+    )
     metrics["discretisation"]["matters"] = False
-    assert warnings(config, metrics, "") == []
+    assert warnings(config, observable_numbers(metrics), "") == []
     certificate["worst_path"] = 0.6
-    (astray,) = warnings(config, metrics, "")
+    (astray,) = warnings(config, observable_numbers(metrics), "")
     assert astray.startswith("One of ")
     assert "makes 60 %" in astray
     certificate["worst_path"] = 0.01
     certificate["ess"]["value"] = 0.005
     certificate |= {"biased_high": True, "on_target": {"value": False, "tolerance": 0.05}}
     metrics["quality"]["reweighting_ess"] = 0.001
-    found = warnings(config, metrics, "")
+    found = warnings(config, observable_numbers(metrics), "")
     assert len(found) == 4
     for sentence, remedy in zip(
         found, ("fit.samples", "fit.gamma", "draw more samples", "sampling.steps"), strict=True
     ):
         assert remedy in sentence
-    learned = warnings(load_config("prinz"), metrics, "")  # λ was found on the way, and there is no γ
+    learned = warnings(
+        load_config("prinz"), observable_numbers(metrics), ""
+    )  # λ was found on the way, and there is no γ
     assert len(learned) == 3
     assert "fit.budget" in learned[0]
-    assert len(warnings(config, {**metrics, "certificate": None}, "no weights here")) == 2
+    assert len(warnings(config, observable_numbers({**metrics, "certificate": None}), "no weights here")) == 2
 
 
 def test_a_flows_run_speaks_of_its_control(plane: Path, tmp_path: Path, text_of: Callable[[Path], str]) -> None:
@@ -144,7 +149,7 @@ def test_a_flows_run_speaks_of_its_control(plane: Path, tmp_path: Path, text_of:
     config = load_config(plane, ["method=least-work"])
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     metrics["quality"]["reweighting_ess"] = 0.001
-    assert "use more fit.samples" in warnings(config, metrics, "", control=True)[0]
+    assert "use more fit.samples" in warnings(config, observable_numbers(metrics), "", control=True)[0]
 
 
 @pytest.mark.slow

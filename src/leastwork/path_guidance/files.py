@@ -25,11 +25,11 @@ from leastwork.path_guidance.run import PathRun
 from leastwork.sampling.storage import open_ensemble, save_ensemble
 from leastwork.support.files import write_text
 
-__all__ = ["PathNumbers", "load_fit", "read_numbers", "save_fit"]
+__all__ = ["FitNumbers", "load_fit", "read_numbers", "save_fit"]
 
 
 @dataclass(frozen=True)
-class PathNumbers:
+class FitNumbers:
     """What a report needs of a fit: all but the model, the guidance and the samples themselves.
 
     Args:
@@ -75,7 +75,7 @@ def save_fit(run: PathRun, folder: Path) -> None:
     (folder / "fit").mkdir(parents=True)
     save_ensemble(run.model_samples, folder / "fit" / "model.zarr")
     record = run.fit.record()
-    found = PathNumbers(
+    found = FitNumbers(
         run.log_odds, run.target, run.network_evaluations, run.seconds, record.stages, record.trials,
         run.guides.bandwidth, fingerprint(run.model),
         {"network_evaluations": record.network_evaluations, "seconds": record.seconds}, _described(run),
@@ -84,7 +84,7 @@ def save_fit(run: PathRun, folder: Path) -> None:
     write_text(folder / "fit" / "fit.json", json.dumps(asdict(found), indent=1) + "\n")
 
 
-def read_numbers(folder: Path) -> PathNumbers | None:
+def read_numbers(folder: Path) -> FitNumbers | None:
     """The numbers of the fit in a folder; None where there is none yet.
 
     Raises:
@@ -95,7 +95,7 @@ def read_numbers(folder: Path) -> PathNumbers | None:
         return None
     try:
         described = json.loads(mark.read_text(encoding="utf-8"))
-        return PathNumbers(**{**described, "stages": tuple(described["stages"])})
+        return FitNumbers(**{**described, "stages": tuple(described["stages"])})
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ConfigError(f"{mark.parent} is damaged ({error}): delete it to fit anew") from error
 
@@ -160,7 +160,7 @@ def _described(run: PathRun) -> Mapping[str, Any] | None:
         return {"given": type(kernel).__name__}
 
 
-def _kernel(folder: Path, model: Scored, found: PathNumbers, given: Kernel | None) -> Kernel:
+def _kernel(folder: Path, model: Scored, found: FitNumbers, given: Kernel | None) -> Kernel:
     if given is not None:
         return given
     if found.kernel is None:

@@ -14,6 +14,7 @@ from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.page import write_report
 from leastwork.runs.path.config import PathConfig
+from leastwork.runs.path.numbers import path_numbers
 from leastwork.runs.path.sentences import free_energy, outcome, warnings, whose_region
 
 Reader = Callable[[Path], str]
@@ -103,36 +104,42 @@ def good(metrics: dict[str, Any]) -> dict[str, Any]:
 
 def test_warnings_say_what_is_wrong_and_what_to_do(metrics: dict[str, Any], config: PathConfig) -> None:
     better = good(metrics)
-    assert warnings(config, better) == []
+    assert warnings(config, path_numbers(better)) == []
     better["quality"]["success"] = {"value": 0.9, "stderr": 0.01}
     better["certificate"] |= {"biased_high": True, "ess": {"value": 0.001, "stderr": 0.0001}}
-    found = warnings(config, better)
+    found = warnings(config, path_numbers(better))
     assert found[0] == (
         "90.0 ± 1.0 % of the guided samples are in the region where 99 % were asked for: use method: least-work."
     )
     assert "effective sample size" in found[1]
     assert "biased high: draw more samples" in found[2]
-    assert "give more guides" in warnings(config.model_copy(update={"method": "least-work"}), better)[0]
+    assert "give more guides" in warnings(config.model_copy(update={"method": "least-work"}), path_numbers(better))[0]
     better["quality"]["success"] = {"value": 0.0, "stderr": 0.0}
-    assert warnings(config, better) == ["None of 96 guided samples is in the region: use method: least-work."]
+    assert warnings(config, path_numbers(better)) == [
+        "None of 96 guided samples is in the region: use method: least-work."
+    ]
 
 
 def test_the_free_energy_is_told_beside_what_is_known(metrics: dict[str, Any]) -> None:
     exact = {"value": 6.775289, "probability": 0.0011416, "source": "the density, by quadrature"}
     metrics["free_energy"] |= {"value": 6.691, "stderr": 0.021, "exact": exact}
     metrics["free_energy"]["probability"] = {"value": 0.00124, "stderr": 0.00003}
-    first, second, third = free_energy(metrics)
+    first, second, third = free_energy(path_numbers(metrics))
     assert first == "−ln p(A) = 6.691 ± 0.021 k_BT, p(A) = 0.001240 ± 0.000030 under the model."
     assert second.startswith("Of 500 samples of the model itself ")
     assert "−ln p(A) = 6.775 k_BT, p(A) = 0.001142 in the density, by quadrature: a difference" in third
     metrics["free_energy"] |= {"value": None, "probability": None, "exact": None}
-    assert free_energy(metrics)[0] == "No guided sample is in the region, so its free energy is not known."
+    assert (
+        free_energy(path_numbers(metrics))[0] == "No guided sample is in the region, so its free energy is not known."
+    )
 
 
 def test_the_outcome_is_one_sentence(metrics: dict[str, Any], config: PathConfig) -> None:
-    assert outcome(config, good(metrics)).startswith("Guiding path put 99.00 ± 0.10 % of the samples into the region")
+    assert outcome(config, path_numbers(good(metrics))).startswith(
+        "Guiding path put 99.00 ± 0.10 % of the samples into the region"
+    )
     metrics["certificate"]["efficiency"] = {"value": None, "stderr": None}
-    assert outcome(config, metrics).endswith("to say how much of that was needed.")
+    assert outcome(config, path_numbers(metrics)).endswith("to say how much of that was needed.")
 
 
 def test_a_region_of_the_guides_own_says_so(config: PathConfig) -> None:

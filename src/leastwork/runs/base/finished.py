@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
 from leastwork.report import figures
+from leastwork.runs.base.metrics import RunNumbers, run_numbers
 from leastwork.runs.base.settings import AnySettings, JointSettings
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.support.files import write_tensors
@@ -43,24 +45,33 @@ class Finished(Generic[_Settings]):
     schedule: Mapping[str, Any]
     plots: Mapping[str, Tensor]
 
+    @cached_property
+    def numbers(self) -> RunNumbers:
+        """What the metrics of all runs have in common.
+
+        Raises:
+            ConfigError: metrics.json is of another version.
+        """
+        return run_numbers(self.metrics)
+
     def work_figure(self) -> str | None:
         """Work against its bound and along the path, where there is a certificate."""
-        certificate, steps = self.metrics["certificate"], self.ensemble.ledger.step_work
+        certificate, steps = self.numbers.certificate, self.ensemble.ledger.step_work
         if certificate is None or steps is None:
             return None
-        bound, wasted, efficiency = (certificate[key] for key in ("bound", "dissipation", "efficiency"))
-        known = efficiency["value"] is not None
-        caption = (
-            f"efficiency {fraction(efficiency['value'], efficiency['stderr'])}" if known else "nothing was to be done"
-        )
+        bound, wasted, efficiency = certificate.bound, certificate.dissipation, certificate.efficiency
+        if bound.value is None or bound.stderr is None or wasted.value is None:
+            return None
+        known = efficiency.value is not None
+        caption = f"efficiency {fraction(efficiency.value, efficiency.stderr)}" if known else "nothing was to be done"
         times, work, stderr = (part.numpy() for part in (self.ensemble.ledger.times, steps.value, steps.stderr))
-        return figures.ledger((bound["value"], bound["stderr"]), wasted["value"], caption, times, work, stderr)
+        return figures.ledger((bound.value, bound.stderr), wasted.value, caption, times, work, stderr)
 
     def drawing_settings(self) -> list[tuple[str, str]]:
         """Settings of either kind of run that shape the numbers."""
         config, sampling = self.config, self.config.sampling
-        taken = self.metrics["discretisation"]["t_grid"] if sampling.t_grid is None else sampling.t_grid
-        grid = taken if isinstance(taken, str) else f"{len(taken)} times given"
+        taken = self.numbers.discretisation.t_grid if sampling.t_grid is None else sampling.t_grid
+        grid = f"{len(taken)} times given" if isinstance(taken, tuple) else taken
         noise = "" if sampling.process == "ode" else f", κ = {plain(sampling.kappa or 1.0)}"
         return [
             ("model", config.model),

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
+from leastwork.runs.base.metrics import CertificateNumbers, Miss, Number, OnTarget
+from leastwork.runs.base.typed import dumped
 from leastwork.sampling.step_error import StepError
 from leastwork.sampling.step_loss import StepLoss
 from leastwork.sampling.work import ON_TARGET, Certificate
 from leastwork.statistics.estimate import Estimate
 
-__all__ = ["certificate_metrics", "number", "step_metrics", "versions", "with_stderr"]
+__all__ = ["as_number", "certificate_metrics", "number", "step_metrics", "versions", "with_stderr"]
 
 
 def number(value: Any) -> float | None:
@@ -20,9 +22,14 @@ def number(value: Any) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def as_number(one: Estimate) -> Number:
+    """An estimate, with None in place of what is not finite."""
+    return Number(number(one.value), number(one.stderr))
+
+
 def with_stderr(one: Estimate) -> dict[str, float | None]:
-    """A value and its standard error."""
-    return {"value": number(one.value), "stderr": number(one.stderr)}
+    """A value and its standard error, as plain values."""
+    return dumped(as_number(one))
 
 
 def step_metrics(found: StepError, loss: StepLoss | None = None) -> dict[str, Any]:
@@ -60,15 +67,22 @@ def certificate_metrics(certificate: Certificate, names: Sequence[str] = ()) -> 
         certificate: of fresh samples.
         names: of the observables; a region has none, and its miss and on_target are null.
     """
-    miss = certificate.miss
-    scalars = {key: getattr(certificate, key) for key in ("work", "bound", "dissipation", "efficiency", "ess", "log_z")}
-    found: dict[str, Any] = {key: with_stderr(one) for key, one in scalars.items()}
-    found |= {"miss": None, "on_target": None}
+    miss, on_target = certificate.miss, certificate.on_target
+    misses = None
     if miss is not None:
-        found["miss"] = [
-            {"name": name, "value": number(miss.value[k]), "stderr": number(miss.stderr[k])}
-            for k, name in enumerate(names)
-        ]
-        found["on_target"] = {"value": certificate.on_target, "tolerance": ON_TARGET}
-    found |= {"biased_high": certificate.biased_high, "worst_path": number(certificate.worst_path)}
-    return {**found, "samples": certificate.samples}
+        misses = tuple(Miss(name, number(miss.value[k]), number(miss.stderr[k])) for k, name in enumerate(names))
+    return dumped(
+        CertificateNumbers(
+            as_number(certificate.work),
+            as_number(certificate.bound),
+            as_number(certificate.dissipation),
+            as_number(certificate.efficiency),
+            as_number(certificate.ess),
+            as_number(certificate.log_z),
+            misses,
+            None if miss is None or on_target is None else OnTarget(on_target, ON_TARGET),
+            certificate.biased_high,
+            number(certificate.worst_path),
+            certificate.samples,
+        )
+    )

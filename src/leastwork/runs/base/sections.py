@@ -1,43 +1,40 @@
 """What reports of all single runs have in common: the work with its certificate, and what a run was made with."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from leastwork.report.blocks import Fact, Image, Section, Table, Words, italic
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.sentences import pm
+from leastwork.runs.base.metrics import CertificateNumbers, Discretisation, Estimated, Number, RunNumbers
+from leastwork.runs.base.sentences import pm, share
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.numerals import count, fraction, plain
 
-__all__ = ["UNIT_OF_WORK", "fact_of_work", "made_with", "share", "work_section"]
+__all__ = ["UNIT_OF_WORK", "fact_of_work", "made_with", "work_section"]
 
 UNIT_OF_WORK = "k_BT"
 
 
-def share(one: Mapping[str, Any]) -> str:
-    """A fraction with its standard error, in per cent."""
-    return fraction(one["value"], one["stderr"])
-
-
-def fact_of_work(label: str, one: Mapping[str, Any]) -> Fact:
+def fact_of_work(label: str, one: Estimated) -> Fact:
     """A number in k_B T."""
     return Fact(label, pm(one), UNIT_OF_WORK)
 
 
-def made_with(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+def made_with(metrics: RunNumbers) -> list[tuple[str, str]]:
     """The last settings of every report: what the run took, and which packages it ran with."""
     return [
-        ("network evaluations", count(metrics["network_evaluations"])),
-        ("wall time", f"{plain(metrics['seconds'], 3)} s"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())),
+        ("network evaluations", count(metrics.network_evaluations)),
+        ("wall time", f"{plain(metrics.seconds, 3)} s"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in metrics.versions.items())),
     ]
 
 
-def work_section(run: Finished, model_ess: Estimate | None = None) -> Section:
+def work_section(
+    run: Finished, certificate: CertificateNumbers, exact: Number | None = None, model_ess: Estimate | None = None
+) -> Section:
     """The certificate of a run, with a figure where the work of each step is known.
 
     Args:
-        run: a finished run that has a certificate.
+        run: a finished run.
+        certificate: of the run.
+        exact: efficiency of the exact guidance of least work, or None to leave it out.
         model_ess: Kish fraction of the samples under the model, or None to leave it out.
     """
     ledger = run.work_figure()
@@ -54,54 +51,47 @@ def work_section(run: Finished, model_ess: Estimate | None = None) -> Section:
                 "Work against its bound, and work along the path",
             )
         )  # fmt: skip
-    certificate = run.metrics["certificate"]
+    steps = run.numbers.discretisation
     table = Table(
-        f"The certificate, from {count(certificate['samples'])} samples that the fit never saw.",
+        f"The certificate, from {count(certificate.samples)} samples that the fit never saw.",
         ["quantity", "meaning", "value ± standard error"],
-        [*_work(run.metrics), *_shares(run.metrics, model_ess), *_errors(run.metrics)],
+        [*_work(certificate, steps), *_shares(certificate, exact, model_ess), *_errors(certificate, steps)],
         text_columns=2,
     )
     return Section("Work", [], images, [table])
 
 
-def _work(metrics: Mapping[str, Any]) -> list[list[Words]]:
-    certificate, loss = metrics["certificate"], _steps(metrics).get("loss")
+def _work(certificate: CertificateNumbers, steps: Discretisation) -> list[list[Words]]:
     rows: list[list[Words]] = [
-        ["work", "spent by the guidance", _energy(certificate["work"])],
-        ["bound", "no guidance with these averages does with less", _energy(certificate["bound"])],
-        ["dissipation", "wasted, work − bound", _energy(certificate["dissipation"])],
+        ["work", "spent by the guidance", _energy(certificate.work)],
+        ["bound", "no guidance with these averages does with less", _energy(certificate.bound)],
+        ["dissipation", "wasted, work − bound", _energy(certificate.dissipation)],
     ]
-    if loss is not None:
-        rows.append(["", "of that by the finite steps, whatever the guidance", _energy(loss)])
+    if steps.loss is not None:
+        rows.append(["", "of that by the finite steps, whatever the guidance", _energy(steps.loss)])
     return rows
 
 
-def _shares(metrics: Mapping[str, Any], model_ess: Estimate | None) -> list[list[Words]]:
-    certificate, exact = metrics["certificate"], metrics["quality"].get("efficiency_of_exact")
-    rows: list[list[Words]] = [["efficiency", "1 − dissipation / work", share(certificate["efficiency"])]]
+def _shares(certificate: CertificateNumbers, exact: Number | None, model_ess: Estimate | None) -> list[list[Words]]:
+    rows: list[list[Words]] = [["efficiency", "1 − dissipation / work", share(certificate.efficiency)]]
     if exact is not None:
         rows.append(["", "of the exact guidance of least work, at the same steps", share(exact)])
-    rows.append(["effective samples", "Kish fraction under the target", share(certificate["ess"])])
+    rows.append(["effective samples", "Kish fraction under the target", share(certificate.ess)])
     if model_ess is not None:
         rows.append(["", "Kish fraction under the model", fraction(model_ess.value, model_ess.stderr)])
     return rows
 
 
-def _errors(metrics: Mapping[str, Any]) -> list[list[Words]]:
-    on_target, log_z = metrics["certificate"]["on_target"], _steps(metrics).get("log_z")
+def _errors(certificate: CertificateNumbers, steps: Discretisation) -> list[list[Words]]:
+    on_target, log_z = certificate.on_target, steps.log_z
     rows: list[list[Words]] = []
     if log_z is not None:
         rows.append(["error of the steps", ("of ln⟨", italic("w"), "⟩, estimated by twice as many"), pm(log_z)])
     if on_target is not None:
-        within = f"every fitted average within {plain(on_target['tolerance'])} standard deviations"
-        rows.append(["on target", within, "yes" if on_target["value"] else "no"])
+        within = f"every fitted average within {plain(on_target.tolerance)} standard deviations"
+        rows.append(["on target", within, "yes" if on_target.value else "no"])
     return rows
 
 
-def _steps(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is known of the errors of the steps; runs of older versions know less."""
-    return metrics.get("discretisation") or {}
-
-
-def _energy(one: Mapping[str, Any]) -> str:
+def _energy(one: Estimated) -> str:
     return f"{pm(one)} {UNIT_OF_WORK}"

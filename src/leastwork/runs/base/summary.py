@@ -1,11 +1,9 @@
 """What the command line prints of a certificate."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.table import Table
 
-from leastwork.support.numerals import fraction, plus_minus
+from leastwork.runs.base.metrics import CertificateNumbers
+from leastwork.runs.base.sentences import pm, share
 
 __all__ = ["add_cost", "table_of_pairs"]
 
@@ -15,11 +13,12 @@ def table_of_pairs() -> Table:
     return Table(box=None, pad_edge=False, show_header=False)
 
 
-def add_cost(table: Table, certificate: Mapping[str, Any]) -> None:
+def add_cost(table: Table, certificate: CertificateNumbers) -> None:
     """Write the certificate below what stands in a table."""
-    for key in ("work", "bound", "dissipation"):
-        table.add_row(key, f"{plus_minus(**certificate[key])} kT")
-    for key in ("efficiency", "ess"):
-        table.add_row(key, fraction(**certificate[key]))
-    if certificate["on_target"] is not None:
-        table.add_row("on target", "yes" if certificate["on_target"]["value"] else "no")
+    table.add_row("work", f"{pm(certificate.work)} kT")
+    table.add_row("bound", f"{pm(certificate.bound)} kT")
+    table.add_row("dissipation", f"{pm(certificate.dissipation)} kT")
+    table.add_row("efficiency", share(certificate.efficiency))
+    table.add_row("ess", share(certificate.ess))
+    if certificate.on_target is not None:
+        table.add_row("on target", "yes" if certificate.on_target.value else "no")

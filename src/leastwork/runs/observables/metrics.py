@@ -9,6 +9,8 @@ from torch import Tensor
 from leastwork.data.experiment import Experiment
 from leastwork.observable_guidance.files import FitNumbers
 from leastwork.runs.base.numbers import number
+from leastwork.runs.base.typed import dumped
+from leastwork.runs.observables.numbers import ObservableRow
 from leastwork.statistics.estimate import Estimate
 
 __all__ = ["observable_metrics", "reweighted_averages"]
@@ -40,16 +42,15 @@ def observable_metrics(data: Experiment, fitted: FitNumbers, guided: Tensor | No
         "guided": after.value,
         "stderr": after.stderr,
         "sigma": maxent.model_std,
-        "lambda": maxent.lambdas,
+        "lambda_": maxent.lambdas,
         "lambda_stderr": maxent.stderr,
     }
     return [
-        {
-            "name": name,
-            "unit": data.units[k],
-            "held_out": bool(data.held_out[k]),
-            **{key: number(column[k]) for key, column in columns.items()},
-        }
+        dumped(
+            ObservableRow(
+                name, data.units[k], bool(data.held_out[k]), **{key: number(one[k]) for key, one in columns.items()}
+            )
+        )
         for k, name in enumerate(data.names)
     ]
 

@@ -11,12 +11,19 @@ from leastwork.observable_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Mark, Part, Section, Table, Words, italic
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.base.kind_of_run import KindOfRun
-from leastwork.runs.base.sections import UNIT_OF_WORK, fact_of_work, made_with, share, work_section
-from leastwork.runs.base.sentences import pm
+from leastwork.runs.base.metrics import CertificateNumbers, Miss
+from leastwork.runs.base.sections import UNIT_OF_WORK, fact_of_work, made_with, work_section
+from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.observables.averages import averages_section, distributions_section, grey_rows, has_units, named
 from leastwork.runs.observables.config import DataForm, RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.sections import Extras, extras
+from leastwork.runs.observables.numbers import (
+    ObservableNumbers,
+    ObservableQuality,
+    ObservableRow,
+    observable_numbers,
+)
 from leastwork.runs.observables.sentences import asked, kind_of, methods, outcome, reached, warnings
 from leastwork.runs.observables.summary import summary
 from leastwork.sampling.ensemble import Ledger
@@ -25,11 +32,11 @@ from leastwork.support.numerals import count, fraction, plain, plus_minus
 __all__ = ["OBSERVABLE_RUNS"]
 
 
-def _nothing(data: DataForm, system: str | None, metrics: Mapping[str, Any]) -> Extras:
+def _nothing(data: DataForm, system: str | None, quality: ObservableQuality) -> Extras:
     return Extras()
 
 
-_EXTRAS: Mapping[str, Callable[[Any, str | None, Mapping[str, Any]], Extras]] = {CouplingsConfig.form: extras}
+_EXTRAS: Mapping[str, Callable[[Any, str | None, ObservableQuality], Extras]] = {CouplingsConfig.form: extras}
 """What forms of data add to the report."""
 
 
@@ -42,19 +49,19 @@ def _part(run: Finished[RunConfig]) -> Part:
     fitted = read_numbers(run.folder)
     if fitted is None:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
-    config, metrics, ledger = run.config, run.metrics, run.ensemble.ledger
-    besides = _EXTRAS.get(config.data.form, _nothing)(config.data, config.system, metrics)
+    config, metrics, ledger = run.config, observable_numbers(run.metrics), run.ensemble.ledger
+    besides = _EXTRAS.get(config.data.form, _nothing)(config.data, config.system, metrics.quality)
     told = Told(run.kind, run.schedule, fitted.stages)
     return Part(
         kind_of(config),
         outcome(config, metrics),
-        _facts(run, ledger),
+        _facts(config, metrics, ledger),
         [*warnings(config, metrics, ledger.why_no_weights, run.kind == "control"), *besides.warnings],
-        [*_body(run, fitted), *besides.sections],
+        [*_body(run, metrics, fitted), *besides.sections],
         " ".join(filter(None, (methods(config, metrics, told), besides.methods))),
         [
             *run.drawing_settings(),
-            ("model samples", count(metrics["quality"]["model_samples"])),
+            ("model samples", count(metrics.quality.model_samples)),
             *besides.settings,
             *config.chosen.table(told),
             *made_with(metrics),
@@ -62,20 +69,20 @@ def _part(run: Finished[RunConfig]) -> Part:
     )
 
 
-def _facts(run: Finished[RunConfig], ledger: Ledger) -> list[Fact]:
-    certificate, quality = run.metrics["certificate"], run.metrics["quality"]
+def _facts(config: RunConfig, metrics: ObservableNumbers, ledger: Ledger) -> list[Fact]:
+    certificate, quality = metrics.certificate, metrics.quality
     if certificate is not None:
         return [
-            fact_of_work("work spent", certificate["work"]),
-            fact_of_work("unavoidable", certificate["bound"]),
-            Fact("efficiency", share(certificate["efficiency"])),
-            Fact("effective samples (target)", share(certificate["ess"])),
+            fact_of_work("work spent", certificate.work),
+            fact_of_work("unavoidable", certificate.bound),
+            Fact("efficiency", share(certificate.efficiency)),
+            Fact("effective samples (target)", share(certificate.ess)),
         ]
     facts = [
-        Fact("least work possible", plain(quality["reweighting_kl"]), UNIT_OF_WORK),
-        Fact("effective samples (reweighting)", fraction(quality["reweighting_ess"])),
+        Fact("least work possible", plain(quality.reweighting_kl), UNIT_OF_WORK),
+        Fact("effective samples (reweighting)", fraction(quality.reweighting_ess)),
     ]
-    if ledger.action is not None and run.config.chosen.guides:
+    if ledger.action is not None and config.chosen.guides:
         facts.append(Fact("kinetic action", plus_minus(float(ledger.action.mean()), _stderr(ledger.action))))
     return facts
 
@@ -84,22 +91,22 @@ def _stderr(values: torch.Tensor) -> float:
     return float(values.std()) / len(values) ** 0.5
 
 
-def _body(run: Finished[RunConfig], fitted: FitNumbers) -> list[Section]:
-    ledger, quality = run.ensemble.ledger, run.metrics["quality"]
-    found = [distributions_section(run, fitted), averages_section(run)]
-    if run.metrics["certificate"] is not None:
+def _body(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbers) -> list[Section]:
+    ledger, quality = run.ensemble.ledger, metrics.quality
+    found = [distributions_section(run, metrics, fitted), averages_section(run.config, metrics.observables)]
+    if metrics.certificate is not None:
         weighted = ledger.log_weight is not None and run.config.chosen.guides
-        found.append(work_section(run, run.ensemble.ess if weighted else None))
-    found.append(_multipliers(run.metrics))
-    if "kl_truth_model" in quality:
+        model_ess = run.ensemble.ess if weighted else None
+        found.append(work_section(run, metrics.certificate, quality.efficiency_of_exact, model_ess))
+    found.append(_multipliers(metrics.observables, metrics.certificate))
+    if quality.kl_truth_model is not None:
         found.append(_truth(quality))
     return [*found, _learning(fitted.stages)] if fitted.stages else found
 
 
-def _multipliers(metrics: Mapping[str, Any]) -> Section:
-    rows, certificate = metrics["observables"], metrics["certificate"]
+def _multipliers(rows: Sequence[ObservableRow], certificate: CertificateNumbers | None) -> Section:
     units = has_units(rows)
-    misses = [None] * len(rows) if certificate is None else certificate["miss"]
+    misses = [None] * len(rows) if certificate is None else certificate.miss or ()
     and_miss = "" if certificate is None else ", and by how much the guided samples miss it"
     table = Table(
         (
@@ -117,25 +124,28 @@ def _multipliers(metrics: Mapping[str, Any]) -> Section:
     return Section("Multipliers", [], [], [table])
 
 
-def _multiplier(row: Mapping[str, Any], units: bool, miss: Mapping[str, Any] | None) -> list[Words]:
-    inverse: Words = (Mark(f"({row['unit']})", "name"), Mark("−1", "raised")) if row["unit"] else "–"
+def _multiplier(row: ObservableRow, units: bool, miss: Miss | None) -> list[Words]:
+    inverse: Words = (Mark(f"({row.unit})", "name"), Mark("−1", "raised")) if row.unit else "–"
     return [
         named(row),
         *([inverse] if units else []),
-        "–" if row["held_out"] else plus_minus(row["lambda"], row["lambda_stderr"]),
-        plain(row["optimum"]),
+        "–" if row.held_out else plus_minus(row.lambda_, row.lambda_stderr),
+        plain(row.optimum),
         *([] if miss is None else [pm(miss)]),
     ]
 
 
-def _truth(quality: Mapping[str, Any]) -> Section:
-    labels = {"model": "model", "reweighted": "model, reweighted", "guided": "guided"}
-    kinds = {kind: f"kl_truth_{kind}" for kind in labels}
+def _truth(quality: ObservableQuality) -> Section:
+    rows = {
+        "model": quality.kl_truth_model,
+        "model, reweighted": quality.kl_truth_reweighted,
+        "guided": quality.kl_truth_guided,
+    }
     table = Table(
-        f"KL(truth ‖ samples) over {quality['bins']} bins with {count(quality['samples'])} samples each; the bins' own "
-        f"noise adds about {plain(quality['histogram_noise'], 2)} to each.",
+        f"KL(truth ‖ samples) over {quality.bins} bins with {count(quality.samples)} samples each; the bins' own "
+        f"noise adds about {plain(quality.histogram_noise, 2)} to each.",
         ["samples", "KL, nats"],
-        [[labels[kind], pm(quality[key])] for kind, key in kinds.items() if key in quality],
+        [[label, pm(one)] for label, one in rows.items() if one is not None],
     )
     return Section("Distance from the truth", [], [], [table])
 
@@ -167,8 +177,8 @@ def _learning(stages: Sequence[Mapping[str, Any]]) -> Section:
 OBSERVABLE_RUNS = KindOfRun(
     part=_part,
     title=kind_of,
-    asked=lambda config, metrics: asked(metrics),
-    reached=reached,
-    summary=summary,
+    asked=lambda config, metrics: asked(observable_numbers(metrics)),
+    reached=lambda config, metrics: reached(config, observable_numbers(metrics)),
+    summary=lambda config, metrics: summary(config, observable_numbers(metrics)),
 )
 """How runs of Observable Guidance are reported."""

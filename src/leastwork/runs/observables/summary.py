@@ -1,36 +1,37 @@
 """What the command line prints of a run of Observable Guidance."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.table import Table
 from rich.text import Text
 
+from leastwork.runs.base.sentences import pm
 from leastwork.runs.base.summary import add_cost, table_of_pairs
 from leastwork.runs.observables.config import RunConfig
+from leastwork.runs.observables.numbers import ObservableNumbers, ObservableRow
 from leastwork.runs.observables.sentences import averages_after
 from leastwork.support.numerals import plus_minus
 
 __all__ = ["summary"]
 
 
-def summary(config: RunConfig, metrics: Mapping[str, Any]) -> list[Table]:
+def summary(config: RunConfig, metrics: ObservableNumbers) -> list[Table]:
     """The averages, and the certificate if there is one."""
     tables = [_averages(config, metrics)]
-    if metrics["certificate"] is not None:
+    if metrics.certificate is not None:
         tables.append(table_of_pairs())
-        add_cost(tables[-1], metrics["certificate"])
+        add_cost(tables[-1], metrics.certificate)
     return tables
 
 
-def _averages(config: RunConfig, metrics: Mapping[str, Any]) -> Table:
-    after = averages_after(config)
-    table = Table("observable", "datum", "model", after[0], box=None, pad_edge=False, header_style="bold")
-    for row in metrics["observables"]:
-        bounds = [f"{sign} {row[key]:g}" for key, sign in (("lower", "≥"), ("upper", "≤")) if row[key] is not None]
-        datum = plus_minus(row["target"], row["error"]) if row["target"] is not None else " ".join(bounds)
-        unit = f" {row['unit']}" if row["unit"] else ""
-        name = f"{row['name']}{unit and f' ({unit.strip()})'}{' [held out]' if row['held_out'] else ''}"
-        cells = (datum, plus_minus(row["model"], row["model_stderr"]), plus_minus(*(row[key] for key in after)))
-        table.add_row(*(Text(cell) for cell in (name, *cells)))  # shown as it is, whatever brackets it holds
+def _averages(config: RunConfig, metrics: ObservableNumbers) -> Table:
+    table = Table("observable", "datum", "model", averages_after(config), box=None, pad_edge=False, header_style="bold")
+    for row in metrics.observables:
+        name = f"{row.name}{f' ({row.unit})' if row.unit else ''}{' [held out]' if row.held_out else ''}"
+        cells = (name, _datum(row), pm(row.before), pm(row.after(config.chosen.guides)))
+        table.add_row(*map(Text, cells))  # shown as it is, whatever brackets it holds
     return table
+
+
+def _datum(row: ObservableRow) -> str:
+    if row.target is not None:
+        return plus_minus(row.target, row.error)
+    return " ".join(f"{sign} {bound:g}" for bound, sign in ((row.lower, "≥"), (row.upper, "≤")) if bound is not None)

@@ -1,16 +1,13 @@
 """The section on the samples of a region: how many there are, how new, how varied, and how near to the truth."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from leastwork.report.blocks import Image, Section, Table, Words, italic
-from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.sections import share
-from leastwork.runs.base.sentences import pm
+from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.path import figures as path_figures
-from leastwork.runs.path.config import PathConfig
+from leastwork.runs.path.numbers import Distance, PathQualityNumbers
 from leastwork.support.numerals import count, plain
 
 __all__ = ["samples_section"]
@@ -20,20 +17,20 @@ _SAMPLES = {"guided": "guided samples in A", "model given A": "the same, weighte
 _AGAINST = {"model": "the model's own in A", "truth": "exact draws in A"}
 
 
-def samples_section(run: Finished[PathConfig]) -> Section:
+def samples_section(quality: PathQualityNumbers, plots: Mapping[str, Tensor]) -> Section:
     """What the samples are worth, and how far they are from guides and truth where there are enough of them."""
-    quality, images = run.metrics["quality"], []
-    if "guided to guide" in run.plots:
+    images = []
+    if "guided to guide" in plots:
         images.append(
             Image(
-                _nearest(run.plots),
+                _nearest(plots),
                 "Distances to the nearest guide, of guided samples in A, of the guides to each other, and of the "
                 "model's own samples in A where there are any. Copies of the guides would be much nearer to them than "
                 "the guides are to each other.",
                 "Distances of samples to the nearest guide",
             )
         )
-    return Section("The samples", [], images, [_worth(quality), *_distances(quality)])
+    return Section("The samples", [], images, [_worth(quality), *_distances(quality.wasserstein)])
 
 
 def _nearest(plots: Mapping[str, Tensor]) -> str:
@@ -43,23 +40,24 @@ def _nearest(plots: Mapping[str, Tensor]) -> str:
     )
 
 
-def _worth(quality: Mapping[str, Any]) -> Table:
-    own = f"the model's own, {count(quality['model_samples_in_region'])} of {count(quality['model_samples'])}"
+def _worth(quality: PathQualityNumbers) -> Table:
+    own = f"the model's own, {count(quality.model_samples_in_region)} of {count(quality.model_samples)}"
     rows: list[list[Words]] = [
-        ["share in the region", "guided samples", share(quality["success"])],
-        ["", own, share(quality["model_share"])],
+        ["share in the region", "guided samples", share(quality.success)],
+        ["", own, share(quality.model_share)],
     ]
-    near, diversity = quality["nearest_guide"], quality["diversity"]
-    if near is not None:
+    near, ess, apart = quality.nearest_guide, quality.ess_in_region, quality.discrepancy_to_guides
+    if near is not None and ess is not None and apart is not None:
         kish = "Kish fraction of guided samples in A under the model given A"
-        rows.append(["effective samples", kish, share(quality["ess_in_region"])])
-        rows.append(["median distance to the nearest guide", "guided samples in A", pm(near["guided"])])
-        rows.append(["", "the guides to each other", pm(near["guides"])])
-        if near["model"] is not None:
-            rows.append(["", "the model's own in A", pm(near["model"])])
-        rows.append(["discrepancy", "guided samples in A and the guides", pm(quality["discrepancy_to_guides"])])
+        rows.append(["effective samples", kish, share(ess)])
+        rows.append(["median distance to the nearest guide", "guided samples in A", pm(near.guided)])
+        rows.append(["", "the guides to each other", pm(near.guides)])
+        if near.model is not None:
+            rows.append(["", "the model's own in A", pm(near.model)])
+        rows.append(["discrepancy", "guided samples in A and the guides", pm(apart)])
+    diversity = quality.diversity
     if diversity is not None:
-        over = "exact draws in A" if diversity["reference"] == "truth" else "the model given A"
+        over = "exact draws in A" if diversity.reference == "truth" else "the model given A"
         rows.append(["diversity", f"guided samples in A over {over}", pm(diversity)])
     return Table(
         "What the samples are worth. Diversity is a ratio of Vendi scores at equal number and bandwidth; the "
@@ -70,12 +68,11 @@ def _worth(quality: Mapping[str, Any]) -> Table:
     )
 
 
-def _distances(quality: Mapping[str, Any]) -> list[Table]:
+def _distances(found: Sequence[Distance]) -> list[Table]:
     """W₁, a row for each reference, coordinate and weighting; no table where nothing was compared."""
-    found = quality["wasserstein"]
     if not found:
         return []
-    number = 1 + max(row["coordinate"] for row in found)
+    number = 1 + max(row.coordinate for row in found)
     some = f", the first {_COORDINATES} of {number}" if number > _COORDINATES else ""
     table = Table(
         (
@@ -85,9 +82,9 @@ def _distances(quality: Mapping[str, Any]) -> list[Table]:
         ),
         ["coordinate", "samples", "against", "distance", "chance"],
         [
-            [row["name"], _SAMPLES[row["samples"]], _AGAINST[row["reference"]], pm(row), plain(row["noise"], 2)]
+            [row.name, _SAMPLES[row.samples], _AGAINST[row.reference], pm(row), plain(row.noise, 2)]
             for row in found
-            if row["coordinate"] < _COORDINATES
+            if row.coordinate < _COORDINATES
         ],
         text_columns=3,
     )  # fmt: skip

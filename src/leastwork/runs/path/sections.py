@@ -12,14 +12,17 @@ from leastwork.errors import ConfigError
 from leastwork.fit.methods import Told
 from leastwork.kernels.density import kernel_density
 from leastwork.kernels.region import Region
-from leastwork.path_guidance.files import PathNumbers, read_numbers
+from leastwork.path_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Image, Mark, Part, Section, Table, Words
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.base.kind_of_run import KindOfRun
-from leastwork.runs.base.sections import fact_of_work, made_with, share, work_section
+from leastwork.runs.base.metrics import Number
+from leastwork.runs.base.sections import fact_of_work, made_with, work_section
+from leastwork.runs.base.sentences import share
 from leastwork.runs.path import figures as path_figures
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.figures import Curve, Panel
+from leastwork.runs.path.numbers import PathNumbers, PathQualityNumbers, path_numbers
 from leastwork.runs.path.samples import samples_section
 from leastwork.runs.path.sentences import asked, free_energy, kind_of, methods, outcome, reached, warnings, whose_region
 from leastwork.runs.path.summary import summary
@@ -37,8 +40,13 @@ def _part(run: Finished[PathConfig]) -> Part:
     fit = read_numbers(run.folder)
     if fit is None:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
-    config, metrics = run.config, run.metrics
-    sections = [_region(run, fit.bandwidth), work_section(run), samples_section(run), _sensitivity(run)]
+    config, metrics = run.config, path_numbers(run.metrics)
+    sections = [
+        _region(run, metrics, fit.bandwidth),
+        work_section(run, metrics.certificate),
+        samples_section(metrics.quality, run.plots),
+        _sensitivity(config, metrics.quality),
+    ]
     return Part(
         kind_of(config),
         outcome(config, metrics),
@@ -46,34 +54,34 @@ def _part(run: Finished[PathConfig]) -> Part:
         warnings(config, metrics),
         [*sections, _learning(fit.stages[0])] if fit.stages else sections,
         methods(config, metrics, len(run.plots["guides"]), fit.stages),
-        [*_settings(run, fit), *made_with(metrics)],
+        [*_settings(run, metrics, fit), *made_with(metrics)],
     )
 
 
-def _facts(metrics: Mapping[str, Any]) -> list[Fact]:
-    certificate = metrics["certificate"]
+def _facts(metrics: PathNumbers) -> list[Fact]:
+    certificate = metrics.certificate
     return [
-        Fact("samples in the region", share(metrics["quality"]["success"])),
-        fact_of_work("free energy of the region", metrics["free_energy"]),
-        fact_of_work("work spent", certificate["work"]),
-        Fact("efficiency", share(certificate["efficiency"])),
+        Fact("samples in the region", share(metrics.quality.success)),
+        fact_of_work("free energy of the region", metrics.free_energy),
+        fact_of_work("work spent", certificate.work),
+        Fact("efficiency", share(certificate.efficiency)),
     ]
 
 
-def _settings(run: Finished[PathConfig], fit: PathNumbers) -> list[tuple[str, str]]:
+def _settings(run: Finished[PathConfig], metrics: PathNumbers, fit: FitNumbers) -> list[tuple[str, str]]:
     """Settings that shape the numbers, as the run resolved them."""
     how = "given" if run.config.bandwidth is not None else "by leave-one-out likelihood"
     return [
         *run.drawing_settings(),
-        ("model samples", count(run.metrics["quality"]["model_samples"])),
+        ("model samples", count(metrics.quality.model_samples)),
         ("guides", count(len(run.plots["guides"]))),
         ("bandwidth", f"{plain(fit.bandwidth)} ({how})"),
         *run.config.chosen.table(Told(trials=fit.trials)),
     ]
 
 
-def _region(run: Finished[PathConfig], bandwidth: float) -> Section:
-    definition = run.metrics["free_energy"]["region"]
+def _region(run: Finished[PathConfig], metrics: PathNumbers, bandwidth: float) -> Section:
+    definition = metrics.free_energy.region
     whose = whose_region(run.config)
     stop = "" if definition.endswith(".") else "."
     described: Words = [Mark(f"{definition}{stop}", "name"), *([f" {whose}"] if whose else [])]
@@ -87,7 +95,7 @@ def _region(run: Finished[PathConfig], bandwidth: float) -> Section:
                 "The model's density, the guided samples, the guides and the region",
             )
         )
-    return Section("The region and its free energy", [described, " ".join(free_energy(run.metrics))], images)
+    return Section("The region and its free energy", [described, " ".join(free_energy(metrics))], images)
 
 
 def _plane(run: Finished[PathConfig], bandwidth: float) -> str:
@@ -116,10 +124,10 @@ def _flat(x: Tensor) -> NDArray[np.float64]:
     return x.flatten(1).to(torch.float64).numpy()
 
 
-def _sensitivity(run: Finished[PathConfig]) -> Section:
-    given = ". The run's own region was given, and depends on none" if run.config.region is not None else ""
+def _sensitivity(config: PathConfig, quality: PathQualityNumbers) -> Section:
+    given = ". The run's own region was given, and depends on none" if config.region is not None else ""
     image = Image(
-        _against_bandwidth(run.metrics["quality"]),
+        _against_bandwidth(quality),
         "The region that the guides' kernel defines at other bandwidths than that of this run, which is marked in "
         "grey: the share of the guided samples in it, and its free energy under the model by their path weights"
         f"{given}. Far from the region that the samples were guided to, few of them carry the weight.",
@@ -128,21 +136,18 @@ def _sensitivity(run: Finished[PathConfig]) -> Section:
     return Section("Sensitivity to the bandwidth", [], [image])
 
 
-def _against_bandwidth(quality: Mapping[str, Any]) -> str:
-    rows = quality["bandwidth_sensitivity"]
-    x = np.array([row["bandwidth"] for row in rows])
-    inside, energy = (_curve([row[key] for row in rows]) for key in ("share", "free_energy"))
+def _against_bandwidth(quality: PathQualityNumbers) -> str:
+    rows = quality.bandwidth_sensitivity
+    x = np.array([row.bandwidth for row in rows])
+    inside, energy = _curve([row.share for row in rows]), _curve([row.free_energy for row in rows])
     panels = [Panel("guided samples in the region", [inside], (0, 1.05)), Panel("−ln p of it  (kT)", [energy])]
-    return path_figures.curves(
-        x, panels, "bandwidth of the guides' kernel", logarithmic=True, chosen=quality["bandwidth"]
-    )
+    return path_figures.curves(x, panels, "bandwidth of the guides' kernel", logarithmic=True, chosen=quality.bandwidth)
 
 
-def _curve(estimates: Sequence[Mapping[str, float | None] | None]) -> Curve:
-    values, errors = (
-        np.array([np.nan if one is None or one[key] is None else one[key] for one in estimates], dtype=float)
-        for key in ("value", "stderr")
-    )
+def _curve(estimates: Sequence[Number | None]) -> Curve:
+    """None stands as NaN, which is not drawn."""
+    values = np.array([None if one is None else one.value for one in estimates], dtype=float)
+    errors = np.array([None if one is None else one.stderr for one in estimates], dtype=float)
     return Curve("guided", values, errors)
 
 
@@ -176,7 +181,7 @@ PATH_RUNS = KindOfRun(
     part=_part,
     title=kind_of,
     asked=lambda config, metrics: asked(config),
-    reached=lambda config, metrics: reached(metrics),
-    summary=summary,
+    reached=lambda config, metrics: reached(path_numbers(metrics)),
+    summary=lambda config, metrics: summary(path_numbers(metrics)),
 )
 """How runs of Path Guidance are reported."""

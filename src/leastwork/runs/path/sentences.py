@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leastwork.fit.methods import Told
-from leastwork.runs.base.sentences import LEAST_ESS, drawing, gone_astray, too_few_steps
+from leastwork.runs.base.sentences import LEAST_ESS, drawing, few_effective, gone_astray, pm, share, too_few_steps
 from leastwork.runs.path.config import PathConfig
-from leastwork.support.numerals import count, fraction, plain, plus_minus
+from leastwork.runs.path.numbers import PathNumbers
+from leastwork.support.numerals import count, fraction, plain
 
 __all__ = ["asked", "free_energy", "kind_of", "methods", "outcome", "reached", "warnings", "whose_region"]
 
-Metrics = Mapping[str, Any]
 _SURE = 2.0  # standard errors by which a share is below another
 _SHORT = 0.05  # of the share that was asked for: steps have a finite size, and the border of a region costs a little
 
@@ -25,44 +25,43 @@ def asked(config: PathConfig) -> str:
     return f"{fraction(config.success)} of the samples in the region"
 
 
-def reached(metrics: Metrics) -> str:
+def reached(metrics: PathNumbers) -> str:
     """The share that is."""
-    quality = metrics["quality"]
-    return f"{fraction(**quality['success'])}, from {fraction(**quality['model_share'])}"
+    quality = metrics.quality
+    return f"{share(quality.success)}, from {share(quality.model_share)}"
 
 
-def outcome(config: PathConfig, metrics: Metrics) -> str:
+def outcome(config: PathConfig, metrics: PathNumbers) -> str:
     """One sentence: what was asked, what came, what it cost."""
-    certificate, success = metrics["certificate"], metrics["quality"]["success"]
-    work, bound, efficiency = (certificate[key] for key in ("work", "bound", "efficiency"))
+    certificate = metrics.certificate
     sentence = (
-        f"Guiding {config.name} put {fraction(**success)} of the samples into the region "
-        f"for {plus_minus(**work)} k_BT of work"
+        f"Guiding {config.name} put {share(metrics.quality.success)} of the samples into the region "
+        f"for {pm(certificate.work)} k_BT of work"
     )
-    if efficiency["value"] is None:
+    if certificate.efficiency.value is None:
         return f"{sentence}, but too few samples hit it to say how much of that was needed."
     return (
-        f"{sentence}, of which {plus_minus(**bound)} k_BT were unavoidable: an efficiency of {fraction(**efficiency)}."
+        f"{sentence}, of which {pm(certificate.bound)} k_BT were unavoidable: an efficiency of "
+        f"{share(certificate.efficiency)}."
     )
 
 
-def free_energy(metrics: Metrics) -> list[str]:
+def free_energy(metrics: PathNumbers) -> list[str]:
     """Of the region, under the model and, where it is known, in truth."""
-    found = metrics["free_energy"]
-    if found["value"] is None:
+    found, quality = metrics.free_energy, metrics.quality
+    if found.value is None or found.probability is None:
         sentences = ["No guided sample is in the region, so its free energy is not known."]
     else:
-        value = plus_minus(found["value"], found["stderr"])
-        sentences = [f"−ln p(A) = {value} k_BT, p(A) = {plus_minus(**found['probability'])} under the model."]
-    share, inside = metrics["quality"]["model_share"], metrics["quality"]["model_samples_in_region"]
+        sentences = [f"−ln p(A) = {pm(found)} k_BT, p(A) = {pm(found.probability)} under the model."]
+    inside = quality.model_samples_in_region
     sentences.append(
-        f"Of {count(metrics['quality']['model_samples'])} samples of the model itself {count(inside)} are in the region"
-        + (f", a share of {plus_minus(**share)}." if inside else ".")
+        f"Of {count(quality.model_samples)} samples of the model itself {count(inside)} are in the region"
+        + (f", a share of {pm(quality.model_share)}." if inside else ".")
     )
-    if found["exact"] is not None:
-        exact = found["exact"]
+    exact = found.exact
+    if exact is not None:
         sentences.append(
-            f"−ln p(A) = {plain(exact['value'])} k_BT, p(A) = {plain(exact['probability'])} in {exact['source']}: a "
+            f"−ln p(A) = {plain(exact.value)} k_BT, p(A) = {plain(exact.probability)} in {exact.source}: a "
             "difference beyond the error is the model's own."
         )
     return sentences
@@ -79,33 +78,27 @@ def whose_region(config: PathConfig) -> str:
     )
 
 
-def warnings(config: PathConfig, metrics: Metrics) -> list[str]:
+def warnings(config: PathConfig, metrics: PathNumbers) -> list[str]:
     """What to beware of, one sentence each with its remedy."""
-    certificate, success = metrics["certificate"], metrics["quality"]["success"]
+    certificate, success = metrics.certificate, metrics.quality.success
     remedy = config.chosen.remedy
-    if success["value"] == 0:
+    if success.value is None or success.value == 0:
         return [f"None of {count(config.sampling.n)} guided samples is in the region: {remedy}."]
     found = too_few_steps(metrics, ["1_A"])
-    if success["value"] + _SURE * (success["stderr"] or 0.0) < config.success - _SHORT:
+    if success.value + _SURE * (success.stderr or 0.0) < config.success - _SHORT:
         found.append(
-            f"{fraction(**success)} of the guided samples are in the region where {fraction(config.success)} were "
+            f"{share(success)} of the guided samples are in the region where {fraction(config.success)} were "
             f"asked for: {remedy}."
         )
-    if certificate["ess"]["value"] < LEAST_ESS:
+    if certificate.ess.value is not None and certificate.ess.value < LEAST_ESS:
         found.append(
-            f"The effective sample size is {fraction(**certificate['ess'])} (below 1 %), so the free energy and "
+            f"The effective sample size is {share(certificate.ess)} (below 1 %), so the free energy and "
             f"averages under the model rest on few samples: {remedy}."
         )
-    if certificate["biased_high"]:
-        effective = certificate["samples"] * certificate["ess"]["value"]
-        found.append(
-            f"Only {plain(effective, 3)} effective samples stand behind the certificate (fewer than 1,000), so its "
-            "efficiency is biased high: draw more samples."
-        )
-    return found + gone_astray(certificate)
+    return [*found, *few_effective(certificate), *gone_astray(certificate)]
 
 
-def methods(config: PathConfig, metrics: Metrics, guides: int, stages: Sequence[Mapping[str, Any]]) -> str:
+def methods(config: PathConfig, metrics: PathNumbers, guides: int, stages: Sequence[Mapping[str, Any]]) -> str:
     """A paragraph to start a methods section from.
 
     Args:
@@ -123,22 +116,20 @@ def methods(config: PathConfig, metrics: Metrics, guides: int, stages: Sequence[
     return " ".join(filter(None, parts))
 
 
-def _region(config: PathConfig, metrics: Metrics, guides: int) -> str:
-    definition = metrics["free_energy"]["region"].rstrip(".")
-    width = f", whose kernel has the bandwidth {plain(metrics['quality']['bandwidth'])}" if config.region else ""
+def _region(config: PathConfig, metrics: PathNumbers, guides: int) -> str:
+    definition = metrics.free_energy.region.rstrip(".")
+    width = f", whose kernel has the bandwidth {plain(metrics.quality.bandwidth)}" if config.region else ""
     return f"They were guided by {guides} structures{width}, to the region {definition}."
 
 
-def _result(config: PathConfig, metrics: Metrics) -> str:
-    certificate, energy = metrics["certificate"], metrics["free_energy"]
-    text = f"Of {count(config.sampling.n)} fresh samples {fraction(**metrics['quality']['success'])} are in A."
-    if energy["value"] is not None:
-        text += (
-            f" By their path weights −ln p(A) = {plus_minus(energy['value'], energy['stderr'])} k_BT under the model."
-        )
+def _result(config: PathConfig, metrics: PathNumbers) -> str:
+    certificate, energy = metrics.certificate, metrics.free_energy
+    text = f"Of {count(config.sampling.n)} fresh samples {share(metrics.quality.success)} are in A."
+    if energy.value is not None:
+        text += f" By their path weights −ln p(A) = {pm(energy)} k_BT under the model."
     return text + (
-        f" The excess work KL(guided paths ‖ model paths) is {plus_minus(**certificate['work'])} k_BT, of which "
-        f"{plus_minus(**certificate['dissipation'])} k_BT is dissipation (efficiency "
-        f"{fraction(**certificate['efficiency'])}), and the effective sample fraction under the target is "
-        f"{fraction(**certificate['ess'])}. Errors are one standard error."
+        f" The excess work KL(guided paths ‖ model paths) is {pm(certificate.work)} k_BT, of which "
+        f"{pm(certificate.dissipation)} k_BT is dissipation (efficiency "
+        f"{share(certificate.efficiency)}), and the effective sample fraction under the target is "
+        f"{share(certificate.ess)}. Errors are one standard error."
     )

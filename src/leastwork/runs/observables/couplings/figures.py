@@ -1,29 +1,30 @@
 """The figure of trust: χ² a datum against θ, and against how far each θ takes the model."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leastwork.report.figures import image
+from leastwork.runs.observables.couplings.numbers import TrustNumbers
 
 __all__ = ["populations", "trust"]
 
 _BLUE, _ORANGE, _GREEN, _GREY, _BLACK = "#0072B2", "#D55E00", "#009E73", "#8a8a8a", "#222222"
 
 
-def trust(curve: Mapping[str, Any]) -> str:
+def trust(curve: TrustNumbers) -> str:
     """Held-out and fitted χ² against θ (left) and against KL (right), the chosen θ marked.
 
     Args:
-        curve: ``quality.trust`` of a run's metrics.
+        curve: how θ was chosen, by cross-validation.
     """
     thetas, held_out, stderr, fitted, kl = (
-        np.asarray(curve[key], dtype=np.float64) for key in ("thetas", "held_out", "held_out_stderr", "fitted", "kl")
+        np.asarray(values, dtype=np.float64)
+        for values in (curve.thetas, curve.held_out, curve.held_out_stderr, curve.fitted, curve.kl)
     )
-    chosen = int(curve["chosen"])
+    chosen, model = curve.chosen, float(curve.model or 0.0)
 
     def lines(axes: Axes, x: np.ndarray) -> None:
         axes.fill_between(x, held_out - stderr, held_out + stderr, color=_BLUE, alpha=0.15, linewidth=0)
@@ -31,7 +32,7 @@ def trust(curve: Mapping[str, Any]) -> str:
         axes.plot(
             x, fitted, color=_GREEN, linewidth=1.5, linestyle=(0, (1, 1)), marker="D", markersize=3, label="fitted"
         )
-        axes.axhline(curve["model"], color=_ORANGE, linewidth=1.3, linestyle=(0, (4, 1.5)), label="model")
+        axes.axhline(model, color=_ORANGE, linewidth=1.3, linestyle=(0, (4, 1.5)), label="model")
         axes.axvline(x[chosen], color=_GREY, linewidth=0.9, zorder=0, label="chosen")
 
     def draw(figure: Figure) -> None:
@@ -42,7 +43,7 @@ def trust(curve: Mapping[str, Any]) -> str:
         left.set_xlabel("θ  (data trusted → not trusted)")
         left.set_ylabel("χ² a datum")
         right.set_xlabel("KL(reweighted ‖ model)  ($k_\\mathrm{B}T$)")
-        top = max(float((held_out + stderr).max()), float(curve["model"]))
+        top = max(float((held_out + stderr).max()), model)
         left.set_ylim(0, 1.08 * top)
         right.set_xlim(left=0)
         handles, labels = left.get_legend_handles_labels()

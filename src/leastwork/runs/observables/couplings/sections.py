@@ -1,15 +1,16 @@
 """What the report of a run with couplings shows besides: θ, χ² by type, and averages that have no data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.runs.base.cases import case
+from leastwork.runs.base.sentences import pm
 from leastwork.runs.observables.couplings import figures as couplings_figures
 from leastwork.runs.observables.couplings import sentences as couplings_prose
 from leastwork.runs.observables.couplings.config import CouplingsConfig
-from leastwork.support.numerals import plus_minus
+from leastwork.runs.observables.couplings.numbers import CouplingNumbers, Reported, coupling_numbers
+from leastwork.runs.observables.numbers import ObservableQuality
 
 __all__ = ["Extras", "extras"]
 
@@ -24,20 +25,25 @@ class Extras:
     settings: Sequence[tuple[str, str]] = ()
 
 
-def extras(config: CouplingsConfig, system: str | None, metrics: Mapping[str, Any]) -> Extras:
+def extras(config: CouplingsConfig, system: str | None, quality: ObservableQuality) -> Extras:
     """What couplings add.
 
     Args:
         config: of the couplings.
         system: the name of the run's case, or None.
-        metrics: as in metrics.json.
+        quality: of the run.
     """
-    reported = [row for row in metrics["quality"].get("reported", []) if row["name"] not in _shown_by_case(system)]
+    numbers = coupling_numbers(quality.besides)
+    reported = [row for row in numbers.reported if row.name not in _shown_by_case(system)]
     return Extras(
-        couplings_prose.warnings(metrics),
-        [_trust(config, metrics), _agreement(metrics), *([_reported(reported)] if reported else [])],
-        couplings_prose.methods(config, metrics),
-        couplings_prose.settings(config, metrics),
+        couplings_prose.warnings(numbers),
+        [
+            _trust(config, numbers),
+            _agreement(numbers, quality.model_samples),
+            *([_reported(reported)] if reported else []),
+        ],
+        couplings_prose.methods(config, numbers),
+        couplings_prose.settings(config, numbers),
     )
 
 
@@ -47,39 +53,38 @@ def _shown_by_case(system: str | None) -> tuple[str, ...]:
     return () if known is None or known.means is None or known.reported is None else known.reported().names
 
 
-def _trust(config: CouplingsConfig, metrics: Mapping[str, Any]) -> Section:
-    curve = metrics["quality"]["trust"]
+def _trust(config: CouplingsConfig, numbers: CouplingNumbers) -> Section:
+    curve = numbers.trust
     images = []
-    if curve["left_out"] is not None:
+    if curve.left_out is not None:
         images.append(
             Image(
                 couplings_figures.trust(curve),
-                f"χ² a datum of data left out, one {curve['left_out'].removesuffix('s')} at a time, with its standard "
+                f"χ² a datum of data left out, one {curve.left_out.removesuffix('s')} at a time, with its standard "
                 "error over these, and of data that are fitted all at once, both by reweighting, and of the model as "
                 "it is: against θ (left) and against the divergence that each θ leads to (right). The grey line is the "
                 "θ of this run.",
                 "χ² of left-out and fitted data against θ and against the divergence from the model",
             )
         )
-    return Section("Trust in the data", [couplings_prose.trusted(config, metrics)], images)
+    return Section("Trust in the data", [couplings_prose.trusted(config, numbers)], images)
 
 
-def _agreement(metrics: Mapping[str, Any]) -> Section:
-    rows = metrics["quality"]["chi_squared"]
-    guided = rows[0]["guided"] is not None
-    kinds = ["model", "reweighted", *(["guided"] if guided else [])]
+def _agreement(numbers: CouplingNumbers, model_samples: int) -> Section:
+    rows = numbers.chi_squared
+    guided = ["guided"] if rows[0].guided is not None else []
     said = {True: "held out", False: "fitted", None: ""}
     table = Table(
         "χ² a datum by type of coupling, in errors as stated, without θ. Errors are those of a finite number of "
         "samples; that of the change is over data, by leaving out one at a time.",
-        ["type", "", "data", *kinds, "change"],
+        ["type", "", "data", "model", "reweighted", *guided, "change"],
         [
             [
-                row["type"],
-                said[row["held_out"]] if not row["type"].startswith("all") else "",
-                str(row["data"]),
-                *(plus_minus(**row[kind]) for kind in kinds),
-                plus_minus(**row["change"]),
+                row.type,
+                said[row.held_out] if not row.type.startswith("all") else "",
+                str(row.data),
+                *(pm(one) for one in (row.model, row.reweighted, row.guided) if one is not None),
+                pm(row.change),
             ]
             for row in rows
         ],
@@ -87,18 +92,26 @@ def _agreement(metrics: Mapping[str, Any]) -> Section:
     )
     return Section(
         "Agreement by type of coupling",
-        [couplings_prose.agreement(metrics), couplings_prose.reweighting(metrics)],
+        [couplings_prose.agreement(numbers), couplings_prose.reweighting(numbers, model_samples)],
         [],
         [table],
     )
 
 
-def _reported(rows: Sequence[Mapping[str, Any]]) -> Section:
-    kinds = [kind for kind in ("model", "reweighted", "guided") if rows[0][kind] is not None]
+def _reported(rows: Sequence[Reported]) -> Section:
+    shown = {"model": rows[0].model, "reweighted": rows[0].reweighted, "guided": rows[0].guided}
+    kinds = [kind for kind, one in shown.items() if one is not None]
     table = Table(
         "Averages of observables that have no data, ± one standard error.",
         ["observable", "unit", *kinds],
-        [[row["name"], row["unit"] or "–", *(plus_minus(**row[kind]) for kind in kinds)] for row in rows],
+        [
+            [
+                row.name,
+                row.unit or "–",
+                *(pm(one) for one in (row.model, row.reweighted, row.guided) if one is not None),
+            ]
+            for row in rows
+        ],
         text_columns=2,
     )
     return Section("Without data", [], [], [table])

@@ -1,10 +1,9 @@
 """What a report says of couplings in sentences: how far they were trusted, what came of it, what to beware of."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from leastwork.observables.karplus import KARPLUS
+from leastwork.runs.base.sentences import pm
 from leastwork.runs.observables.couplings.config import CouplingsConfig
+from leastwork.runs.observables.couplings.numbers import CouplingNumbers
 from leastwork.support.numerals import count, plain, plus_minus
 
 __all__ = ["FEW", "agreement", "methods", "reweighting", "settings", "trusted", "warnings"]
@@ -12,100 +11,90 @@ __all__ = ["FEW", "agreement", "methods", "reweighting", "settings", "trusted", 
 FEW = 3
 """Groups below which cross-validation says little."""
 
-Metrics = Mapping[str, Any]
 _NOUN = {"types": "type of coupling", "residues": "residue"}
 
 
-def trusted(config: CouplingsConfig, metrics: Metrics) -> str:
+def trusted(config: CouplingsConfig, numbers: CouplingNumbers) -> str:
     """How θ came about."""
-    curve = metrics["quality"]["trust"]
-    if curve["left_out"] is None:
+    curve = numbers.trust
+    if curve.left_out is None:
         return (
             f"The covariance of the errors, of measurements and relations together, was multiplied by θ = "
-            f"{plain(curve['theta'], 3)}, as the run says."
+            f"{plain(curve.theta, 3)}, as the run says."
         )
-    noun, groups = _NOUN[curve["left_out"]], curve["groups"]
-    asked = "" if curve["left_out"] == config.leave_out else ", for only one type of coupling is fitted"
-    chosen = curve["chosen"]
+    noun, groups = _NOUN[curve.left_out], curve.groups
+    asked = "" if curve.left_out == config.leave_out else ", for only one type of coupling is fitted"
+    chosen = curve.chosen
     return (
         f"How far the data are trusted was found by cross-validation on the model's own samples, leaving out one "
         f"{noun} at a time{asked} ({', '.join(groups)}). Of all θ that predict what is left out as well as the best "
-        f"one, within a standard error of the difference, the largest was taken, θ = {plain(curve['theta'], 3)}: there "
-        f"χ² of data left out is {plus_minus(curve['held_out'][chosen], curve['held_out_stderr'][chosen])} a datum, "
-        f"and {plain(curve['model'], 3)} in the model."
+        f"one, within a standard error of the difference, the largest was taken, θ = {plain(curve.theta, 3)}: there "
+        f"χ² of data left out is {plus_minus(curve.held_out[chosen], curve.held_out_stderr[chosen])} a datum, "
+        f"and {plain(curve.model, 3)} in the model."
     )
 
 
-def agreement(metrics: Metrics) -> str:
+def agreement(numbers: CouplingNumbers) -> str:
     """χ² before and after, fitted and held out."""
-    rows = {row["type"]: row for row in metrics["quality"]["chi_squared"]}
+    rows = {row.type: row for row in numbers.chi_squared}
     parts = [(name, rows[f"all {name}"]) for name in ("fitted", "held out") if f"all {name}" in rows]
-    after = "reweighted" if parts[0][1]["guided"] is None else "guided"
-    said = [
-        f"of {name.replace(' ', '-')} couplings from {plus_minus(**row['model'])} to {plus_minus(**row[after])}"
-        for name, row in parts
-    ]
+    said = [f"of {name.replace(' ', '-')} couplings from {pm(row.model)} to {pm(row.after)}" for name, row in parts]
     return f"χ² a datum went {' and '.join(said)}."
 
 
-def reweighting(metrics: Metrics) -> str:
+def reweighting(numbers: CouplingNumbers, model_samples: int) -> str:
     """Whether weights alone would have done, and whether guiding says the same."""
-    known = metrics["quality"]
-    one, n = known["reweighting"], known["model_samples"]
-    verdict = "it alone would have done" if one["enough"] else "it alone would not have done"
+    one = numbers.reweighting
+    verdict = "it alone would have done" if one.enough else "it alone would not have done"
     text = (
-        f"Reweighting keeps {count(round(one['effective']))} effective of {count(n)} samples of the model; by the "
-        f"criterion of {count(one['criterion'])}, {verdict}."
+        f"Reweighting keeps {count(round(one.effective))} effective of {count(model_samples)} samples of the model; by "
+        f"the criterion of {count(one.criterion)}, {verdict}."
     )
-    difference = known["guided_against_reweighted"]
+    difference = numbers.guided_against_reweighted
     if difference is None:
         return text
-    size = plain(abs(difference["standard_errors"]), 2)
+    size = plain(abs(difference.standard_errors), 2)
     return (
-        f"{text} At the same θ guided and reweighted averages differ at most in {difference['name']}, by "
-        f"{plain(difference['difference'], 2)} Hz or {size} standard errors of both together."
+        f"{text} At the same θ guided and reweighted averages differ at most in {difference.name}, by "
+        f"{plain(difference.difference, 2)} Hz or {size} standard errors of both together."
     )
 
 
-def warnings(metrics: Metrics) -> list[str]:
+def warnings(numbers: CouplingNumbers) -> list[str]:
     """What to beware of, with its remedy."""
-    curve = metrics["quality"]["trust"]
-    if curve["left_out"] is None or len(curve["groups"]) >= FEW:
+    curve = numbers.trust
+    if curve.left_out is None or len(curve.groups) >= FEW:
         return []
     return [
-        f"θ = {plain(curve['theta'], 3)} rests on cross-validation over two groups of data, "
-        f"{' and '.join(curve['groups'])}, and may change with the samples: fit more types of coupling, or give theta "
+        f"θ = {plain(curve.theta, 3)} rests on cross-validation over two groups of data, "
+        f"{' and '.join(curve.groups)}, and may change with the samples: fit more types of coupling, or give theta "
         "a number."
     ]
 
 
-def methods(config: CouplingsConfig, metrics: Metrics) -> str:
+def methods(config: CouplingsConfig, numbers: CouplingNumbers) -> str:
     """A sentence or two for a methods section."""
-    rows = metrics["quality"]["chi_squared"]
+    rows = numbers.chi_squared
     used = dict.fromkeys(
-        KARPLUS[config.karplus][kind].citation for kind in (row["type"].split(", ")[0] for row in rows)
+        KARPLUS[config.karplus][kind].citation for kind in (row.type.split(", ")[0] for row in rows)
         if kind in KARPLUS[config.karplus]
     )  # fmt: skip
-    curve = metrics["quality"]["trust"]
-    how = (
-        "given"
-        if curve["left_out"] is None
-        else f"chosen by cross-validation over {len(curve['groups'])} {curve['left_out']}"
-    )
+    curve = numbers.trust
+    how = "given" if curve.left_out is None else f"chosen by cross-validation over {len(curve.groups)} {curve.left_out}"
     return (
         f"Scalar couplings were calculated from torsions by the Karplus relations “{config.karplus}” "
         f"({'; '.join(used)}); the covariance of the errors is that of the measurements and of the relations, of whose "
-        f"variance residues share {plain(config.shared)}, times θ = {plain(curve['theta'], 3)}, which was {how}."
+        f"variance residues share {plain(config.shared)}, times θ = {plain(curve.theta, 3)}, which was {how}."
     )
 
 
-def settings(config: CouplingsConfig, metrics: Metrics) -> list[tuple[str, str]]:
+def settings(config: CouplingsConfig, numbers: CouplingNumbers) -> list[tuple[str, str]]:
     """Settings that shape the numbers."""
-    curve = metrics["quality"]["trust"]
-    how = "given" if curve["left_out"] is None else f"by cross-validation over {curve['left_out']}"
+    curve = numbers.trust
+    how = "given" if curve.left_out is None else f"by cross-validation over {curve.left_out}"
     return [
         ("couplings", config.couplings.name),
         ("Karplus relations", config.karplus),
         ("shared error", plain(config.shared)),
-        ("θ", f"{plain(curve['theta'], 3)}, {how}"),
+        ("θ", f"{plain(curve.theta, 3)}, {how}"),
     ]

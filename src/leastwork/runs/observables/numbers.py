@@ -1,0 +1,103 @@
+"""What ``metrics.json`` holds of a run of Observable Guidance, as its report reads it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from leastwork.runs.base.metrics import PLACE, Number, RunNumbers
+from leastwork.runs.base.typed import REST, read_as
+
+__all__ = ["ObservableNumbers", "ObservableQuality", "ObservableRow", "observable_numbers"]
+
+
+@dataclass(frozen=True)
+class ObservableRow:
+    """One datum with the averages before, reweighted and after; None stands where there is no number.
+
+    Args:
+        name, unit: of the observable.
+        held_out: whether the datum took no part in the fit.
+        target, error, lower, upper: the datum, a value with its standard error, or bounds.
+        optimum: the average under the target distribution.
+        model, model_stderr: the average of the model's samples.
+        reweighted, reweighted_stderr: their average under the target.
+        guided, stderr: the average of guided samples.
+        sigma: standard deviation of the observable under the model.
+        lambda_, lambda_stderr: λ with its sampling error.
+    """
+
+    name: str
+    unit: str
+    held_out: bool
+    target: float | None
+    error: float | None
+    lower: float | None
+    upper: float | None
+    optimum: float | None
+    model: float | None
+    model_stderr: float | None
+    reweighted: float | None
+    reweighted_stderr: float | None
+    guided: float | None
+    stderr: float | None
+    sigma: float | None
+    lambda_: float | None
+    lambda_stderr: float | None
+
+    @property
+    def before(self) -> Number:
+        """The average of the model's samples."""
+        return Number(self.model, self.model_stderr)
+
+    def after(self, guides: bool) -> Number:
+        """The average that a method ends with: of guided samples if it guides, or else of reweighted ones."""
+        return Number(self.guided, self.stderr) if guides else Number(self.reweighted, self.reweighted_stderr)
+
+
+@dataclass(frozen=True)
+class ObservableQuality:
+    """How well λ is known, and how far samples are from the truth where that is known.
+
+    Args:
+        model_samples: number of the model's samples.
+        reweighting_ess, reweighting_kl: effective fraction of them under the target, and its divergence.
+        efficiency_of_exact: of the guidance of least work, where that is known.
+        kl_truth_model, kl_truth_reweighted, kl_truth_guided: KL(truth ‖ samples).
+        samples, bins, histogram_noise: of these histograms.
+        besides: what the form of the data and the case add.
+    """
+
+    model_samples: int
+    reweighting_ess: float
+    reweighting_kl: float
+    efficiency_of_exact: Number | None = None
+    kl_truth_model: Number | None = None
+    kl_truth_reweighted: Number | None = None
+    kl_truth_guided: Number | None = None
+    samples: int = 0
+    bins: int = 0
+    histogram_noise: float = 0.0
+    besides: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
+
+
+@dataclass(frozen=True)
+class ObservableNumbers(RunNumbers):
+    """All metrics of a run."""
+
+    observables: tuple[ObservableRow, ...]
+    free_energy: None
+    quality: ObservableQuality
+
+    @property
+    def fitted(self) -> list[ObservableRow]:
+        """The data that took part in the fit."""
+        return [row for row in self.observables if not row.held_out]
+
+
+def observable_numbers(metrics: Mapping[str, Any]) -> ObservableNumbers:
+    """The metrics of a run, from those in metrics.json.
+
+    Raises:
+        ConfigError: they are of another version.
+    """
+    return read_as(ObservableNumbers, metrics, PLACE)

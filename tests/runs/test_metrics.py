@@ -1,0 +1,94 @@
+"""Metrics as frozen dataclasses: what is written is what is read back, and other versions are named."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leastwork.errors import ConfigError
+from leastwork.runs.base.metrics import CertificateNumbers, run_numbers
+from leastwork.runs.base.typed import REST, dumped, read_as
+from leastwork.runs.carry_out import run
+from leastwork.runs.load import load_config
+from leastwork.runs.observables.numbers import observable_numbers
+from leastwork.runs.page import write_report
+from leastwork.runs.path.numbers import path_numbers
+
+SMALL = ["fit.samples=300", "sampling.n=64", "sampling.steps=6"]
+
+
+@pytest.fixture(scope="module")
+def average(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("average") / "out"
+    run(load_config("prinz", [*SMALL, "method=scheduled", "fit.fit_samples=64"]), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    wide = "region={kind: interval, lower: -0.5, upper: 0.5}"
+    out = tmp_path_factory.mktemp("region") / "out"
+    run(load_config("moons", [*SMALL, "method=loss", wide]), out)
+    return out
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_what_is_written_is_what_is_read_back(average: Path, region: Path) -> None:
+    for folder, numbers in ((average, observable_numbers), (region, path_numbers)):
+        metrics = metrics_of(folder)
+        found = dumped(numbers(metrics))
+        assert {key: found[key] for key in metrics} == metrics
+        shared = dumped(run_numbers(metrics))
+        assert {key: metrics[key] for key in shared} == shared
+    row = metrics_of(average)["observables"][0]
+    assert list(row)[-2:] == ["lambda", "lambda_stderr"]
+    assert observable_numbers(metrics_of(average)).observables[0].lambda_ == row["lambda"]
+    assert list(metrics_of(average)["certificate"]) == list(CertificateNumbers.__dataclass_fields__)
+
+
+def test_a_run_of_an_older_version_is_reported(average: Path, tmp_path: Path) -> None:
+    metrics, file = metrics_of(average), average / "metrics.json"
+    before = file.read_bytes()
+    del metrics["discretisation"]["loss"], metrics["certificate"]["worst_path"]
+    file.write_text(json.dumps(metrics))
+    try:
+        assert "of that by the finite steps" not in write_report(average).read_text(encoding="utf-8")
+    finally:
+        file.write_bytes(before)
+    assert "of that by the finite steps" in write_report(average).read_text(encoding="utf-8")
+
+
+def test_a_key_that_is_missing_or_unknown_is_named_with_its_place(average: Path) -> None:
+    metrics = metrics_of(average)
+    del metrics["certificate"]["ess"]
+    with pytest.raises(ConfigError, match=r"metrics\.json, certificate is of another version, 'ess' is missing: take"):
+        observable_numbers(metrics)
+    metrics = metrics_of(average)
+    metrics["observables"][1]["colour"] = "red"
+    with pytest.raises(ConfigError, match=r"observables, entry 2 is of another version, 'colour' is unknown: take"):
+        observable_numbers(metrics)
+    with pytest.raises(ConfigError, match=r"metrics\.json, certificate is of another version, it holds 3 and no keys"):
+        observable_numbers({**metrics_of(average), "certificate": 3})
+
+
+def test_what_a_case_adds_to_the_quality_is_kept(average: Path) -> None:
+    metrics = metrics_of(average)
+    metrics["quality"]["populations"] = [1, 2]
+    found = observable_numbers(metrics)
+    assert found.quality.besides == {"populations": [1, 2]}
+    assert dumped(found)["quality"] == metrics["quality"]
+
+
+def test_keys_that_are_words_of_python_and_keys_of_nobody() -> None:
+    @dataclass(frozen=True)
+    class One:
+        lambda_: float
+        rest: dict[str, int] = field(default_factory=dict, metadata=REST)
+
+    assert read_as(One, {"lambda": 2.0, "b": 1}, "a file") == One(2.0, {"b": 1})
+    assert dumped([One(2.0, {"b": 1})]) == [{"lambda": 2.0, "b": 1}]
