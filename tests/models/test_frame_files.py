@@ -171,3 +171,12 @@ def test_frames_are_guided_from_a_run_file(tmp_path: Path, method: str, fit: str
             assert abs(found["guided"] - wanted) < 0.5 * abs(found["model"] - wanted)
     again = CLI.invoke(app, ["report", str(out)])
     assert again.exit_code == 0, again.output
+
+
+def test_guides_of_frames_have_no_file_form(tmp_path: Path) -> None:
+    lw.save_model(normal(), tmp_path / "frames")
+    (tmp_path / "points.csv").write_text("1,2,3\n")
+    (tmp_path / "run.yaml").write_text(f"model: {tmp_path / 'frames'}\nguides: {{csv: points.csv}}\n")
+    told = CLI.invoke(app, ["run", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "out"), "--quiet"])
+    assert told.exit_code != 0
+    assert "guide it by lw.guide_path in Python" in " ".join(told.output.split())
