@@ -149,7 +149,7 @@ def test_check_model_reads_a_file_of_frames(tmp_path: Path) -> None:
     ("method", "fit"),
     [
         ("reweight", "samples: 4096"),
-        pytest.param("least-work", "budget: 300000, iterations: 60", marks=pytest.mark.slow),
+        pytest.param("least-work", "budget: 500000, iterations: 800", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.filterwarnings("ignore::leastwork.LeastworkWarning")

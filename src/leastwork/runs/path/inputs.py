@@ -46,8 +46,8 @@ def build_path_inputs(config: PathConfig) -> PathInputs:
         raise ConfigError(f"Path Guidance needs an SDE, and model {config.model!r} has none: use a diffusion model")
     if model.has_rotations:
         raise ConfigError(
-            f"model {config.model!r} is one of rigid frames, and guides with orientations have no file form: guide it by "
-            "lw.guide_path in Python"
+            f"model {config.model!r} is one of rigid frames, and guides with orientations have no file form: guide it "
+            "by lw.guide_path in Python"
         )
     check_shape(config.system, config.model, model.event_shape)
     points = read_points(config.guides, model.event_shape).to(placement(model)[1])
