@@ -92,7 +92,7 @@ def test_none_inside_is_told(run) -> None:
     ("change", "message"),
     [
         ({"method": "cheap"}, "method='cheap' is not a method"),
-        ({"method": "least-work", "success": 1.0}, "success=1.0 must lie between 0 and 1"),
+        ({"method": "least-work", "success": 1.0}, "success=1.0 cannot be used: give a share between 0 and 1"),
         ({"region": lambda x: x[:, 0]}, r"region returned torch.float32 of shape \(4000,\): return one bool"),
         ({"region": lambda x: 1}, "region returned int: return one bool"),
         ({"region": lambda x: x[:, 0] > 1e3}, "none of the guides and of 4000 model samples: check its units"),

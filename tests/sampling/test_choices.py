@@ -147,3 +147,11 @@ def test_what_has_least_work():
     assert replace(USUAL, steps=7).law == {"process": "sde", "solver": None, "steps": 7, "t_grid": None, "kappa": None}
     with pytest.raises(lw.LeastworkError, match="steps=0"):
         replace(USUAL, steps=0)
+
+
+def test_the_flow_takes_steps_like_the_rest():
+    for steps in (2.5, 0, True):
+        with pytest.raises(lw.LeastworkError, match=r"^steps=.* cannot be used: give a whole number, at least 1"):
+            lw.transport(MODEL, torch.zeros(2, 1), steps=steps)  # type: ignore[arg-type]
+    with pytest.raises(lw.LeastworkError, match=r"^t_grid='cubic' cannot be used"):
+        lw.transport(MODEL, torch.zeros(2, 1), t_grid="cubic")

@@ -21,6 +21,8 @@ from leastwork.observables import Observable
 
 __all__ = ["Ball", "DefinedRegion", "IntervalRegion", "Membership", "Region", "Slab", "definition_of"]
 
+_HUGE = 1e150  # a radius whose square is no float64 any more
+
 
 @runtime_checkable
 class IntervalRegion(Protocol):
@@ -118,7 +120,8 @@ class Ball:
 
     def __call__(self, x: State) -> Tensor:
         flat = flatten(x)
-        return (flat - flat.new_tensor(self.centre)).square().sum(dim=1) <= self.radius**2
+        square = self.radius**2 if self.radius < _HUGE else math.inf
+        return (flat - flat.new_tensor(self.centre)).square().sum(dim=1) <= square
 
     @property
     def definition(self) -> str:

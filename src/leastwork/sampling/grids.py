@@ -9,7 +9,7 @@ from torch import Tensor
 from leastwork.errors import LeastworkError
 from leastwork.models.base import is_scored
 from leastwork.sampling.process import Process
-from leastwork.support.arguments import refused
+from leastwork.support.arguments import refused, whole
 
 __all__ = ["check_grid", "time_grid"]
 
@@ -44,8 +44,7 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
             raise LeastworkError(f"t_grid must hold at least two times that decrease within [{low}, {high}]")
         return times
     check_grid(spacing)
-    if steps < 1:
-        raise LeastworkError(f"steps={steps}: at least one step is needed")
+    steps = whole("steps", steps)
     if spacing == "uniform":
         return torch.linspace(high, low, steps + 1, dtype=torch.float64)
     if not is_scored(process.model):

@@ -91,6 +91,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_regions_are_what_they_say(tmp_path: Path) -> None:
     ball = BallConfig(kind="ball", centre=(0.5, -1.0), radius=0.7).build((2,))
+    huge = BallConfig(kind="ball", centre=(0.5, -1.0), radius=1e308).build((2,))
+    assert huge(torch.randn(5, 2)).all()  # guide_path then says that it holds all of the model's samples
     assert torch.equal(ball(GRID), Disc((0.5, -1.0), 0.7)(GRID))
     assert ball.definition == "A = {x: |x − (0.5, −1)| ≤ 0.7}"
     slab = SlabConfig(kind="interval", index=1, lower=-1.0, upper=0.0).build((1, 2))
