@@ -42,8 +42,8 @@ def fit(well: TwoWell, budget: int = 1_500_000, steps: int = 60) -> tuple[lw.Dif
     return model, own, learn_region(model, well.region, points, own, budget=budget, focus=True, seed=0, **law)
 
 
-def test_it_goes_into_a_region_and_knows_its_probability(well: TwoWell, brief: Callable[[float], None]) -> None:
-    brief(0.2)
+@pytest.mark.slow
+def test_it_goes_into_a_region_and_knows_its_probability(well: TwoWell) -> None:
     model, own, found = fit(well)
     assert own.network_evaluations < found.network_evaluations <= 1_500_000
     drawn = sample(model, 8192, found.guidance, seed=2, **LAW)
@@ -51,7 +51,7 @@ def test_it_goes_into_a_region_and_knows_its_probability(well: TwoWell, brief: C
     assert float(inside.mean()) > 0.85
     probability = (drawn.log_weight.exp() * inside).double()
     stderr = float(probability.std()) / math.sqrt(len(drawn))
-    count = well.region(sample(model, 50_000, seed=3, **LAW).x).double()
+    count = well.region(sample(model, 100_000, seed=3, **LAW).x).double()
     error = float(count.std()) / math.sqrt(len(count))
     assert abs(float(probability.mean() - count.mean())) < Z * math.hypot(stderr, error)
     assert abs(found.probability.value - float(count.mean())) < Z * math.hypot(found.probability.stderr, error)

@@ -128,7 +128,7 @@ def test_exact_guidance_dissipates_nothing_as_steps_grow() -> None:
     assert best.on_target
 
 
-@pytest.mark.parametrize("strength", [0.5, 0.8, 1.5])
+@pytest.mark.parametrize("strength", [0.5, pytest.param(0.8, marks=pytest.mark.slow), 1.5])
 def test_scaled_guidance_follows_the_law(strength: float) -> None:
     certificate = scaled_doob(strength, 400)
     law = 1 - (1 - strength) ** 2 / strength**2

@@ -129,6 +129,7 @@ def test_parts_side_by_side_come_out_the_same(file: Path, finished: Path, tmp_pa
     assert timeless(metrics_of(tmp_path / "out")) == timeless(metrics_of(finished))
 
 
+@pytest.mark.slow
 def test_a_part_side_by_side_that_is_refused_is_named(file: Path, tmp_path: Path) -> None:
     config, out = load_config(file, ["rare.region.lower=1000"]), tmp_path / "out"
     with warnings.catch_warnings():
