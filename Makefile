@@ -17,17 +17,18 @@ demo: install
 	@rm -rf runs/demo runs/demo.partial
 	$(BIN)/leastwork run chignolin --out runs/demo
 
+# Types are checked beside the tests; a core has one process, so each is told to run one thread.
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
-	$(BIN)/pytest -q -n auto --dist loadfile
+	@echo "pyright, and pytest"; $(BIN)/pyright & types=$$!; \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal; tests=$$?; wait $$types && exit $$tests
 
 test-all: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[azula,diffusers,flow_matching]'
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchcfm torchdyn
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt POT torchdiffeq
-	$(BIN)/pytest -q -n auto --dist loadfile -m 'slow or not slow'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal -m 'slow or not slow'
 	$(if $(BIOEMU),scripts/test_bioemu.sh)
 
 bench: install

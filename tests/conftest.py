@@ -1,11 +1,17 @@
 """One thread: the networks here are small, and on shared cores a second one costs more in waiting than it gives.
 
-Shared by all: two states in one dimension, their model and the exact guidance from one half to four fifths.
+Shared by all: two states in one dimension, their model and the exact guidance from one half to four fifths; and fits
+that take few steps.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
+from leastwork.fit.labels import fit_labels
+from leastwork.fit.value import fit_ratio
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.schedules.gaussian import VPSchedule
 from leastwork.systems.mixtures import GaussianMixture, MixtureDoob, two_states
@@ -26,3 +32,26 @@ def model(mixture: GaussianMixture) -> DiffusionModel:
 @pytest.fixture(scope="module")
 def doob(mixture: GaussianMixture) -> MixtureDoob:
     return mixture.doob(mixture.reweighted([0.2, 0.8]), VPSchedule())
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Cuts what no argument of a fit can: the optimiser's steps on labels and on populations, to a share of them, and
+    the moves of the chains that look for members of a region, to a fourth.
+
+    For tests that ask what a fit does; how good it is with all its steps is asked by those that are slow.
+    """
+
+    def cut(share: float) -> None:
+        def ratio(*arguments: Any, iterations: int = 1500, **choices: Any) -> Any:
+            return fit_ratio(*arguments, iterations=int(share * iterations), **choices)
+
+        def labels(*arguments: Any, iterations: int = 600, **choices: Any) -> Any:
+            return fit_labels(*arguments, iterations=int(share * iterations), **choices)
+
+        for job in ("path_guidance", "observable_guidance"):
+            monkeypatch.setattr(f"leastwork.{job}.least_work.fit_labels", labels)
+        monkeypatch.setattr("leastwork.path_guidance.least_work.fit_ratio", ratio)
+        monkeypatch.setattr("leastwork.path_guidance.renoise._ROUNDS", 5)
+
+    return cut

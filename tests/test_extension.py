@@ -1,7 +1,7 @@
 """A stranger adds a guidance term, a kind of observable, a method, a system and a latent model, all in this file."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -137,7 +137,8 @@ def test_a_method_is_compared(file: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert rows[1]["work"]["value"] > 0
 
 
-def test_a_latent_model_is_sampled_guided_and_certified() -> None:
+def test_a_latent_model_is_sampled_guided_and_certified(brief: Callable[[float], None]) -> None:
+    brief(0.2)
     plain = two_states(2, (0.7, 0.3), 1.5, 0.5).model(lw.VPSchedule())
 
     def decode(z: Tensor) -> Tensor:
@@ -149,7 +150,7 @@ def test_a_latent_model_is_sampled_guided_and_certified() -> None:
     own = height(drawn.x)[:, 0]
     data = lw.Experiment(height, [float(own.mean() + 0.3 * own.std())], errors=0.0)
     found = lw.guide_observables(
-        model, data, seed=2, samples=3000, steps=30, budget=700_000, certificate_samples=2000, iterations=400
+        model, data, seed=2, samples=3000, steps=30, budget=700_000, certificate_samples=2000, iterations=250
     )
     certificate = found.certificate
     assert isinstance(found.certificate_ensemble.x, Tensor)

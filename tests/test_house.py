@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,11 @@ def imports_of(file: Path) -> Iterator[Import]:
                 yield Import(file, node.module or "", alias.name, id(node) in within)
 
 
-IMPORTS = [one for file in FILES for one in imports_of(file) if one.module not in ("leastwork", "leastwork.errors")]
+@cache
+def imports() -> tuple[Import, ...]:
+    """All of them; read where a test asks, for reading takes seconds."""
+    found = (one for file in FILES for one in imports_of(file))
+    return tuple(one for one in found if one.module not in ("leastwork", "leastwork.errors"))
 
 
 def test_every_folder_has_its_place() -> None:
@@ -67,28 +72,28 @@ def test_every_folder_has_its_place() -> None:
 
 @pytest.mark.parametrize("folder", ORDER)
 def test_a_folder_imports_only_from_folders_above_it(folder: str) -> None:
-    wrong = [one for one in IMPORTS if folder_of(one.file) == folder and ORDER.index(one.there) > ORDER.index(folder)]
+    wrong = [one for one in imports() if folder_of(one.file) == folder and ORDER.index(one.there) > ORDER.index(folder)]
     assert not wrong, "\n".join(map(str, wrong))
 
 
 def test_neighbours_that_do_not_know_each_other() -> None:
-    wrong = [one for one in IMPORTS if {folder_of(one.file), one.there} in STRANGERS]
+    wrong = [one for one in imports() if {folder_of(one.file), one.there} in STRANGERS]
     assert not wrong, "\n".join(map(str, wrong))
 
 
 @pytest.mark.parametrize(("folder", "known"), [("support", ()), ("report", ("support",))])
 def test_ground_knows_only_errors_and_paper_only_the_ground(folder: str, known: tuple[str, ...]) -> None:
-    wrong = [one for one in IMPORTS if folder_of(one.file) == folder and one.there not in (folder, *known)]
+    wrong = [one for one in imports() if folder_of(one.file) == folder and one.there not in (folder, *known)]
     assert not wrong, "\n".join(map(str, wrong))
 
 
 def test_nobody_imports_a_case() -> None:
-    wrong = [one for one in IMPORTS if one.there == "cases" != folder_of(one.file)]
+    wrong = [one for one in imports() if one.there == "cases" != folder_of(one.file)]
     assert not wrong, "\n".join(map(str, wrong))
 
 
 def test_nothing_is_imported_inside_a_function() -> None:
-    wrong = [one for one in IMPORTS if one.inside]
+    wrong = [one for one in imports() if one.inside]
     assert not wrong, "\n".join(map(str, wrong))
 
 
@@ -103,7 +108,7 @@ def test_names_that_cross_a_folder_are_public() -> None:
                 and node.targets[0].id == "__all__"
             ):
                 public[module] = {str(ast.literal_eval(one)) for one in getattr(node.value, "elts", [])}
-    crossing = [one for one in IMPORTS if folder_of(one.file) != one.there]
+    crossing = [one for one in imports() if folder_of(one.file) != one.there]
     modules = {f"{one.module}.{one.name}" for one in crossing} & {
         ".".join(("leastwork", *file.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__")
         for file in FILES

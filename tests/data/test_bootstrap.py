@@ -87,6 +87,7 @@ def test_both_add() -> None:
     assert agrees(found.stderr, math.sqrt(variance) / (1 + error**2), repeats)
 
 
+@pytest.mark.slow
 def test_stderr_covers_independent_repeats() -> None:
     """z = (λ − truth)/stderr over 100 fresh sets of samples and data has mean square one."""
     n, error, tilt, sets = 200, 0.3, -0.4, 100

@@ -65,7 +65,7 @@ def test_labels_make_v_better_and_never_worse(
     assert isinstance(done.network, ValueNetwork)
 
     def dissipation(v: ValueNetwork):
-        drawn = sample(model, 20_000, LearnedGuidance(v, model.schedule), solver="exponential", steps=40, seed=8)
+        drawn = sample(model, 10_000, LearnedGuidance(v, model.schedule), solver="exponential", steps=40, seed=8)
         return certify(drawn.work, drawn.log_weight, doob.log_tilt(drawn.x)).dissipation
 
     before, after = dissipation(network), dissipation(done.network)

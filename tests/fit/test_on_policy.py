@@ -51,10 +51,10 @@ def test_jacobian_is_the_derivative_of_the_weight_at_fixed_path(
     model: DiffusionModel, network: ValueNetwork, solver: str
 ) -> None:
     """At a fixed path ∂ ln P/Q = −Σ z·∂shift/c, so its mean over Q is zero: Q stays normalised."""
-    response = draw_response(sampler(model, network, solver), network, 20_000, seed=5)
+    response = draw_response(sampler(model, network, solver), network, 8_000, seed=5)
     mean, spread = response.jacobian.double().mean(dim=0), response.jacobian.double().std(dim=0)
     live = spread > 1e-6 * spread.max()
-    assert float((mean[live] / spread[live] * 20_000**0.5).abs().max()) < Z
+    assert float((mean[live] / spread[live] * 8_000**0.5).abs().max()) < Z
 
 
 def test_jacobian_predicts_how_averages_respond(model: DiffusionModel, network: ValueNetwork) -> None:
@@ -87,7 +87,7 @@ def test_polish_saves_work_and_meets_the_mean(
     assert done.variance_after < done.variance_before
 
     def judge(v: ValueNetwork):
-        ens = sample(model, 20_000, LearnedGuidance(v, model.schedule), steps=50, seed=8)
+        ens = sample(model, 10_000, LearnedGuidance(v, model.schedule), steps=50, seed=8)
         observed = mixture.populations(ens.x)[:, 1:]
         return certify(ens.work, ens.log_weight, doob.log_tilt(ens.x), observed, target, spread)
 
@@ -153,7 +153,7 @@ def test_a_descent_lowers_the_dissipation_and_keeps_within_its_trust(
     assert 0 < bound.taken < 1
 
     def dissipation(guided: ValueNetwork) -> float:
-        drawn = sample(model, 20_000, LearnedGuidance(guided, model.schedule), solver="euler", steps=30, seed=12)
+        drawn = sample(model, 8_000, LearnedGuidance(guided, model.schedule), solver="euler", steps=30, seed=12)
         return certify(drawn.work, drawn.log_weight, doob.log_tilt(drawn.x)).dissipation.value
 
     before, after = dissipation(network), dissipation(free.network)

@@ -40,7 +40,7 @@ def error(guidance: LearnedGuidance, p: GaussianMixture, q: GaussianMixture) -> 
 
 def test_learned_guidance_is_near_the_exact_one() -> None:
     p, q, x0, r = problem(10_000)
-    fit = fit_value(ValueNetwork(1).standardise(x0), MODEL, x0, r, iterations=500)
+    fit = fit_value(ValueNetwork(1).standardise(x0), MODEL, x0, r, iterations=400)
     assert error(LearnedGuidance(fit.network, SCHEDULE), p, q) < 0.08
     assert min(check.validation for check in fit.history) < 1
     assert all(math.isfinite(check.training) for check in fit.history)
@@ -113,7 +113,7 @@ def test_a_few_heavy_samples_that_sit_together_are_evidence_enough() -> None:
     x0 = torch.randn(7000, 1, generator=torch.Generator().manual_seed(2))
     x0[:7] = 6.0 + 0.1 * x0[:7]
     r = torch.where(x0[:, 0] > 5, 6.0, 0.0).double()
-    fit = fit_value(ValueNetwork(1).standardise(x0), MODEL, x0, r, iterations=200)
+    fit = fit_value(ValueNetwork(1).standardise(x0), MODEL, x0, r, iterations=120)
     assert fit.history[-1].evidence > 10
 
 
@@ -131,8 +131,8 @@ def test_samples_of_a_guided_model_learn_what_is_missing() -> None:
     p, q, x0, _ = problem(10_000)
     halfway = p.reweighted([0.35, 0.65])
     start = ValueNetwork(1).standardise(x0)
-    first = fit_value(start, MODEL, x0, p.log_ratio(halfway, x0), iterations=400).network
+    first = fit_value(start, MODEL, x0, p.log_ratio(halfway, x0), iterations=250).network
     x1 = halfway.sample(10_000, torch.Generator().manual_seed(3))
-    fit = fit_value(first, MODEL, x1.float(), halfway.log_ratio(q, x1), reference=first, iterations=400)
+    fit = fit_value(first, MODEL, x1.float(), halfway.log_ratio(q, x1), reference=first, iterations=250)
     before, after = (error(LearnedGuidance(network, SCHEDULE), p, q) for network in (first, fit.network))
     assert after < 0.1 < before

@@ -111,7 +111,7 @@ def test_units_of_length_do_not_matter() -> None:
 
 
 def test_tile_size_does_not_matter() -> None:
-    x, y = structures(33, 10, 1), structures(57, 10, 2)
+    x, y = structures(13, 10, 1), structures(23, 10, 2)
     squared, turns = aligned(x, y)
     for pairs in (1, 7, 100, 1000):
         found, turned = aligned(x, y, pairs)

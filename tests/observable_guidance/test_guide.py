@@ -1,6 +1,7 @@
 """guide_observables on a Gaussian, where λ is known."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,9 @@ def test_scheduled() -> None:
         run.sample(10, seed=3)
 
 
-def test_least_work_spends_little_more_than_it_must(tmp_path: Path) -> None:
-    run = lw.guide_observables(MODEL, DATA, seed=3, budget=1_000_000, **SMALL)
+def test_least_work_spends_little_more_than_it_must(tmp_path: Path, brief: Callable[[float], None]) -> None:
+    brief(0.3)
+    run = lw.guide_observables(MODEL, DATA, seed=3, budget=1_000_000, iterations=300, **SMALL)
     assert run.method == "least-work"
     assert run.lambdas.value[1] == 0  # held out
     c = run.certificate

@@ -1,6 +1,7 @@
 """From data to least-work guidance, near and far, against mixtures with exact answers."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,13 @@ from leastwork.systems.mixtures import GaussianMixture, two_states
 Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison
 
 
+@pytest.fixture(autouse=True)
+def _brief(request: pytest.FixtureRequest, brief: Callable[[float], None]) -> None:
+    """Few steps on labels, but where it is asked how good a fit is."""
+    if "slow" not in request.keywords:
+        brief(0.2)
+
+
 def problem(dim: int, before: float, after: float) -> tuple[GaussianMixture, DiffusionModel, Experiment]:
     mixture = two_states(dim, (1 - before, before), separation=2.0, std=0.3)
     right = Observable(lambda x: mixture.populations(x)[:, 1], names="right")
@@ -40,7 +48,7 @@ def judge(model: DiffusionModel, data: Experiment, fit: LeastWorkFit, n: int, st
 
 def test_near_data_take_one_stage_and_little_work() -> None:
     _, model, data = problem(1, 0.5, 0.8)
-    fit = learn_guidance(model, data, budget=1_000_000, iterations=400, choices=Choices(steps=50))
+    fit = learn_guidance(model, data, budget=1_000_000, iterations=300, choices=Choices(steps=50))
     certificate = judge(model, data, fit, 10_000, 50)
     assert [stage.fraction for stage in fit.history] == [1.0]
     assert len(fit.history[0].polishes) == 1
@@ -145,7 +153,7 @@ def test_memory_at_the_noisy_end_is_warned_of() -> None:
     mixture, _, data = problem(1, 0.5, 0.9)
     model = mixture.model(VESchedule(0.01, 1.0))
     with pytest.warns(LeastworkWarning, match="V at t_max"):
-        learn_guidance(model, data, budget=200_000, iterations=300, rounds=0, choices=Choices(steps=20))
+        learn_guidance(model, data, budget=200_000, iterations=150, rounds=0, choices=Choices(steps=20))
 
 
 def test_what_cannot_be_done_is_refused() -> None:
@@ -182,7 +190,7 @@ def test_few_effective_samples_on_the_way_are_no_cause_for_warnings() -> None:
     _, model, data = problem(1, 0.02, 0.6)
     with warnings.catch_warnings():
         warnings.simplefilter("error", LeastworkWarning)
-        fit = learn_guidance(model, data, budget=3_000_000, iterations=600, choices=Choices(steps=25))
+        fit = learn_guidance(model, data, budget=1_500_000, iterations=200, choices=Choices(steps=25))
     assert len(fit.history) > 1
 
 

@@ -1,6 +1,7 @@
 """Path Guidance end to end: weights, free energy and certificate against exact answers, and bad input."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -39,16 +40,18 @@ def model(well: TwoWell) -> lw.DiffusionModel:
 @pytest.fixture(scope="module")
 def run(model: lw.DiffusionModel, points: torch.Tensor, well: TwoWell) -> PathRun:
     """The cheapest method, which any method shares the run with."""
-    return guide_path(model, points, "loss", region=well.region, samples=4000, certificate_samples=8000, **LAW)
+    return guide_path(
+        model, points, "loss", region=well.region, samples=4000, budget=3_000_000, certificate_samples=8000, **LAW
+    )
 
 
-def own(model: lw.DiffusionModel, well: TwoWell) -> torch.Tensor:
+@pytest.fixture(scope="module")
+def count(model: lw.DiffusionModel, well: TwoWell) -> torch.Tensor:
     """1_A of the model's own samples with the same steps, by count."""
-    return well.region(lw.sample(model, 60_000, seed=99, **LAW).x).double()
+    return well.region(lw.sample(model, 40_000, seed=99, **LAW).x).double()
 
 
-def test_its_free_energy_is_that_of_a_count_from_the_same_discretised_model(run, model, well) -> None:
-    count = own(model, well)
+def test_its_free_energy_is_that_of_a_count_from_the_same_discretised_model(run, count) -> None:
     p = float(count.mean())
     error = math.hypot(run.free_energy.stderr, float(count.std()) / math.sqrt(len(count)) / p)
     assert run.success.value > 5 * p
@@ -56,8 +59,8 @@ def test_its_free_energy_is_that_of_a_count_from_the_same_discretised_model(run,
     assert error < 0.5
 
 
-def test_its_work_is_above_the_least_and_its_bound_is_the_least(run, model, well) -> None:
-    p = float(own(model, well).mean())
+def test_its_work_is_above_the_least_and_its_bound_is_the_least(run, count) -> None:
+    p = float(count.mean())
     least = least_work(p, run.success.value)
     certificate = run.certificate
     assert certificate.work.value > least - Z * certificate.work.stderr
@@ -133,12 +136,13 @@ def test_a_flow_without_a_score_is_refused(points) -> None:
 def test_guides_outside_the_region_and_beyond_the_model_give_a_warning(model, points, well) -> None:
     astray = points.clone()
     astray[0, 1] = 9.0  # thirty standard deviations
+    small = {"samples": 1000, "budget": 500_000, **LAW}
     with pytest.warns(LeastworkWarning, match="can hardly produce 1 of 12 guides: carried forward, guide 0 is"):
-        guide_path(model, astray, "loss", region=well.region, samples=2000, **LAW)
+        guide_path(model, astray, "loss", region=well.region, **small)
     outside = points.clone()
     outside[0, 0] = 1.0
     with pytest.warns(LeastworkWarning, match="1 of 12 guides are not in the region"):
-        guide_path(model, outside, "loss", region=well.region, samples=2000, **LAW)
+        guide_path(model, outside, "loss", region=well.region, **small)
 
 
 @pytest.mark.slow
@@ -161,9 +165,10 @@ def own_count(model: lw.DiffusionModel, well: TwoWell) -> torch.Tensor:
     return torch.cat([well.region(x) for x in parts]).double()
 
 
-def test_least_work_reaches_a_region_of_a_network_and_weighs_it() -> None:
+def test_least_work_reaches_a_region_of_a_network_and_weighs_it(brief: Callable[[float], None]) -> None:
+    brief(0.3)
     model = lw.load_model("moons")
-    own = lw.sample(model, 20_000, seed=3, steps=50, t_grid="log-snr").x
+    own = lw.sample(model, 10_000, seed=3, steps=50, t_grid="log-snr").x
     assert isinstance(own, Tensor)
 
     def region(x: State) -> Tensor:
@@ -185,7 +190,8 @@ def test_least_work_reaches_a_region_of_a_network_and_weighs_it() -> None:
     assert run.fit.handover is None  # a region that is no interval has no border to follow
 
 
-def test_an_interval_is_met_by_its_border() -> None:
+def test_an_interval_is_met_by_its_border(brief: Callable[[float], None]) -> None:
+    brief(0.3)
     model = lw.load_model("moons")
     own = lw.sample(model, 4000, seed=3, steps=50, t_grid="log-snr").x
     assert isinstance(own, Tensor)

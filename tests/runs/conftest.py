@@ -16,7 +16,7 @@ model: net
 guides: {csv: guides.csv}
 region: {kind: interval, index: 0, lower: 1.4}
 method: loss
-fit: {samples: 500}
+fit: {samples: 500, budget: 300000}
 sampling: {n: 96, solver: euler, t_grid: log-snr, steps: 8, batch_size: 16}
 """
 

@@ -10,6 +10,7 @@ import torch
 import leastwork as lw
 from leastwork.errors import ConfigError
 from leastwork.networks.perceptron import Perceptron
+from leastwork.observable_guidance.least_action import learn_control
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.observables.metrics import reweighted_averages
@@ -139,8 +140,12 @@ def test_warnings_say_what_to_do(folder: Path) -> None:
     assert len(warnings(config, observable_numbers({**metrics, "certificate": None}), "no weights here")) == 2
 
 
-def test_a_flows_run_speaks_of_its_control(plane: Path, tmp_path: Path, text_of: Callable[[Path], str]) -> None:
-    quick = ["sampling.n=64", "sampling.steps=4", "fit.samples=2000", "sampling.process=ode", "model=moons-cnf"]
+def test_a_flows_run_speaks_of_its_control(
+    plane: Path, tmp_path: Path, text_of: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, few in {"rounds": 3, "iterations": 4, "batch": 256, "meeting_samples": 4096}.items():
+        monkeypatch.setitem(learn_control.__kwdefaults__, name, few)
+    quick = ["sampling.n=64", "sampling.steps=4", "fit.samples=500", "sampling.process=ode", "model=moons-cnf"]
     page = text_of(run(load_config(plane, [*quick, "method=least-work", "data.0.value=0.1"]), tmp_path / "out"))
     assert "control of least kinetic action" in page
     assert "the ODE of a flow has no path measure" in page

@@ -49,7 +49,7 @@ def test_gaussian_data_encode_to_the_prior(schedule) -> None:
 def test_second_order() -> None:
     model = Gaussian(0.7, 0.5, 1).model(lw.VPSchedule(t_min=1e-2))
     x = 0.7 + 0.5 * quantiles(9)
-    reference = lw.transport(model, x, steps=3200)
+    reference = lw.transport(model, x, steps=1600)
     errors = [float((lw.transport(model, x, steps=n) - reference).abs().max()) for n in (50, 100, 200)]
     assert math.log2(errors[0] / errors[2]) / 2 > 1.8
 

@@ -5,6 +5,7 @@ Every statistical check is at z = 5: a false alarm in 1.7 million, with fixed se
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def test_step_cost_is_the_ratio_of_two_gaussians() -> None:
 @pytest.mark.parametrize("guidance", BAD, ids=lambda g: g.kind)
 def test_weights_are_unbiased(solver: str, guidance: Push) -> None:
     model = two_states(1, (0.4, 0.6), 2.0, 0.3).model(SCHEDULE)
-    ens = lw.sample(model, 40_000, guidance, solver=solver, steps=60, t_grid="log-snr", seed=1)
+    ens = lw.sample(model, 20_000, guidance, solver=solver, steps=40, t_grid="log-snr", seed=1)
     assert 0.3 <= float(ens.work.mean()) <= 2
     weight = lw.Estimate.from_samples(ens.log_weight.exp())
     assert abs(weight.value - 1) < 5 * weight.stderr
@@ -65,7 +66,7 @@ def test_weights_are_unbiased(solver: str, guidance: Push) -> None:
     assert abs(balance.value) < 5 * balance.stderr
 
 
-@pytest.mark.parametrize("steps", [20, 50, 200])
+@pytest.mark.parametrize("steps", [20, 50, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dimension", [1, 10])
 @pytest.mark.parametrize("kappa", [1.0, 0.5])
 def test_weighted_means_are_the_models_own(steps: int, dimension: int, kappa: float) -> None:
@@ -82,7 +83,7 @@ def test_weighted_means_are_the_models_own(steps: int, dimension: int, kappa: fl
         assert abs(a.value - b.value) < 5 * math.hypot(a.stderr, b.stderr)
 
 
-@pytest.mark.parametrize("steps", [20, 50, 200])
+@pytest.mark.parametrize("steps", [20, 50, pytest.param(200, marks=pytest.mark.slow)])
 def test_weighted_means_on_prinz(steps: int) -> None:
     model = lw.load_model("prinz")
     guided = lw.sample(model, 10_000, Push("constant", 0.4), solver="euler", steps=steps, seed=4)
@@ -98,7 +99,7 @@ def test_weighted_means_on_prinz(steps: int) -> None:
 def test_second_law(guidance) -> None:
     """dissipation = KL(guided ‖ target) ≥ 0 for any guidance and any target, and W ≥ bound."""
     model = two_states(2, (0.4, 0.6), 2.0, 0.3).model(SCHEDULE)
-    ens = lw.sample(model, 20_000, guidance, steps=60, t_grid="log-snr", seed=6)
+    ens = lw.sample(model, 10_000, guidance, steps=40, t_grid="log-snr", seed=6)
     for tilt in (0.0, 0.7, -0.7):
         certificate = certify(ens.work, ens.log_weight, tilt * ens.x[:, 0])
         assert certificate.dissipation.value > 5 * certificate.dissipation.stderr
@@ -106,12 +107,13 @@ def test_second_law(guidance) -> None:
         assert 0 < certificate.ess.value < 1
 
 
+@cache
 def scaled_doob(strength: float, steps: int):
     """h = εh* for the mean of N(0.5, 0.3²) moved to 0.2; data N, r = −λx exactly."""
     gaussian = Gaussian(0.5, 0.3, 1)
     tilt = gaussian.for_mean(0.2)
     guidance = Scaled(gaussian.doob(tilt, SCHEDULE), strength)
-    ens = lw.sample(gaussian.model(SCHEDULE), 20_000, guidance, steps=steps, seed=8, dtype=torch.float64)
+    ens = lw.sample(gaussian.model(SCHEDULE), 8_000, guidance, steps=steps, seed=8, dtype=torch.float64)
     return certify(ens.work, ens.log_weight, tilt(ens.x), ens.x, torch.tensor([0.2]), torch.tensor([0.3]))
 
 
@@ -126,7 +128,7 @@ def test_exact_guidance_dissipates_nothing_as_steps_grow() -> None:
     assert best.on_target
 
 
-@pytest.mark.parametrize("strength", [0.5, 0.8, 1.5])
+@pytest.mark.parametrize("strength", [0.5, pytest.param(0.8, marks=pytest.mark.slow), 1.5])
 def test_scaled_guidance_follows_the_law(strength: float) -> None:
     certificate = scaled_doob(strength, 400)
     law = 1 - (1 - strength) ** 2 / strength**2

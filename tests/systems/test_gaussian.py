@@ -27,7 +27,7 @@ def table(data, schedule, steps=100, solver=None, spacing="uniform", kappa=1.0):
     return (solver or Euler()).steps(process, time_grid(process, steps, spacing))
 
 
-def simulate(data, schedule, steps, tilt, guidance, n=200_000):
+def simulate(data, schedule, steps, tilt, guidance, n=100_000):
     """(x_0, ½Σ|δ|²/c², ln dP/dQ) of n guided paths, float64."""
     generator = torch.Generator().manual_seed(0)
     model = data.model(schedule)
@@ -148,7 +148,7 @@ def test_ledger_against_a_simulated_chain(schedule, solver, spacing, strength):
 @pytest.mark.parametrize("spacing", ["uniform", "log-snr"])
 @pytest.mark.parametrize("solver", [Euler(), Exponential(order=1)], ids=["euler", "exponential"])
 def test_ledger_against_the_sampler(solver, spacing):
-    data, schedule, n = Gaussian(0.5, 0.4, dim=2), VPSchedule(), 50_000
+    data, schedule, n = Gaussian(0.5, 0.4, dim=2), VPSchedule(), 20_000
     tilt = QuadraticTilt(linear=1.0, quadratic=0.8, direction=(0.6, 0.8))
     guidance = 0.6 * data.doob(tilt, schedule)
     ens = lw.sample(

@@ -164,7 +164,7 @@ def test_single_precision_loses_little_at_little_noise():
 
 @pytest.mark.parametrize("dim", [1, 256])
 def test_guided_paths_carry_the_weights_of_the_model(dim):
-    mixture, schedule, n = two_states(dim, (0.85, 0.15), 2.0, 0.3), VPSchedule(), 4000
+    mixture, schedule, n = two_states(dim, (0.85, 0.15), 2.0, 0.3), VPSchedule(), 2000
     target = mixture.reweighted([0.47, 0.53])
     doob = mixture.doob(target, schedule)
     guided = lw.sample(mixture.model(schedule), n, doob, steps=50, seed=1)

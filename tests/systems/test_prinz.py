@@ -223,7 +223,7 @@ def test_rescaled_units():
 
 
 def test_guided_chain_obeys_the_second_law_and_meets_the_target():
-    density, n = prinz_biased(), 20_000
+    density, n = prinz_biased(), 8_000
     optimum = maximum_entropy(density, position, [float(prinz().mean(position))])
     tilt = lambda x: -float(optimum.lambdas) * x[:, 0]  # noqa: E731
     model, guidance = density.model(SCHEDULE), LineDoob(density, tilt, SCHEDULE)

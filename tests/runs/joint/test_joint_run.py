@@ -39,13 +39,24 @@ def file(tmp_path_factory: pytest.TempPathFactory, joint_case: Callable[[Path], 
 
 
 @pytest.fixture(scope="module")
-def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its run, finished."""
-    out = tmp_path_factory.mktemp("finished") / "out"
+def told(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Its run, finished, and what was told of its progress."""
+    out, seen = tmp_path_factory.mktemp("finished") / "out", []
+
+    @contextmanager
+    def progress(what: str, total: int) -> Iterator:
+        seen.append(what)
+        yield lambda count=1: None
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("leastwork.runs.carry_out.write_report", _blank)
-        assert run(load_config(file), out) == out / "report.html"
-    return out
+        assert run(load_config(file), out, progress=progress) == out / "report.html"
+    return out, seen
+
+
+@pytest.fixture(scope="module")
+def finished(told: tuple[Path, list[str]]) -> Path:
+    return told[0]
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:
@@ -118,6 +129,7 @@ def test_parts_side_by_side_come_out_the_same(file: Path, finished: Path, tmp_pa
     assert timeless(metrics_of(tmp_path / "out")) == timeless(metrics_of(finished))
 
 
+@pytest.mark.slow
 def test_a_part_side_by_side_that_is_refused_is_named(file: Path, tmp_path: Path) -> None:
     config, out = load_config(file, ["rare.region.lower=1000"]), tmp_path / "out"
     with warnings.catch_warnings():
@@ -137,15 +149,8 @@ def test_versions_that_changed_between_parts_are_all_named(file: Path, finished:
     assert metrics_of(out)["versions"]["torch"] == f"{metrics_of(out / 'average')['versions']['torch']}, 99.0"
 
 
-def test_progress_says_which_part(file: Path, tmp_path: Path) -> None:
-    seen: list[str] = []
-
-    @contextmanager
-    def progress(what: str, total: int) -> Iterator:
-        seen.append(what)
-        yield lambda count=1: None
-
-    run(load_config(file), tmp_path / "out", progress=progress)
+def test_progress_says_which_part(told: tuple[Path, list[str]]) -> None:
+    _, seen = told
     parts = [label.partition(": ")[0] for label in seen]
     assert parts == sorted(parts)  # average, and then rare
     assert {"average: sampling", "rare: sampling"} <= set(seen)

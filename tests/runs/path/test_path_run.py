@@ -231,8 +231,11 @@ def test_the_saddle_of_muller_brown(tmp_path: Path) -> None:
     assert quality["nearest_guide"]["guided"]["value"] > 0.5 * quality["nearest_guide"]["guides"]["value"]
 
 
-def test_a_least_work_run_is_read_back_with_its_guidance_and_reported(file: Path, tmp_path: Path) -> None:
-    settings = ["method=least-work", "fit.budget=400000", "sampling.steps=20"]
+def test_a_least_work_run_is_read_back_with_its_guidance_and_reported(
+    file: Path, tmp_path: Path, brief: Callable[[float], None]
+) -> None:
+    brief(0.1)
+    settings = ["method=least-work", "fit.budget=200000", "sampling.steps=20"]
     run(load_config(file, settings), tmp_path / "out")
     config = load_config(tmp_path / "out" / "config.yaml")
     assert isinstance(config, PathConfig)
