@@ -149,12 +149,14 @@ def read_bytes(path: Path, limit: int | None = None) -> bytes:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             raise
         raise ConfigError(f"{path} cannot be read ({error.strerror}): see to that and try again") from None
-    with os.fdopen(opened, "rb") as file:
-        about = os.fstat(opened)
-        if not stat.S_ISREG(about.st_mode):
+    about = os.fstat(opened)
+    is_plain = stat.S_ISREG(about.st_mode)
+    if not is_plain or (limit is not None and about.st_size > limit):
+        os.close(opened)
+        if not is_plain:
             raise ConfigError(f"{path} is no plain file: put the file itself there")
-        if limit is not None and about.st_size > limit:
-            raise ConfigError(f"{path} holds {about.st_size} bytes, and {limit} are accepted: give a shorter file")
+        raise ConfigError(f"{path} holds {about.st_size} bytes, and {limit} are accepted: give a shorter file")
+    with os.fdopen(opened, "rb") as file:
         return file.read()
 
 
