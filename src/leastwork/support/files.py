@@ -42,9 +42,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     write_bytes(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; its folder is made if need be."""
-    with writing(path) as temporary, temporary.open("r+b") as file:
+def write_bytes(path: Path, data: bytes, force: bool = True) -> None:
+    """Write a file whole or not at all; its folder is made if need be.
+
+    Args:
+        path: the file.
+        data: what it holds.
+        force: wait until it is on the disk; else a loss of power may leave another file there, though a kill cannot.
+    """
+    with writing(path, force) as temporary, temporary.open("r+b") as file:
         file.write(data)
 
 
@@ -55,7 +61,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path, force: bool = True) -> Iterator[Path]:
     """An empty file to be filled, which takes the place of ``path`` at the end, or vanishes if that fails.
 
     Its name ends as that of ``path`` does, for writers that go by it.
@@ -73,14 +79,16 @@ def writing(path: Path) -> Iterator[Path]:
     try:
         try_lock(opened)
         yield temporary
-        os.fsync(opened)
+        if force:
+            os.fsync(opened)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     finally:
         os.close(opened)
-    sync_folder(path.parent)
+    if force:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -20,6 +20,7 @@ from leastwork.path_guidance.run import PathRun
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.inputs import PathInputs
 from leastwork.runs.path.regions import interval_coordinate
+from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.storage import open_ensemble, save_ensemble
 from leastwork.support.files import readable, write_text
 from leastwork.support.progress import Progress
@@ -126,8 +127,16 @@ def load_path_run(folder: Path, config: PathConfig, inputs: PathInputs) -> PathR
         fit.target,
         inputs.choices,
         config.seed,
-        open_ensemble(folder / "fit" / "model.zarr"),
+        _model_samples(folder / "fit"),
         fit,
         network_evaluations=fit.network_evaluations,
         seconds=fit.seconds,
     )
+
+
+def _model_samples(fit: Path) -> Ensemble:
+    """The model's own samples, which the fit was made of."""
+    try:
+        return open_ensemble(fit / "model.zarr")
+    except ConfigError as error:
+        raise ConfigError(f"{fit} is damaged ({error}): delete it to fit anew") from error
