@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from leastwork.data.maxent import MaxEnt
@@ -25,7 +24,7 @@ from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import stated_theta
 from leastwork.runs.observables.inputs import Inputs
 from leastwork.runs.observables.trust_file import curve_from, described
-from leastwork.support.files import readable, write_tensors, write_text
+from leastwork.support.files import read_tensors, readable, write_tensors, write_text
 from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["Fitted", "as_numbers", "fit", "load_fitted", "save_fitted"]
@@ -142,7 +141,7 @@ def load_fitted(folder: Path, observable: Observable | None = None) -> Fitted | 
         return None
     try:
         about = json.loads(readable(mark).read_text(encoding="utf-8"))
-        tensors: dict[str, Any] = load_file(readable(mark.with_name("fit.safetensors")))
+        tensors: dict[str, Any] = dict(read_tensors(mark.with_name("fit.safetensors")))
         observed, x, reported = tensors.pop("observed"), tensors.pop("x", None), tensors.pop("reported", None)
         plain = about["maxent"]
         maxent = MaxEnt(**{**plain, "names": tuple(plain["names"])}, **tensors)

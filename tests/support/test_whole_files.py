@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import leastwork as lw
 from leastwork.errors import ConfigError, LeastworkWarning
@@ -17,6 +18,7 @@ from leastwork.support.files import (
     TEMPORARY,
     copy_file,
     read_bytes,
+    read_tensors,
     readable,
     sweep,
     write_bytes,
@@ -172,3 +174,19 @@ def test_what_is_refused_is_quoted_on_one_short_line() -> None:
     for value in ("x" * 10**6, "a\nb", deep, list(range(10**5)), 10**10_000, {"a": {"b": [1] * 10**4}}, b"\0" * 999):
         assert len(quoted(value)) <= 80
         assert "\n" not in quoted(value)
+
+
+def test_tensors_are_those_that_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    kinds = (torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.bool)
+    tensors = {str(kind): torch.tensor([[1, 0], [2, 3]]).to(kind) for kind in kinds}
+    tensors |= {"scalar": torch.tensor(2.0), "empty": torch.zeros(0, 3), "turned": torch.arange(6.0).reshape(2, 3).T}
+    write_tensors(path, tensors)
+    again = read_tensors(path)
+    assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ConfigError, match=r"a\.safetensors is damaged \(its checksum is another\)"):
+        read_tensors(path)
+    save_file({"a": torch.ones(2)}, tmp_path / "old.safetensors")
+    assert torch.equal(read_tensors(tmp_path / "old.safetensors")["a"], torch.ones(2))
