@@ -43,7 +43,7 @@ def fit(well: TwoWell, budget: int = 1_500_000, steps: int = 60) -> tuple[lw.Dif
     return (
         model,
         own,
-        learn_region(model, well.region, points, own, budget=budget, focus=True, seed=0, choices=Choices.of(law)),
+        learn_region(model, well.region, points, own, budget=budget, focus=True, choices=Choices.of(law)),
     )
 
 

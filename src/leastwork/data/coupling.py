@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def measured(what: str, value: str, error: str, default: float | None, where: st
 def text_of(path: Path, default: float | None) -> str:
     if default is not None and not (math.isfinite(default) and default >= 0):
         raise ConfigError(f"measurement_error = {default}: give 0 for exact data, or a positive standard error in Hz")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of couplings")
     try:
         return readable(path).read_text(encoding="utf-8-sig")

@@ -5,6 +5,7 @@ are held out take no part in a fit; they are there to judge it.
 """
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,7 +204,7 @@ def _check_datum(name: str, value: float, lower: float, upper: float) -> None:
 
 
 def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Experiment:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of data")
     lines = numbered(readable(path).read_text(encoding="utf-8-sig"))
     if not lines:

@@ -7,6 +7,7 @@ The names tell a numbering that is shifted against the chain's: they are held ag
 """
 
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def read_residue_table(
 
 
 def _rows(path: Path, kind: str, default: float | None) -> list[_Row]:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of couplings")
     try:
         table = numbered(readable(path).read_text(encoding="utf-8-sig"))

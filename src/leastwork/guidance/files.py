@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 import leastwork.guidance
 from leastwork.errors import ConfigError
 from leastwork.guidance.base import Find, Guidance, Savable, kinds
 from leastwork.observables import Observable
-from leastwork.support.files import readable, write_tensors, write_text
+from leastwork.support.files import read_tensors, readable, write_tensors, write_text
 
 __all__ = ["load_guidance", "save_guidance"]
 
@@ -127,7 +126,9 @@ def _read(folder: Path) -> tuple[Any, dict[str, Tensor]]:
             raise ConfigError(f"{folder / name} is missing: pass a folder written by save_guidance")
     try:
         described = json.loads((folder / "guidance.json").read_text(encoding="utf-8"))
-        return described, load_file(folder / "guidance.safetensors")
+        return described, read_tensors(folder / "guidance.safetensors")
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(f"{folder / 'guidance.json'} is not JSON ({error}): save the guidance again") from error
     except SafetensorError as error:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from leastwork.errors import ConfigError
@@ -27,7 +26,7 @@ from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
-from leastwork.support.files import readable, write_tensors, write_text
+from leastwork.support.files import read_tensors, readable, write_tensors, write_text
 from leastwork.support.text import quoted
 
 __all__ = [
@@ -262,7 +261,7 @@ def _fill(net: nn.Module, path: Path) -> None:
     if _is_pickle(readable(path)):
         raise ConfigError(f"{path} is a pickle, which can run code, and is refused: write it by save_model")
     try:
-        weights = load_file(path)
+        weights = read_tensors(path)
     except SafetensorError as error:
         raise ConfigError(f"{path} is truncated or not safetensors ({error}): fetch or write it again") from error
     bad = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]

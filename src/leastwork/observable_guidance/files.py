@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import MaxEnt
 from leastwork.data.trust import TrustCurve
 from leastwork.errors import ConfigError
+from leastwork.fit.files import open_own_samples
 from leastwork.fit.result import FitRecord
 from leastwork.geometry.state import State
 from leastwork.guidance.files import load_guidance, save_guidance
@@ -26,8 +26,8 @@ from leastwork.models.base import Model
 from leastwork.models.files import check_fingerprint, fingerprint, in_precision, precision
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import Observable
-from leastwork.sampling.storage import open_ensemble, save_ensemble
-from leastwork.support.files import readable, write_tensors, write_text
+from leastwork.sampling.storage import save_ensemble
+from leastwork.support.files import read_tensors, readable, write_tensors, write_text
 
 __all__ = ["FitNumbers", "load_fit", "numbers_of", "on_a_line", "read_numbers", "save_fit", "stored_data", "theta_of"]
 
@@ -132,8 +132,12 @@ def read_numbers(folder: Path) -> FitNumbers | None:
         search = about.get("search", {"network_evaluations": whole[0], "seconds": whole[1]})
         record = FitRecord(**search, stages=tuple(about["stages"]), trials=about.get("trials", 0))
         curve = folder / "fit" / "trust.json" if about.get("theta_chosen") else None
-        trust = None if curve is None else TrustCurve.from_parts(json.loads(curve.read_text(encoding="utf-8")))
+        trust = (
+            None if curve is None else TrustCurve.from_parts(json.loads(readable(curve).read_text(encoding="utf-8")))
+        )
         return FitNumbers(maxent, tensors["observed"], record, *whole, about.get("theta", 1.0), trust, tensors.get("x"))
+    except ConfigError:
+        raise
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise _damaged(folder, error) from error
 
@@ -190,12 +194,9 @@ def load_fit(
     about, _ = _read(folder)
     assert about is not None
     check_fingerprint(model, about.get("model"), folder)
-    own = folder / "fit" / "model.zarr"
-    if not own.exists():
-        raise ConfigError(f"{own} is missing, as in a fit of an earlier version: delete {own.parent} to fit anew")
     guidance = load_guidance(folder / "guidance", data.observable) if about["guided"] else None
     model = in_precision(model, about.get("precision"))
-    samples = replace(open_ensemble(own), log_tilt=found.maxent.log_tilt_of(found.observed))
+    samples = replace(open_own_samples(folder / "fit"), log_tilt=found.maxent.log_tilt_of(found.observed))
     return ObservableRun(
         model, data, method, found.maxent, guidance, choices, seed, samples, found.observed, found.record,
         network_evaluations=found.network_evaluations, seconds=found.seconds, trust=found.trust,
@@ -208,7 +209,11 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
     if not mark.exists():
         return None, {}
     try:
-        return json.loads(mark.read_text(encoding="utf-8")), load_file(readable(mark.with_name("fit.safetensors")))
+        return json.loads(readable(mark).read_text(encoding="utf-8")), dict(
+            read_tensors(mark.with_name("fit.safetensors"))
+        )
+    except ConfigError:
+        raise
     except (ValueError, SafetensorError, OSError) as error:
         raise _damaged(folder, error) from error
 

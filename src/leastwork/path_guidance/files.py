@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from leastwork.errors import ConfigError
+from leastwork.fit.files import open_own_samples
 from leastwork.fit.result import FitRecord
 from leastwork.geometry.state import State
 from leastwork.guidance.files import load_guidance, save_guidance
@@ -22,8 +23,8 @@ from leastwork.kernels.region import IntervalRegion, Membership, Region
 from leastwork.models.base import Scored, is_scored
 from leastwork.models.files import check_fingerprint, fingerprint, in_precision, precision
 from leastwork.path_guidance.run import PathRun
-from leastwork.sampling.storage import open_ensemble, save_ensemble
-from leastwork.support.files import write_text
+from leastwork.sampling.storage import save_ensemble
+from leastwork.support.files import readable, write_text
 
 __all__ = ["FitNumbers", "load_fit", "read_numbers", "save_fit"]
 
@@ -94,8 +95,10 @@ def read_numbers(folder: Path) -> FitNumbers | None:
     if not mark.exists():
         return None
     try:
-        described = json.loads(mark.read_text(encoding="utf-8"))
+        described = json.loads(readable(mark).read_text(encoding="utf-8"))
         return FitNumbers(**{**described, "stages": tuple(described["stages"])})
+    except ConfigError:
+        raise
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ConfigError(f"{mark.parent} is damaged ({error}): delete it to fit anew") from error
 
@@ -142,7 +145,7 @@ def load_fit(
         found.target,
         choices,
         seed,
-        open_ensemble(folder / "fit" / "model.zarr"),
+        open_own_samples(folder / "fit"),
         found.record,
         network_evaluations=found.network_evaluations,
         seconds=found.seconds,

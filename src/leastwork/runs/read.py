@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from leastwork.errors import ConfigError
 from leastwork.runs.base.file import read
@@ -13,7 +12,7 @@ from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.load import load_config
 from leastwork.sampling.storage import open_ensemble
-from leastwork.support.files import readable
+from leastwork.support.files import read_tensors, readable
 
 __all__ = ["read_finished", "read_joint"]
 
@@ -30,7 +29,7 @@ def read_finished(folder: Path) -> Finished[AnyRun]:
             raise ConfigError(f"{folder} holds no finished run, {name} is missing: {hint}")
     try:
         metrics = json.loads(readable(folder / "metrics.json").read_text(encoding="utf-8"))
-        plots = load_file(readable(folder / "plots.safetensors"))
+        plots = read_tensors(folder / "plots.safetensors")
         guidance = folder / "guidance" / "guidance.json"
         described: dict[str, Any] = {"kind": "", "parts": {}}
         if readable(guidance).exists():

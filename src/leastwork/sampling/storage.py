@@ -115,7 +115,8 @@ class EnsembleStore:
             moments = io.BytesIO()
             np.save(moments, result.step_moments.cpu().numpy())
             about = {"moments": checksum(moments.getvalue()), "files": written}
-            write_bytes(self.marks / f"{start}.npy", moments.getvalue() + b"\n" + json.dumps(about).encode())
+            mark = moments.getvalue() + b"\n" + json.dumps(about).encode()
+            write_bytes(self.marks / f"{start}.npy", mark, force=False)  # its data are; one that is lost costs a batch
 
     def finish(self, evaluations: int, seconds: float) -> StoredEnsemble:
         """Close the store and give it its name."""

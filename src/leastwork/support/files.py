@@ -6,6 +6,7 @@ the mode that the user's umask asks for.
 """
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -14,20 +15,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors.torch import save
-from torch import Tensor
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, uint8
 
 from leastwork.errors import ConfigError
 from leastwork.support.locks import try_lock
 
 __all__ = [
-    "TEMPORARY", "copy_file", "read_bytes", "readable", "sweep", "sync_folder", "write_bytes", "write_tensors",
-    "write_text", "writing",
+    "TEMPORARY", "copy_file", "read_bytes", "read_tensors", "readable", "sweep", "sync_folder", "write_bytes",
+    "write_tensors", "write_text", "writing",
 ]  # fmt: skip
 
 TEMPORARY = ".writing-"
 """How the name of every temporary file begins."""
 
+_CHECKSUM = "sha256"
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a named pipe is refused in place of waited for
 
@@ -38,13 +41,37 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors in the format of safetensors, whole or not at all."""
-    write_bytes(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+    """Write tensors in the format of safetensors, whole or not at all, with a checksum in the file's header."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(plain, {_CHECKSUM: _checksum(plain)}))
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; its folder is made if need be."""
-    with writing(path) as temporary, temporary.open("r+b") as file:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a file of safetensors, compared with its checksum where it has one, as older files have not.
+
+    Raises:
+        ConfigError: the file may not be read, or holds other tensors than were written.
+        SafetensorError, FileNotFoundError: it is cut short, no such file, or missing.
+    """
+    with safe_open(readable(path), "pt") as file:
+        known = (file.metadata() or {}).get(_CHECKSUM)
+    tensors = load_file(path)
+    if known is not None and known != _checksum(tensors):
+        raise ConfigError(
+            f"{path} is damaged (its checksum is another): copy it again from where it came, or write it anew"
+        )
+    return tensors
+
+
+def write_bytes(path: Path, data: bytes, force: bool = True) -> None:
+    """Write a file whole or not at all; its folder is made if need be.
+
+    Args:
+        path: the file.
+        data: what it holds.
+        force: wait until it is on the disk; else a loss of power may leave another file there, though a kill cannot.
+    """
+    with writing(path, force) as temporary, temporary.open("r+b") as file:
         file.write(data)
 
 
@@ -55,7 +82,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path, force: bool = True) -> Iterator[Path]:
     """An empty file to be filled, which takes the place of ``path`` at the end, or vanishes if that fails.
 
     Its name ends as that of ``path`` does, for writers that go by it.
@@ -73,14 +100,16 @@ def writing(path: Path) -> Iterator[Path]:
     try:
         try_lock(opened)
         yield temporary
-        os.fsync(opened)
+        if force:
+            os.fsync(opened)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     finally:
         os.close(opened)
-    sync_folder(path.parent)
+    if force:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -149,13 +178,25 @@ def read_bytes(path: Path, limit: int | None = None) -> bytes:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             raise
         raise ConfigError(f"{path} cannot be read ({error.strerror}): see to that and try again") from None
-    with os.fdopen(opened, "rb") as file:
-        about = os.fstat(opened)
-        if not stat.S_ISREG(about.st_mode):
+    about = os.fstat(opened)
+    is_plain = stat.S_ISREG(about.st_mode)
+    if not is_plain or (limit is not None and about.st_size > limit):
+        os.close(opened)
+        if not is_plain:
             raise ConfigError(f"{path} is no plain file: put the file itself there")
-        if limit is not None and about.st_size > limit:
-            raise ConfigError(f"{path} holds {about.st_size} bytes, and {limit} are accepted: give a shorter file")
+        raise ConfigError(f"{path} holds {about.st_size} bytes, and {limit} are accepted: give a shorter file")
+    with os.fdopen(opened, "rb") as file:
         return file.read()
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and numbers."""
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        whole.update(tensor.reshape(-1).view(uint8).numpy().data)
+    return whole.hexdigest()
 
 
 def _mode(path: Path) -> str:

@@ -4,6 +4,7 @@ Cα atoms of neighbouring residues are 0.38 nm apart. That tells Å from nm, and
 across the walls of its box.
 """
 
+import os
 import struct
 import warnings
 from collections.abc import Callable, Sequence
@@ -55,7 +56,7 @@ def read_structures(file: Path, atoms: int | None = None, topology: Path | None 
         LeastworkError: mdtraj is not installed.
     """
     for one, what in ((file, "structures"), (topology, "topology")):
-        if one is not None and not one.is_file():
+        if one is not None and not os.path.isfile(one):
             raise ConfigError(f"{one}: there is no such file of {what}, give its path relative to the run file")
     name = file.name.lower()
     if not name.endswith(_WHOLE + _BARE):
@@ -258,7 +259,7 @@ def read_structure(file: Path, event_shape: EventShape) -> Tensor:
         if len(found) > 1:
             raise ConfigError(f"{file} holds {len(found)} structures: keep the one that is to be compared with")
         return found[0]
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ConfigError(f"{file}: there is no such file of structures, give its path relative to the run file")
     x = read_rows(file, 3, "an atom has 3: give one atom a row")
     if len(x) != atoms:

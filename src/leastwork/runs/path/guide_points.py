@@ -3,6 +3,7 @@
 Nothing is unpickled.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def read_points(config: GuidesConfig, event_shape: EventShape) -> State:
         ConfigError: a file that does not hold such numbers; says where in it.
     """
     file = config.file
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ConfigError(f"{file}: there is no such file of guides, give its path relative to the run file")
     if config.safetensors:
         return _tensors(file, event_shape)
