@@ -218,5 +218,9 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
         raise _damaged(folder, error) from error
 
 
+def _json(path: Path) -> Any:
+    return json.loads(readable(path).read_text(encoding="utf-8"))
+
+
 def _damaged(folder: Path, error: Exception) -> ConfigError:
     return ConfigError(f"{folder / 'fit'} is damaged ({error}): delete it to fit anew")
