@@ -26,7 +26,8 @@ from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
-from leastwork.support.files import read_tensors, readable, write_tensors, write_text
+from leastwork.support.files import readable, write_text
+from leastwork.support.tensor_files import read_tensors, write_tensors
 from leastwork.support.text import quoted
 
 __all__ = [
