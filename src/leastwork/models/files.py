@@ -280,8 +280,10 @@ def _fill(net: nn.Module, path: Path) -> None:
 
 def _is_pickle(path: Path) -> bool:
     with path.open("rb") as file:
-        head = file.read(2)
-    return head[:1] == b"\x80" or head == b"PK"  # a bare pickle, or torch.save's zip of one
+        head = file.read(9)
+    if head[4:8] == bytes(4) and head[8:] == b"{":  # safetensors: the length of a header, which may begin like a pickle
+        return False
+    return head[:1] == b"\x80" or head[:2] == b"PK"  # a bare pickle, or torch.save's zip of one
 
 
 def _plain(value: float | Tensor) -> Any:
