@@ -88,7 +88,7 @@ def draw_labelled(
         network: the V that is to be learned, which says what of a state is kept.
         n: number of paths.
         seed: of their noise.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Raises:
         NonFiniteError: a path left the finite numbers.
@@ -172,7 +172,7 @@ def fit_labels(
         batch_size: states a step.
         learning_rate: its largest value.
         seed: of the order.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
     """
     begin = time.perf_counter()
     random = generator(seed, "labels")

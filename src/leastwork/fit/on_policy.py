@@ -98,7 +98,7 @@ def draw_response(
         network: the one whose head is to be changed.
         n: number of paths.
         seed: of their noise.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Raises:
         LeastworkError: a sampler without densities.

@@ -156,7 +156,7 @@ def fit_value(
             the model.
         learning_rate: its largest value; it rises over a tenth of the run and falls as a cosine.
         seed: of the split, the order and the noise.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Raises:
         NonFiniteError: r or a weight is not finite on some samples.

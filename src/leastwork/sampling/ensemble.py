@@ -136,7 +136,7 @@ def log_weight_under(under: Distribution, ensemble: Ensemble) -> Tensor:
     if under == "model":
         return ensemble.log_weight
     if ensemble.log_tilt is None:
-        raise LeastworkError("these samples know no target: draw them with run.sample(...)")
+        raise LeastworkError("these samples have no log-tilt of a target: draw them with run.sample(...)")
     return ensemble.log_weight + ensemble.log_tilt
 
 

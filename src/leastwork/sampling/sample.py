@@ -116,7 +116,7 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         batch_size: samples in memory at a time; a thousand stay in the caches of a CPU, a GPU wants more.
         device, dtype: where and how to compute; by default as the network's parameters are, else CPU, float32.
         callback: called with a StepInfo after every step of every batch.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         out: folder of a Zarr store to stream the batches to; memory then does not grow with n.
         resume: with ``out``, keep the batches that an interrupted call has finished; the result is the same.
 
