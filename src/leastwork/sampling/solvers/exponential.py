@@ -67,7 +67,7 @@ class Exponential:
 
 
 def _turns(process: Process, times: Tensor) -> Turns | None:
-    """Coefficients of rotations, of order 1: σ_t² (1 − ρ^{1+κ²}) and, for the noise, σ_s √(1 − ρ^{2κ²}); ρ = σ_s/σ_t."""
+    """Coefficients of rotations: σ_t² (1 − ρ^{1+κ²}) and, for the noise, σ_s √(1 − ρ^{2κ²}); ρ = σ_s/σ_t."""
     angles = process.model.angles
     if angles is None:
         return None
