@@ -117,7 +117,7 @@ def test_a_budget_bounds_the_search(model, points, well) -> None:
     spent = 3 * 4000 * 41  # the model's own samples, and as many for the target through the network
     run = guide_path(model, points, "loss", region=well.region, samples=4000, budget=1_300_000, **LAW)
     assert 0.5 * 1_300_000 < run.network_evaluations <= 1_300_000
-    with pytest.raises(LeastworkError, match="left for the search, and it takes at least 165888"):
+    with pytest.raises(LeastworkError, match="left for the search, which takes at least 165888"):
         guide_path(model, points, "loss", region=well.region, samples=4000, budget=spent + 1000, **LAW)
 
 

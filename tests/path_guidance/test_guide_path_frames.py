@@ -17,7 +17,7 @@ def second(x: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
 
 def test_only_least_work_is_for_frames():
     points = MIXTURE.sample(10, torch.Generator().manual_seed(0))
-    with pytest.raises(lw.LeastworkError, match="not for frames"):
+    with pytest.raises(lw.LeastworkError, match="cannot guide a model of frames"):
         lw.guide_path(MIXTURE.model(), points, method="loss", region=second)
 
 

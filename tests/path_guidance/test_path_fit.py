@@ -132,7 +132,7 @@ def test_features_see_data_units() -> None:
 @pytest.mark.parametrize(
     ("start", "bounds", "options", "message"),
     [
-        ([0.5, 0.5], [(0, 1)], {}, "2 parameters to start from and 1 bounds"),
+        ([0.5, 0.5], [(0, 1)], {}, "start has 2 parameters and bounds has 1 pairs"),
         ([2.0], [(0, 1)], {}, "must lie within finite bounds"),
         ([0.5], [(0, math.inf)], {}, "must lie within finite bounds"),
         ([0.5], [(0, 1)], {"gamma": -1.0}, "gamma=-1.0"),

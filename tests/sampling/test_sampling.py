@@ -140,7 +140,7 @@ def test_who_has_weights() -> None:
     sde = lw.sample(NORMAL, 100, scheduled(), steps=10)
     with pytest.raises(lw.LeastworkError, match="no kinetic action"):
         sde.action  # noqa: B018
-    with pytest.raises(lw.LeastworkError, match="know no target"):
+    with pytest.raises(lw.LeastworkError, match="have no log-tilt of a target"):
         sde.mean(lambda x: x[:, 0], under="target")
     with pytest.raises(lw.LeastworkError, match="under='truth'"):
         sde.mean(lambda x: x[:, 0], under="truth")

@@ -1,1 +1,1 @@
-"""Measured averages, the maximum-entropy target that they ask for, and how far they are trusted."""
+"""Measured averages, the maximum-entropy target that meets them, and the choice of how far to trust them."""

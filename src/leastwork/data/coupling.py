@@ -1,4 +1,4 @@
-"""One scalar coupling, and how its parts are read from text."""
+"""One scalar coupling, and the reading of its parts from text."""
 
 import difflib
 import math
@@ -34,11 +34,11 @@ class Coupling:
 
     Args:
         kind: one of :data:`~leastwork.observables.KINDS`.
-        residue: its number; of the amide, or of Hα.
-        value: Hz.
-        error: standard error of the measurement alone, Hz; 0 where it is exact.
-        held_out: reported but not fitted.
-        line: of the file that it was read from, or None.
+        residue: number of the residue, that of the amide or of Hα.
+        value: the coupling, Hz.
+        error: standard error of the measurement alone, Hz; 0 if it is exact.
+        held_out: whether the coupling is reported but not fitted.
+        line: line of the file from which it was read, or None.
     """
 
     kind: str
@@ -50,15 +50,15 @@ class Coupling:
 
     @property
     def name(self) -> str:
-        """Kind and residue, as the observable names its column."""
+        """Kind and residue, the name of the observable's column."""
         return f"{self.kind} {self.residue}"
 
 
 def coupling_kind(text: str) -> str:
-    """The kind of coupling, of whatever way to write it.
+    """The kind of coupling for a text, in any of the usual notations.
 
     Raises:
-        ConfigError: none of :data:`~leastwork.observables.KINDS`; suggests the nearest.
+        ConfigError: the text is none of :data:`~leastwork.observables.KINDS`; the message suggests the nearest.
 
     >>> coupling_kind("3JHNHA"), coupling_kind("¹J(N,Cα)")
     ('3J(HN,HA)', '1J(N,CA)')
@@ -69,7 +69,7 @@ def coupling_kind(text: str) -> str:
     return kind
 
 
-# What is common to both formats.
+# Functions for both formats.
 
 
 def place(source: object, *lines: int | None) -> str:
@@ -80,7 +80,7 @@ def place(source: object, *lines: int | None) -> str:
 
 
 def _code(kind: str) -> str:
-    """3JHNHA of whatever way to write it: 3J(HN,HA), ³J(HN,Hα), 3J_HN_HA."""
+    """A kind in the notation 3JHNHA, from 3J(HN,HA), ³J(HN,Hα), 3J_HN_HA and the like."""
     plain = kind.translate(str.maketrans("¹²³αβ", "123AB")).upper()
     return re.sub(r"[^A-Z0-9]", "", plain)
 
@@ -109,7 +109,7 @@ def residue_of(text: str, what: str, where: str) -> int:
 
 
 def measured(what: str, value: str, error: str, default: float | None, where: str) -> tuple[float, float]:
-    """Value and error of a row, Hz."""
+    """Value and standard error of a row, Hz."""
     if not value:
         raise ConfigError(f"{where}: {what} has no value: write it in Hz, or leave the row out")
     measured = number_of(value, f"value of {what}", where)

@@ -1,10 +1,10 @@
-"""Files of measured scalar couplings: CSV and NMR-STAR (Ulrich et al., J. Biomol. NMR 73, 5, 2019), and what is fitted.
+"""Measured scalar couplings from CSV and NMR-STAR files (Ulrich et al., J. Biomol. NMR 73, 5, 2019), with covariance
 
     Σ = θ (Σ_forward + diag(ε²))
 
-Two errors add: ε of each measurement, which the file states, and that of the Karplus relations, which residues share
-(:func:`~leastwork.observables.forward_model_covariance`). θ says how far both together are trusted: 1 as stated, more
-for less.
+Two errors add: ε of each measurement, which the file states, and the error of the Karplus relations, which is
+correlated between residues (:func:`~leastwork.observables.forward_model_covariance`). θ multiplies both: θ = 1 takes
+the errors as stated, a larger θ trusts the data less.
 """
 
 import math
@@ -36,9 +36,9 @@ class Couplings:
     """All couplings of a file, one for each kind and residue.
 
     Args:
-        rows: in the order of the file.
+        rows: the couplings, in the order of the file.
         source: the file, for messages.
-        left_out: what of the file is not among the rows, a sentence each.
+        left_out: sentences on the couplings of the file that are not among the rows.
 
     >>> row = Coupling("3J(HN,HA)", 2, value=5.59, error=0.05)
     >>> data = Couplings((row,)).experiment(Backbone.chain(3))
@@ -77,7 +77,7 @@ class Couplings:
 
     @classmethod
     def from_csv(cls, path: str | Path, measurement_error: float | None = None) -> "Couplings":
-        """Read ``kind,residue,value,error,held_out`` and, if need be, ``unit``; in Hz, as a comment may say.
+        """Read columns ``kind,residue,value,error,held_out`` and optionally ``unit``; in Hz, as a comment may state.
 
         A kind is written 3JHNHA, or "3J(HN,HA)" with its comma in quotation marks::
 
@@ -89,32 +89,33 @@ class Couplings:
         Args:
             path: the file, comma separated; its first line that is not a comment (#) names the columns, of which kind,
                 residue and value are required.
-            measurement_error: standard error of rows that state none, Hz.
+            measurement_error: standard error of rows without an error, Hz.
 
         Raises:
-            ConfigError: what cannot be used, with its file and line.
+            ConfigError: something cannot be used; the message names file and line.
         """
         return _from_csv(Path(path), measurement_error)
 
     @classmethod
     def from_nmr_star(cls, path: str | Path, measurement_error: float | None = None) -> "Couplings":
-        """Read the loops ``_Coupling_constant`` of an NMR-STAR 3 file, as the BMRB has them.
+        """Read the loops ``_Coupling_constant`` of an NMR-STAR 3 file, the format of the BMRB.
 
-        The atoms say the kind. Couplings without a relation are left out, with a warning, and listed in ``left_out``.
+        The atoms determine the kind of coupling. Couplings for which there is no Karplus relation are left out, with a
+        warning, and listed in ``left_out``.
 
         Args:
             path: the file.
-            measurement_error: standard error of rows that state none, Hz.
+            measurement_error: standard error of rows without an error, Hz.
 
         Raises:
-            ConfigError: what cannot be used, with its file and line.
+            ConfigError: something cannot be used; the message names file and line.
             LeastworkError: pynmrstar is not installed.
         """
         rows, unknown = read_nmr_star(Path(path), measurement_error)
         return cls(rows, str(path), unknown)
 
     def held_out_where(self, held_out: Callable[[Coupling], bool]) -> "Couplings":
-        """The same data, of which those are held out for which this is true, and no others.
+        """The same couplings, of which exactly those are held out for which ``held_out`` is true.
 
         >>> rows = [Coupling("3J(HN,HA)", 2, 5.59, 0.05), Coupling("1J(N,CA)", 2, 11.36, 0.05)]
         >>> [row.held_out for row in Couplings(rows).held_out_where(lambda row: row.kind == "1J(N,CA)").rows]
@@ -130,18 +131,18 @@ class Couplings:
         shared: float = 0.5,
         theta: float = 1.0,
     ) -> Experiment:
-        """The data of a fit, with the covariance θ (Σ_forward + diag(ε²)).
+        """The experiment for a fit, with the covariance θ (Σ_forward + diag(ε²)).
 
         Args:
-            backbone: which atoms of the structures are N, Cα and C′.
+            backbone: indices of the atoms N, Cα and C′ in the structures.
             karplus: the name of a set of relations, or a relation for each kind.
-            shared: ρ, the correlation of a relation's error at two residues, from 0 to 1.
-            theta: θ, positive; multiplies variances.
+            shared: ρ, the correlation of a relation's errors at two residues, from 0 to 1.
+            theta: θ > 0, by which the variances are multiplied.
 
         Raises:
-            ConfigError: a residue that is not there or a coupling undefined at a terminus, with its file and line; an
-                unknown set; all data held out.
-            LeastworkError: ``shared`` or ``theta`` out of range.
+            ConfigError: a residue does not exist or a coupling is undefined at a terminus (with file and line), the set
+                is unknown, or all data are held out.
+            LeastworkError: ``shared`` or ``theta`` is out of range.
         """
         if not (math.isfinite(theta) and theta > 0):
             raise LeastworkError(f"theta = {theta}: give a positive number, 1 for the errors as they are")
@@ -189,7 +190,7 @@ def _from_csv(path: Path, default: float | None) -> Couplings:
 
 
 def _check_units(path: Path, units: dict[int, str]) -> None:
-    """One unit in the whole file, and that Hz."""
+    """Check that the file states no unit but Hz."""
     numbers = sorted(units)
     for number in numbers[1:]:
         if units[number].lower() != units[numbers[0]].lower():

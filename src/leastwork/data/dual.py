@@ -1,4 +1,4 @@
-"""The dual of maximum entropy and its maximum by Newton steps: concave, in float64."""
+"""The dual function of maximum entropy, which is concave, and its maximum by Newton steps in float64."""
 
 import math
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from leastwork.data.infeasible import MAX_STEPS, Array, Words
 
 __all__ = ["Dual", "Maximum", "Tilted", "maximise", "sampling_error"]
-_TOLERANCE = 1e-12  # of the averages, in standard deviations
-_STALLED = 1e-9  # good enough where rounding stops all progress
-_RANK = 1e-10  # eigenvalues of the correlation matrix below this are redundancies
-_RIDGE = 1e-13
-_BLOCK = 2**17  # numbers that stay in the cache
+_TOLERANCE = 1e-12  # largest residual of the averages, in standard deviations
+_TOLERANCE_IF_STALLED = 1e-9  # the same if rounding errors stop all progress
+_RANK_TOLERANCE = 1e-10  # smaller eigenvalues of the correlation matrix mark redundant data
+_RIDGE = 1e-13  # added to the Hessian, relative to its size
+_BLOCK = 2**17  # numbers in one block, which stays in the cache
 
 
 @dataclass(frozen=True)
 class Tilted:
-    """The samples under exp(−λ·z): ln of the factor's mean, weights that sum to one, and the largest exponent."""
+    """The samples under the factor exp(−λ·z): ln of its mean, the weights (of sum one), and the largest exponent."""
 
     log_mean: float
     weight: Array
@@ -27,7 +27,7 @@ class Tilted:
 
 @dataclass(frozen=True)
 class Dual:
-    """−𝒟 of standardised data: z (K, n) has mean zero under the weights exp(log_p), and l and u are relative to it."""
+    """−𝒟 of standardised data: z (K, n) has mean zero under the weights exp(log_p); l and u are standardised alike."""
 
     z: Array
     log_p: Array
@@ -37,7 +37,7 @@ class Dual:
 
     @property
     def valued(self) -> NDArray[np.bool_]:
-        """Which data are values rather than bounds."""
+        """Whether each datum is a value rather than a bound."""
         return np.equal(self.lower, self.upper)
 
     def tilt(self, lambdas: Array) -> Tilted:
@@ -61,7 +61,7 @@ class Dual:
         return tilted.log_mean + self.support(lambdas) + 0.5 * float(lambdas @ self.sigma @ lambdas)
 
     def gradient(self, lambdas: Array, tilted: Tilted) -> Array:
-        """Of −𝒟 less its support function: Σλ − E_λ[z]."""
+        """Gradient of −𝒟 without its support function: Σλ − E_λ[z]."""
         return self.sigma @ lambdas - self.z @ tilted.weight
 
     def hessian(self, tilted: Tilted) -> Array:
@@ -69,7 +69,7 @@ class Dual:
         return _second_moment(self.z, self.z @ tilted.weight, tilted.weight) + self.sigma
 
     def residual(self, lambdas: Array, gradient: Array) -> Array:
-        """How far E_λ[z] − Σλ is from where the data want it; zero at the maximum."""
+        """Distance of E_λ[z] − Σλ from the intervals of the data; zero at the maximum."""
         met = -gradient
         wanted = np.clip(met, self.lower, self.upper)
         wanted = np.where(lambdas > 0, self.upper, np.where(lambdas < 0, self.lower, wanted))
@@ -89,7 +89,7 @@ def _second_moment(z: Array, mean: Array, weight: Array) -> Array:
 
 @dataclass(frozen=True)
 class Maximum:
-    """λ in units of 1/scale, the samples there, the directions in which λ could move (columns), and the steps taken."""
+    """λ in units of 1/scale, the tilted samples, the directions that change the tilt (columns), and the steps taken."""
 
     lambdas: Array
     tilted: Tilted
@@ -113,7 +113,7 @@ def maximise(dual: Dual, words: "Words", centre: Array, scale: Array) -> Maximum
     for step in range(MAX_STEPS + 1):
         gradient = dual.gradient(lambdas, tilted)
         miss = float(np.abs(basis.T @ dual.residual(lambdas, gradient)).max(initial=0.0))
-        if miss <= _TOLERANCE or 0.5 * before < miss <= _STALLED:
+        if miss <= _TOLERANCE or 0.5 * before < miss <= _TOLERANCE_IF_STALLED:
             moving = np.arange(basis.shape[1]) < free
             return Maximum(lambdas, tilted, basis[:, moving | (basis.T @ lambdas != 0)], step)
         before = miss
@@ -123,7 +123,7 @@ def maximise(dual: Dual, words: "Words", centre: Array, scale: Array) -> Maximum
             hessian = dual.hessian(tilted)
         target = _newton_point(dual, basis, free, lambdas, gradient, hessian)
         slope = float(gradient @ (target - lambdas)) + dual.support(target) - dual.support(lambdas)
-        slack = 1e-13 * (1 + abs(value))  # the rounding of the value
+        slack = 1e-13 * (1 + abs(value))  # rounding error of the value
         length = 1.0
         while True:
             trial = target if length == 1 else lambdas + length * (target - lambdas)
@@ -137,19 +137,19 @@ def maximise(dual: Dual, words: "Words", centre: Array, scale: Array) -> Maximum
 
 
 def _basis(dual: Dual, hessian: Array, valued: NDArray[np.bool_]) -> tuple[Array, Array | None]:
-    """The directions of λ that change the tilt, orthonormal columns: of the values first, then one for each bound.
+    """The directions of λ that change the tilt, as orthonormal columns: those of values, then one for each bound.
 
-    Along any other direction the samples and errors do not vary, so the values must agree with the samples there; where
-    they do not, the second result is the direction, (K,).
+    Along any other direction neither samples nor errors vary, so the values must agree with the samples there. If they
+    do not, the second result is that direction, (K,).
     """
     values, bounds = np.flatnonzero(valued), np.flatnonzero(~valued)
     size, vectors = np.linalg.eigh(hessian[np.ix_(values, values)])
-    redundant = size <= _RANK * max(size.max(initial=0.0), _RANK)
+    redundant = size <= _RANK_TOLERANCE * max(size.max(initial=0.0), _RANK_TOLERANCE)
     contradiction = None
     if redundant.any():
         null = vectors[:, redundant]
         clash = null @ (null.T @ dual.lower[values])
-        spread = math.sqrt(max(float(size[redundant].max()), 0.0))  # what rounding leaves of a sum that is constant
+        spread = math.sqrt(max(float(size[redundant].max()), 0.0))  # rounding error of a constant sum
         if np.abs(clash).max() > 1e-9 + 6 * spread:
             contradiction = np.zeros(len(valued))
             contradiction[values] = clash
@@ -162,10 +162,10 @@ def _basis(dual: Dual, hessian: Array, valued: NDArray[np.bool_]) -> tuple[Array
 
 
 def _newton_point(dual: Dual, basis: Array, free: int, lambdas: Array, gradient: Array, hessian: Array) -> Array:
-    """The λ at which the quadratic model of −𝒟, support function included, is least.
+    """The λ that minimises the quadratic model of −𝒟, including its support function.
 
-    Which bounds bind is found by block pivoting (Júdice & Pires, Comput. Oper. Res. 21, 587, 1994): flip all wrong
-    signs at once while that leaves fewer of them, else the last one only, which cannot cycle.
+    The active bounds are found by block pivoting (Júdice & Pires, Comput. Oper. Res. 21, 587, 1994): all wrong signs
+    are flipped at once as long as their number falls, otherwise only the last one, which cannot cycle.
     """
     hess = basis.T @ hessian @ basis
     hess += max(_RIDGE * hess.diagonal().max(), _RIDGE**2) * np.eye(len(hess))
@@ -201,7 +201,7 @@ def _newton_point(dual: Dual, basis: Array, free: int, lambdas: Array, gradient:
 
 
 def _exact_directions(sigma: Array) -> Array:
-    """The projector on the combinations of data that have no error."""
+    """Projector onto the combinations of data that have no error."""
     if not sigma.any():
         return np.eye(len(sigma))
     size, vectors = np.linalg.eigh(sigma)
@@ -210,13 +210,13 @@ def _exact_directions(sigma: Array) -> Array:
 
 
 def _separates(dual: Dual, exact: Array, lambdas: Array, tilted: Tilted) -> bool:
-    """Whether λ proves that no weighting of the samples meets the data: λ·z > λ·o for every one of them."""
+    """Whether λ proves that no weighting of the samples meets the data: λ·z > λ·o for every sample."""
     if not exact.any():
         return False
     direction = exact @ lambdas
     if np.array_equal(direction, lambdas):
         highest = tilted.highest
-    elif tilted.weight.max() < 0.1:  # far from the edge, so do not look
+    elif tilted.weight.max() < 0.1:  # far from the edge of what the samples reach, so skip the test
         return False
     else:
         highest = float((-direction @ dual.z).max())

@@ -1,7 +1,7 @@
-"""What was measured: for each observable a value o ± σ, or bounds l ≤ E[O] ≤ u, with the covariance Σ of the errors.
+"""Measured data: for each observable a value o ± σ, or bounds l ≤ E[O] ≤ u, with the covariance Σ of the errors.
 
-Values and bounds are one thing, an interval that the average must meet: [o, o], [l, ∞), (−∞, u] or [l, u]. Data that
-are held out take no part in a fit; they are there to judge it.
+Values and bounds are both intervals in which the average must lie: [o, o], [l, ∞), (−∞, u] or [l, u]. Data that are
+held out are not used in a fit; they serve to judge it.
 """
 
 import math
@@ -31,14 +31,14 @@ class Experiment:
     """K data, one for each column of an observable, in the observable's units.
 
     Args:
-        observable: what was measured.
-        values: (K,); NaN or None where there are bounds instead.
+        observable: the observables that were measured, K columns.
+        values: measured averages, (K,); NaN or None for a datum with bounds instead.
         errors: standard errors of the values or bounds, a number or (K,), or their covariance (K, K); 0 is exact.
-        lower: (K,), lower bounds of the averages; NaN or None where there is none.
-        upper: (K,), upper bounds likewise.
-        held_out: bool (K,), data that are reported but not fitted.
+        lower: lower bounds of the averages, (K,); NaN or None for no bound.
+        upper: upper bounds of the averages, (K,); NaN or None for no bound.
+        held_out: bool (K,), True for data that are reported but not fitted.
 
-    After construction all but the observable are tensors (absent numbers NaN), float64 and bool.
+    After construction all but the observable are tensors, float64 and bool; absent numbers are NaN.
 
     >>> distance = Observable(lambda x: x, names=("d1", "d2"), unit="nm")
     >>> data = Experiment(distance, values=[0.3, None], errors=[0.01, 0.0], upper=[None, 0.5])
@@ -87,19 +87,19 @@ class Experiment:
 
     @property
     def interval(self) -> tuple[Tensor, Tensor]:
-        """What the averages must meet: lower and upper ends (K,), equal for a value, infinite for no bound."""
+        """Intervals of the averages: lower and upper ends (K,), equal for a value, infinite for no bound."""
         valued = ~self.values.isnan()
         lower = torch.where(valued, self.values, self.lower.nan_to_num(nan=-math.inf))
         upper = torch.where(valued, self.values, self.upper.nan_to_num(nan=math.inf))
         return lower, upper
 
     def outside(self, average: Tensor) -> Tensor:
-        """By how much averages (K,) lie above or, negative, below their intervals, (K,)."""
+        """Distances of averages (K,) from their intervals, (K,): positive above, negative below, zero inside."""
         lower, upper = self.interval
         return average - torch.minimum(torch.maximum(average, lower), upper)
 
     def z_scores(self, average: Estimate) -> Tensor:
-        """How far averages (K,) lie outside their data, in standard errors of datum and average together: (K,).
+        """Distances of averages (K,) from their intervals, in combined standard errors of datum and average, (K,).
 
         >>> data = Experiment(Observable(lambda x: x), values=[1.0], errors=[0.3])
         >>> data.z_scores(Estimate(2.0, 0.4)).tolist()
@@ -115,17 +115,17 @@ class Experiment:
         """Read the data from a file with the columns name, value, error, lower, upper, held_out.
 
         The first line that is not a comment (#) names the columns; of these, name and value or a bound are
-        required. Rows may come in any order. A value needs its error (0 says exact); a bound without one is sharp.
+        required. Rows may come in any order. A value needs its error (0 for exact); a bound without error is exact.
 
         Args:
             path: the file, comma separated, in the observable's units.
-            observable: what was measured; its names are those of the rows.
+            observable: the observables that were measured; their names are those of the rows.
         """
         return _read_csv(cls, Path(path), observable)
 
 
 def _floats(data: Any, key: str) -> Tensor:
-    """Numbers, with None for NaN, as a float64 tensor of its own."""
+    """Numbers, with NaN in place of None, as a new float64 tensor."""
     try:
         if isinstance(data, Sequence) and not isinstance(data, str):
             data = [math.nan if item is None else item for item in data]
@@ -135,7 +135,7 @@ def _floats(data: Any, key: str) -> Tensor:
 
 
 def _column(data: Any, key: str, names: tuple[str, ...]) -> Tensor:
-    """One number per observable, NaN where absent: (K,)."""
+    """One number per observable, (K,); NaN if absent."""
     if data is None:
         return torch.full((len(names),), math.nan, dtype=torch.float64)
     column = _floats(data, key)

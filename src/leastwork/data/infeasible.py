@@ -1,4 +1,4 @@
-"""What is said of data that no reweighting of the samples reaches."""
+"""Error messages for data that no reweighting of the samples reaches."""
 
 from typing import TypeAlias
 
@@ -12,11 +12,11 @@ __all__ = ["MAX_STEPS", "Array", "Words"]
 Array: TypeAlias = NDArray[np.float64]
 
 MAX_STEPS = 100
-"""Newton steps of the dual, at most."""
+"""Largest number of Newton steps of the dual."""
 
 
 class Words:
-    """What to say of data that the samples cannot meet: names, intervals and what the samples reach, (K,)."""
+    """Names and intervals of the data, and the ranges that the samples reach, (K,), for error messages."""
 
     def __init__(self, names: list[str], lower: Array, upper: Array, values: Array, fitted: NDArray[np.int64]) -> None:
         self.names, self.lower, self.upper, self.n = names, lower, upper, len(values)
@@ -24,7 +24,7 @@ class Words:
         self.constant = self.most - self.least <= 1e-12 * np.maximum(np.abs(self.least), np.abs(self.most))
 
     def check_reach(self, exact: NDArray[np.bool_]) -> None:
-        """Data without error must lie strictly within what the samples reach, or on it where that is one number."""
+        """Check that exact data lie strictly inside the range of the samples, or equal it if it is one number."""
         slack = np.where(self.constant, 1e-9 * np.abs(self.most), 0.0)
         high, low = self.upper - self.least, self.lower - self.most
         outside = np.where(self.constant, (high < -slack) | (low > slack), (high <= 0) | (low >= 0))
@@ -36,7 +36,7 @@ class Words:
             )
 
     def out_of_reach(self, direction: Array) -> InfeasibleError:
-        """For data that only together are infeasible; those with the largest share in the direction are named."""
+        """Error for data that are infeasible only together; names those with the largest share in the direction."""
         return InfeasibleError(
             f"no weighting of the {self.n} samples meets these data together: {self._largest(direction)}: draw more "
             "samples, guide in stages or give the data errors"
@@ -49,7 +49,7 @@ class Words:
         )
 
     def contradictory(self, direction: Array, centre: Array, scale: Array) -> InfeasibleError:
-        """For values that contradict each other: a combination of observables is the same in every sample."""
+        """Error for contradictory values: a combination of the observables is the same in every sample."""
         raw = direction / scale
         raw = raw / np.abs(raw).max()
         terms = [f"{raw[k]:+.4g} {self.names[k]!r}" for k in self._share(direction)]
@@ -67,7 +67,7 @@ class Words:
         return f"its lower bound {self.lower[k]:.6g}"
 
     def _share(self, direction: Array) -> list[int]:
-        """The data with the largest share in a direction, five at most."""
+        """The data with the largest shares in a direction, at most five."""
         size = np.abs(direction)
         return [int(k) for k in np.argsort(-size, kind="stable")[:5] if size[k] >= 0.1 * size.max()]
 

@@ -1,11 +1,11 @@
-"""The nearest distribution to the model that agrees with the data: p·exp(−λ·O)/Z, with λ the maximum of the dual
+"""Maximum entropy: the distribution closest to the model that agrees with the data, p·exp(−λ·O)/Z; λ maximises the dual
 
     𝒟(λ) = −ln E_p[exp(−λ·(O−o))] − ½ λᵀΣλ        ∇𝒟 = E_λ[O] − o − Σλ        −∇²𝒟 = Cov_λ[O] + Σ
 
 (Jaynes, Phys. Rev. 106, 620, 1957; with errors, Hummer & Köfinger, J. Chem. Phys. 143, 243150, 2015). A datum is an
-interval [l, u], a value one with l = u, and λ·o stands for its support function Σ_k max(λ_k l_k, λ_k u_k): an upper
-bound has λ_k ≥ 0, a lower one λ_k ≤ 0, and a bound that the model already meets has λ_k = 0. Each Newton step
-minimises the quadratic model of −𝒟 exactly, support function included.
+interval [l, u], with l = u for a value, and λ·o stands for its support function Σ_k max(λ_k l_k, λ_k u_k): an upper
+bound has λ_k ≥ 0, a lower bound λ_k ≤ 0, and a bound that the model meets anyway has λ_k = 0. Each Newton step
+minimises the quadratic model of −𝒟 exactly, including the support function.
 """
 
 import math
@@ -25,7 +25,7 @@ from leastwork.observables.function import Observable
 
 __all__ = ["Array", "LogTilt", "MaxEnt", "fit_lambdas"]
 
-_LEAST_ESS = 0.01
+_LEAST_ESS = 0.01  # Kish fraction below which a warning is given
 
 
 def _log_tilt(observed: Tensor, lambdas: Tensor, reference: Tensor) -> Tensor:
@@ -34,12 +34,12 @@ def _log_tilt(observed: Tensor, lambdas: Tensor, reference: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LogTilt:
-    """r(x) = −λ·(O(x) − reference), the log-density of the tilted distribution over the model's, up to ln Z.
+    """r(x) = −λ·(O(x) − reference), ln of the density ratio of the tilted distribution and the model, up to ln Z.
 
     Args:
-        observable: O, K functions of a state.
-        lambdas: λ, float64 (K,), in inverse units of the observables.
-        reference: float64 (K,), in units of the observables; keeps r small.
+        observable: the observables O, K columns.
+        lambdas: λ in inverse units of the observables, float64 (K,).
+        reference: reference values in units of the observables, float64 (K,), which keep r small.
 
     >>> tilt = LogTilt(Observable(lambda x: x), torch.tensor([2.0]), torch.tensor([0.5]))
     >>> tilt(torch.tensor([[1.0], [1.5]])).tolist()
@@ -60,19 +60,19 @@ class MaxEnt:
     """The maximum-entropy fit of K data; vectors are float64 (K,), λ in inverse units of the observables.
 
     Attributes:
-        names: of the observables.
-        lambdas: λ; zero for data held out and for bounds that do not bind.
-        stderr: sampling error of λ from the finite number of samples.
-        target: the averages that guided samples are judged by: o + Σλ for a value, the predicted average elsewhere.
-        predicted: averages under the tilted distribution, of all K.
+        names: names of the observables.
+        lambdas: λ; zero for data held out and for inactive bounds.
+        stderr: standard error of λ due to the finite number of samples.
+        target: target averages of guidance: o + Σλ for a value, the predicted average for other data.
+        predicted: averages of all K observables under the tilted distribution.
         model_mean: averages under the model.
         model_std: standard deviations under the model, σ_O.
-        reference: of the log-tilt r = −λ·(O − reference), equal to the target.
+        reference: reference of the log-tilt r = −λ·(O − reference), equal to the target.
         log_z: ln E_p[e^r].
         kl: KL(tilted ‖ model) in nats, the least work that meets the data.
         ess: Kish fraction of the reweighted samples, in (0, 1].
         iterations: Newton steps taken.
-        converged: always true; a fit that fails raises.
+        converged: always True; a fit that fails raises an error.
     """
 
     names: tuple[str, ...]
@@ -90,11 +90,11 @@ class MaxEnt:
     converged: bool
 
     def log_tilt_of(self, observed: Tensor) -> Tensor:
-        """r of samples whose observables are known, (n, K) -> (n,)."""
+        """r of samples from their observables, (n, K) -> (n,)."""
         return _log_tilt(observed, self.lambdas, self.reference)
 
     def log_tilt(self, observable: Observable) -> LogTilt:
-        """r(x) as a function of the state; the observable is that of the experiment."""
+        """r as a function of the state, for the observable of the experiment."""
         if observable.names != self.names:
             raise LeastworkError(
                 f"λ were fitted for {self.names}, not {observable.names}: pass the experiment's observable"
@@ -103,16 +103,16 @@ class MaxEnt:
 
 
 def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | None = None) -> MaxEnt:
-    """Find λ such that the reweighted samples agree with the data and stay as close to the model as that allows.
+    """Find the λ for which the reweighted samples agree with the data and are as close to the model as possible.
 
-    Redundant values (populations that sum to one, one distance in nm and in Å) leave λ undetermined along some
-    direction without any effect on the tilt; there λ has minimum norm in units of 1/σ_O, so that it follows a change
-    of units and observables that play the same part get the same λ.
+    Redundant values (populations that sum to one, one distance in nm and in Å) leave λ undetermined along a direction
+    that does not affect the tilt. Along it λ has minimum norm in units of 1/σ_O, so that λ does not depend on the
+    choice of units and equivalent observables get the same λ.
 
     Args:
-        observed: O of the model's samples, (n, K), as `evaluate` returns it.
+        observed: observables of the model's samples, (n, K), from `evaluate`.
         experiment: the K data.
-        log_weight: ln dP/dQ of the samples, (n,) up to a constant, where they are not drawn from the model itself.
+        log_weight: ln dP/dQ of the samples, up to a constant, (n,), if they are not drawn from the model itself.
 
     >>> x = torch.linspace(-3, 3, 1001, dtype=torch.float64)[:, None]
     >>> data = Experiment(Observable(lambda x: x, names="x"), values=[0.5])
@@ -147,7 +147,7 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     predicted = mean + weight @ centred
     target = predicted.copy()
     target[fitted[dual.valued]] = (lower + scale * (dual.sigma @ best.lambdas))[dual.valued]
-    log_z = best.tilted.log_mean + float(lambdas @ (target - mean))  # the tilted mean was taken about the model's
+    log_z = best.tilted.log_mean + float(lambdas @ (target - mean))  # log_mean is relative to the model's mean
     ess = min(1 / (n * float(weight @ weight)), 1.0)
     if ess < _LEAST_ESS:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""Scalar couplings in NMR-STAR files, as the BMRB keeps them."""
+"""Scalar couplings in NMR-STAR files, the format of the BMRB."""
 
 import re
 import warnings
@@ -19,7 +19,7 @@ __all__ = ["read_nmr_star"]
 
 # NMR-STAR
 
-# By the two atoms and by how many residues the second is before the first, to whose residue the coupling belongs.
+# By the two atoms and the number of residues by which the second precedes the first; the coupling is of the first's.
 _KIND_OF_ATOMS = {
     ("H", "HA", 0): "3J(HN,HA)",
     ("H", "CB", 0): "3J(HN,CB)",
@@ -35,7 +35,7 @@ _TAG = re.compile(r"\s*_Coupling_constant\.", re.IGNORECASE)
 
 
 def read_nmr_star(path: Path, default: float | None) -> tuple[tuple[Coupling, ...], tuple[str, ...]]:
-    """The couplings of a file, and what is said of those of an unknown kind."""
+    """The couplings of a file, and sentences on those of an unknown kind."""
     text = text_of(path, default)
     pynmrstar = needs("pynmrstar", "nmr")
     try:
@@ -68,7 +68,7 @@ def _is(things: Sequence[Any]) -> str:
 
 
 def _lines_of(text: str, counts: Sequence[int]) -> list[list[int | None]]:
-    """The line of each row of each loop, where rows have a line each; else that of the loop's last tag; else None."""
+    """Line of each row of each loop if every row has its own line, else the line of the loop's last tag, else None."""
     lines = text.splitlines()
     found: list[list[int | None]] = []
     start = 0
@@ -87,7 +87,7 @@ def _lines_of(text: str, counts: Sequence[int]) -> list[list[int | None]]:
 
 
 def _star_row(row: dict[str, Any], default: float | None, line: int | None, where: str) -> Coupling | str:
-    """A coupling, or a few words on one that there is no relation for."""
+    """A coupling, or a description of a coupling for which there is no relation."""
 
     def cell(*tags: str) -> str:
         values = [str(row.get(tag.lower()) or "").strip() for tag in tags]

@@ -1,13 +1,13 @@
-"""Data of unknown scale and offset: o ≈ a_g E[O] + b_g in each group g of data, a_g and b_g found along with λ.
+"""Data of unknown scale and offset: o ≈ a_g E[O] + b_g in each group g of data, with a_g and b_g fitted beside λ.
 
     F(a, b) = min_q KL(q ‖ p) + ½ (o − a E_q[O] − b)ᵀ Σ⁻¹ (o − a E_q[O] − b)
 
     ∂F/∂b_g = Σ_{k∈g} λ_k        ∂F/∂ln a_g = Σ_{k∈g} λ_k a_g E_λ[O_k]
 
-F is −ln of the posterior of tilt, a and b, flat in a and b, at its maximum over the tilt (Hummer & Köfinger, J. Chem.
-Phys. 143, 243150, 2015; with nuisance parameters, Köfinger et al., J. Chem. Theory Comput. 15, 3390, 2019). Each of its
-values is a maximum-entropy fit of the data rewritten as (o − b)/a. Newton's method descends F itself, damped: to fit λ
-and then a and b, in turns, comes to a halt where errors are small, for there λ meets the data at any a and b.
+F is −ln of the posterior of tilt, a and b, with a flat prior of a and b, at its maximum over the tilt (Hummer &
+Köfinger, J. Chem. Phys. 143, 243150, 2015; with nuisance parameters, Köfinger et al., J. Chem. Theory Comput. 15, 3390,
+2019). Each value of F takes a maximum-entropy fit of the data rewritten as (o − b)/a. F is minimised by a damped Newton
+method. Fitting λ and then a and b in turns would stall if errors are small, since λ then meets the data at any a and b.
 """
 
 import math
@@ -27,23 +27,24 @@ from leastwork.support.text import nearest, plural
 
 __all__ = ["NuisanceFit", "fit_with_nuisance"]
 
-_MAX_STEPS = 100
-_TOLERANCE = 1e-6  # of a and b, in their standard errors
-_STALLED = 1e-4  # good enough where rounding stops all progress
-_FURTHEST = math.log(1e3)  # of a scale from where it began
-_FLAT = 1e-9  # curvature of F over that of χ² alone
+_MAX_STEPS = 100  # Newton steps
+_TOLERANCE = 1e-6  # largest remaining step of a and b, in their standard errors
+_TOLERANCE_IF_STALLED = 1e-4  # the same if rounding errors stop all progress
+_MOST_CHANGE = math.log(1e3)  # largest change of ln a from its initial value
+_LEAST_CURVATURE = 1e-9  # smallest curvature of F, relative to that of χ² alone
 
 
 @dataclass(frozen=True, eq=False)
 class NuisanceFit:
-    """λ, scales and offsets that belong together.
+    """Result of a joint fit of λ, scales and offsets.
 
     Args:
-        maxent: of the data rewritten; λ in inverse units of the observables.
-        experiment: the data rewritten as (o − b)/a with covariance Σ_kl/(a_k a_l), averages of the observables as they
-            are, to guide by. Held-out data of a group are rewritten too, though they have no part in a and b.
-        scales: a of each group that has one, with its standard error from the curvature of F.
-        offsets: b of each group that has one, likewise, in units of the data.
+        maxent: the fit of the rewritten data; λ in inverse units of the observables.
+        experiment: the data rewritten as (o − b)/a with covariance Σ_kl/(a_k a_l), which are averages of the
+            observables and can be used for guidance. Held-out data of a group are rewritten too, but do not affect a
+            and b.
+        scales: a of each group with a scale, with its standard error from the curvature of F.
+        offsets: b of each group with an offset, with its standard error, in units of the data.
         iterations: Newton steps taken.
     """
 
@@ -65,22 +66,22 @@ def fit_with_nuisance(
 ) -> NuisanceFit:
     """Fit λ to data that are known up to a positive scale, an offset, or both.
 
-    F has one minimum where there are offsets alone; with scales it may have several, and the one is taken that descent
-    from the model's own averages leads to.
+    With offsets alone F has one minimum. With scales it may have several, and the one is taken that descent from the
+    model's own averages reaches.
 
     Args:
-        observed: O of the model's samples, (n, K).
-        experiment: the K data; those of a group are values, not bounds.
-        groups: of which group each datum is, (K,); None for a datum that stands for the average itself.
-        scale: whether groups have a scale a > 0, or the names of those that have.
-        offset: whether groups have an offset b, or the names of those that have.
-        log_weight: ln dP/dQ of the samples, (n,), where they are not drawn from the model itself.
+        observed: observables of the model's samples, (n, K).
+        experiment: the K data; those in a group must be values, not bounds.
+        groups: the group of each datum, (K,); None for a datum without scale and offset.
+        scale: whether all groups have a scale a > 0, or the names of those that have one.
+        offset: whether all groups have an offset b, or the names of those that have one.
+        log_weight: ln dP/dQ of the samples, (n,), if they are not drawn from the model itself.
 
     Raises:
-        LeastworkError: a scale or offset that the data cannot tell, such as the scale of a single datum; a bound or a
-            name that does not belong; no convergence, as of a scale that grows without end. A scale known to a factor
-            of e at best is warned of.
-        InfeasibleError: no weighting of the samples meets the data at the scales and offsets to begin with.
+        LeastworkError: the data do not determine a scale or offset, such as the scale of a single datum; a datum in a
+            group is a bound; a name is unknown; or the fit does not converge, for instance as a scale grows without
+            end.
+        InfeasibleError: no weighting of the samples meets the data at the initial scales and offsets.
 
     >>> from leastwork.observables import Observable
     >>> x = torch.randn(5000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -93,7 +94,7 @@ def fit_with_nuisance(
     values = observed.detach().to("cpu", torch.float64)
     problem = _Problem(values[:, None] if values.ndim == 1 else values, experiment, log_weight, groups_of)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LeastworkWarning)  # the last fit speaks for itself
+        warnings.simplefilter("ignore", LeastworkWarning)  # the warning is given for the final fit
         point, steps = _descend(problem)
     errors = point.hessian.inverse().diagonal().sqrt()
     for name, error in zip(groups_of.scaled, errors.tolist(), strict=False):
@@ -115,7 +116,7 @@ def fit_with_nuisance(
 
 @dataclass(frozen=True, eq=False)
 class _Groups:
-    """Names of groups with a scale and of those with an offset, and whose each datum is, 0 or 1, (K, groups)."""
+    """Names of groups with a scale and of those with an offset, and membership of the data, 0 or 1, (K, groups)."""
 
     scaled: tuple[str, ...]
     shifted: tuple[str, ...]
@@ -125,7 +126,7 @@ class _Groups:
 
 @dataclass(frozen=True, eq=False)
 class _Point:
-    """F at a place (ln a, b), its gradient and Hessian, and of the Hessian the part that is never negative."""
+    """F at (ln a, b), its gradient and Hessian, and the part of the Hessian that is never negative."""
 
     place: Tensor
     value: float
@@ -159,7 +160,7 @@ class _Problem:
         return replace(data, errors=data.covariance / (a[:, None] * a), **ends)
 
     def begin(self) -> Tensor:
-        """Least squares of the data on the model's averages, group by group; a is positive."""
+        """Initial (ln a, b): least squares of the data on the model's averages in each group; a is positive."""
         p = self.log_p.softmax(dim=0)
         average = p @ self.observed
         error = p @ (self.observed - average).square() + self.experiment.covariance.diagonal()
@@ -174,8 +175,8 @@ class _Problem:
             x, y = (v - w @ v if has_offset else v for v in (average, o))
             a, xx, yy = 1.0, float(w @ x.square()), float(w @ y.square())
             if has_scale:
-                if min(xx / float(w @ error), yy) <= _FLAT**2:
-                    which = "the model's averages" if yy > _FLAT**2 else "the data"
+                if min(xx / float(w @ error), yy) <= _LEAST_CURVATURE**2:
+                    which = "the model's averages" if yy > _LEAST_CURVATURE**2 else "the data"
                     raise LeastworkError(
                         f"{which} of group {name!r} {'are all alike' if has_offset else 'are zero'}, which tells "
                         "nothing about its scale: leave out the scale, or the group"
@@ -208,41 +209,41 @@ class _Problem:
 
 
 def _descend(problem: _Problem) -> tuple[_Point, int]:
-    """The minimum of F by Newton's method, curvature taken as positive, with Armijo's rule for the step."""
+    """Minimise F by Newton's method, with the absolute value of the curvature and Armijo's rule for the step."""
     start = problem.begin()
     point, before = problem.at(start), math.inf
     count = len(problem.groups.scaled)
     for step in range(_MAX_STEPS + 1):
-        unit = point.stiffness.diagonal().clamp(min=1e-300).rsqrt()  # of each coordinate
+        unit = point.stiffness.diagonal().clamp(min=1e-300).rsqrt()  # unit of each coordinate
         size, vectors = torch.linalg.eigh(point.hessian * unit[:, None] * unit)
         along = vectors.T @ (unit * point.gradient)
-        length = float((along.square() / size.abs().clamp(min=_FLAT)).sum().sqrt())  # in standard errors
-        if length <= _TOLERANCE or 0.5 * before < length <= _STALLED:
-            if float(size[0]) <= _FLAT:
+        length = float((along.square() / size.abs().clamp(min=_LEAST_CURVATURE)).sum().sqrt())  # in standard errors
+        if length <= _TOLERANCE or 0.5 * before < length <= _TOLERANCE_IF_STALLED:
+            if float(size[0]) <= _LEAST_CURVATURE:
                 raise LeastworkError(f"{_names(problem.groups)} cannot be told apart by the data: leave one out")
             return point, step
         before = length
         move = -unit * (vectors @ (along / size.abs().clamp(min=1e-3)))
-        move = move / max(1.0, float(move[:count].abs().max()) if count else 0.0)  # a factor e of a scale at most
+        move = move / max(1.0, float(move[:count].abs().max()) if count else 0.0)  # a factor of at most e for a scale
         slope, rest = float(point.gradient @ move), 1.0
         while True:
-            trial = _tried(problem, point.place + rest * move)
+            trial = _value_at(problem, point.place + rest * move)
             if trial is not None and trial.value <= point.value + 1e-4 * rest * slope + 1e-12 * (1 + abs(point.value)):
                 break
             rest /= 2
             if rest < 1e-12:
-                raise _lost(problem)
+                raise _not_converged(problem)
         point = trial
-        if count and float((point.place - start)[:count].abs().max()) > _FURTHEST:
+        if count and float((point.place - start)[:count].abs().max()) > _MOST_CHANGE:
             raise LeastworkError(
                 f"no convergence of {_names(problem.groups)}, for a scale moved by more than a factor "
-                f"{math.exp(_FURTHEST):.0f}: check signs and units of the data, or give the scale"
+                f"{math.exp(_MOST_CHANGE):.0f}: check signs and units of the data, or give the scale"
             )
-    raise _lost(problem)
+    raise _not_converged(problem)
 
 
-def _tried(problem: _Problem, place: Tensor) -> _Point | None:
-    """F there, or None where no weighting of the samples meets the data."""
+def _value_at(problem: _Problem, place: Tensor) -> _Point | None:
+    """F at ``place``, or None if no weighting of the samples meets the data."""
     try:
         return problem.at(place)
     except InfeasibleError:
@@ -255,7 +256,7 @@ def _names(groups: _Groups) -> str:
     return " and ".join(parts)
 
 
-def _lost(problem: _Problem) -> LeastworkError:
+def _not_converged(problem: _Problem) -> LeastworkError:
     return LeastworkError(
         f"no convergence of {_names(problem.groups)} in {_MAX_STEPS} Newton steps: give the data larger errors, or "
         "draw more samples"
@@ -265,7 +266,7 @@ def _lost(problem: _Problem) -> LeastworkError:
 def _group(
     experiment: Experiment, groups: Sequence[str | None], scale: bool | Collection[str], offset: bool | Collection[str]
 ) -> _Groups:
-    """Checked: enough data in each group, and none of them a bound."""
+    """The groups, after a check that each has enough data and no bounds."""
     count = len(experiment.names)
     if len(groups) != count:
         raise LeastworkError(f"{plural(len(groups), 'group')} for {count} data: name one for each, or None")
@@ -273,7 +274,7 @@ def _group(
     for k, name in enumerate(groups):
         if name is not None:
             members.setdefault(name, []).append(k)
-    scaled, shifted = _chosen(scale, "scale", members), _chosen(offset, "offset", members)
+    scaled, shifted = _chosen_names(scale, "scale", members), _chosen_names(offset, "offset", members)
     if not scaled and not shifted:
         raise LeastworkError("no group has a scale or an offset: name groups, or call fit_lambdas")
     for name, of in members.items():
@@ -297,7 +298,7 @@ def _indicator(groups: Sequence[str | None], names: Sequence[str]) -> Tensor:
     return torch.tensor(table, dtype=torch.float64).reshape(len(groups), len(names))
 
 
-def _chosen(which: bool | Collection[str], what: str, known: Mapping[str, object]) -> tuple[str, ...]:
+def _chosen_names(which: bool | Collection[str], what: str, known: Mapping[str, object]) -> tuple[str, ...]:
     if isinstance(which, bool):
         return tuple(known) if which else ()
     for name in which:

@@ -1,9 +1,9 @@
-"""Tables of one kind of coupling, a row for each residue, as protein papers print them: resid, resname, value, error.
+"""Tables of one kind of coupling with a row for each residue, as printed in papers: resid, resname, value, error.
 
     resid,resname,value,error
     2,GLU,7.35,0.15              ³J(HN,Hα) of Glu 2 is 7.35 ± 0.15 Hz
 
-The names tell a numbering that is shifted against the chain's: they are held against its sequence, row by row.
+Residue names are compared with the sequence of the chain row by row, which detects a shifted numbering.
 """
 
 import math
@@ -48,20 +48,20 @@ def read_residue_table(
     first: int = 1,
     measurement_error: float | None = None,
 ) -> Couplings:
-    """Read ``resid,resname,value,error`` and, if need be, ``held_out``; values and errors in Hz.
+    """Read columns ``resid,resname,value,error`` and optionally ``held_out``; values and errors in Hz.
 
-    ³J(HN,Hα) of glycine, which has two Hα, is left out with a warning and listed in ``left_out``: a Karplus relation is
-    for one.
+    ³J(HN,Hα) of glycine is left out with a warning and listed in ``left_out``: glycine has two Hα, and a Karplus
+    relation holds for one.
 
     Args:
         path: the file, comma separated; its first line that is not a comment (#) names the columns.
-        kind: of all rows, in any way to write it.
-        sequence: of the chain, one letter a residue; rows are held against it.
-        first: the number of the sequence's first residue.
-        measurement_error: standard error of rows that state none, Hz.
+        kind: the kind of coupling of all rows, in any of the usual notations.
+        sequence: one-letter sequence of the chain, with which the rows are compared.
+        first: number of the first residue of the sequence.
+        measurement_error: standard error of rows without an error, Hz.
 
     Raises:
-        ConfigError: what cannot be used, with its file and line.
+        ConfigError: something cannot be used; the message names file and line.
     """
     path, kind = Path(path), coupling_kind(kind)
     if measurement_error is not None and not (math.isfinite(measurement_error) and measurement_error >= 0):
@@ -140,7 +140,7 @@ def _check_sequence(sequence: str) -> None:
 
 
 def _check_residues(path: Path, rows: Sequence[_Row], sequence: str, first: int) -> None:
-    """Every row's residue is there, and is of the name it has."""
+    """Check that the residue of each row exists and has the name in the table."""
     for row in rows:
         where, residue = f"{path}, line {row.number}", row.coupling.residue
         place = residue - first
@@ -157,7 +157,7 @@ def _check_residues(path: Path, rows: Sequence[_Row], sequence: str, first: int)
 
 
 def _shift(rows: Sequence[_Row], sequence: str, first: int) -> str:
-    """A number of the first residue under which all rows would fit, if there is just one."""
+    """A hint: the number of the first residue for which all rows would fit, if there is exactly one."""
     numbers = [row.coupling.residue for row in rows]
     fitting = [
         start
@@ -170,7 +170,7 @@ def _shift(rows: Sequence[_Row], sequence: str, first: int) -> str:
 
 
 def _usable(path: Path, kind: str, rows: Sequence[_Row]) -> Couplings:
-    """The rows that there are relations for."""
+    """The rows for which there are relations."""
     for row in rows:
         lacking = _LACKING.get(row.letter)
         if lacking is not None and lacking in kind:

@@ -1,12 +1,12 @@
-"""How far to trust the data: θ that multiplies the covariance Σ of their errors, by cross-validation over groups.
+"""Trust in the data: the factor θ of the covariance Σ of their errors, chosen by cross-validation over groups.
 
     λ_θ = argmax −ln E_p[exp(−λ·(O − o))] − ½ θ λᵀΣλ        χ²_g = (E_λ[O] − o)_g · Σ_gg⁻¹ (E_λ[O] − o)_g / K_g
 
-θ → ∞ leaves the model as it is, θ → 0 follows data and their errors. Each group g of data, such as couplings of one
-type, is left out of the fit in turn and then predicted; errors that data of a group share cannot be fitted away there.
-Of all θ that predict left-out data as well as the best one does, within a standard error of the difference, the largest
-is taken, which changes the model least (Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 7.10; for
-ensembles, Orioli et al., Prog. Mol. Biol. Transl. Sci. 170, 123, 2020).
+θ → ∞ leaves the model unchanged, θ → 0 follows the data and their errors. Each group g of data, such as couplings of
+one type, is left out of the fit in turn and then predicted, so that errors shared by the data of a group cannot be
+fitted. Of all θ that predict left-out data as well as the best θ does, within a standard error of the difference, the
+largest is taken, since it changes the model least (Hastie, Tibshirani & Friedman, The Elements of Statistical Learning,
+7.10; for ensembles, Orioli et al., Prog. Mol. Biol. Transl. Sci. 170, 123, 2020).
 """
 
 import math
@@ -25,24 +25,24 @@ from leastwork.statistics.estimate import Estimate
 
 __all__ = ["TrustCurve", "check_groups", "chi_squared", "one_and_the_same", "trust", "trusted"]
 
-_SINGULAR = 1e-12  # smallest eigenvalue of the errors' covariance, over the largest
+_LEAST_EIGENVALUE = 1e-12  # of the correlations of the errors, relative to the largest
 _THETAS = tuple(torch.logspace(-1, 3, 17, dtype=torch.float64).tolist())
 
 
 @dataclass(frozen=True, eq=False)
 class TrustCurve:
-    """What each θ makes of the data; vectors are float64 (T,).
+    """Results of the cross-validation for each θ; vectors are float64 (T,).
 
     Args:
-        thetas: θ, rising.
-        fitted: χ² a datum of the data that are fitted, all at once.
-        held_out: χ² a datum of data left out, a group at a time, with the standard error over groups.
-        by_group: the same of each group, (T, G).
-        groups: their names, in order of appearance.
+        thetas: the values of θ, rising.
+        fitted: χ² per datum if all data are fitted.
+        held_out: χ² per datum of groups left out in turn, with the standard error over groups.
+        by_group: χ² per datum of each group that is left out, (T, G).
+        groups: names of the groups, in order of appearance.
         kl: KL(tilted ‖ model) with all data, nats.
         ess: Kish fraction of reweighting with all data.
-        model: χ² a datum of the model as it is.
-        chosen: index of the θ to take.
+        model: χ² per datum of the model itself.
+        chosen: index of the chosen θ.
     """
 
     thetas: Tensor
@@ -57,11 +57,11 @@ class TrustCurve:
 
     @property
     def theta(self) -> float:
-        """The θ to take."""
+        """The chosen θ."""
         return float(self.thetas[self.chosen])
 
     def parts(self) -> dict[str, Any]:
-        """The curve as plain values; numbers come back from JSON as they were."""
+        """The curve as plain values; numbers are unchanged after writing and reading JSON."""
         return {
             "theta": self.theta,
             "chosen": self.chosen,
@@ -78,7 +78,7 @@ class TrustCurve:
 
     @classmethod
     def from_parts(cls, values: Mapping[str, Any]) -> "TrustCurve":
-        """The curve of :meth:`parts`.
+        """The curve from its :meth:`parts`.
 
         Raises:
             KeyError, TypeError, ValueError: the values are damaged.
@@ -107,18 +107,18 @@ def trust(
     thetas: Sequence[float] = _THETAS,
     log_weight: Tensor | None = None,
 ) -> TrustCurve:
-    """Choose θ; data that the experiment holds out take no part.
+    """Choose θ; data that the experiment holds out are not used.
 
     Args:
-        observed: O of the model's samples, (n, K).
-        experiment: the K data, with their errors as they are believed to be.
-        groups: of which group each datum is, (K,).
-        thetas: θ to be tried, positive.
-        log_weight: ln dP/dQ of the samples, (n,), where they are not drawn from the model itself.
+        observed: observables of the model's samples, (n, K).
+        experiment: the K data, with their stated errors.
+        groups: the group of each datum, (K,).
+        thetas: values of θ > 0 that are tried.
+        log_weight: ln dP/dQ of the samples, (n,), if they are not drawn from the model itself.
 
     Raises:
-        LeastworkError: fewer than two groups among the fitted data, exact data, errors that are one and the same, or
-            a θ that is not positive.
+        LeastworkError: the fitted data have fewer than two groups, some data are exact, some errors are fully
+            correlated, or a θ is not positive.
 
     >>> from leastwork.observables import Observable
     >>> x = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -135,10 +135,10 @@ def trust(
     members = [torch.tensor([k for k in fitted.tolist() if groups[k] == name]) for name in names]
     for theta in rising.tolist():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", LeastworkWarning)  # the curve tells the ESS
+            warnings.simplefilter("ignore", LeastworkWarning)  # the curve contains the ESS
             whole = fit_lambdas(observed, trusted(experiment, theta), log_weight)
             others = [fit_lambdas(observed, _without(experiment, theta, left_out), log_weight) for left_out in members]
-        model = chi_squared(whole.model_mean, experiment, fitted)  # whatever θ
+        model = chi_squared(whole.model_mean, experiment, fitted)  # the same for every θ
         all_data.append(chi_squared(whole.predicted, experiment, fitted))
         by_group.append([chi_squared(fit.predicted, experiment, g) for fit, g in zip(others, members, strict=True)])
         kl.append(whole.kl)
@@ -160,7 +160,7 @@ def trust(
 
 
 def chi_squared(average: Tensor, experiment: Experiment, of: Tensor) -> float:
-    """χ² a datum of some of the data, whose errors may be correlated.
+    """χ² per datum of some of the data, whose errors may be correlated.
 
     Args:
         average: E[O], float64 (K,).
@@ -177,7 +177,7 @@ def chi_squared(average: Tensor, experiment: Experiment, of: Tensor) -> float:
 
 
 def trusted(experiment: Experiment, theta: float) -> Experiment:
-    """The same data, the covariance of their errors multiplied by θ.
+    """The same data, with the covariance of their errors multiplied by θ.
 
     >>> from leastwork.observables import Observable
     >>> trusted(Experiment(Observable(lambda x: x), values=[0.0], errors=[0.5]), 4.0).covariance.sqrt().item()
@@ -201,7 +201,7 @@ def _over_groups(values: Tensor, share: Tensor) -> Estimate:
 
 
 def _largest_as_good(values: Tensor, share: Tensor) -> int:
-    """The last θ whose loss exceeds the least by no more than a standard error of the difference, group by group."""
+    """Index of the largest θ whose loss exceeds the least by at most a standard error of the difference over groups."""
     best = int((values @ share).argmin())
     worse = _over_groups(values - values[best], share)
     return int((worse.value <= worse.stderr).nonzero()[-1])
@@ -212,10 +212,10 @@ def check_groups(experiment: Experiment, groups: Sequence[str]) -> tuple[str, ..
 
     Args:
         experiment: K data.
-        groups: of which group each datum is, (K,).
+        groups: the group of each datum, (K,).
 
     Raises:
-        LeastworkError: of which no χ² can be taken, or which are too few for cross-validation, as in :func:`trust`.
+        LeastworkError: there are too few groups for cross-validation, or no χ² can be computed, as in :func:`trust`.
     """
     count = len(experiment.names)
     if len(groups) != count:
@@ -229,14 +229,14 @@ def check_groups(experiment: Experiment, groups: Sequence[str]) -> tuple[str, ..
         raise LeastworkError(f"{exact[0]!r} has no error that θ could multiply: give all fitted data their errors")
     if one_and_the_same(experiment.covariance[experiment.fitted][:, experiment.fitted]):
         raise LeastworkError(
-            "some of the fitted data have one and the same error, so that no χ² can be taken: give each an error of "
-            "its own besides the one that they share"
+            "the errors of some of the fitted data are fully correlated, so that no χ² can be computed: give each "
+            "datum an error of its own besides the one that they share"
         )
     return names
 
 
 def one_and_the_same(covariance: Tensor) -> bool:
-    """Whether some of the data have one and the same error, or none, so that no χ² of all of them can be taken.
+    """Whether the covariance of the errors is singular: some errors are zero or fully correlated, so χ² is undefined.
 
     Args:
         covariance: Σ of the data, (K, K).
@@ -245,4 +245,4 @@ def one_and_the_same(covariance: Tensor) -> bool:
     (True, False)
     """
     spread = torch.linalg.eigvalsh(covariance)
-    return bool(spread[0] <= _SINGULAR * spread[-1])
+    return bool(spread[0] <= _LEAST_EIGENVALUE * spread[-1])

@@ -1,10 +1,10 @@
-"""How a fit shares its network evaluations out: a budget is a cap.
+"""Division of a budget of network evaluations, which is an upper limit:
 
     own samples  n (S + 1)        noised states  m (1 + 1 + 3·2)        paths that polish  k (4S + 1)
 
-for S steps, where V sees the denoised state: a noised state takes one evaluation, one product with the model's Jacobian
-back and three forward, which count two each, and a path that polishes takes one back and one forward a step. Where V
-sees the noisy state itself, m (1) and k (S + 1).
+for n, m and k of them and S steps, if V sees the denoised state. Then a noised state takes one evaluation, one backward
+product with the model's Jacobian and three forward products, which count two each; a path that polishes takes one
+backward and one forward product in each step. If V sees the noisy state itself, the costs are m and k (S + 1).
 """
 
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from leastwork.models.denoised import PULL, PUSH
 __all__ = ["FEWEST", "Share", "least_budget", "own_samples", "share"]
 
 FEWEST = 512
-"""Samples or paths with which something can be learned at all."""
+"""Smallest number of samples or paths from which anything can be learned."""
 
-_OWN = 0.35  # of the budget, for the model's own samples
-_NOISED = 0.3  # of what is left then, for the noised states
-_LABELLED = 0.25  # likewise, for the labelled paths
-_MEETING = 0.1  # likewise, for the last step to the averages
+_OWN_SHARE = 0.35  # share of the budget for the model's own samples
+_NOISED_SHARE = 0.3  # of what is left then, for the noised states
+_LABELLED_SHARE = 0.25  # likewise, for the labelled paths
+_MEETING_SHARE = 0.1  # likewise, for the last step to the averages
 _MOST_OWN, _MOST_NOISED, _MOST_PATHS, _MOST_MEETING = 64_000, 500_000, 16_384, 4096
 _LEAST_NOISED = 8192  # fewer states would be visited too often
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one stage may take.
+    """Numbers of states and paths that one stage may use.
 
     Args:
-        noised: states that V is learned from.
-        labelled: guided paths on whose states it is then learned.
-        rounds: of polish.
-        paths: of each round.
-        meeting: paths of the last step to the averages.
-        guided: samples for the next stage, if there is one, for half of what is left.
+        noised: number of noised states from which V is learned.
+        labelled: number of guided paths on whose states V is then learned.
+        rounds: number of rounds of polish.
+        paths: number of paths in each round of polish.
+        meeting: number of paths for the last step, which meets the averages.
+        guided: number of guided samples for the next stage, which may take half of the evaluations.
     """
 
     noised: int
@@ -47,7 +47,7 @@ class Share:
 
 
 def own_samples(budget: int, per_sample: int) -> int:
-    """How many of the model's own samples a fit takes.
+    """Number of the model's own samples that a fit draws.
 
     Args:
         budget: network evaluations of the whole fit.
@@ -56,31 +56,31 @@ def own_samples(budget: int, per_sample: int) -> int:
     >>> own_samples(5_000_000, 101), own_samples(100_000_000, 101)
     (17326, 64000)
     """
-    return min(max(int(_OWN * budget / per_sample), FEWEST), _MOST_OWN)
+    return min(max(int(_OWN_SHARE * budget / per_sample), FEWEST), _MOST_OWN)
 
 
 def least_budget(steps: int) -> int:
-    """The evaluations that the smallest fit takes."""
+    """Number of network evaluations of the smallest fit."""
     return FEWEST * (steps + 1) + 2 * _LEAST_NOISED * evaluations_of_noised(True)
 
 
 def share(left: int, steps: int, through: bool, rounds: int) -> Share:
-    """Share out what is left of a budget.
+    """Divide what is left of a budget.
 
     Args:
-        left: evaluations.
-        steps: S of the chain.
+        left: number of network evaluations that are left.
+        steps: number of steps S of the chain.
         through: whether V sees the denoised state.
-        rounds: of polish, at most; fewer, or none, where paths would be too few.
+        rounds: largest number of rounds of polish; it is reduced if a round would have too few paths.
 
     >>> share(3_000_000, 100, True, 2)
     Share(noised=112500, labelled=3731, rounds=2, paths=1077, meeting=1492, guided=7462)
     """
-    noised = min(max(int(_NOISED * left / evaluations_of_noised(through)), _LEAST_NOISED), _MOST_NOISED)
+    noised = min(max(int(_NOISED_SHARE * left / evaluations_of_noised(through)), _LEAST_NOISED), _MOST_NOISED)
     guided = steps * (1 + PULL * through) + 1
-    rest = left - (noised + _LEAST_NOISED) * evaluations_of_noised(through, True)  # some are held out
-    meeting = min(int(_MEETING * left / guided), _MOST_MEETING) if rounds else 0
-    labelled = min(int(_LABELLED * left / guided), _MOST_PATHS) if rounds else 0
+    rest = left - (noised + _LEAST_NOISED) * evaluations_of_noised(through, True)  # _LEAST_NOISED more for validation
+    meeting = min(int(_MEETING_SHARE * left / guided), _MOST_MEETING) if rounds else 0
+    labelled = min(int(_LABELLED_SHARE * left / guided), _MOST_PATHS) if rounds else 0
     labelled = labelled if labelled >= FEWEST else 0
     rest -= (meeting + labelled) * guided
     path = guided + PUSH * steps * through

@@ -1,4 +1,4 @@
-"""The model's own samples that a fit was made of, as its folder keeps them: fit/model.zarr."""
+"""The file of the model's own samples from which a fit was made: fit/model.zarr."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ __all__ = ["open_own_samples"]
 
 
 def open_own_samples(fit: Path) -> Ensemble:
-    """The samples in the folder of a fit.
+    """The model's own samples in the folder of a fit.
 
     Raises:
-        ConfigError: they are missing, as in fits of earlier versions, or damaged.
+        ConfigError: the samples are missing, as in fits of earlier versions, or damaged.
     """
     store = fit / "model.zarr"
     if not store.exists():

@@ -1,15 +1,16 @@
-"""V on the states of the guided chain itself: every state of a guided path carries what is left of ln dP/dQ + r.
+"""V learned on states of guided paths; the label of a state is the part of ln dP/dQ + r that is still to come:
 
     Y_k = Σ_{j ≥ k} ln (dP/dQ)_j + r(x_0) − ln Z          e^{V(x_k)} = E_Q[e^{Y_k} | x_k]
 
-This holds for any guidance that draws the paths, and for the discretised chain as it is. The labels cost nothing beyond
-the paths, neither r nor the network is differentiated, and their noise vanishes as the guidance gets better. The labels
-e^r/Z of :mod:`leastwork.fit.value` stay noisy, and know only where the model's own samples go. The loss is minimal at V
-for every state,
+This holds exactly for the discretised chain and for any guidance that draws the paths. The labels cost no network
+evaluations beyond those of the paths, and neither r nor the network is differentiated. The noise of the labels vanishes
+as the guidance gets better, whereas the labels e^r/Z of :mod:`leastwork.fit.value` stay noisy and only cover states
+that the model's own samples visit. For every state the loss is minimal at V:
 
     E[e^{V − b} − e^{Y − b} V],        b = V held fixed,
 
-the Bregman divergence of e^V on the scale of each state, with Y − b bounded, so that no single path decides.
+This is the Bregman divergence of e^V on the scale of each state. Y − b is bounded from above, so that no single path
+dominates.
 """
 
 import math
@@ -36,25 +37,25 @@ from leastwork.support.random import generator
 
 __all__ = ["LabelFit", "Labelled", "draw_labelled", "fit_labels"]
 
-_KEPT = 64  # states of each path, at most
-_HELD_OUT = 8  # one path in so many
-_JUDGED = 16_384  # held-out states
-_CHECKS = 8
-_SURPRISE = 2.0  # nats by which a label may lie above V and still pull with all its weight
+_STATES_A_PATH = 64  # states of each path that are used, at most
+_HELD_OUT_EVERY = 8  # one path in this many is held out
+_HELD_OUT_STATES = 16_384
+_CHECKS = 8  # validations in a full run
+_MOST_EXCESS = 2.0  # largest value of Y − b that is used, nats
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """States of guided paths, and what their labels are made of.
+    """States of guided paths, and the path weights from which their labels are computed.
 
     Args:
-        x: the paths' ends, data units, (n, *event).
-        log_weight: ln dP/dQ, float64 (n,).
-        work: Σ KL of the steps, float64 (n,).
-        seen: what V sees of the kept states, half precision, (n, M, d).
-        left: ln dP/dQ from each of them on, (n, M).
-        alpha, sigma: of their times, (n, M).
-        evaluations: of the base network.
+        x: final states of the paths, data units, (n, *event).
+        log_weight: ln dP/dQ of the paths, float64 (n,).
+        work: Σ KL of the steps, nats, float64 (n,).
+        seen: input of V at M states of each path, half precision, (n, M, d).
+        left: ln dP/dQ of the rest of the path after each of these states, (n, M).
+        alpha, sigma: α and σ at the times of these states, (n, M).
+        evaluations: number of evaluations of the model's network.
     """
 
     x: State
@@ -69,7 +70,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class LabelFit:
-    """V, and the loss of held-out paths before and after, Var(Y − V) over their states likewise."""
+    """The network of V, and (before, after) of the loss and of Var(Y − V) on states of held-out paths."""
 
     network: nn.Module
     loss: tuple[float, float]
@@ -84,14 +85,14 @@ def draw_labelled(
     """Draw n guided paths and keep some of their states.
 
     Args:
-        sampler: a chain with transition densities, guided by anything.
-        network: the V that is to be learned, which says what of a state is kept.
+        sampler: a chain with transition densities, with any guidance.
+        network: the V that is to be learned; it decides whether the noisy or the denoised state is kept.
         n: number of paths.
-        seed: of their noise.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        seed: seed of the noise of the paths.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Raises:
-        NonFiniteError: a path left the finite numbers.
+        NonFiniteError: some paths are not finite.
     """
     like = next(network.parameters())
     random = generator(seed, "kept states")
@@ -100,7 +101,7 @@ def draw_labelled(
 
         def block(i: int) -> Labelled:
             noise = BlockNoise(seed, i * BLOCK, min((i + 1) * BLOCK, n), shape, like.dtype, like.device)
-            drawn = _paths(sampler, sees_denoised(network), noise, _kept(len(sampler.steps), random))
+            drawn = _paths(sampler, sees_denoised(network), noise, _kept_steps(len(sampler.steps), random))
             tick(noise.stop - noise.start)
             return drawn
 
@@ -116,14 +117,14 @@ def draw_labelled(
     return Labelled(x, **joined, evaluations=sum(piece.evaluations for piece in pieces))
 
 
-def _kept(steps: int, random: torch.Generator) -> Tensor:
-    """Some of the steps, evenly spread and in order."""
-    count = min(_KEPT, steps)
+def _kept_steps(steps: int, random: torch.Generator) -> Tensor:
+    """Indices of the steps whose states are kept: stratified over all steps, in order."""
+    count = min(_STATES_A_PATH, steps)
     return ((torch.arange(count) + torch.rand(count, generator=random)) / count * steps).long()
 
 
 def _paths(sampler: Sampler, through: bool, noise: BlockNoise, kept: Tensor) -> Labelled:
-    """One batch of paths, of whose states those at some steps are kept."""
+    """Draw one batch of paths, and keep their states at the steps ``kept``."""
     process, times = sampler.process, sampler.steps.times
     schedule = cast(Scored, process.model).schedule
     carry, zero = Carry(process.prior(noise.draw())), torch.zeros(noise.stop - noise.start, dtype=torch.float64)
@@ -162,17 +163,17 @@ def fit_labels(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> LabelFit:
-    """Improve V on states of guided paths; the network is copied, and returned as it was where nothing helps.
+    """Improve V on states of guided paths; returns a changed copy of the network, or a mere copy if nothing helps.
 
     Args:
-        network: V, where the search starts.
-        paths: draws of one or several guidances.
-        log_tilt: r of their ends, (n,) each.
-        iterations: steps of the optimiser.
-        batch_size: states a step.
-        learning_rate: its largest value.
-        seed: of the order.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        network: the network of the initial V.
+        paths: paths drawn with one or several guidances.
+        log_tilt: r of the final states of each of the ``paths``, nats, (n,) each.
+        iterations: number of optimiser steps.
+        batch_size: number of states in each step.
+        learning_rate: largest learning rate.
+        seed: seed of the order of the states.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
     """
     begin = time.perf_counter()
     random = generator(seed, "labels")
@@ -183,19 +184,22 @@ def fit_labels(
     label = torch.cat([each.left + (r - log_z).float()[:, None] for each, r in zip(paths, tilts, strict=True)])
     parts = [torch.cat([getattr(each, name) for each in paths]) for name in ("seen", "alpha", "sigma")]
     held = torch.randperm(len(label), generator=random)
-    judged, learned = held[: len(held) // _HELD_OUT], held[len(held) // _HELD_OUT :]
+    judged, learned = held[: len(held) // _HELD_OUT_EVERY], held[len(held) // _HELD_OUT_EVERY :]
 
     def batch(of: Tensor, size: int) -> tuple[Tensor, ...]:
         j = of[torch.randint(len(of), (size,), generator=random)]
         m = torch.randint(label.shape[1], (size,), generator=random)
         return tuple(part[j, m].to(device=device, dtype=torch.float32) for part in (*parts, label))
 
-    *seen, target = batch(judged, _JUDGED)
+    *seen, target = batch(judged, _HELD_OUT_STATES)
 
     def loss_of(net: nn.Module) -> tuple[float, float]:
         with torch.no_grad():
             value = net(*seen)
-        gain = torch.exp((value - base).clamp(max=_SURPRISE)) - torch.exp((target - base).clamp(max=_SURPRISE)) * value
+        gain = (
+            torch.exp((value - base).clamp(max=_MOST_EXCESS))
+            - torch.exp((target - base).clamp(max=_MOST_EXCESS)) * value
+        )
         return float(gain.mean()), float((target - value).var())
 
     with torch.no_grad():
@@ -216,7 +220,7 @@ def fit_labels(
                 group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
             *look, y = batch(learned, batch_size)
             value = network(*look)
-            (-torch.expm1((y - value.detach()).clamp(max=_SURPRISE)) * value).mean().backward()
+            (-torch.expm1((y - value.detach()).clamp(max=_MOST_EXCESS)) * value).mean().backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             optimiser.zero_grad()

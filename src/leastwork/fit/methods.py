@@ -1,4 +1,4 @@
-"""Methods of guidance: frozen dataclasses of their own settings, found in a registry by the name in a run file."""
+"""Registry of the methods of guidance: frozen dataclasses of their settings, found by the name in a run file."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ __all__ = ["Method", "Registry", "Told", "hidden", "setting", "settings_given", 
 
 @dataclass(frozen=True)
 class Told:
-    """What a report knows of a guidance that was found.
+    """Facts of a fitted guidance for a report.
 
     Args:
-        kind: the kind of the guidance, as its file names it; empty where there is none.
-        parameters: the numbers in that file.
-        stages: how a guidance was learned, one entry for each stage.
+        kind: the kind of the guidance, as named in its file; empty if there is no guidance.
+        parameters: the numbers in the file of the guidance.
+        stages: how the guidance was learned, one entry for each stage.
         trials: the number of parameters that a search tried.
     """
 
@@ -29,11 +29,11 @@ class Told:
 
 
 class Method:
-    """What every method has beside its settings and ``fit``; a method of your own derives from it.
+    """Base class of all methods: what a method has beside its settings and ``fit``.
 
     Attributes:
-        guides: False for a method whose answer is weights on the model's own samples.
-        remedy: what a report advises where the guidance is poor, in the imperative.
+        guides: False for a method that only reweights the model's own samples.
+        remedy: the advice in a report if the guidance is poor, in the imperative.
         choices: sampling choices that the method prefers to the usual ones.
     """
 
@@ -42,10 +42,10 @@ class Method:
     choices: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
-        """Check every setting that is described, whoever gives it.
+        """Check every setting that has a description, given in Python or in a run file.
 
         Raises:
-            LeastworkError: a value that is not of the setting's type or out of its bounds.
+            LeastworkError: a value has the wrong type or is out of bounds.
         """
         hints = get_type_hints(type(self))
         for name, one in settings_of(type(self)).items():
@@ -63,7 +63,7 @@ class Method:
 
     @property
     def most_evaluations(self) -> int | None:
-        """Network evaluations of the whole fit, at most; None where the method has no such bound."""
+        """Largest number of network evaluations of the whole fit; None if the method has no such bound."""
         return None
 
     def sentence(self, told: Told) -> str:
@@ -71,7 +71,7 @@ class Method:
         return ""
 
     def table(self, told: Told) -> list[tuple[str, str]]:
-        """The settings that shape the numbers, each with its value, for the table of a report."""
+        """Names and values of the settings that affect the numbers, for the table of a report."""
         return []
 
 
@@ -79,9 +79,9 @@ def setting(default: Any, description: str, **more: Any) -> Any:
     """A field of a method that run files may set under ``fit:``.
 
     Args:
-        default: its value where nothing is given.
-        description: what to give, as an error says it: "the number of …, at least 1".
-        more: bounds (ge, gt, le, lt), and ``form``, the type in run files where Python takes more.
+        default: the default value.
+        description: the description of the value in errors, such as "the number of …, at least 1".
+        more: bounds (ge, gt, le, lt), and ``form``, the type in run files if it is narrower than the type in Python.
     """
     return field(default=default, metadata={"description": description, **more})
 
@@ -97,7 +97,7 @@ def settings_of(cls: type) -> dict[str, Field[Any]]:
 
 
 def settings_given(method: Method) -> dict[str, Any]:
-    """The settings of a method by name, with their values, those that only Python can set included."""
+    """Values of all settings of a method by name, including those that only Python can set."""
     return {one.name: getattr(method, one.name) for one in fields(method)}  # type: ignore[arg-type]  (a dataclass)
 
 
@@ -108,7 +108,7 @@ class Registry(Generic[_M]):
     """Methods by name.
 
     Args:
-        base: the class that they derive from.
+        base: the class from which the methods derive.
     """
 
     def __init__(self, base: type[_M]) -> None:
@@ -116,10 +116,10 @@ class Registry(Generic[_M]):
         self._classes: dict[str, type[_M]] = {}
 
     def add(self, name: str, cls: type[_M]) -> None:
-        """Let run files and calls name a method.
+        """Register a method, so that run files and calls can name it.
 
         Raises:
-            LeastworkError: the name is taken, or the class is no method.
+            LeastworkError: the name is taken, or the class does not derive from ``base``.
         """
         if self._classes.get(name, cls) is not cls:
             raise LeastworkError(f"the method name {name!r} is taken: register {cls.__name__} under another")
@@ -133,7 +133,7 @@ class Registry(Generic[_M]):
         self._classes[name] = cls
 
     def discard(self, name: str) -> None:
-        """Forget a name."""
+        """Remove a name."""
         self._classes.pop(name, None)
 
     def names(self) -> tuple[str, ...]:
@@ -149,26 +149,26 @@ class Registry(Generic[_M]):
         return self._classes[name]
 
     def name_of(self, method: _M) -> str:
-        """The name under which a method's class is registered, or else that of the class."""
+        """The name under which the class of a method is registered; otherwise the name of the class."""
         return next((name for name, cls in self._classes.items() if cls is type(method)), type(method).__name__)
 
     def owners(self, key: str) -> list[str]:
-        """The methods that have a setting of this name."""
+        """Names of the methods that have a setting ``key``."""
         return [name for name, cls in self._classes.items() if key in {one.name for one in fields(cls)}]  # type: ignore[arg-type]  (a dataclass, as `add` checks)
 
     def own(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings among these that a method has."""
+        """Those of the given settings that a method has."""
         return {key: value for key, value in given.items() if name in self.owners(key)}
 
     def build(self, method: "str | _M", given: Mapping[str, Any]) -> _M:
-        """The method that is meant.
+        """The method object for a name and its settings.
 
         Args:
-            method: a name, or the method itself, which has its settings already.
-            given: settings by keyword; None stands for one that is not given.
+            method: a name, or a method object, which has its settings already.
+            given: settings by keyword; None stands for a setting that is not given.
 
         Raises:
-            LeastworkError: an unknown name, or a setting that belongs to another method.
+            LeastworkError: the name is unknown, or a setting belongs to another method.
         """
         given = {key: value for key, value in given.items() if value is not None}
         if isinstance(method, str):

@@ -1,4 +1,4 @@
-"""The network that V is learned with: invariants where nothing depends on orientation, coordinates elsewhere."""
+"""Networks for V: of invariants if model and functions do not depend on orientation, else of coordinates."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,14 +19,14 @@ __all__ = ["directed_network", "value_network"]
 def value_network(
     model: Scored, functions: Sequence[Callable[[Any], Tensor]], x: State, seed: int, focus: State | None = None
 ) -> ValueNetwork:
-    """A network that does nothing yet, on the scale of the data.
+    """A network with V = 0, scaled to the data.
 
     Args:
-        model: what is guided.
-        functions: that say where to: observables, or membership of a region; states in data units.
+        model: the model that is guided.
+        functions: functions of states in data units that define the target: observables, or membership in a region.
         x: samples of the model, data units.
-        seed: of its first weights.
-        focus: points of the part of space that matters, data units; of no use where invariants are seen.
+        seed: seed of the initial weights.
+        focus: points in the part of space that matters, data units; not used by a network of invariants.
     """
     x0 = flatten(model.to_network_units(x))
     frames = model.has_rotations
@@ -43,12 +43,12 @@ def value_network(
 def directed_network(
     model: Scored, functions: Sequence[Callable[[Any], Tensor]], x: State, omega: Tensor, seed: int
 ) -> ValueNetwork:
-    """The same, which also knows along which direction a tilt moves the samples' mean.
+    """A network with V = 0 as from :func:`value_network`, with the direction in which the tilt moves the mean.
 
     Args:
         model, functions, x: as in :func:`value_network`.
         omega: e^r/Z of each sample, (n,).
-        seed: of the fit.
+        seed: seed of the fit.
     """
     network = value_network(model, functions, x, derive_seed(seed, "network"))
     return network.look_along(flatten(model.to_network_units(x)), omega - 1, generator(seed, "direction"))

@@ -1,4 +1,4 @@
-"""Noised states that V is learned from, what V sees of them, and products with the model's Jacobian."""
+"""Noised states from which V is learned: the inputs of V and products with the model's Jacobian."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,16 +17,16 @@ from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["PROBES", "Noised", "Pool", "evaluations_of_noised", "noise_states", "pool_of"]
 
-PROBES = 2  # directions η of a noised sample
+PROBES = 2  # random directions η for each noised sample
 
-_EDGE = 9.0  # beyond this |log-SNR| on the noisy side, x_t says nothing of x_0
-_CLEAN = 12.0  # beyond it, on the clean side, everything
-_PIECE = 1024  # noised samples that the model sees at a time
+_NOISIEST = 9.0  # largest −log-SNR that is sampled: with more noise, x_t is independent of x_0
+_CLEANEST = 12.0  # largest log-SNR that is sampled: with less noise, x_t is x_0
+_PIECE = 1024  # noised samples in one evaluation of the model
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Samples x_0 (n, d), and as states; weight ω (n,) with mean one; range of the log-SNR."""
+    """Samples x_0, flat (n, d) and as states, their weights ω (n,) of mean one, and the range of the log-SNR."""
 
     x0: Tensor
     like: State
@@ -34,18 +34,18 @@ class Pool:
     ends: tuple[float, float]
 
     def log_snr(self, n: int, random: torch.Generator) -> Tensor:
-        """Stratified over the range, rising, float64 (n,)."""
+        """n log-SNRs, stratified over the range, in rising order, float64 (n,)."""
         strata = (torch.arange(n) + torch.rand(n, generator=random, dtype=torch.float64)) / n
         return self.ends[0] + (self.ends[1] - self.ends[0]) * strata
 
 
 @dataclass(frozen=True)
 class Noised:
-    """Noised samples: what V sees of them (n, d), α and σ, weight ω, and all that is known of lever · ∇V.
+    """Noised samples: inputs of V (n, d), α and σ, weights ω, and the quantities that the loss needs of lever · ∇V.
 
-    ``lever`` multiplies h: σ, (n, 1), or one for each coordinate of a tangent of frames. The slope g that the network
-    gives has (lever·h)·(ε − ε̂) = g·``along``, and |lever·h|² is the mean of (g·``probes``)², or without probes that of
-    lever·g itself. ``known`` are V₀ and its slope of the guidance before, if any.
+    ``lever`` multiplies h: σ, (n, 1), or for frames one factor for each coordinate of the tangent. For the slope g of
+    the network, (lever·h)·(ε − ε̂) = g·``along``, and |lever·h|² is the mean of (g·``probes``)², or |lever·g|² if there
+    are no probes. ``known`` holds V₀ and its slope for the guidance of the stage before, if there is one.
     """
 
     seen: Tensor
@@ -79,11 +79,11 @@ def noise_states(
     random: torch.Generator,
     progress: Progress = no_progress,
 ) -> Noised:
-    """Noise samples, index: (levels, n), each row to one log-SNR; with what the loss needs of the model there."""
+    """Noise samples, ``index`` (levels, n), each row to one log-SNR, and evaluate what the loss needs of the model."""
     log_snr = pool.log_snr(len(index), random)
     times = model.schedule.time_of(log_snr)
     alphas, sigmas = model.schedule.alpha(times).to(pool.x0), model.schedule.sigma(times).to(pool.x0)
-    look = _through if through else _directly
+    look = _inputs_of_denoised if through else _inputs_of_state
     with evaluating(model.net), progress("noising samples", len(index)) as tick:
 
         def level(i: int) -> list[tuple[Tensor, ...]]:
@@ -103,18 +103,18 @@ def noise_states(
 
 
 def _noise(pool: Pool, some: Tensor, model: Scored, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
-    """x_t of some samples, the lever (1, ·) and the noise ε, or of frames lever · −(conditional score), (B, ·)."""
+    """x_t of some samples, the lever (1, ·), and the noise ε, or for frames −lever · conditional score, (B, ·)."""
     return model.noised(unflatten(pool.x0[some], pool.like), t, random)
 
 
 _Moments: TypeAlias = tuple[Tensor, Tensor]
 
 
-def _directly(
+def _inputs_of_state(
     model: Scored, x: State, t: float, at: _Moments, lever: Tensor, noise: Tensor, reference: nn.Module | None,
     random: torch.Generator,
 ) -> tuple[Tensor, ...]:  # fmt: skip
-    """What V sees of x itself, ``along`` and no ``probes``, and V₀ with its slope."""
+    """For a V that sees x_t: its input, ``along`` without ``probes``, and V₀ with its slope."""
     y = Process(model).evaluate(x, t)
     flat = flatten(x)
     noise = noise - model.expected_noise(x, y, t, lever)
@@ -124,11 +124,11 @@ def _directly(
     return flat, lever * noise, noise.new_zeros(len(noise), 0, noise.shape[1]), *known
 
 
-def _through(
+def _inputs_of_denoised(
     model: Scored, x: State, t: float, at: _Moments, lever: Tensor, noise: Tensor, reference: nn.Module | None,
     random: torch.Generator,
 ) -> tuple[Tensor, ...]:  # fmt: skip
-    """What V sees of D(x, t), ``along`` and ``probes``, and V₀ with its slope at D."""
+    """For a V that sees D(x, t): its input, ``along`` and ``probes``, and V₀ with its slope at D."""
     end = denoised(model, x, t)
     flat = flatten(end.state)
     noise = noise - model.expected_noise(x, smap(Tensor.detach, end.y), t, lever)
@@ -145,11 +145,11 @@ def _through(
 
 
 def evaluations_of_noised(through: bool, known: bool = False) -> int:
-    """Network evaluations that one noised sample takes.
+    """Number of network evaluations for one noised sample.
 
     Args:
-        through: whether V sees the denoised state, which takes products with the model's Jacobian.
-        known: whether a guidance drew the samples, whose h is needed too.
+        through: whether V sees the denoised state, which needs products with the model's Jacobian.
+        known: whether the samples were drawn with guidance, so that its h is needed too.
 
     >>> evaluations_of_noised(False), evaluations_of_noised(True)
     (1, 8)
@@ -161,4 +161,4 @@ def pool_of(x0: State, omega: Tensor, model: Scored) -> Pool:
     schedule = model.schedule
     ends = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
     flat = flatten(x0)
-    return Pool(flat, take(x0, slice(1)), omega.to(flat), (max(ends[0], -_EDGE), min(ends[1], _CLEAN)))
+    return Pool(flat, take(x0, slice(1)), omega.to(flat), (max(ends[0], -_NOISIEST), min(ends[1], _CLEANEST)))

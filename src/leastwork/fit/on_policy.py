@@ -1,19 +1,19 @@
-"""On-policy polish: from paths of the guided chain, least squares on ln w and on the averages that are to be met.
+"""On-policy polish: least squares on ln w of guided paths and on the averages that are to be met,
 
     minimise Var_Q(ln w + J·δ) + ridge |δ|² + (n/5K) Σ_k (E_Q[O_k] − target_k − Cov_Q(O_k, J·δ))²/σ_k²
 
-δ is a change of the head of V, in which h is linear, and J = ∂ ln w/∂δ = −Σ (z/c)·∂(shift)/∂δ along each path. Near
-the optimum the dissipation is ½ Var ln w, so that this is the Gauss–Newton step of the log-variance loss (Nüsken &
-Richter, Partial Differ. Equ. Appl. 2, 48, 2021). It belongs to the discretised chain and to the model as it is,
-neither r nor the network is differentiated, and at the optimum its noise vanishes. Since −J is also ∂ ln Q/∂δ, the
-response of a guided average is −Cov_Q(O, J): averages are met by the samples as they are, not only by their weights.
-They are met as far as they are known: K misses, each uncertain by √(Var ln w/n), would raise Var ln w without limit if
-they were met exactly where J hardly moves them; so weighted, their noise adds a twentieth to it at most.
+δ is a change of the head of V, its last layer, in which h is linear, and J = ∂ ln w/∂δ = −Σ (z/c)·∂(shift)/∂δ along
+each path. Near the optimum the dissipation is ½ Var ln w, so that this is the Gauss–Newton step of the log-variance
+loss (Nüsken & Richter, Partial Differ. Equ. Appl. 2, 48, 2021). The step is that of the discretised chain, neither r
+nor the network is differentiated, and at the optimum its noise vanishes. Since −J is also ∂ ln Q/∂δ, a guided average
+changes by −Cov_Q(O, J): the averages are met by the unweighted samples, not only by weighted ones. The misses have
+sampling errors of √(Var ln w/n) each. If they were removed exactly, an average that J hardly moves would raise Var ln w
+without limit; with the weight n/5K, their noise adds at most a twentieth to Var ln w.
 
-Far from the optimum, where some paths miss the target altogether and their ln w lies ten nats below the rest, the same
-δ still points downhill: Cov_Q(J, ln w) is the gradient of the dissipation KL(Q ‖ target) and Cov_Q(J) the Fisher
-information, so that δ is its natural gradient (Kakade, NeurIPS 14, 2001). How far it may be followed is then another
-matter, and :func:`descend` bounds the step by its own divergence ½ Var(J·δ) (Schulman et al., ICML 2015).
+Far from the optimum, where ln w of paths that miss the target may lie ten nats below the rest, δ is still a descent
+direction: Cov_Q(J, ln w) is the gradient of the dissipation KL(Q ‖ target) and Cov_Q(J) the Fisher information, so that
+δ is a natural-gradient step (Kakade, NeurIPS 14, 2001). There :func:`descend` limits the length of the step by its
+divergence ½ Var(J·δ) (Schulman et al., ICML 2015).
 """
 
 import math
@@ -40,21 +40,21 @@ from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["Descent", "Polish", "Response", "descend", "draw_response", "off_target", "polish"]
 
-_HELD_OUT = 0.2
-_GIVE = 5.0  # times K/n: what a miss of one σ_O may cost in Var ln w, inverted
-_RIDGES = torch.logspace(-8, 0, 25, dtype=torch.float64)  # times the largest eigenvalue
+_HELD_OUT_SHARE = 0.2  # share of the paths that judge a step
+_INVERSE_MISS_WEIGHT = 5.0  # a squared miss of K, in σ_O², has the weight n/5K in the objective
+_RIDGES = torch.logspace(-8, 0, 25, dtype=torch.float64)  # ridges that are tried, relative to the largest eigenvalue
 
 
 @dataclass(frozen=True)
 class Response:
-    """Guided samples and how their path weights answer to the head of V.
+    """Guided samples, and the derivatives of their log-weights with respect to the head of V.
 
     Args:
-        x: data units, (n, *event).
-        log_weight: ln dP/dQ, float64 (n,).
-        work: Σ KL of the steps, float64 (n,).
+        x: samples in data units, (n, *event).
+        log_weight: ln dP/dQ of the paths, float64 (n,).
+        work: Σ KL of the steps, nats, float64 (n,).
         jacobian: J, (n, 9 · width).
-        evaluations: of the base network.
+        evaluations: number of evaluations of the model's network.
     """
 
     x: State
@@ -66,16 +66,16 @@ class Response:
 
 @dataclass(frozen=True)
 class Polish:
-    """One step of the head.
+    """Result of one polishing step of the head.
 
     Args:
-        network: V after it.
-        variance_before: Var ln w on held-out paths.
-        variance_after: the same after the step, as predicted.
-        ridge: of the free step.
-        ess: of w.
-        miss: of the averages before the step, in σ_O, those with a spread alone.
-        meeting: the change of the head that lowers each average by one σ_O, (P, K); None where there is none to meet.
+        network: V after the step.
+        variance_before: Var ln w on held-out paths before the step.
+        variance_after: predicted Var ln w on held-out paths after the step.
+        ridge: ridge of the part of the step that lowers Var ln w.
+        ess: Kish fraction of w.
+        miss: misses of the averages before the step, in σ_O, only of observables with a spread.
+        meeting: change of the head that lowers each average by one σ_O, (P, K); None if no average is to be met.
     """
 
     network: ValueNetwork
@@ -91,18 +91,18 @@ class Polish:
 def draw_response(
     sampler: Sampler, network: ValueNetwork, n: int, seed: int, progress: Progress = no_progress
 ) -> Response:
-    """Draw n guided paths with their response.
+    """Draw n guided paths with the derivatives of their log-weights.
 
     Args:
-        sampler: a chain with transition densities, in whose guidance ∇V of the network is a term.
-        network: the one whose head is to be changed.
+        sampler: a chain with transition densities, whose guidance has ∇V of the network as a term.
+        network: the network whose head is to be changed.
         n: number of paths.
-        seed: of their noise.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        seed: seed of the noise of the paths.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Raises:
-        LeastworkError: a sampler without densities.
-        NonFiniteError: a path left the finite numbers.
+        LeastworkError: the sampler has no transition densities.
+        NonFiniteError: some paths are not finite.
     """
     model = sampler.process.model
     if not is_scored(model) or not sampler.steps.has_density:
@@ -153,7 +153,7 @@ def _piece(
 
 @dataclass(frozen=True)
 class _Look:
-    """The model y and the guidance h at one batch of states, and how a direction's h answers to the head of V."""
+    """The model y and the guidance h at one batch of states, and the derivative of pull·h by the head of V."""
 
     y: State
     h: State
@@ -179,7 +179,7 @@ def _look(network: ValueNetwork, sampler: Sampler, x: State, t: float, alpha: Te
 
 
 def _kick(step: Step, z: State) -> Tensor:
-    """e z/c of a step, (B, d); with noise no step recalls the guidance of the one before."""
+    """e z/c of a step, (B, d); steps with noise do not use the guidance of the step before."""
     lever, turn = step.e / step.c, step.turn
     if not isinstance(z, tuple) or turn is None:
         return flatten(z) * lever
@@ -190,22 +190,22 @@ def _kick(step: Step, z: State) -> Tensor:
 def polish(
     network: ValueNetwork, response: Response, log_tilt: Tensor, observed: Tensor, target: Tensor, spread: Tensor
 ) -> Polish:
-    """One Gauss–Newton step of the head, its ridges chosen on held-out paths.
+    """Take one Gauss–Newton step of the head, with ridges chosen on held-out paths.
 
     Args:
-        network: V of the paths.
-        response: the paths, drawn with that V.
-        log_tilt: r of every sample, (n,).
+        network: the V that guided the paths.
+        response: the paths, with the derivatives of their log-weights.
+        log_tilt: r of every sample, nats, (n,).
         observed: the observables whose averages are to be met, (n, K).
-        target: their averages under the target, (K,).
-        spread: σ_O, (K,); zero leaves an observable out.
+        target: averages of the observables under the target, (K,).
+        spread: standard deviations σ_O of the observables, (K,); zero leaves an observable out.
 
     Returns:
-        the network with the new head, which the paths have not seen.
+        Polish: the network with the new head, for which no paths have been drawn yet.
     """
     log_w = (response.log_weight + log_tilt).to(torch.float64)
     jacobian = response.jacobian.to(torch.float64)
-    fitted, judged = _parts(len(log_w))
+    fitted, judged = _fitted_and_held_out(len(log_w))
     part = _normal_equations(jacobian[fitted], log_w[fitted])
     before, best, ridge = _ridge(jacobian[judged], log_w[judged], part)
     moved = spread > 0
@@ -226,18 +226,18 @@ def polish(
 
 
 def off_target(log_w: Tensor, observed: Tensor, target: Tensor, spread: Tensor) -> Estimate:
-    """How far the averages of guided samples are from their targets, in σ_O, (K,); zero where σ_O is.
+    """Misses (average − target)/σ_O of guided samples, (K,), with standard errors; zero where σ_O is zero.
 
     Args:
-        log_w: ln w, (n,).
-        observed: observables, (n, K).
-        target: their averages under the target, (K,).
-        spread: σ_O, (K,).
+        log_w: ln w of the samples, (n,).
+        observed: observables of the samples, (n, K).
+        target: averages of the observables under the target, (K,).
+        spread: standard deviations σ_O of the observables, (K,).
     """
     share = torch.where(spread > 0, (observed.to(torch.float64) - target) / torch.where(spread > 0, spread, 1.0), 0.0)
     if kish_ess(log_w).value <= 0.5:
         return Estimate.from_samples(share)
-    # at the target the weighted averages are known, so that only w − 1 is noise
+    # the weighted averages equal the targets, so subtracting them cancels most of the sampling noise
     w = len(log_w) * torch.softmax(log_w, dim=0)
     weighted = (w @ share) / len(w)
     influence = share - share.mean(dim=0) - w[:, None] * (share - weighted)
@@ -250,16 +250,17 @@ _Equations: TypeAlias = tuple[Tensor, Tensor, Tensor]
 def _meet(
     jacobian: Tensor, log_w: Tensor, share: Tensor, miss: Tensor, free: Tensor, part: _Equations, whole: _Equations
 ) -> tuple[Tensor, float | None, Tensor | None]:
-    """The free step and the one that meets the averages, Var ln w on held-out paths after both, the second's matrix.
+    """The free step plus the step that meets the averages, Var ln w on held-out paths after both, and the matrix of the
+    second step, which takes misses to changes of the head.
 
-    The second has a ridge of its own, the best for both terms of the objective on held-out paths: what moves an average
-    is another direction in J than what is left of ln w, and fitted to noise it costs work and moves nothing. Normal
-    equations are those of the fitted part and of all paths.
+    The second step has its own ridge, chosen on held-out paths by both terms of the objective, since it moves along
+    other directions of J than the free step; a step that is fitted to noise would cost work and not move the averages.
+    The normal equations ``part`` are those of the fitted paths, ``whole`` those of all paths.
     """
     if not len(miss):
         return free, None, None
-    fitted, judged = _parts(len(log_w))
-    weight, one = len(log_w) / (_GIVE * len(miss)), torch.eye(len(miss), dtype=torch.float64)
+    fitted, judged = _fitted_and_held_out(len(log_w))
+    weight, one = len(log_w) / (_INVERSE_MISS_WEIGHT * len(miss)), torch.eye(len(miss), dtype=torch.float64)
 
     def response(some: slice) -> Tensor:
         here, there = jacobian[some], share[some]
@@ -286,15 +287,15 @@ def _meet(
 
 @dataclass(frozen=True)
 class Descent:
-    """One bounded step.
+    """Result of one step of bounded divergence.
 
     Args:
-        start: the network that drew the paths.
-        network: the one after the step.
-        dissipation: of the start, ln⟨w⟩ − ⟨ln w⟩ on its paths, nats.
-        stderr: of the dissipation.
-        taken: share of the free step that was taken; 0 where none helps.
-        ess: of w.
+        start: the network that guided the paths.
+        network: the network after the step.
+        dissipation: dissipation ln⟨w⟩ − ⟨ln w⟩ of the paths, nats.
+        stderr: standard error of the dissipation, nats.
+        taken: share of the unbounded step that was taken; 0 if no step helps.
+        ess: Kish fraction of w.
     """
 
     start: ValueNetwork
@@ -307,19 +308,19 @@ class Descent:
 
 @torch.no_grad()
 def descend(network: ValueNetwork, response: Response, log_tilt: Tensor, trust: float) -> Descent:
-    """One step of the head along the natural gradient of the dissipation, its ridge chosen on held-out paths.
+    """Take one step of the head along the natural gradient of the dissipation, with a ridge chosen on held-out paths.
 
     Args:
-        network: V of the paths.
-        response: the paths, drawn with that V.
-        log_tilt: r of every sample, (n,).
-        trust: largest divergence of the step, KL(Q ‖ Q after it) to second order, nats.
+        network: the V that guided the paths.
+        response: the paths, with the derivatives of their log-weights.
+        log_tilt: r of every sample, nats, (n,).
+        trust: largest divergence KL(Q ‖ Q after the step) to second order, nats.
     """
     log_w = (response.log_weight + log_tilt).to(torch.float64)
     jacobian = response.jacobian.to(torch.float64)
     certificate = certify(response.work, response.log_weight, log_tilt)
     figures = certificate.dissipation.value, certificate.dissipation.stderr
-    fitted, judged = _parts(len(log_w))
+    fitted, judged = _fitted_and_held_out(len(log_w))
     _, _, ridge = _ridge(jacobian[judged], log_w[judged], _normal_equations(jacobian[fitted], log_w[fitted]))
     if not math.isfinite(ridge):
         return Descent(network, network, *figures, 0.0, certificate.ess.value)
@@ -331,16 +332,16 @@ def descend(network: ValueNetwork, response: Response, log_tilt: Tensor, trust: 
     return Descent(network, network.with_head(change), *figures, taken, certificate.ess.value)
 
 
-def _parts(n: int) -> tuple[slice, slice]:
-    """Paths that a step is fitted to, and those that judge it."""
-    held = round(_HELD_OUT * n)
+def _fitted_and_held_out(n: int) -> tuple[slice, slice]:
+    """The paths to which a step is fitted, and the held-out paths that judge the step."""
+    held = round(_HELD_OUT_SHARE * n)
     return slice(held, None), slice(0, held)
 
 
 def _ridge(jacobian: Tensor, log_w: Tensor, fitted: _Equations) -> tuple[float, float, float]:
-    """Var ln w on held-out paths, what a step fitted to the others leaves of it, and the ridge it then has.
+    """Var ln w on held-out paths before and after the best step that is fitted to the others, and its ridge.
 
-    The ridge is infinite where no step helps.
+    The ridge is infinite if no step lowers the variance.
     """
     values, vectors, pull = fitted
     before = float(log_w.var())

@@ -1,4 +1,4 @@
-"""What every fit tells of itself, in memory and as plain values that a file can hold."""
+"""Records of a fit: its cost and history as plain values that a file can hold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ __all__ = ["Fit", "FitRecord"]
 
 @dataclass(frozen=True)
 class FitRecord:
-    """How a guidance was found, as plain values: what a folder keeps of a fit, and what is read back from it.
+    """How a guidance was found, as plain values: the part of a fit that is stored in a folder.
 
     Args:
         network_evaluations: evaluations of the model's network that the fit took.
         seconds: wall time of the fit.
-        stages: how a guidance was learned, one mapping for each stage.
+        stages: how the guidance was learned, one mapping for each stage.
         trials: the number of parameters that a search tried.
     """
 
@@ -29,7 +29,7 @@ class FitRecord:
 
 
 class Fit(Protocol):
-    """How a guidance was found, and what that took."""
+    """How a guidance was found, and the cost."""
 
     @property
     def network_evaluations(self) -> int: ...
@@ -37,5 +37,5 @@ class Fit(Protocol):
     def seconds(self) -> float: ...
 
     def record(self) -> FitRecord:
-        """The same as plain values."""
+        """Cost and history as plain values."""
         ...

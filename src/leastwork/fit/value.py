@@ -4,32 +4,33 @@ With ω = e^r/Z, and t uniform in the log-SNR ℓ, so that ½∫σ²|h|² dℓ =
 
     E[¼ (e^V − ω V)]  +  E[¼ (ω + c) |σh|² + (ω − c) σh·(ε − ε̂)],        c = e^V, held fixed
 
-The first term is the Bregman divergence of e^V; its weight decides only how fast each term is learned. The second is
-weighted score matching less its unweighted fit: its minimiser solves ½(ω̄ + c) σh = −E[(ω − c)(ε − ε̂) | x_t], which at
-c = ω̄ = E[ω | x_t] is h = ∇ω̄/ω̄ whatever ε̂ is. With ε̂(x_t, t) the model's estimate of the noise, most of the noise is
-gone, so that h is learned from a few times fewer samples; where x_t tells ω, on the clean side, so does ω − c → 0. The
-first term alone validates, since the second is no objective while c moves. A conditional mean of ω cannot exceed its
-largest value: beyond it e^V goes on as its tangent, which moves no minimum.
+The first term is the Bregman divergence of e^V; its weight only decides how fast each term is learned. The second is
+weighted score matching minus its unweighted fit: its minimiser solves ½(ω̄ + c) σh = −E[(ω − c)(ε − ε̂) | x_t], which
+at c = ω̄ = E[ω | x_t] is h = ∇ω̄/ω̄ for any ε̂. With the model's estimate of the noise as ε̂(x_t, t), most of the variance
+cancels, so that h is learned from several times fewer samples; with little noise in x_t, ω is determined by x_t and
+ω − c → 0 removes the variance too. Only the first term is used for validation, since the second is not an objective
+while c changes. A conditional mean of ω cannot exceed the largest ω; above it e^V is continued by its tangent, which
+does not change the minimum.
 
-Of rigid frames h is a tangent, and in place of σ(ε − ε̂) stands the difference of the model's score and that of the
-noise added; rotations have as lever, in place of σ, what makes ½∫|lever·h|² dℓ the work.
+For rigid frames h is a tangent, and σ(ε − ε̂) is replaced by the difference of the model's score and the score of the
+added noise. For rotations σ is replaced by the factor (``lever``) for which ½∫|lever·h|² dℓ is the work.
 
-A network that sees the denoised state has ∇V = Jᵀ∇V̂ with J = ∂D/∂x, and the loss takes J by two of its products
-alone, both made once for each noised state and used again at every visit:
+A network that sees the denoised state has ∇V = Jᵀ∇V̂ with J = ∂D/∂x. The loss needs only two kinds of products with J,
+which are computed once for each noised state and used again at every visit,
 
     ∇V·(ε − ε̂) = ∇V̂ · J(ε − ε̂)          |∇V|² = E (∇V̂ · Jη)²,  η ~ N(0, I)
 
-so that the optimiser never runs the model. Hutchinson's estimate of the square is unbiased and its noise is far below
-that of the samples; in one and two dimensions η are the axes, and nothing is estimated.
+so that the optimiser never evaluates the model. Hutchinson's estimate of the square is unbiased, and its noise is far
+below that of the samples; in one and two dimensions the η are the axes, which makes it exact.
 
-Where the target is known by samples of its own, such as members of a rare region, V is the log-ratio of two noised
-populations, and both terms are theirs: logistic regression tells V, since at its minimum e^V = q_t/p_t, and the
-target's samples tell h = s_q − s,
+If the target q is known by its own samples, such as members of a rare region, V is the log-ratio of two noised
+populations, and both terms change: logistic regression determines V, since at its minimum e^V = q_t/p_t, and score
+matching on the target's samples determines h = s_q − s,
 
     ½ E_p[ln (1 + e^V)] + ½ E_q[ln (1 + e^{−V})]          E_q[½ |σh|² + σh·(ε − ε̂)]
 
-Samples of a guided model learn what is still missing: ω = dP/dQ · e^r/Z is then their own weight, V − V₀ and h − h₀
-take the place of V and h, and ε̂ − σh₀ that of ε̂, where V₀ is the value that guided them.
+From samples of a guided model, the correction to its value V₀ is learned: ω = dP/dQ · e^r/Z includes the path weight,
+V − V₀ and h − h₀ replace V and h, and ε̂ − σh₀ replaces ε̂.
 """
 
 import math
@@ -55,23 +56,23 @@ from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
 __all__ = ["Check", "LearningError", "ValueFit", "fit_ratio", "fit_value"]
-_HELD_OUT = 7  # one sample in so many
+_HELD_OUT_EVERY = 7  # one sample in this many is held out
 _CHECKS = 20  # validations in a full run
-_PATIENCE = 8  # of them without improvement end it
-_LEVELS = 64  # of the log-SNR, among the held-out samples
-_BREGMAN = 0.25  # weight of the first term
-_HELD = 2**28  # numbers of the noised samples, 1 GiB in float32
-_SURE = 4.0  # evidence that it takes; noise alone reaches 2.5 in the best of the validations
+_PATIENCE = 8  # validations without improvement after which training stops
+_LEVELS = 64  # log-SNRs at which the held-out samples are noised
+_BREGMAN_WEIGHT = 0.25  # weight of the first term of the loss
+_MOST_NUMBERS = 2**28  # numbers that the noised samples may hold, 1 GiB in float32
+_LEAST_EVIDENCE = 4.0  # standard errors; for a tilt unrelated to the state, the best validation reaches 2.5
 
 
 @dataclass(frozen=True)
 class Check:
-    """After so many iterations: the training loss, and the Bregman loss on held-out samples; V = 0, or V₀, has 1.
+    """One validation: training loss, and Bregman loss on held-out samples, which is 1 for V = 0 or V = V₀.
 
-    ``evidence`` is √(n−1) times the correlation of V with ω, or with √ω if that is larger, over the n held-out samples:
-    each is a standard normal number where the tilt has nothing to do with the state, since then any permutation of ω is
-    as likely. The first finds a few heavy weights that sit together, which the mean of the loss is too noisy for, the
-    second what many light ones say where some heavy ones drown them.
+    ``evidence`` is √(n−1) times the larger of the correlations of V with ω and with √ω over the n held-out samples. If
+    the tilt is unrelated to the state, each is a standard normal number, since all permutations of ω are then equally
+    likely. The correlation with ω detects a few heavy weights at neighbouring states, for which the mean loss is too
+    noisy; that with √ω detects many light weights besides a few heavy ones.
     """
 
     iteration: int
@@ -81,7 +82,7 @@ class Check:
 
 
 class LearningError(LeastworkError):
-    """V was not learned; ``history`` tells how it went, after so many evaluations of the model."""
+    """V was not learned; ``history`` has the validations, ``network_evaluations`` the cost."""
 
     def __init__(self, message: str, history: tuple[Check, ...], network_evaluations: int) -> None:
         super().__init__(message)
@@ -91,7 +92,7 @@ class LearningError(LeastworkError):
 
 @dataclass(frozen=True)
 class ValueFit:
-    """The network with the best validation loss, how it was found, and evaluations of the model that took."""
+    """The network with the lowest validation loss, the validations, and the number of evaluations of the model."""
 
     network: nn.Module
     history: tuple[Check, ...]
@@ -102,9 +103,9 @@ class ValueFit:
 Terms: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
-def _tilted(ceiling: float, network: nn.Module, seen: Noised) -> Terms:
-    """Both terms of the loss of a tilt, and V or V − V₀, (B,) each."""
-    value, slope = _known_off(network, seen)
+def _loss_of_tilt(ceiling: float, network: nn.Module, seen: Noised) -> Terms:
+    """Both terms of the loss for a tilt, and V or V − V₀, (B,) each."""
+    value, slope = _correction(network, seen)
     within = value.clamp(max=ceiling)
     tilt = within.exp()
     bregman = tilt + tilt.detach() * (value - within) - seen.omega * value
@@ -113,17 +114,17 @@ def _tilted(ceiling: float, network: nn.Module, seen: Noised) -> Terms:
     return bregman, score + (seen.omega - level) * (slope * seen.along).sum(dim=1), value
 
 
-def _compared(network: nn.Module, seen: Noised) -> Terms:
-    """Both terms of the loss of two populations, ω = 0 and ω = 2, and V, (B,) each."""
-    value, slope = _known_off(network, seen)
+def _loss_of_ratio(network: nn.Module, seen: Noised) -> Terms:
+    """Both terms of the loss for two populations, marked by ω = 0 and ω = 2, and V, (B,) each."""
+    value, slope = _correction(network, seen)
     member = seen.omega > 0
     logistic = torch.nn.functional.softplus(torch.where(member, -value, value)) / math.log(2)
     score = 0.5 * seen.square(slope) + (slope * seen.along).sum(dim=1)
     return logistic, torch.where(member, score, 0.0), value
 
 
-def _known_off(network: nn.Module, seen: Noised) -> tuple[Tensor, Tensor]:
-    """V and its slope, less those that are known."""
+def _correction(network: nn.Module, seen: Noised) -> tuple[Tensor, Tensor]:
+    """V and its slope, minus V₀ and its slope if the samples were guided."""
     value, slope = value_and_gradient(network, seen.seen, seen.alpha, seen.sigma)
     return (value, slope) if seen.known is None else (value - seen.known[0], slope - seen.known[1])
 
@@ -142,31 +143,31 @@ def fit_value(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> ValueFit:
-    """Learn V; the network is copied, not changed.
+    """Learn V from samples and their log-tilt; the network is copied, not changed.
 
     Args:
-        network: V(x, α, σ), where the search starts.
-        model: whose samples they are, or were before guidance.
+        network: the network of the initial V(x, α, σ).
+        model: the model from which the samples were drawn, with or without guidance.
         x0: samples in network units, (n, *event).
-        log_tilt: r of the model's samples, or ln dP/dQ + r of guided ones, up to a constant, (n,).
-        reference: V₀ of the guidance that drew them, or None for the model's own.
-        iterations: steps of the optimiser, at most.
-        batch_size: noised samples a step, each of another log-SNR.
-        noised: how many there are to draw from, at most, and no more than a GiB of them; each takes an evaluation of
-            the model.
-        learning_rate: its largest value; it rises over a tenth of the run and falls as a cosine.
-        seed: of the split, the order and the noise.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        log_tilt: r of the model's own samples, or ln dP/dQ + r of guided samples, up to a constant, nats, (n,).
+        reference: V₀ of the guidance that drew the samples, or None for the model's own samples.
+        iterations: largest number of optimiser steps.
+        batch_size: number of noised samples in each step, each with another log-SNR.
+        noised: largest number of noised samples, which take at most 1 GiB; each needs at least one evaluation of the
+            model.
+        learning_rate: largest learning rate; the rate rises over a tenth of the run and then falls as a cosine.
+        seed: seed of all random numbers.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Raises:
-        NonFiniteError: r or a weight is not finite on some samples.
-        LearningError: the loss diverged, or V knows no more of held-out samples than h = 0 (or h₀) does.
+        NonFiniteError: the log-tilt is not finite on some samples.
+        LearningError: the loss diverged, or V is no better on held-out samples than V = 0 (or V₀).
     """
-    log_omega = _checked(log_tilt, batch_size_of(x0))
+    log_omega = _log_omega(log_tilt, batch_size_of(x0))
     pool = pool_of(x0, log_omega.exp(), model)
     random = generator(seed, "value fit")
-    return _learned(
-        network, model, pool, partial(_tilted, float(log_omega.max())), _split(pool.omega.cpu(), random), random,
+    return _train(
+        network, model, pool, partial(_loss_of_tilt, float(log_omega.max())), _split(pool.omega.cpu(), random), random,
         reference, iterations, batch_size, noised, learning_rate, progress,
     )  # fmt: skip
 
@@ -184,37 +185,37 @@ def fit_ratio(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> ValueFit:
-    """Learn V as the log-ratio of two populations; the network is copied, not changed.
+    """Learn V as the log-ratio of two noised populations; the network is copied, not changed.
 
     Args:
-        network: V(x, α, σ), where the search starts.
-        model: whose samples the first are.
+        network: the network of the initial V(x, α, σ).
+        model: the model from which ``x0`` was drawn.
         x0: samples of the model, network units, (n, *event).
-        members: samples of the target, as many of each as it weighs, (m, *event).
+        members: samples of the target, each repeated according to its weight, network units, (m, *event).
         iterations, batch_size, noised, learning_rate, seed, progress: as in :func:`fit_value`.
 
     Raises:
-        LearningError: the loss diverged, or V cannot tell the populations apart.
+        LearningError: the loss diverged, or V does not distinguish the populations on held-out samples.
     """
     n, m = batch_size_of(x0), batch_size_of(members)
     omega = torch.cat([torch.zeros(n), torch.full((m,), 2.0)])
     pool = pool_of(cat([x0, members]), omega, model)
     random = generator(seed, "ratio fit")
     parts = [_split(torch.zeros(k), random) for k in (n, m)]
-    held, learned = (_in_turn(a, n + b, random) for a, b in zip(*parts, strict=True))
-    return _learned(
-        network, model, pool, _compared, (held, learned), random, None, iterations, batch_size, noised, learning_rate,
-        progress,
+    held, learned = (_equally_many(a, n + b, random) for a, b in zip(*parts, strict=True))
+    return _train(
+        network, model, pool, _loss_of_ratio, (held, learned), random, None, iterations, batch_size, noised,
+        learning_rate, progress,
     )  # fmt: skip
 
 
-def _in_turn(first: Tensor, second: Tensor, random: torch.Generator) -> Tensor:
-    """Two sets of indices, each as often as the other."""
+def _equally_many(first: Tensor, second: Tensor, random: torch.Generator) -> Tensor:
+    """Draws from two sets of indices, equally many from each."""
     size = max(len(first), len(second))
     return torch.cat([part[torch.randint(len(part), (size,), generator=random)] for part in (first, second)])
 
 
-def _learned(
+def _train(
     network: nn.Module,
     model: Scored,
     pool: Pool,
@@ -228,15 +229,16 @@ def _learned(
     learning_rate: float,
     progress: Progress,
 ) -> ValueFit:
-    """The network with the least validation loss; parts: held-out samples and those that are learned from."""
+    """Minimise the loss and keep the network with the least validation loss; parts: held-out and training samples."""
     begin = time.perf_counter()
     validation, training = parts
     through = sees_denoised(network)
-    most = min(noised, _HELD // ((3 + PROBES * through) * pool.x0.shape[1]))  # of each, so many vectors are kept
+    vectors = 3 + PROBES * through  # stored for each noised sample
+    most = min(noised, _MOST_NUMBERS // (vectors * pool.x0.shape[1]))
     columns = max(1, min(iterations, most // batch_size))
-    order = _shuffled(training, batch_size, columns, random)
+    order = _shuffle(training, batch_size, columns, random)
     seen = noise_states(pool, order, model, through, reference, random, progress)
-    judged = _shuffled(validation, _LEVELS, max(1, min(8 * len(validation), 8192) // _LEVELS), random)
+    judged = _shuffle(validation, _LEVELS, max(1, min(8 * len(validation), 8192) // _LEVELS), random)
     trial = noise_states(pool, judged, model, through, reference, random)
     rows = torch.arange(batch_size) * columns
     evaluations = evaluations_of_noised(through, reference is not None) * (len(seen.seen) + len(trial.seen))
@@ -259,7 +261,7 @@ def _learned(
                 group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
             batch = seen.at(rows + torch.randint(columns, (batch_size,), generator=random))
             bregman, score, _ = loss_of(network, batch)
-            loss = (_BREGMAN * bregman + score).mean()
+            loss = (_BREGMAN_WEIGHT * bregman + score).mean()
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -272,7 +274,7 @@ def _learned(
             with torch.no_grad():
                 bregman, _, value = loss_of(average, trial)
             found = float(bregman.mean())
-            evidence = _evidence(*_of_each(judged.flatten(), value, pool.omega))
+            evidence = _evidence(*_mean_by_sample(judged.flatten(), value, pool.omega))
             history.append(Check(i + 1, float(loss.detach()), found, evidence))
             if not math.isfinite(found):
                 raise LearningError(
@@ -287,12 +289,12 @@ def _learned(
                 break
         point.save(partial(_state, iterations, since, history, (network, average, best), optimiser, random), last=True)
     least = min(history, key=lambda check: check.validation)
-    if least.validation >= 1 or least.evidence < _SURE:
+    if least.validation >= 1 or least.evidence < _LEAST_EVIDENCE:
         start = "h = 0" if reference is None else "the guidance before it"
         raise LearningError(
             f"V does not beat {start} on held-out samples: its loss there is {least.validation:.6g} (wanted: < 1) and "
-            f"its correlation with their tilt {least.evidence:.2g} standard errors (wanted: {_SURE:g}), as if the tilt "
-            f"had nothing to do with the state: {_REMEDY}",
+            f"its correlation with their tilt {least.evidence:.2g} standard errors (wanted: {_LEAST_EVIDENCE:g}), as "
+            f"if the tilt were unrelated to the state: {_REMEDY}",
             tuple(history),
             evaluations,
         )
@@ -306,15 +308,15 @@ def _state(
     return done, since, history, state_of(networks, optimiser, random)
 
 
-def _shuffled(samples: Tensor, levels: int, columns: int, random: torch.Generator) -> Tensor:
-    """Samples in random order, each as often as any other but for one, (levels, columns)."""
+def _shuffle(samples: Tensor, levels: int, columns: int, random: torch.Generator) -> Tensor:
+    """Samples in random order, (levels, columns); the counts of any two of them differ by at most one."""
     rounds = -(-levels * columns // len(samples))
     order = torch.cat([torch.randperm(len(samples), generator=random) for _ in range(rounds)])
     return samples[order[: levels * columns]].reshape(levels, columns)
 
 
-def _of_each(index: Tensor, value: Tensor, omega: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean V of every sample that was noised, and its ω."""
+def _mean_by_sample(index: Tensor, value: Tensor, omega: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean V and ω of every sample that was noised."""
     count = torch.bincount(index, minlength=len(omega))
     total = torch.zeros_like(omega).index_add(0, index.to(omega.device), value)
     there = count > 0
@@ -333,12 +335,13 @@ def _correlation(a: Tensor, b: Tensor) -> float:
 
 
 def _split(omega: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Held-out and training samples; one of every seven of like weight, so that the few that matter are shared out."""
+    """Held-out and training samples: of every seven samples of similar weight, one is held out."""
     n = len(omega)
-    if n < 2 * _HELD_OUT:
-        raise LeastworkError(f"V cannot be learned from {n} samples: draw at least {2 * _HELD_OUT}, better thousands")
-    order = torch.argsort(omega, stable=True, descending=True)[: n // _HELD_OUT * _HELD_OUT].reshape(-1, _HELD_OUT)
-    place = torch.randint(_HELD_OUT, (len(order),), generator=random)
+    every = _HELD_OUT_EVERY
+    if n < 2 * every:
+        raise LeastworkError(f"V cannot be learned from {n} samples: draw at least {2 * every}, better thousands")
+    order = torch.argsort(omega, stable=True, descending=True)[: n // every * every].reshape(-1, every)
+    place = torch.randint(every, (len(order),), generator=random)
     held = torch.zeros(n, dtype=torch.bool)
     held[order[torch.arange(len(order)), place]] = True
     return held.nonzero()[:, 0], (~held).nonzero()[:, 0]
@@ -347,8 +350,8 @@ def _split(omega: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
 _REMEDY = "draw more samples, lower the learning rate, or ask for less in one stage"
 
 
-def _checked(log_tilt: Tensor, n: int) -> Tensor:
-    """ln ω of mean one, float64 (n,)."""
+def _log_omega(log_tilt: Tensor, n: int) -> Tensor:
+    """ln ω, with ω of mean one, float64 (n,), after a check of the log-tilt."""
     log_omega = log_tilt.detach().to(torch.float64)
     if log_omega.shape != (n,):
         raise LeastworkError(f"log_tilt has shape {tuple(log_omega.shape)} for {n} samples: pass ({n},), one each")

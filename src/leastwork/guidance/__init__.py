@@ -1,1 +1,1 @@
-"""Extra scores h(x, t, denoised) that steer a model."""
+"""Guidances: extra scores h(x, t, denoised) that steer a model."""

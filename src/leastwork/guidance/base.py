@@ -1,7 +1,7 @@
 """A guidance is an extra score h(x, t, denoised), and guidances add up: h = h₁ + h₂.
 
-A guidance that can be saved comes apart into named parts, and is made of them again; :func:`register` gives its class
-the name that it has in a file.
+A guidance that can be saved is taken apart into named parts, from which it is made again on loading; :func:`register`
+gives its class a name in files.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,35 +19,35 @@ Parts: TypeAlias = Mapping[str, Any]
 """Named JSON values, tensors and guidances, and lists and mappings of these."""
 
 Find: TypeAlias = Callable[[Sequence[str]], Observable]
-"""From names to the observable that has them, which the user gives back on loading: functions have no file form."""
+"""Function from names to the observable with these names. The user passes it on loading, as functions have no file."""
 
 
 @runtime_checkable
 class Guidance(Protocol):
     """Anything that returns an extra score.
 
-    ``through_network`` says that h differentiates ``denoised`` with respect to ``x`` and needs that graph; leave it
-    False where it does not, and no graph is kept.
+    ``through_network`` is True if h differentiates ``denoised`` with respect to ``x`` and needs that graph; if it is
+    False, no graph is kept.
     """
 
     @property
     def through_network(self) -> bool: ...
 
     def __call__(self, x: State, t: float, denoised: State) -> State:
-        """h(x, t), network units, same structure as x (B, *event); denoised: D(x, t), or a flow's straight-line end."""
+        """h(x, t), network units, in the structure of x (B, *event); ``denoised`` is D(x, t), or x − t u for a flow."""
         ...
 
 
 class Savable(Protocol):
-    """What a guidance has that a file can hold."""
+    """A guidance that can be saved in a file."""
 
     def parts(self) -> Parts:
-        """The named parts of which :meth:`from_parts` makes the same guidance again."""
+        """The named parts from which :meth:`from_parts` makes the same guidance again."""
         ...
 
     @classmethod
     def from_parts(cls, parts: Parts, find: Find) -> Self:
-        """The guidance of these parts; it steers the observable ``find(names)``."""
+        """The guidance of these parts; ``find(names)`` gives the observable that it steers."""
         ...
 
 
@@ -59,10 +59,10 @@ def register(kind: str) -> Callable[[_Class], _Class]:
     """Decorate the class of a guidance to give it a file form.
 
     Args:
-        kind: its name in files.
+        kind: the name of the class in files.
 
     Raises:
-        LeastworkError: another class has this name.
+        LeastworkError: another class has this name already.
     """
 
     def named(cls: _Class) -> _Class:
@@ -76,12 +76,12 @@ def register(kind: str) -> Callable[[_Class], _Class]:
 
 
 def kinds() -> Mapping[str, type[Savable]]:
-    """The classes of guidance that have a file form, by their names in files."""
+    """The classes of guidance that can be saved, by their names in files."""
     return dict(_KINDS)
 
 
 class Composable:
-    """Gives a guidance ``+`` and a factor in front of it: ``observable + 0.5 * path``."""
+    """Base class that lets guidances be added and scaled: ``observable + 0.5 * path``."""
 
     def __add__(self: Guidance, other: Guidance) -> "Sum":
         return Sum((self, other))

@@ -1,9 +1,9 @@
-"""A control: guidance of a flow by a velocity field c(x, t) of its own, added along generation: dx = u dt + c |dt|.
+"""Control: guidance of a flow by an added velocity field c(x, t), dx = u dt + c |dt|.
 
     c = s₀ (W z_L + w)     z_l = z_{l−1} + φ(W_l z_{l−1} + b_l + U_l τ),  z_1 = φ(W_1 x̂ + b_1 + U_1 τ)    φ = SiLU
 
-x̂ is x standardised, coordinate by coordinate, by the mean and spread that the model's own paths have at t; τ are a few
-slow cosines of t, s₀ is the data's overall spread. The head starts at zero, and with it the control.
+x̂ is x standardised in each coordinate by the mean and spread of paths at time t, τ are a few slow cosines of t, and s₀
+is the overall spread of the data. The weights W and w of the last layer start at zero, and so does the control.
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class ControlGuidance(Composable):
     """h = c(x, t), for a VelocityModel.
 
     Args:
-        network: c(x, t), flat states (B, d) in network units at one time -> (B, d).
+        network: the control c(x, t): flat states (B, d) in network units, and one time -> (B, d).
 
     >>> import torch
     >>> h = ControlGuidance(ControlNetwork(6))
     >>> x = torch.randn(4, 2, 3)
-    >>> h(x, 0.5, x).abs().max().item()  # unfitted, it does nothing
+    >>> h(x, 0.5, x).abs().max().item()  # before a fit the control is zero
     0.0
     """
 
@@ -45,10 +45,10 @@ class ControlGuidance(Composable):
         return unflatten(self.network(flatten(x), float(t)), x)
 
     def parts(self) -> Parts:
-        """Parts for a file.
+        """The parts for a file.
 
         Raises:
-            ConfigError: the network is not of this package.
+            ConfigError: the network is not a ControlNetwork.
         """
         if type(self.network) is not ControlNetwork:
             raise ConfigError(

@@ -1,11 +1,11 @@
-"""The published forms of path guidance, towards a region that guiding points x^m stand for.
+"""Published forms of path guidance, towards a region that is given by guiding points x^m:
 
     transported    h(x, t) = η(t) ∇ₓ ln Σ_m K_{b(t)}(x, x_t^m)        loss    h(x, t) = a e^{−bt} ∇ₓ ln k(D(x, t))
 
 (Kolloff et al., Minimum-Excess-Work Guidance, arXiv 2505.13375). x_t^m are the guides carried forward by the
-probability-flow ODE, η and b are sigmoids in t, k is the guides' kernel density. Kernels are taken in log space, so
-that far from every guide h points to the nearest and does not vanish. h carries no graph of its own: it is for drawing
-and for derivative-free fits.
+probability-flow ODE, η and b are sigmoids in t, and k is the kernel density of the guides. Kernels are evaluated in log
+space, so that far from all guides h points to the nearest guide and does not vanish. h is returned without a graph, so
+these forms serve sampling and derivative-free fits.
 """
 
 import math
@@ -29,10 +29,11 @@ class LossGuidance(Composable):
     """h = a e^{−bt} ∇ₓ ln k(D(x, t)), through the network.
 
     Args:
-        density: k of the guides, data units, as :func:`leastwork.kernels.density.kernel_density` makes it.
+        density: the kernel density k of the guides in data units, made by
+            :func:`leastwork.kernels.density.kernel_density`.
         strength: a.
-        decay: b; b < 0 puts the weight on the noisy end.
-        to_data: the model's ``units``.
+        decay: b, per unit of t; b < 0 puts the weight on the noisy end.
+        to_data: change from network units to data units, the model's ``units``.
     """
 
     density: KernelDensity
@@ -45,7 +46,7 @@ class LossGuidance(Composable):
         return True
 
     def __call__(self, x: State, t: float, denoised: State) -> State:
-        """h(x, t), network units, (B, *event); x and denoised with the graph between them."""
+        """h(x, t), network units, (B, *event); ``denoised`` must have its graph from x."""
         with torch.enable_grad():
             point = self.to_data(denoised)
         k = self.density

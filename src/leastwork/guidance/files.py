@@ -1,7 +1,7 @@
-"""Guidances on disk: ``guidance.json`` says what they are, ``guidance.safetensors`` holds the tensors; no pickles.
+"""Files of a guidance: ``guidance.json`` with its kind and numbers, ``guidance.safetensors`` with its tensors.
 
-Functions have no file form, so an observable is stored by its names and given back on loading. A new kind of guidance
-joins by :func:`leastwork.guidance.base.register`, beside its class.
+There are no pickles. Functions have no file form, so only the names of an observable are stored, and the observable is
+passed again on loading. A new kind of guidance is registered by :func:`leastwork.guidance.base.register` at its class.
 """
 
 import json
@@ -25,7 +25,7 @@ __all__ = ["load_guidance", "save_guidance"]
 
 
 def _known() -> Mapping[str, type[Savable]]:
-    """Every registered kind by name; each file of this folder is imported first, so that its own are among them."""
+    """All registered kinds by name; each file of this folder is imported first, so that its kinds are registered."""
     for module in pkgutil.iter_modules(leastwork.guidance.__path__, "leastwork.guidance."):
         import_module(module.name)
     return kinds()
@@ -35,11 +35,11 @@ def save_guidance(guidance: Guidance, path: str | Path) -> None:
     """Write a guidance into a folder.
 
     Args:
-        guidance: one of the registered kinds, or a sum or multiple of them.
-        path: the folder, made if need be.
+        guidance: a guidance of a registered kind, or a sum or multiple of such guidances.
+        path: the folder, which is made if it does not exist.
 
     Raises:
-        ConfigError: a kind that has no file form.
+        ConfigError: the kind of the guidance has no file form.
     """
     folder = Path(path)
     tensors: dict[str, Tensor] = {}
@@ -50,14 +50,15 @@ def save_guidance(guidance: Guidance, path: str | Path) -> None:
 
 
 def load_guidance(path: str | Path, observable: Observable | Sequence[Observable] | None = None) -> Guidance:
-    """Read a guidance back.
+    """Read a guidance from a folder.
 
     Args:
         path: a folder written by :func:`save_guidance`.
-        observable: what the guidance steers, known by its names; several where terms of a sum have their own.
+        observable: the observable that the guidance steers, found by its names; a list if terms of a sum have
+            different observables.
 
     Raises:
-        ConfigError: the folder or its files are not those of a guidance, or an observable is missing.
+        ConfigError: the folder does not hold a guidance, or an observable is missing.
     """
     folder = Path(path)
     described, tensors = _read(folder)
@@ -79,7 +80,7 @@ def load_guidance(path: str | Path, observable: Observable | Sequence[Observable
 
 
 def _pack(value: Any, at: str, tensors: dict[str, Tensor]) -> Any:
-    """A JSON value in which tensors are named, with the tensors themselves put aside."""
+    """A JSON value with names in place of tensors; the tensors themselves are put into ``tensors``."""
     if isinstance(value, Tensor):
         tensors[at] = value.detach().cpu().contiguous().clone()
         return {"tensor": at}

@@ -1,16 +1,16 @@
-"""Interval guidance: into A = {x: l ≤ f(x) ≤ u} of a smooth coordinate f, by one Gaussian; nothing is learned.
+"""Interval guidance into A = {x: l ≤ f(x) ≤ u} of a smooth coordinate f, which is taken as Gaussian given x_t:
 
     V(x, t) = ln [1 + (e^L − 1) π]        π = Φ((u − m)/s) − Φ((l − m)/s)        h = ∂V/∂m · Jᵀ∇f
     m = f(D(x, t))        s² = (σ²/α) ∇f · J ∇f        J = ∂D/∂x
 
-By Tweedie's formula of second order the covariance of x_0 given x_t is (σ²/α) J, so that m and s are mean and spread
-of f to first order (as in Boys et al., TMLR 2024, for linear measurements). Where p is Gaussian and f linear, π is
-P(A | x_t) and h is Doob's transform of the tilt L 1_A, exactly. Elsewhere it is good where little noise is left, which
-is where the border of A is met: no network has to learn how sharp it is. Where π ≪ e^{−L}, from where a way into A
-costs more than a miss, V is flat and nothing is pushed.
+Nothing is learned. By Tweedie's formula of second order the covariance of x_0 given x_t is (σ²/α) J, so that m and s
+are mean and spread of f to first order (as in Boys et al., TMLR 2024, for linear measurements). If p is Gaussian and f
+linear, π is exactly P(A | x_t) and h is Doob's transform of the tilt L 1_A. Otherwise h is accurate at low noise, where
+the sharp border of A matters, which a network could hardly learn. Where π ≪ e^{−L}, a way into A would cost more than a
+miss; there V is flat and h is zero.
 
-s is held fixed in the gradient. Where a network's J is not positive, s would vanish or be imaginary: it is taken no
-smaller than 10⁻² σ/√(α² + σ²) |∇f|, a hundredth of what noise alone gives to data of unit variance.
+s is held fixed in the gradient. If ∇f · J ∇f of a network is not positive, s would be zero or imaginary. So s is at
+least 10⁻² σ/√(α² + σ²) |∇f|, a hundredth of the spread for normal data of unit variance.
 """
 
 import math
@@ -31,25 +31,25 @@ from leastwork.schedules.files import describe_schedule, schedule_from
 
 __all__ = ["IntervalGuidance", "log_share"]
 
-_THIN = 1e-5  # of an interval, in units of s
-_FAR = -5.0  # of the nearer end, likewise
-_FLOOR = 1e-4  # of s², in units of σ²/(α² + σ²) |∇f|²
+_THIN = 1e-5  # width of an interval, in units of s, below which the density at its middle is used
+_FAR = -5.0  # distance of m from the nearer end, in units of s, beyond which the asymptotic form is used
+_LEAST_VARIANCE = 1e-4  # smallest s², in units of σ²/(α² + σ²) |∇f|²
 
 
 @register("interval")
 @dataclass(frozen=True, eq=False)
 class IntervalGuidance(Composable):
-    """h towards l ≤ f ≤ u, through the network.
+    """h towards l ≤ f ≤ u, differentiated through the network.
 
     Args:
-        coordinate: f, data units, one column; differentiable.
-        lower, upper: l < u, in its unit; either may be infinite.
-        log_odds: L > 0 of the tilt L 1_A, as :func:`leastwork.sampling.work.log_odds` has it.
-        schedule: α and σ of the model.
-        to_data: the model's ``units``.
+        coordinate: the coordinate f, a differentiable observable with one column.
+        lower, upper: l < u in the unit of f; either may be infinite.
+        log_odds: L > 0 of the tilt L 1_A (:func:`leastwork.sampling.work.log_odds`).
+        schedule: the model's schedule, α and σ.
+        to_data: change from network units to data units, the model's ``units``.
 
     Raises:
-        LeastworkError: a coordinate of several columns, ends in the wrong order, or L that is not positive.
+        LeastworkError: the coordinate has several columns, l ≥ u, or L ≤ 0.
     """
 
     coordinate: Observable
@@ -73,14 +73,14 @@ class IntervalGuidance(Composable):
         return True
 
     def __call__(self, x: State, t: float, denoised: State) -> State:
-        """h(x, t), network units, (B, *event); x and denoised with the graph between them."""
+        """h(x, t), network units, (B, *event); ``denoised`` must have its graph from x."""
         mean, spread, pull = self.moments(x, t, denoised)
         log_pi, slope = log_share(self.lower, self.upper, mean, spread)
         force = torch.sigmoid(self._log_gain + log_pi) * slope
         return smap(lambda leaf: force.to(leaf).reshape(-1, *[1] * (leaf.ndim - 1)) * leaf, pull)
 
     def value(self, x: State, t: float, denoised: State) -> Tensor:
-        """V(x, t), float64 (B,); x and denoised with the graph between them."""
+        """V(x, t), float64 (B,); ``denoised`` must have its graph from x."""
         mean, spread, _ = self.moments(x, t, denoised)
         return torch.nn.functional.softplus(self._log_gain + log_share(self.lower, self.upper, mean, spread)[0])
 
@@ -94,7 +94,7 @@ class IntervalGuidance(Composable):
         pull = pull_back(denoised, x, slope)
         m = Moments.at(self.schedule, float(t))
         variance = m.sigma**2 / m.alpha * inner(slope, pull).to(torch.float64)
-        least = _FLOOR * m.sigma**2 / (m.alpha**2 + m.sigma**2) * inner(slope, slope).to(torch.float64)
+        least = _LEAST_VARIANCE * m.sigma**2 / (m.alpha**2 + m.sigma**2) * inner(slope, slope).to(torch.float64)
         spread = torch.maximum(variance, least).sqrt().clamp(min=torch.finfo(torch.float32).tiny)
         return f.detach().to(torch.float64), spread, pull
 
@@ -117,7 +117,7 @@ class IntervalGuidance(Composable):
 
 
 def log_share(lower: float, upper: float, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
-    """ln π of a Gaussian between two values, and ∂ ln π/∂m, (B,) each; exact far out in its tails.
+    """ln π, the log-probability of a Gaussian between two values, and ∂ ln π/∂m, (B,) each; accurate far in the tails.
 
     Args:
         lower, upper: l < u.
@@ -129,13 +129,13 @@ def log_share(lower: float, upper: float, mean: Tensor, spread: Tensor) -> tuple
     (0.6827, 0.0)
     """
     low, high = (lower - mean) / spread, (upper - mean) / spread
-    above = low > 0  # there both Φ are one, but not those of the mirror image
+    above = low > 0  # both Φ would round to one, so use the mirror image
     a, b = torch.where(above, -high, low), torch.where(above, -low, high)
     log_b = torch.special.log_ndtr(b)
     middle, width = 0.5 * (low + high), (upper - lower) / spread
     log_a = torch.special.log_ndtr(a)
     rest = -torch.expm1(log_a - log_b)  # π/Φ(b)
-    thin, far = width < _THIN, b < _FAR  # where Φ at both ends agree in too many digits, and where all of them vanish
+    thin, far = width < _THIN, b < _FAR  # where Φ at both ends agree in most digits, and where both Φ nearly vanish
     log_pi = torch.where(thin, _log_density(middle) + width.log(), log_b + rest.log())
     at_b = math.sqrt(2 / math.pi) / torch.special.erfcx(-b / math.sqrt(2)) / rest  # φ(b)/π
     in_tail = at_b * torch.expm1(0.5 * (b - a) * (b + a))  # [φ(a) − φ(b)]/π

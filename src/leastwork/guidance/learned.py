@@ -2,11 +2,10 @@
 
     V(x, t) = V̂(D(x, t), t)          h = Jᵀ ∇V̂          J = ∂D/∂x
 
-Where V is exact this is Doob's transform, the guidance of least work at κ = 1 (Doob, Classical Potential Theory,
-1984; Dai Pra, Appl. Math. Optim. 23, 313, 1991). V̂ sees the denoised state D, because the model has already learned
-which noisy state becomes which structure, and V need not learn that again. The gradient takes one product with the
-model's Jacobian a step; a network that sees x itself instead differentiates nothing of the model. The observables are
-never differentiated.
+If V is exact this is Doob's transform, the guidance of least work at κ = 1 (Doob, Classical Potential Theory, 1984;
+Dai Pra, Appl. Math. Optim. 23, 313, 1991). V̂ is a function of the denoised state D, because the model has already
+learned which structure a noisy state becomes. The gradient takes one product with the model's Jacobian in each step; a
+network that takes x itself needs no derivative of the model. The observables are never differentiated.
 """
 
 from dataclasses import dataclass
@@ -34,16 +33,16 @@ class LearnedGuidance(Composable):
     """h = ∇ₓ V.
 
     Args:
-        network: V̂(D, α, σ) or V(x, α, σ), flat states (B, d) in network units -> (B,); differentiable. Which of the
-            two it sees is its attribute ``denoised``, False where there is none. Of frames it gives a tangent.
-        schedule: α and σ of the model.
+        network: differentiable V̂(D, α, σ) or V(x, α, σ), flat states (B, d) in network units -> (B,). Its attribute
+            ``denoised`` is True if it takes D, and False or missing if it takes x. For frames, its slope is a tangent.
+        schedule: the model's schedule, α and σ.
 
     >>> import torch
     >>> from leastwork.networks.value import ValueNetwork
     >>> from leastwork.schedules.gaussian import VPSchedule
     >>> h = LearnedGuidance(ValueNetwork(6), VPSchedule())
     >>> x = torch.randn(4, 2, 3)
-    >>> h(x, 0.5, x).abs().max().item()  # untrained, it does nothing
+    >>> h(x, 0.5, x).abs().max().item()  # before training h is zero
     0.0
     """
 
@@ -71,10 +70,10 @@ class LearnedGuidance(Composable):
         return self.network(flat, flat.new_tensor(m.alpha), flat.new_tensor(m.sigma))
 
     def parts(self) -> Parts:
-        """Parts for a file.
+        """The parts for a file.
 
         Raises:
-            ConfigError: the network is not of this package.
+            ConfigError: the network is not a ValueNetwork.
         """
         if type(self.network) is not ValueNetwork:
             raise ConfigError(

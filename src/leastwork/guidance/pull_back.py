@@ -1,4 +1,4 @@
-"""Jᵀv with J = ∂D/∂x: a direction at the denoised estimate as one at the noisy state, by one pass back through D."""
+"""Jᵀv with J = ∂D/∂x: carries a direction v from the denoised estimate to the noisy state by one backward pass."""
 
 import torch
 
@@ -12,9 +12,9 @@ def pull_back(end: State, x: State, direction: State) -> State:
     """Jᵀv, (B, *event).
 
     Args:
-        end: D(x, t), or a smooth function of it, (B, *event), with the graph from x.
+        end: D(x, t), or a smooth function of it, (B, *event), with its graph from x.
         x: the noisy state.
-        direction: v, at ``end``.
+        direction: the direction v at ``end``.
 
     Raises:
         LeastworkError: there is no graph from x to ``end``.
@@ -28,7 +28,7 @@ def pull_back(end: State, x: State, direction: State) -> State:
         leaves(end),
         leaves(x),
         leaves(direction),
-        retain_graph=True,  # other terms of a sum may go through it too
+        retain_graph=True,  # other terms of a sum may use the same graph
         materialize_grads=True,
     )
     return pulled if isinstance(x, tuple) else pulled[0]

@@ -1,8 +1,8 @@
 """Scheduled observable guidance: h(x, t) = −η(t) Σ_k λ_k ∇O_k(D(x, t)),  η(t) = a e^{−bt}.
 
-The published form (Kolloff et al., Minimum-Excess-Work Guidance, arXiv 2505.13375), with Tweedie's D and η once.
-With the Jacobian the gradient is taken with respect to x through the network, ∇ₓ O_k(D(x, t)); without, it is the
-gradient of O_k at D, which costs no backward pass of the network.
+This is the published form (Kolloff et al., Minimum-Excess-Work Guidance, arXiv 2505.13375), with D by Tweedie's formula
+and one factor η. With ``jacobian`` the gradient is taken with respect to x through the network, ∇ₓ O_k(D(x, t));
+without, it is the gradient of O_k at D, which takes no backward pass of the network.
 """
 
 import math
@@ -25,12 +25,12 @@ class ScheduledGuidance(Composable):
     """The published guidance.
 
     Args:
-        observable: O, evaluated in data units, K columns.
-        lambdas: λ, (K,), one over the observable's unit.
-        strength: a > 0; a tensor where it is to be fitted.
-        decay: b.
-        jacobian: differentiate through the network.
-        to_data: the model's ``units``.
+        observable: the observables O of states in data units, K columns.
+        lambdas: λ in inverse units of the observables, (K,).
+        strength: a > 0; a tensor if it is to be fitted.
+        decay: b, per unit of t.
+        jacobian: whether to differentiate through the network.
+        to_data: change from network units to data units, the model's ``units``.
     """
 
     observable: Observable
@@ -54,7 +54,7 @@ class ScheduledGuidance(Composable):
                 at = point
             values = self.observable(self.to_data(point))
             total = (values @ self.lambdas.to(values)).sum()
-            # the graph is kept for the other terms of a sum
+            # the graph is kept, since other terms of a sum may need it
             gradients = torch.autograd.grad(total, leaves(at), create_graph=ambient, retain_graph=True)
         eta = self._eta(t)
         h = tuple(-eta * gradient for gradient in gradients)

@@ -1,4 +1,4 @@
-"""Path Guidance by kernels around guides that the probability-flow ODE has carried forward."""
+"""Path guidance by kernels around guides that the probability-flow ODE has carried forward."""
 
 import math
 from bisect import bisect_right
@@ -20,9 +20,9 @@ class Sigmoid:
     """f(t) = data + (noise − data)/(1 + e^{−(t − switch)/width}).
 
     Args:
-        data, noise: values on the two sides.
-        switch: t halfway between them.
-        width: > 0; three quarters of the change take 4 widths.
+        data, noise: values for t far below and far above ``switch``.
+        switch: the time t at which f is halfway between the two values.
+        width: width > 0 of the change, in units of t; three quarters of the change take 4 widths.
 
     >>> f = Sigmoid(data=2.0, noise=0.0, switch=0.5, width=0.1)
     >>> round(f(0.0), 2), f(0.5), round(f(1.0), 2)
@@ -49,16 +49,16 @@ class TransportedGuidance(Composable):
     """h = η(t) ∇ₓ ln Σ_m K_{b(t)}(x, x_t^m).
 
     Args:
-        kernel: the distance, of states in network units.
-        times: at which the guides are known, increasing, (T,).
-        guides: x_t^m, network units, (T, M, *event), as :func:`leastwork.sampling.transport.carry_forward` gives them;
-            linear in t in between, constant beyond the ends.
-        strength: η(t).
-        bandwidth: b(t) > 0, the kernel's distance in network units.
+        kernel: the kernel, whose distance is that of states in network units.
+        times: increasing times at which the guides are given, (T,).
+        guides: guides x_t^m at these times, network units, (T, M, *event), computed by
+            :func:`leastwork.sampling.transport.carry_forward`; they are interpolated linearly in t, and constant
+            outside the times.
+        strength: the strength η(t).
+        bandwidth: the bandwidth b(t) > 0, in network units of the kernel's distance.
 
     Raises:
-        LeastworkError: times that do not increase or are not one for every row of guides, or a bandwidth that is not
-            positive.
+        LeastworkError: the times do not increase or do not match the rows of guides, or a bandwidth is not positive.
 
     >>> from leastwork.kernels.flat import EuclideanKernel
     >>> guides = torch.tensor([[[0.0]], [[1.0]]])  # one guide at two times
@@ -82,7 +82,7 @@ class TransportedGuidance(Composable):
             or any(b <= a for a, b in zip(self.times, self.times[1:], strict=False))
         ):
             raise LeastworkError(
-                f"{len(self.times)} times for guides at {rows}: pass one time for every row, increasing"
+                f"there are {len(self.times)} times for guides at {rows}: pass increasing times, one for each row"
             )
         ends = (self.bandwidth.data, self.bandwidth.noise)
         if not all(0 < end < math.inf for end in ends):

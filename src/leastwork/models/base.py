@@ -1,6 +1,6 @@
-"""What the library asks of a model: a frozen dataclass with these properties and methods, whatever its kind.
+"""Protocol of a model: a frozen dataclass with the following properties and methods, whatever its kind.
 
-A kind of model of one's own is a class that has them; nothing outside this folder asks of which class a model is.
+Any class that has them is a model; no code outside this folder depends on the class of a model.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class Model(Protocol):
 
     @property
     def net(self) -> Callable[..., Any]:
-        """The network; ``dataclasses.replace(model, net=...)`` is the same model with another one."""
+        """The network; ``dataclasses.replace(model, net=...)`` gives the same model with another network."""
         ...
 
     @property
@@ -50,27 +50,27 @@ class Model(Protocol):
 
     @property
     def has_score(self) -> bool:
-        """Whether it has a score, and so an SDE: it is :class:`Scored` then, and else a :class:`Flow`."""
+        """Whether the model has a score, and so an SDE: it is then :class:`Scored`, otherwise a :class:`Flow`."""
         ...
 
     @property
     def angles(self) -> AngleSchedule | None:
-        """σ_R of its rotations, or None where its states have none."""
+        """The schedule σ_R of the rotations, or None if the states have no rotations."""
         ...
 
     @property
     def has_rotations(self) -> bool:
-        """Whether its states are rigid frames."""
+        """Whether the states are rigid frames."""
         ...
 
     @property
     def prior_scale(self) -> float:
-        """Standard deviation of a coordinate of the noise at t_max; of a prior of one's own, its unit."""
+        """Standard deviation of a coordinate of the noise at t_max."""
         ...
 
     @property
     def units(self) -> ToData:
-        """The map from network units to data units, an ``Affine`` where a file can hold it."""
+        """The map from network units to data units; an ``Affine`` can be saved."""
         ...
 
     def from_noise(self, noise: State) -> State:
@@ -82,19 +82,19 @@ class Model(Protocol):
         ...
 
     def project(self, x: State) -> State:
-        """Onto the model's subspace, if it lives on one."""
+        """Project a state onto the model's subspace, if there is one."""
         ...
 
     def estimate(self, x: State, t: float) -> State:
-        """y(x, t), which a step takes: the denoiser D, or a velocity; of frames D and the score of rotations."""
+        """y(x, t), used by a step: the denoiser D or the velocity; for frames, D and the score of the rotations."""
         ...
 
     def endpoint(self, x: State, y: State, t: float) -> State:
-        """What is expected at t = 0, from y(x, t)."""
+        """The model's estimate of the state at t = 0, from y(x, t)."""
         ...
 
     def finish(self, x: State, t: float) -> State:
-        """The sample that the last step's state at t becomes: by one denoising step, or of a flow as it is."""
+        """The sample from the state of the last step at t: after one denoising step, or for a flow unchanged."""
         ...
 
     def velocity(self, x: State, t: float) -> State:
@@ -106,33 +106,33 @@ class Model(Protocol):
         ...
 
     def to_data_units(self, z: State) -> State:
-        """The state as observables see it."""
+        """The state in data units, in which observables are evaluated."""
         ...
 
     def to_network_units(self, x: State) -> State:
-        """The state as the network sees it."""
+        """The state in network units."""
         ...
 
     def parameters(self) -> list[nn.Parameter]:
-        """Parameters of the network, none if it is a plain function."""
+        """Parameters of the network; an empty list if it is a plain function."""
         ...
 
 
 class Scored(Model, Protocol):
-    """A model that has a score: it was made by adding noise, which can be added again."""
+    """A model that has a score, since it was trained on noised data; noise can be added to a state again."""
 
     @property
     def schedule(self) -> Schedule:
-        """α and σ, of positions where there are rotations too."""
+        """The schedule α and σ; for frames, that of the positions."""
         ...
 
     @property
     def subspace(self) -> Subspace | None:
-        """The linear subspace on which the model lives, of positions where there are rotations too."""
+        """The linear subspace of the states, or None; for frames, that of the positions."""
         ...
 
     def predict(self, x: State, t: float) -> State:
-        """The network's own output, which contains x only by way of the network."""
+        """The network's own output, which depends on x through the network only."""
         ...
 
     def score(self, x: State, t: float) -> State:
@@ -140,28 +140,28 @@ class Scored(Model, Protocol):
         ...
 
     def denoise(self, x: State, t: float) -> State:
-        """D(x, t), the expected end of the state at (x, t)."""
+        """D(x, t) = E[x_0 | x_t = x]."""
         ...
 
     def noised(self, x0: State, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
-        """Samples carried to t, the lever of each coordinate on the work, (1, ·), and lever · −(conditional score).
+        """Samples with the noise of time t, the levers (1, ·) of the coordinates, −lever · conditional score (B, ·).
 
-        The lever of a coordinate is g/√|dℓ/dt|, so that with t uniform in the log-SNR ℓ half its square times |h|² is
-        the work of h; of Gaussian noise it is σ, and what is returned last the noise itself, (B, ·).
+        The lever of a coordinate is g/√|dℓ/dt|: with t uniform in the log-SNR ℓ, ½∫|lever·h|² dℓ is the work of h. For
+        Gaussian noise the lever is σ, and the last result is the noise itself.
         """
         ...
 
     def expected_noise(self, x: State, y: State, t: float, lever: Tensor) -> Tensor:
-        """lever · −(score), (B, ·), what the model expects of the noise; y: ``estimate(x, t)``."""
+        """−lever · score, (B, ·), the model's estimate of the noise; y: ``estimate(x, t)``."""
         ...
 
     def project_tangent(self, x: State, tangent: Tensor) -> Tensor:
-        """A flat tangent at x, (B, ·), on the model's subspace, if it lives on one."""
+        """Project a flat tangent at x, (B, ·), onto the model's subspace, if there is one."""
         ...
 
 
 class Flow(Model, Protocol):
-    """A model of which nothing but the velocity and the prior density is known."""
+    """A model that has only a velocity and a prior density."""
 
     @property
     def prior(self) -> Prior:
@@ -175,10 +175,10 @@ class Flow(Model, Protocol):
 
 
 def is_scored(model: Model) -> TypeGuard[Scored]:
-    """Whether a model has a score, so that a type checker knows it too."""
+    """Whether a model has a score; narrows its type."""
     return model.has_score
 
 
 def is_flow(model: Model) -> TypeGuard[Flow]:
-    """Whether a model is nothing but a velocity and a prior density, so that a type checker knows it too."""
+    """Whether a model has only a velocity and a prior density; narrows its type."""
     return not model.has_score

@@ -1,4 +1,4 @@
-"""The models that come with the package, named without loading any of them, nor torch."""
+"""Names of the models that come with the package, found without loading torch or a model."""
 
 import json
 from pathlib import Path

@@ -32,7 +32,7 @@ class Coefficients:
 
 
 def gaussian_coefficients(schedule: Schedule, t: Tensor, kappa: float) -> Coefficients:
-    """Those of Gaussian noise at times t, float64 (S+1,); infinite where the schedule is singular."""
+    """Coefficients for Gaussian noise at times t, float64 (S+1,); infinite where the schedule is singular."""
     sigma_squared = schedule.sigma(t) ** 2
     g_squared = diffusion_squared(schedule, t)
     half = 0.5 * (1 + kappa**2) * g_squared
@@ -45,6 +45,6 @@ def gaussian_coefficients(schedule: Schedule, t: Tensor, kappa: float) -> Coeffi
 
 
 def flow_coefficients(t: Tensor) -> Coefficients:
-    """Those of a velocity at times t, float64 (S+1,)."""
+    """Coefficients for a velocity at times t, float64 (S+1,)."""
     one = torch.ones_like(t)
     return Coefficients(A=0 * one, B=one, E=-one, G=0 * one)

@@ -31,17 +31,17 @@ class DiffusionModel:
     Args:
         net: called as ``net(x, t, **context)``; x: network units, (B, *event); t: scalar tensor in [0, 1] with
             t = 0 the data; returns the prediction, same structure as x.
-        schedule: α and σ.
+        schedule: the schedule α and σ.
         predicts: what the network returns: "score", "noise", "data", "velocity" (α̇D + σ̇ε) or "v" (αε − σD).
         event_shape: shape of one sample, or a tuple of shapes for a state of several tensors.
-        subspace: linear subspace on which the model lives, such as ``ZeroCentre()``.
-        shift, scale: data units = shift + scale · network units; numbers, or tensors that broadcast to an event.
+        subspace: linear subspace of the states, such as ``ZeroCentre()``.
+        shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.
         context: keyword arguments for a conditional network, the same for every sample.
-        decode, encode: of a latent model, in place of shift and scale: from latents (B, *event) to data (B, ...), and
-            back; encode(decode(z)) = z. Gradients of observables go through ``decode``.
+        decode, encode: for a latent model, in place of shift and scale: functions from latents (B, *event) to data
+            (B, ...) and back, with encode(decode(z)) = z. Gradients of observables are taken through ``decode``.
 
     Raises:
-        LeastworkError: an unknown prediction, a scale that is not positive, or a decoder without its encoder.
+        LeastworkError: the prediction is unknown, the scale is not positive, or a decoder has no encoder.
 
     >>> import leastwork as lw
     >>> standard = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
@@ -69,7 +69,7 @@ class DiffusionModel:
         if self.predicts in ("score", "noise") and Moments.at(self.schedule, self.schedule.t_max).alpha == 0:
             name = type(self.schedule).__name__
             raise LeastworkError(
-                f"predicts={self.predicts!r} says nothing of the data at t_max, where alpha = 0: "
+                f"predicts={self.predicts!r} does not determine the data at t_max, where alpha = 0: "
                 f"end the schedule before, {name}(t_max=0.999)"
             )
         check_units(self.event_shape, self.scale)
@@ -80,7 +80,7 @@ class DiffusionModel:
 
     @property
     def noise_shape(self) -> EventShape:
-        """Shape of the noise of one sample: its own."""
+        """Shape of the noise of one sample, the same as that of the sample."""
         return self.event_shape
 
     @property
@@ -94,7 +94,7 @@ class DiffusionModel:
 
     @property
     def angles(self) -> None:
-        """Its states have no rotations."""
+        """None, since the states have no rotations."""
         return None
 
     @property
@@ -126,7 +126,7 @@ class DiffusionModel:
         return to_network_units(x, self.shift, self.scale) if self.encode is None else self.encode(x)
 
     def predict(self, x: State, t: float) -> State:
-        """The network's own prediction at network-unit x, projected onto the subspace."""
+        """The network's own prediction at x in network units, projected onto the subspace."""
         return self.project(self._call(x, t))
 
     def _call(self, x: State, t: float) -> State:
@@ -139,7 +139,7 @@ class DiffusionModel:
         return self.project(to_data(self.predicts, self._call(x, t), x, Moments.at(self.schedule, t)))
 
     def as_prediction(self, kind: Prediction, x: State, t: float) -> State:
-        """The model at (x, t) in the form ``kind``, whatever its network predicts."""
+        """The prediction of the given kind at (x, t), converted from the network's own."""
         moments = Moments.at(self.schedule, t)
         prediction = self.predict(x, t)
         if kind == self.predicts:
@@ -155,11 +155,11 @@ class DiffusionModel:
         return self.as_prediction("velocity", x, t)
 
     def estimate(self, x: State, t: float) -> State:
-        """What a step takes: D(x, t)."""
+        """The prediction that a step uses: D(x, t)."""
         return self.denoise(x, t)
 
     def endpoint(self, x: State, y: State, t: float) -> State:
-        """What is expected at t = 0: D itself."""
+        """The estimate of the state at t = 0: D itself."""
         return y
 
     def finish(self, x: State, t: float) -> State:
@@ -182,7 +182,7 @@ class DiffusionModel:
         return (inner(z, z) - d) / (2 * d) ** 0.5
 
     def noised(self, x0: State, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
-        """x_t of samples, the lever σ, (1, 1), and the noise ε, flat, (B, d)."""
+        """x_t of samples, the lever σ, (1, 1), and the noise ε, flat (B, d)."""
         flat = flatten(x0)
         noise = self.project(unflatten(torch.randn(flat.shape, generator=random).to(flat), x0))
         lever = flat.new_full((1, 1), Moments.at(self.schedule, t).sigma)
@@ -194,7 +194,7 @@ class DiffusionModel:
         return (flatten(x) - m.alpha * flatten(y)) / m.sigma
 
     def project_tangent(self, x: State, tangent: Tensor) -> Tensor:
-        """A flat tangent, (B, d), on the model's subspace."""
+        """Project a flat tangent, (B, d), onto the model's subspace."""
         return flatten(self.project(unflatten(tangent, x)))
 
     def add_noise(self, x0: State, noise: State, t: float) -> State:
@@ -208,7 +208,7 @@ class DiffusionModel:
         return Moments.at(self.schedule, self.schedule.t_max).sigma
 
     def parameters(self) -> list[nn.Parameter]:
-        """Parameters of the network, none if it is a plain function."""
+        """Parameters of the network; an empty list if it is a plain function."""
         return list(self.net.parameters()) if isinstance(self.net, nn.Module) else []
 
 

@@ -1,4 +1,4 @@
-"""Models on disk: ``model.safetensors`` (weights) and ``model.json`` (everything else). Nothing is unpickled."""
+"""Files of a model: ``model.safetensors`` (weights) and ``model.json`` (everything else). Nothing is unpickled."""
 
 import difflib
 import hashlib
@@ -53,7 +53,8 @@ _PRECISIONS = {"float64": torch.float64, "float32": torch.float32, "float16": to
 def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str | Path) -> None:
     """Write a model whose network is an ``nn.Module``.
 
-    A network of this package (with ``.config``) is rebuilt by :func:`load_model`; any other is given to it as ``net``.
+    A network of this package (with ``.config``) is rebuilt by :func:`load_model`; pass any other network to it as
+    ``net``.
 
     Raises:
         ConfigError: the network is a plain function, or a part has no file form.
@@ -68,7 +69,7 @@ def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str |
 
 
 def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[str, Any]:
-    """Everything but the weights, as plain values.
+    """The description of a model without its weights, as plain values.
 
     Raises:
         ConfigError: the network is a plain function, or a part has no file form.
@@ -78,7 +79,7 @@ def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[s
     if model.context:
         raise ConfigError("a model with context is not saved: save its network without, and add context on loading")
     if isinstance(model, DiffusionModel) and model.decode is not None:
-        raise ConfigError("a model that decodes latents is not saved: save its networks, and make it again of them")
+        raise ConfigError("a model that decodes latents is not saved: save its networks, and make the model from them")
     name = type(model.net).__name__
     described: dict[str, Any] = {
         "format": 1,
@@ -111,7 +112,7 @@ def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[s
 
 
 def fingerprint(model: Model) -> str | None:
-    """What tells a model's weights from all others, whatever their precision; None where it has none to tell.
+    """A hash of a model's weights, the same in every precision; None if the model has no weights.
 
     >>> model = load_model("prinz")
     >>> fingerprint(model) == fingerprint(load_model("prinz"))
@@ -129,21 +130,21 @@ def fingerprint(model: Model) -> str | None:
 
 
 def check_fingerprint(model: Model, known: str | None, folder: Path) -> None:
-    """See that a model is the one that a fit was made for.
+    """Check that a model is the one for which a fit was made.
 
     Args:
-        model: what is to be guided.
-        known: the fingerprint that the fit remembers, or None where it has none.
-        folder: of the fit, for the message.
+        model: the model that is to be guided.
+        known: the fingerprint stored with the fit, or None if there is none.
+        folder: the folder of the fit, for the message.
 
     Raises:
-        ConfigError: it is another.
+        ConfigError: the model has other weights.
     """
     own = fingerprint(model)
     if known is not None and own is not None and own != known:
         raise ConfigError(
-            f"the model's weights are not those that the guidance in {folder} was fitted to: give back the model as it "
-            "was, or fit anew in another folder"
+            f"the model's weights are not those that the guidance in {folder} was fitted to: pass the model as it was, "
+            "or fit anew in another folder"
         )
 
 
@@ -153,15 +154,15 @@ def precision(model: Model) -> str:
 
 
 def in_precision(model: Model, name: str | None) -> Model:
-    """The model with parameters of the type that :func:`precision` names; None for those it has."""
+    """The model with its parameters in the precision of this name; None leaves the model as it is."""
     return model if name is None else moved(model, None, _PRECISIONS[name])
 
 
 def model_parts(model: DiffusionModel) -> dict[str, Any]:
-    """A model as plain values and tensors, for a file that holds more than it.
+    """A model as plain values and tensors, for a file that holds other things too.
 
     Raises:
-        ConfigError: its network is not of this package, or a part has no file form.
+        ConfigError: the network is not of this package, or a part has no file form.
     """
     described = description_of(model)
     if described["network"]["config"] is None:
@@ -173,7 +174,7 @@ def model_parts(model: DiffusionModel) -> dict[str, Any]:
 
 
 def model_from(parts: Mapping[str, Any]) -> DiffusionModel:
-    """The model of :func:`model_parts`.
+    """The model from the parts of :func:`model_parts`.
 
     Raises:
         KeyError: a part is missing, or the weights are those of another network.
@@ -190,11 +191,12 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
     """A bundled model by name, or one from a folder written by :func:`save_model`.
 
     Args:
-        name: "prinz", …, or a path.
-        net: the network to fill with the weights, where it is not one of this package's own.
+        name: the name of a bundled model, such as "prinz", or a path.
+        net: the network that takes the weights, if it is not one of this package.
 
     Raises:
-        ConfigError: unknown name (suggests the nearest), a pickle, a truncated or foreign file.
+        ConfigError: the name is unknown (the message suggests the nearest), or the file is a pickle, truncated or
+            foreign.
     """
     folder = Path(name)
     if not os.path.exists(folder):
@@ -219,7 +221,7 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
 
 
 def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionModel | FrameModel | VelocityModel:
-    """A model of its description and a network that has its weights."""
+    """The model with a description and a network that has its weights."""
     shape = described["event_shape"]
     event_shape = tuple(tuple(part) if isinstance(part, list) else part for part in shape)
     shift, scale = _tensor(described["shift"]), _tensor(described["scale"])

@@ -4,8 +4,8 @@
 
     dp = [f p − ½(1+κ²) g² (s_p + h_p)] dt + κ g dW̄        dR = R (−½(1+κ²) g_R² (s_R + h_R) dt + κ g_R dW̄)^
 
-with g_R² = dσ_R²/dt (Yim et al., ICML 2023; BioEmu: Lewis et al., Science 389, eadv9817, 2025). Both scores are needed;
-turns are in the residue's own frame.
+with g_R² = dσ_R²/dt (Yim et al., ICML 2023; BioEmu: Lewis et al., Science 389, eadv9817, 2025). The network gives both
+scores; rotations are in the residue's own frame.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,21 +35,21 @@ _NO_VELOCITY = "frames cannot be carried by transport: draw them with process='o
 
 @dataclass(frozen=True)
 class FrameModel:
-    """A model of N rigid frames given by the network of its two scores.
+    """A model of N rigid frames, given by a network for its two scores.
 
     Args:
         net: called as ``net((p, R), t, **context)``; p: positions in network units, (B, N, 3), R: (B, N, 3, 3), t:
             scalar tensor in [0, 1] with t = 0 the data; returns the scores of positions, world frame, and of
             rotations, own frame, (B, N, 3) each.
-        schedule: α and σ of the positions.
-        angles: σ_R of the rotations.
-        residues: N.
-        scale: length of a network unit in data units.
-        subspace: ``ZeroCentre()`` where positions are centred.
+        schedule: the schedule α and σ of the positions.
+        angles: the schedule σ_R of the rotations, rad.
+        residues: number N of frames.
+        scale: length of one network unit in data units.
+        subspace: ``ZeroCentre()`` if the positions are centred.
         context: keyword arguments for a conditional network, the same for every sample.
 
     Raises:
-        LeastworkError: a size or a scale that cannot be used.
+        LeastworkError: a size, the scale or the schedule cannot be used.
     """
 
     net: Callable[..., Any]
@@ -66,17 +66,17 @@ class FrameModel:
         if not isinstance(self.schedule, Schedule):
             raise LeastworkError(f"schedule={self.schedule!r} lacks alpha, sigma, … : pass e.g. VPSchedule(0.1, 20.0)")
         if Moments.at(self.schedule, self.schedule.t_max).alpha == 0:
-            raise LeastworkError("a score says nothing of the data at t_max, where alpha = 0: end the schedule before")
+            raise LeastworkError("a score does not fix the data at t_max, where alpha = 0: end the schedule before")
         check_units(self.event_shape, self.scale)
 
     @property
     def event_shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Of positions and rotations."""
+        """Shapes of the positions and of the rotations."""
         return (self.residues, 3), (self.residues, 3, 3)
 
     @property
     def noise_shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Of shifts and turns."""
+        """Shapes of the noise of positions and of rotations."""
         return (self.residues, 3), (self.residues, 3)
 
     @property
@@ -98,7 +98,7 @@ class FrameModel:
         return 6 * self.residues - (0 if self.subspace is None else 3)
 
     def project(self, x: State) -> State:
-        """States, or tangents, with centred positions where the model's are."""
+        """States or tangents, with centred positions if the model has centred positions."""
         if self.subspace is None:
             return x
         centred = self.subspace.project(x[0])
@@ -123,17 +123,17 @@ class FrameModel:
         return shift, turn
 
     def estimate(self, x: State, t: float) -> tuple[Tensor, Tensor]:
-        """What a step takes: the denoised positions D, and the score of the rotations."""
+        """The prediction that a step uses: the denoised positions D, and the score of the rotations."""
         m = Moments.at(self.schedule, t)
         shift, turn = self.score(x, t)
         return (x[0] + m.sigma**2 * shift) / m.alpha, turn
 
     def endpoint(self, x: State, y: State, t: float) -> Frames:
-        """What is expected at t = 0: D, and R exp(σ_R² s_R), right to first order in the angle."""
+        """The estimate of the state at t = 0: D, and R exp(σ_R² s_R), which is correct to first order in the angle."""
         return y[0], x[1] @ exp(self._angle(t) ** 2 * y[1])
 
     def denoise(self, x: State, t: float) -> Frames:
-        """The expected end of the state at (x, t)."""
+        """The estimate of the state at t = 0 from (x, t)."""
         return self.endpoint(x, self.estimate(x, t), t)
 
     def _angle(self, t: float) -> float:
@@ -163,15 +163,15 @@ class FrameModel:
         return Moments.at(self.schedule, self.schedule.t_max).sigma
 
     def from_noise(self, noise: State) -> Frames:
-        """Frames at t_max from standard normal shifts and turns: Gaussian positions, uniform rotations."""
+        """Frames at t_max from standard normal noise: Gaussian positions and uniform rotations."""
         shift, turn = self.project(noise)
         return self.prior_scale * shift, uniform(turn)
 
     def noised(self, x0: State, t: float, random: torch.Generator) -> tuple[Frames, Tensor, Tensor]:
-        """Frames carried to t, the lever of each coordinate on the work, and lever · −(conditional score), flat.
+        """Frames with the noise of time t, the lever of each coordinate, and −lever · (conditional score), flat.
 
-        The lever of a coordinate is g/√|dℓ/dt|, so that with t uniform in the log-SNR ℓ half its square times |h|² is
-        the work of h: σ for positions, and as much for rotations as their noise grows meanwhile.
+        The lever of a coordinate is g/√|dℓ/dt|: with t uniform in the log-SNR ℓ, ½∫|lever·h|² dℓ is the work of h. For
+        positions the lever is σ; for rotations it follows from the growth of their noise with ℓ.
 
         Returns:
             the frames, (1, 6N) levers, and (B, 6N).
@@ -187,13 +187,13 @@ class FrameModel:
         return x, levers[None], -(levers * flat_tangent((-epsilon / m.sigma, conditional)))
 
     def expected_noise(self, x: State, y: State, t: float, lever: Tensor) -> Tensor:
-        """lever · −(score), flat, (B, 6N); y: the estimate at x."""
+        """−lever · score, flat (B, 6N); y: the estimate at x."""
         m = Moments.at(self.schedule, t)
         shift = (m.alpha * y[0] - x[0]) / m.sigma**2
         return -lever * torch.cat([shift.flatten(1), y[1].flatten(1)], dim=1)
 
     def project_tangent(self, x: State, tangent: Tensor) -> Tensor:
-        """A flat tangent, (B, 6N), with centred positions where the model's are."""
+        """A flat tangent, (B, 6N), with centred positions if the model has centred positions."""
         shift, turn = self.project(tangent_from(tangent))
         return flat_tangent((shift, turn))
 
@@ -205,5 +205,5 @@ class FrameModel:
         return float((self.angles.diffusion_squared(time) / rate.abs()).sqrt())
 
     def parameters(self) -> list[nn.Parameter]:
-        """Parameters of the network, none if it is a plain function."""
+        """Parameters of the network; an empty list if it is a plain function."""
         return list(self.net.parameters()) if isinstance(self.net, nn.Module) else []

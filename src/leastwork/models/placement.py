@@ -1,4 +1,4 @@
-"""Where a network is, in what precision and mode, and how it is put elsewhere for a while."""
+"""Device, precision and mode of a network, and their temporary change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ __all__ = ["evaluating", "moved", "placement"]
 
 
 def placement(model: Model) -> tuple[torch.device, torch.dtype]:
-    """Where and in what precision the network's parameters are; without any, CPU and float32."""
+    """Device and precision of the network's parameters; CPU and float32 if it has none."""
     parameters = model.parameters()
     return (parameters[0].device, parameters[0].dtype) if parameters else (torch.device("cpu"), torch.float32)
 
 
 def moved(model: Model, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Model:
-    """The model on another device or in another precision, as a copy if need be: the user's stays where it is."""
+    """The model on another device or in another precision: a copy if needed, so that the user's model is unchanged."""
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
     if all(p.device == device and p.dtype == dtype for p in model.parameters()):
@@ -32,7 +32,7 @@ def moved(model: Model, device: torch.device | str | None = None, dtype: torch.d
 
 @contextmanager
 def evaluating(net: Any) -> Iterator[None]:
-    """The network in evaluation mode (dropout off) and back as it was, module by module; a function is left alone."""
+    """Context with the network in evaluation mode (dropout off); afterwards each module has its earlier mode."""
     training = [module for module in net.modules() if module.training] if isinstance(net, nn.Module) else []
     for module in training:
         module.training = False

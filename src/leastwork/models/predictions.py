@@ -1,4 +1,4 @@
-"""Five forms of one object: what a network predicts about x_t = α x_0 + σ ε.
+"""Five kinds of predictions of a network about x_t = α x_0 + σ ε:
 
     data      D = E[x_0 | x_t]
     noise     ε = (x − α D)/σ
@@ -6,7 +6,7 @@
     velocity  u = α̇ D + σ̇ ε            (flow matching; the probability-flow ODE's dx/dt)
     v         v = α ε − σ D             (Salimans & Ho, ICLR 2022)
 
-Each is affine in the others given x, so a network is converted once, to D, and everything else follows from D.
+Given x, each is an affine function of any other, so a prediction is converted to D, and all else follows from D.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Whether a model turns with its structures, D(Rx, t) = R D(x, t), and a function does not mind, O(Rx) = O(x).
+"""Numerical tests of symmetry: equivariance of models, D(Rx, t) = R D(x, t), invariance of functions, O(Rx) = O(x).
 
-Where both hold V(x, t) = ln E[e^{r(x_0)} | x_t = x] is invariant too, and a network of invariants can learn it. They
-are asked, not assumed: on a few noisy states, turned by random proper rotations.
+If both hold, V(x, t) = ln E[e^{r(x_0)} | x_t = x] is invariant too, and a network of invariants can learn it. The
+symmetry is tested on a few noisy states and random proper rotations, and not assumed.
 """
 
 from collections.abc import Callable
@@ -19,19 +19,19 @@ from leastwork.support.random import generator
 
 __all__ = ["has_no_orientation", "is_invariant"]
 
-_TRIALS = 64
-_ALIKE = 1e-3  # of the size of the answer; float32 networks reach 10⁻⁵
+_TRIALS = 64  # states that are tested
+_TOLERANCE = 1e-3  # largest deviation, relative to the size of the output; float32 networks reach 10⁻⁵
 _TIMES = (0.05, 0.4, 0.9)
-_MOST = 40  # points: invariants grow as their square
+_MOST_POINTS = 40  # the number of invariants grows as its square
 
 
 @torch.no_grad()
 def has_no_orientation(model: Scored) -> bool:
-    """Whether states are 4 to 40 centred points in space, or 2 to 40 frames, and the model's answer turns with them."""
+    """Whether states are 4 to 40 centred points in space, or 2 to 40 frames, and the model is equivariant."""
     if isinstance(model, FrameModel):
-        return 2 <= model.residues <= _MOST and _frames_turn(model)
+        return 2 <= model.residues <= _MOST_POINTS and _frames_are_equivariant(model)
     (shape, *more) = shapes(model.event_shape)
-    space = not more and len(shape) == 2 and shape[1] == 3 and 4 <= shape[0] <= _MOST
+    space = not more and len(shape) == 2 and shape[1] == 3 and 4 <= shape[0] <= _MOST_POINTS
     if not space or not isinstance(model.subspace, ZeroCentre):
         return False
     random = generator(0, "orientation")
@@ -45,13 +45,13 @@ def has_no_orientation(model: Scored) -> bool:
         still, turned = model.denoise(x, t), model.denoise(x @ turn, t)
         assert isinstance(still, Tensor)
         assert isinstance(turned, Tensor)
-        if float((turned - still @ turn).norm()) > _ALIKE * float(still.norm()):
+        if float((turned - still @ turn).norm()) > _TOLERANCE * float(still.norm()):
             return False
     return True
 
 
-def _frames_turn(model: FrameModel) -> bool:
-    """Whether rigid motions turn the score of positions, and leave that of rotations as it is."""
+def _frames_are_equivariant(model: FrameModel) -> bool:
+    """Whether the score of positions turns with rigid motions, and the score of rotations is invariant."""
     random = generator(0, "orientation")
     like = next(iter(model.parameters()), torch.empty(()))
     shift, turn = (torch.randn(_TRIALS, *shape, generator=random).to(like) for shape in model.noise_shape)
@@ -64,18 +64,18 @@ def _frames_turn(model: FrameModel) -> bool:
         still, turned = model.score(x, t), model.score(moved_rigidly(x, motion, away), t)
         expected = ((motion[:, None] @ still[0][..., None]).squeeze(-1), still[1])
         for found, known in zip(turned, expected, strict=True):
-            if float((found - known).norm()) > _ALIKE * float(known.norm()):
+            if float((found - known).norm()) > _TOLERANCE * float(known.norm()):
                 return False
     return True
 
 
 @torch.no_grad()
 def is_invariant(fn: Callable[[State], Tensor], x: State) -> bool:
-    """Whether a function of structures does not change when they turn.
+    """Whether a function of structures is invariant under rotations.
 
     Args:
-        fn: (B, N, 3) -> (B, ...), numbers or bools.
-        x: states on which it is asked, data units.
+        fn: function (B, N, 3) -> (B, ...) with values that are numbers or bools.
+        x: structures on which it is tested, data units.
     """
     n = batch_size(x)
     some = take(x, slice(None, None, max(n // _TRIALS, 1)))
@@ -87,4 +87,5 @@ def is_invariant(fn: Callable[[State], Tensor], x: State) -> bool:
         moved = some @ turn
     still, turned = fn(some).double(), fn(moved).double()
     scale = max(float(still.abs().max()), 1e-12)
-    return int(((turned - still).abs() > _ALIKE * scale).sum()) <= 0.02 * still.numel()  # a border may be crossed
+    different = int(((turned - still).abs() > _TOLERANCE * scale).sum())
+    return different <= 0.02 * still.numel()  # at the border of a region, rounding may change a few values

@@ -1,4 +1,4 @@
-"""Units: x = shift + scale · z takes network units z to the user's data units x, or a decoder does."""
+"""Units: x = shift + scale · z from network units z to data units x, or a decoder in place of this map."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from leastwork.geometry.state import EventShape, State, event_numel, smap
 __all__ = ["NETWORK_UNITS", "Affine", "ToData", "check_units", "to_data_units", "to_network_units", "units_parts"]
 
 ToData: TypeAlias = Callable[[State], State]
-"""From network units to data units, (B, *event) -> (B, ...); differentiable where a guidance needs its gradient."""
+"""Map from network units (B, *event) to data units (B, ...); differentiable if a guidance needs its gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +35,14 @@ class Affine:
 
 
 NETWORK_UNITS = Affine()
-"""Data units that are network units."""
+"""The identity, for data units that equal network units."""
 
 
 def units_parts(to_data: ToData) -> dict[str, float | Tensor]:
-    """Shift and scale of a map to data units, for a file.
+    """Shift and scale of a map to data units, as the parts for a file.
 
     Raises:
-        ConfigError: a map that is not affine.
+        ConfigError: the map is not affine.
     """
     if not isinstance(to_data, Affine):
         raise ConfigError(

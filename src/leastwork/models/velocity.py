@@ -1,7 +1,6 @@
 """A continuous normalizing flow: dx/dt = u(x, t), with x(1) from a prior (Chen et al., NeurIPS 2018).
 
-Nothing but the velocity is known, so there is no score and no SDE: guidance is an added velocity, its cost the
-kinetic action.
+There is only a velocity, hence no score and no SDE: guidance is an added velocity, and its cost is the kinetic action.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from leastwork.support.random import generator
 
 __all__ = ["Prior", "StandardNormal", "VelocityModel"]
 
-_PRIOR_DRAWS = 4096
+_PRIOR_DRAWS = 4096  # draws of the prior, for the z-scores of −ln(prior density)
 
 
 @runtime_checkable
@@ -52,15 +51,14 @@ class StandardNormal:
 
 @dataclass(frozen=True)
 class VelocityModel:
-    """A general CNF given by its velocity network; it knows only the ODE.
+    """A general continuous normalizing flow given by its velocity network.
 
     Args:
         net: called as ``net(x, t, **context)``, returns dx/dt; x: (B, *event); t: scalar tensor, t = 0 the data.
         event_shape: shape of one sample.
-        prior: density at t = 1.
-        data_at_one: the network's own time runs from noise at 0 to data at 1; it is flipped here:
-            u(x, t) = −net(x, 1 − t).
-        shift, scale: data units = shift + scale · network units.
+        prior: the density at t = 1.
+        data_at_one: True if the network's own time runs from noise at 0 to data at 1; then u(x, t) = −net(x, 1 − t).
+        shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.
         context: keyword arguments for a conditional network, the same for every sample.
 
     >>> flow = VelocityModel(lambda x, t: x, event_shape=(2,))
@@ -85,7 +83,7 @@ class VelocityModel:
 
     @property
     def noise_shape(self) -> EventShape:
-        """Shape of the noise of one sample: its own."""
+        """Shape of the noise of one sample, the same as that of the sample."""
         return self.event_shape
 
     @property
@@ -99,7 +97,7 @@ class VelocityModel:
 
     @property
     def angles(self) -> None:
-        """Its states have no rotations."""
+        """None, since the states have no rotations."""
         return None
 
     @property
@@ -108,7 +106,7 @@ class VelocityModel:
 
     @property
     def prior_scale(self) -> float:
-        """Standard deviation of a coordinate of the prior, 1 of a prior that does not tell it as ``scale``."""
+        """Standard deviation of a coordinate of the prior, its attribute ``scale``, or 1 if it has none."""
         return float(getattr(self.prior, "scale", 1.0))
 
     @property
@@ -129,19 +127,19 @@ class VelocityModel:
         return Affine(self.shift, self.scale)
 
     def project(self, x: State) -> State:
-        """The state itself: a flow lives on no subspace."""
+        """The state itself, since a flow has no subspace."""
         return x
 
     def estimate(self, x: State, t: float) -> State:
-        """What a step takes: u(x, t)."""
+        """The prediction that a step uses: u(x, t)."""
         return self.velocity(x, t)
 
     def endpoint(self, x: State, y: State, t: float) -> State:
-        """What is expected at t = 0: the end of the straight line, x − t u."""
+        """The estimate of the state at t = 0: the end of the straight line, x − t u."""
         return smap(lambda a, b: a - t * b, x, y)
 
     def finish(self, x: State, t: float) -> State:
-        """The state itself: the ODE ends at the data."""
+        """The state itself, since the ODE ends at the data."""
         return x
 
     def coefficients(self, t: Tensor, kappa: float) -> Coefficients:
@@ -153,7 +151,7 @@ class VelocityModel:
         return self.prior.from_noise(noise)
 
     def surprise(self, z: State) -> Tensor:
-        """z-score of −ln(prior density) among draws of the prior, float64 (B,)."""
+        """z-score of −ln(prior density), relative to draws of the prior, float64 (B,)."""
         like, draw = leaves(z)[0], generator(0, "prior distance")
         noise = tuple(torch.randn(_PRIOR_DRAWS, *shape, generator=draw).to(like) for shape in shapes(self.event_shape))
         typical = -self.prior.log_prob(self.prior.from_noise(noise if isinstance(z, tuple) else noise[0])).double()
@@ -168,5 +166,5 @@ class VelocityModel:
         return to_network_units(x, self.shift, self.scale)
 
     def parameters(self) -> list[nn.Parameter]:
-        """Parameters of the network, none if it is a plain function."""
+        """Parameters of the network; an empty list if it is a plain function."""
         return list(self.net.parameters()) if isinstance(self.net, nn.Module) else []

@@ -1,1 +1,1 @@
-"""Small networks, and the views in which they see a state."""
+"""Small networks, and the views that compute their inputs from a state."""

@@ -1,4 +1,4 @@
-"""A network that returns a control, an added velocity, zero until it is trained."""
+"""Network of a control, an added velocity, which is zero before training."""
 
 from copy import deepcopy
 from typing import Any
@@ -13,20 +13,20 @@ from leastwork.networks.perceptron import seeded_linear, usual_width
 __all__ = ["ControlNetwork"]
 
 _KNOTS = 17  # times between which mean and spread are interpolated
-_COSINES = 6
+_COSINES = 6  # cosines of t among the inputs
 
 
 class ControlNetwork(nn.Module):
     """c(x, t) of flat states, network units.
 
     Args:
-        dimension: coordinates d of a state.
-        width: units of each hidden layer; by default 64, more above 8 and above 64 dimensions.
-        depth: hidden layers.
-        seed: of the first weights; the global generator is not touched.
+        dimension: number of coordinates d of a state.
+        width: number of units in each hidden layer; by default 64, more above 8 and above 64 dimensions.
+        depth: number of hidden layers.
+        seed: seed of the initial weights; the global generator is not used.
 
     Raises:
-        LeastworkError: a size below one.
+        LeastworkError: a size is below one.
 
     >>> network = ControlNetwork(2)
     >>> network(torch.randn(3, 2), 0.5).abs().max().item()  # the head starts at zero
@@ -59,17 +59,17 @@ class ControlNetwork(nn.Module):
 
     @torch.no_grad()
     def standardise(self, mean: Tensor, std: Tensor) -> "ControlNetwork":
-        """Set mean and spread of the states at the knots, (17, d) each; what never moves keeps scale 1."""
+        """Set mean and spread of the states at the knots, (17, d) each; a constant coordinate keeps scale 1."""
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6 * std.max(), std, 1.0))
         return self
 
     def forward(self, x: Tensor, t: Tensor | float) -> Tensor:
-        """c, (B, d), at x: (B, d); t in [0, 1], one time, or (B,) for a time per sample as in training."""
+        """c (B, d) at x (B, d); t in [0, 1] is one time, or (B,) for a time per sample, as in training."""
         return self.head(self.features(x, t)) * self.unit
 
     def features(self, x: Tensor, t: Tensor | float) -> Tensor:
-        """z_L, (B, width), in which c is affine."""
+        """z_L, (B, width), the output of the last hidden layer, in which c is affine."""
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device)[..., None]
         tau = torch.cos(torch.pi * t * torch.arange(1, _COSINES + 1, dtype=x.dtype, device=x.device))
         biases = self.time(tau).chunk(len(self.hidden) + 1, dim=-1)

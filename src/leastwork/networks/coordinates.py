@@ -1,11 +1,11 @@
-"""How a value network looks at a state: coordinates, each brought to one scale whatever the noise.
+"""Views of a state for a value network: coordinates, standardised at every noise level,
 
     x̂ = (x − α m)/√(α²s² + σ²)
 
-m and s are mean and standard deviation of the data, coordinate by coordinate. A view with a focus, a small part of
-space that matters, has tanh(x̂′/2) beside x̂, where x̂′ has mean and standard deviation of that part: at the scale of the
-data it would be a blur. Molecules without orientation are seen by their invariants instead
-(:mod:`leastwork.networks.invariants`); both kinds of view know their Jacobian J and give Jᵀc and Ju.
+m and s are mean and standard deviation of each coordinate of the data. A view may have a focus, a small part of space
+that matters and that the scale of the data would not resolve: then tanh(x̂′/2) is added, where x̂′ is standardised by
+mean and standard deviation of that part. For molecules without orientation there is a view of invariants
+(:mod:`leastwork.networks.invariants`). A view gives the products Jᵀc and Ju with its Jacobian J.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ["Coordinates", "View"]
 
 
 class View(Protocol):
-    """Inputs of a network, and their Jacobian."""
+    """The inputs of a network as functions of the state, and products with their Jacobian."""
 
     @property
     def count(self) -> int: ...
@@ -30,7 +30,7 @@ class View(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """x̂, (B, F), and its slope, (F,) or (B, F)."""
+    """x̂, (B, F), and its derivative by the coordinate, (F,) or (B, F)."""
 
     values: Tensor
     slope: Tensor
@@ -65,20 +65,20 @@ class Coordinates(nn.Module):
 
     @torch.no_grad()
     def standardise(self, x: Tensor) -> "Coordinates":
-        """Take m and s from data, (n, d); a coordinate that never moves keeps scale 1."""
+        """Take m and s from data, (n, d); a constant coordinate keeps scale 1."""
         self.mean.copy_(x.mean(dim=0))
         self.std.copy_(_scale(x))
         return self
 
     @torch.no_grad()
     def focus_on(self, x: Tensor) -> "Coordinates":
-        """Take mean and standard deviation of the part of space that matters from points of it, (n, d)."""
+        """Take mean and standard deviation of the part of space that matters from points in it, (n, d)."""
         self.focus_mean.copy_(x.mean(dim=0))
         self.focus_std.copy_(_scale(x))
         return self
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> _Seen:
-        """x̂ of x, (B, d); alpha, sigma: of shape (1, 1), or (B, 1) for a time per sample."""
+        """x̂ of x, (B, d); alpha and sigma have shape (1, 1), or (B, 1) for a time per sample."""
         slope = (alpha.square() * self.std.square() + sigma.square()).rsqrt()
         values = (x - alpha * self.mean) * slope
         if not self.focus:

@@ -1,15 +1,16 @@
-"""A network for molecules that turns with them: y = Jᵀ(r ⊙ MLP(q, t)), q invariants of x and J their Jacobian.
+"""Equivariant network for molecules: y = Jᵀ(r ⊙ MLP(q, t)), with invariants q of x and their Jacobian J.
 
     z_1 = φ(A_1(τ)(W_1 q + b_1) + B_1(τ))    z_l = z_{l−1} + φ(A_l(τ)(W_l z_{l−1} + b_l) + B_l(τ))    φ = SiLU
 
-with τ smooth steps in the log-SNR that scale (A) and shift (B) every layer (Perez et al., AAAI 2018), and r the
-length that makes each column of J of size one. The output has no net force and no torque, follows every rotation and
-shift, and tells a structure from its mirror image, since some invariants do (:mod:`leastwork.networks.invariants`).
-One perceptron over a vector of invariants costs a hundredth of message passing over all pairs.
+τ are smooth steps in the log-SNR that scale (A) and shift (B) every layer (Perez et al., AAAI 2018), and r are lengths
+that give each column of J the size one. The output has no net force and no torque, turns with the structure, and is
+sensitive to handedness, since some invariants are (:mod:`leastwork.networks.invariants`). One perceptron of a vector of
+invariants costs a hundredth of message passing over all pairs.
 
-A denoised structure is a mean of structures, and no larger than the largest of them, but a network knows nothing of
-states that it never saw: a step too far may go on for ever. With a ``limit``, D = α x − σ y beyond so many times the
-data's mean size is brought back to it, y being the prediction "v"; all other predictions are left as they are.
+A denoised structure is a mean of structures and no larger than the largest of them. But at states far from the training
+data a network may predict larger ones, and the path may diverge. With a ``limit``, a denoised structure D = α x − σ y,
+where y is the prediction "v", that is larger than ``limit`` times the mean size of the data is scaled back to that
+size.
 """
 
 from collections.abc import Mapping
@@ -27,18 +28,18 @@ __all__ = ["EquivariantPerceptron"]
 
 
 class EquivariantPerceptron(nn.Module):
-    """A perceptron for states (B, N, 3) without centre or orientation.
+    """An equivariant perceptron for states (B, N, 3) without preferred centre or orientation.
 
     Args:
-        points: N, four or more.
-        schedule: of the model, as ``describe_schedule`` gives it: invariants are scaled by its α and σ.
-        width: units of each hidden layer.
-        depth: hidden layers.
-        steps: smooth steps in the log-SNR.
-        limit: largest size of a denoised structure, in mean sizes of the data; None, none.
+        points: number N of points, four or more.
+        schedule: description of the model's schedule by ``describe_schedule``; its α and σ scale the invariants.
+        width: number of units in each hidden layer.
+        depth: number of hidden layers.
+        steps: number of smooth steps in the log-SNR.
+        limit: largest size of a denoised structure, relative to the mean size of the data; None for no limit.
 
     Raises:
-        LeastworkError: a size that cannot be used.
+        LeastworkError: a size cannot be used.
 
     >>> from leastwork.schedules.gaussian import VPSchedule
     >>> from leastwork.schedules.files import describe_schedule
@@ -80,14 +81,14 @@ class EquivariantPerceptron(nn.Module):
 
     @torch.no_grad()
     def limited(self, x: Tensor) -> "EquivariantPerceptron":
-        """Take the limit from standardised data, network units, (n, N, 3): the largest structure there is."""
+        """Set the limit to the size of the largest structure in the data, network units, (n, N, 3)."""
         about = x - x.mean(dim=1, keepdim=True)
         largest = about.square().sum(dim=(1, 2)).max().sqrt()
         self.limit = self.config["limit"] = round(float(largest / self.invariants.size), 3) + 0.001
         return self
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Prediction at x: (B, N, 3); t: scalar, or (B,) for a time per sample as in training."""
+        """Prediction at x (B, N, 3); t is a scalar, or (B,) for a time per sample, as in training."""
         t = t.reshape(-1, 1).to(torch.float64)
         alpha, sigma = self.schedule.alpha(t).to(x), self.schedule.sigma(t).to(x)
         tau = torch.sigmoid(self.schedule.log_snr(t).to(x) - self.knots)
@@ -101,7 +102,7 @@ class EquivariantPerceptron(nn.Module):
         return y if self.limit is None else self._within(self.limit, x, y, alpha[..., None], sigma[..., None])
 
     def _within(self, limit: float, x: Tensor, y: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """y, or where D is too large that of a D that is not."""
+        """y, changed where D is too large so that D has the largest size allowed."""
         denoised = alpha * x - sigma * y
         about = denoised - denoised.mean(dim=1, keepdim=True)
         size = about.square().sum(dim=(1, 2), keepdim=True).sqrt()
@@ -110,7 +111,7 @@ class EquivariantPerceptron(nn.Module):
 
 
 def _scaled(layer: nn.Linear, z: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """A(Wz + b) + B; at one time for all samples, A and B go into the weights, to save two passes over z."""
+    """A(Wz + b) + B; if all samples have one time, A and B are multiplied into the weights, which saves two passes."""
     if len(scale) == 1:
         return linear(z, layer.weight * scale.T, (layer.bias * scale + shift)[0])
     return layer(z) * scale + shift

@@ -1,9 +1,9 @@
-"""A small network for rigid frames: both scores from positions, rotations and time.
+"""Small network for the two scores of rigid frames:
 
     (s_p, s_R) = W (p, R) + b + MLP((p, R), t)
 
-The straight part W is the whole score of a Gaussian; positions and rotations are seen as numbers, as they stand in
-space, so that nothing is known of symmetry.
+The linear part W alone gives the score of a Gaussian. Positions and the entries of rotations are plain inputs, so the
+network has no symmetry.
 """
 
 from typing import Any
@@ -20,10 +20,10 @@ class FramePerceptron(nn.Module):
     """A network of the scores of N frames, for :class:`leastwork.FrameModel`.
 
     Args:
-        residues: N.
-        width: units of each hidden layer.
-        depth: hidden layers.
-        time_features: frequencies of the time embedding.
+        residues: number N of frames.
+        width: number of units in each hidden layer.
+        depth: number of hidden layers.
+        time_features: number of frequencies in the time embedding.
 
     >>> net = FramePerceptron(3, width=8, depth=2)
     >>> shift, turn = net((torch.zeros(5, 3, 3), torch.eye(3).expand(5, 3, 3, 3)), torch.tensor(0.5))

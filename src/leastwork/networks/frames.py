@@ -1,13 +1,14 @@
-"""How a value network looks at rigid frames: by what no rigid motion changes, or as they stand in space.
+"""Views of rigid frames for a value network: invariants under rigid motions, or the plain entries.
 
     d_ij = √(|r_ij|² + σ²)    u_ij = r_ij/d_ij    R_iᵀu_ij    R_jᵀu_ij    R_iᵀR_j        r_ij = p_j − p_i
 
-of every pair of residues tell a structure up to a rigid motion, its handedness included. Distances are brought to one
-scale at every noise level as in :mod:`leastwork.networks.invariants`; directions and relative rotations lie within one
-as they are. Models whose answer does not turn with the structure are seen by positions and the nine entries of R.
+of every pair of residues determine a structure up to a rigid motion, including its handedness. Distances are
+standardised at every noise level as in :mod:`leastwork.networks.invariants`; entries of directions and relative
+rotations are at most one anyway. For models that are not equivariant, the inputs are the positions and the nine entries
+of R.
 
-Both kinds of view know their Jacobian J on tangents (:mod:`leastwork.geometry.frames`): a turn ω moves R by R ω̂, so
-that R_iᵀu moves by (R_iᵀu) × ω and M = R_iᵀR_j by −ω̂_i M + M ω̂_j.
+Both views give products with their Jacobian J on tangents (:mod:`leastwork.geometry.frames`): a rotation by ω changes R
+by R ω̂, R_iᵀu by (R_iᵀu) × ω, and M = R_iᵀR_j by −ω̂_i M + M ω̂_j.
 """
 
 import math
@@ -23,7 +24,7 @@ __all__ = ["FrameEntries", "FrameInvariants"]
 
 @dataclass(frozen=True, eq=False)
 class _Entries:
-    """Values (B, 12N), the slope of positions (1 or B, 3N), and R (B, N, 3, 3)."""
+    """Values (B, 12N), the derivative of the scaled positions (1 or B, 3N), and R (B, N, 3, 3)."""
 
     values: Tensor
     slope: Tensor
@@ -31,7 +32,7 @@ class _Entries:
 
 
 class FrameEntries(nn.Module):
-    """Positions at one scale, and R; states are flat, (B, 12N)."""
+    """Standardised positions, and the entries of R; states are flat, (B, 12N)."""
 
     mean: Tensor
     std: Tensor
@@ -78,7 +79,7 @@ class FrameEntries(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Values (B, 16P), and what the Jacobian needs: u, 1/d, slope of d, both rotations and both views of u, and M."""
+    """Values (B, 16P), and the quantities for the Jacobian: u, 1/d, slope of d, both rotations, R_iᵀu, R_jᵀu and M."""
 
     values: Tensor
     line: Tensor
@@ -134,7 +135,7 @@ class FrameInvariants(nn.Module):
         inverse = 1 / distance
         line = line * inverse[..., None]
         first, second = rotation[:, self.i], rotation[:, self.j]
-        from_first, from_second = _seen_from(first, line), _seen_from(second, line)
+        from_first, from_second = _in_frame(first, line), _in_frame(second, line)
         relative = first.transpose(-1, -2) @ second
         parts = [from_first, from_second, relative.flatten(2)]
         values = torch.cat([(distance - middle) * slope, *(part.flatten(1) for part in parts)], dim=1)
@@ -146,7 +147,7 @@ class FrameInvariants(nn.Module):
         of_distance, of_first, of_second, of_relative = c.split([p, 3 * p, 3 * p, 9 * p], dim=1)
         of_first, of_second = of_first.unflatten(1, (-1, 3)), of_second.unflatten(1, (-1, 3))
         of_relative = of_relative.unflatten(1, (-1, 3, 3))
-        across = _turned(seen.first, of_first) + _turned(seen.second, of_second)
+        across = _rotate(seen.first, of_first) + _rotate(seen.second, of_second)
         along = (of_distance * seen.slope - (across * seen.line).sum(dim=2) * seen.inverse)[..., None] * seen.line
         force = along + across * seen.inverse[..., None]
         turn_first = torch.linalg.cross(of_first, seen.from_first) - 2 * vee(of_relative @ seen.relative.mT)
@@ -164,18 +165,18 @@ class FrameInvariants(nn.Module):
         stretch = (move * seen.line).sum(dim=2)
         line = (move - stretch[..., None] * seen.line) * seen.inverse[..., None]
         first, second = turn[:, self.i], turn[:, self.j]
-        from_first = _seen_from(seen.first, line) + torch.linalg.cross(seen.from_first, first)
-        from_second = _seen_from(seen.second, line) + torch.linalg.cross(seen.from_second, second)
+        from_first = _in_frame(seen.first, line) + torch.linalg.cross(seen.from_first, first)
+        from_second = _in_frame(seen.second, line) + torch.linalg.cross(seen.from_second, second)
         relative = seen.relative @ hat(second) - hat(first) @ seen.relative
         parts = [from_first, from_second, relative.flatten(2)]
         return torch.cat([stretch * seen.slope, *(part.flatten(1) for part in parts)], dim=1)
 
 
-def _seen_from(rotation: Tensor, line: Tensor) -> Tensor:
+def _in_frame(rotation: Tensor, line: Tensor) -> Tensor:
     """Rᵀu, (B, P, 3)."""
     return (rotation * line[..., None]).sum(dim=-2)
 
 
-def _turned(rotation: Tensor, a: Tensor) -> Tensor:
+def _rotate(rotation: Tensor, a: Tensor) -> Tensor:
     """R a, (B, P, 3)."""
     return (rotation * a[..., None, :]).sum(dim=-1)

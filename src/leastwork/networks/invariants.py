@@ -1,19 +1,19 @@
-"""What rotations and shifts leave alone: distances and signed triple products of points, with their Jacobian J.
+"""Invariants of points under rotations and shifts: distances and signed triple products, with their Jacobian J.
 
     d_ij = √(|r_ij|² + σ²)      u_ij = r_ij/d_ij      τ_ij = u_{i,i+1} · (u_{j,j+1} × u_{i+1,j})      r_ij = x_j − x_i
 
-The triple product of two bonds' directions and that of the line between them changes sign in a mirror, so that a
-function of both kinds knows handedness; distances alone do not (Thölke & De Fabritiis, ICLR 2022, among others, add
-such products for it). A score that turns with the structure is Jᵀc with invariant c: no net force, no torque, whatever
-c. All are of one scale at every noise level: distances by the mean and variance that noise of size σ would give to
-those of the data,
+The triple product of the directions of two bonds and of the line between them changes sign in a mirror image, so that
+distances and triple products together determine handedness, which distances alone do not (Thölke & De Fabritiis, ICLR
+2022, among others, add such products). An equivariant score is Jᵀc with invariant c; it has no net force and no torque
+for any c. All invariants are standardised at every noise level, distances by the mean and variance that the distances
+of the data have after adding noise of size σ,
 
     (d − m)/s        m² = α² ⟨d⟩² + (16/π + 1)σ²        s² = α² Var d + (3/2)σ²
 
-with σ² under the root so that no distance has a kink where two noisy points meet. Directions keep the triple products
-within one, and all gradients bounded: far from the data the values grow no faster than the structure does. Contacts
-form within a fraction of a distance's standard deviation; tanh((d − m_k)/s_k), where m_k and s_k come from quantiles of
-the data, resolves them.
+The σ² in d_ij removes the kink of the distance where two noisy points meet. Triple products of unit vectors are at most
+one, and all gradients are bounded: far from the data the values grow no faster than the structure does. Contacts form
+within a fraction of a distance's standard deviation; additional inputs tanh((d − m_k)/s_k), with m_k and s_k from
+quantiles of the data, resolve them.
 """
 
 import math
@@ -27,20 +27,21 @@ from leastwork.errors import LeastworkError
 __all__ = ["Invariants", "Seen"]
 
 
-_QUANTILES = (0.12, 0.3, 0.6)  # of each distance, where it is looked at closely
-_NEAR = 0.1  # share of the data to either side of a quantile that tells the scale there
+_QUANTILES = (0.12, 0.3, 0.6)  # quantiles m_k of each distance
+_NEAR = 0.1  # share of the data on either side of a quantile that sets the scale s_k
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Invariants of one batch, and what their Jacobian needs.
+    """Invariants of one batch, and the quantities for their Jacobian.
 
     Args:
-        values: brought to one scale, (B, F): distances, close looks at them, triple products.
+        values: standardised invariants, (B, F): distances, the tanh of distances, triple products.
         lines: directions u_ij, (3, B, P).
-        slopes: of all values of a distance, times |∇d|/|u|, (B, 1 + K, P).
+        slopes: derivatives of the 1 + K values of a distance by the distance, times |∇d|/|u|, (B, 1 + K, P).
         inverse: 1/d_ij, (B, P).
-        crosses: of the directions of the other two legs, for each leg of the triple products, (3, B, T) each.
+        crosses: for each of the three factors of the triple products, the cross product of the other two, (3, B, T)
+            each.
         reach: length by which a coefficient times its column of J has the size of the coefficient, (B, P + T) or
             (1, P + T): distances, then triple products.
     """
@@ -54,13 +55,13 @@ class Seen:
 
 
 class Invariants(nn.Module):
-    """Invariants of a chain of points; states are flat, (B, 3N).
+    """The view of invariants of a chain of points; states are flat, (B, 3N).
 
     Args:
-        points: N.
+        points: number N of points.
 
     Raises:
-        LeastworkError: fewer than four points, which have no handedness.
+        LeastworkError: there are fewer than four points, which have no handedness.
 
     >>> invariants = Invariants(10)
     >>> invariants.pairs, invariants.triples, invariants.count
@@ -77,7 +78,7 @@ class Invariants(nn.Module):
     def __init__(self, points: int) -> None:
         super().__init__()
         if points < 4:
-            raise LeastworkError(f"{points} points have no handedness: invariants are of four or more")
+            raise LeastworkError(f"{points} points have no handedness: use four or more")
         first, second = torch.triu_indices(points, points, offset=1)
         number = torch.full((points, points), -1)
         number[first, second] = torch.arange(len(first))
@@ -97,12 +98,12 @@ class Invariants(nn.Module):
 
     @property
     def count(self) -> int:
-        """F, how many values there are."""
+        """Number F of values."""
         return self.looks * self.pairs + self.triples
 
     @property
     def size(self) -> Tensor:
-        """Root of the summed squares of the data's mean structure about its centroid: √(Σ⟨d⟩²/N)."""
+        """Size of the data's mean structure, the root of the summed squares about its centroid: √(Σ⟨d⟩²/N)."""
         return (self.centre[0].square().sum() / self.points).sqrt()
 
     @torch.no_grad()
@@ -117,7 +118,7 @@ class Invariants(nn.Module):
         return self
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Seen:
-        """The invariants of x, (B, 3N); alpha, sigma: of shape (1, 1), or (B, 1) for a time per sample."""
+        """The invariants of x, (B, 3N); alpha and sigma have shape (1, 1), or (B, 1) for a time per sample."""
         noise, signal = sigma.square()[:, None], alpha.square()[:, None]
         middle = (signal * self.centre.square() + (16 / math.pi + 1) * noise).sqrt()
         width = (signal * self.variance + 1.5 * noise).sqrt()
@@ -139,7 +140,7 @@ class Invariants(nn.Module):
         return Seen(values, lines, slopes, inverse, crosses, reach)
 
     def turn(self, seen: Seen, c: Tensor) -> Tensor:
-        """Σ c ∇d-value + Σ c ∇τ-value over distances (their first look) and triple products, (B, 3N); c: (B, P + T)."""
+        """Σ c ∇value over the standardised distances and the triple products, (B, 3N); c: (B, P + T)."""
         of_pairs, of_triples = c.split([self.pairs, self.triples], dim=1)
         return self._force(seen, of_pairs * seen.slopes[:, 0], of_triples)
 
@@ -158,7 +159,7 @@ class Invariants(nn.Module):
         return torch.cat([(move[:, None] * seen.slopes).flatten(1), turned - stretched], dim=1)
 
     def _force(self, seen: Seen, of_lines: Tensor, of_triples: Tensor) -> Tensor:
-        """From coefficients of u_ij, (B, P), and of the triple products' gradients, (B, T)."""
+        """Force on each point from coefficients of u_ij, (B, P), and of the gradients of triple products, (B, T)."""
         stretch = (of_triples * seen.values[:, -self.triples :]) @ self.members
         inverse = seen.inverse.index_select(1, self.legs).chunk(3, dim=1)
         around = torch.cat([of_triples * d * v for d, v in zip(inverse, seen.crosses, strict=True)], dim=2)
@@ -166,11 +167,11 @@ class Invariants(nn.Module):
         return force.permute(1, 2, 0).flatten(1)
 
     def _along(self, x: Tensor, differences: Tensor) -> Tensor:
-        """Differences of points, (N, K), of flat states (B, 3N): (3, B, K)."""
+        """Differences of points (3, B, K), for flat states (B, 3N) and a matrix of differences (N, K)."""
         return x.unflatten(1, (self.points, 3)).permute(2, 0, 1) @ differences
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
-    """a × b of (3, ...): torch's own takes three times as long along an outer axis."""
+    """a × b of (3, ...); torch's own function takes three times as long along an outer axis."""
     (a0, a1, a2), (b0, b1, b2) = a.unbind(0), b.unbind(0)
     return torch.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])

@@ -1,9 +1,9 @@
-"""A small network for vectors: y = MLP(x, t), where time enters as a bias of the first layer.
+"""Small network for vectors: y = MLP(x, t), where time enters as a bias of the first layer,
 
     y = W_L φ(… φ(W_1 x + b_1 + U τ(t)) …) + b_L      τ(t) = (sin ω_k t, cos ω_k t)      φ = SiLU
 
-with ω_k geometric from 1 to 1000 (the sinusoids of Vaswani et al., NeurIPS 2017). In generation all samples share
-one time, so that U τ(t) is computed once a step, whatever the batch.
+with ω_k in geometric progression from 1 to 1000 (the sinusoids of Vaswani et al., NeurIPS 2017). During sampling all
+samples have the same time, so U τ(t) is computed once in each step.
 """
 
 import math
@@ -20,20 +20,20 @@ __all__ = ["Perceptron", "filled", "seeded_linear", "usual_width"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
-_FASTEST = 1000.0  # resolves times a thousandth apart, the usual t_min
+_HIGHEST_FREQUENCY = 1000.0  # resolves differences in t of 0.001, the usual t_min
 
 
 class Perceptron(nn.Module):
     """A perceptron for states (B, dimension).
 
     Args:
-        dimension: coordinates of a sample.
-        width: units of each hidden layer.
-        depth: hidden layers.
-        time_features: frequencies ω_k of the time embedding.
+        dimension: number of coordinates of a sample.
+        width: number of units in each hidden layer.
+        depth: number of hidden layers.
+        time_features: number of frequencies ω_k in the time embedding.
 
     Raises:
-        LeastworkError: a size below one.
+        LeastworkError: a size is below one.
 
     >>> net = Perceptron(2, width=8, depth=2)
     >>> net(torch.zeros(5, 2), torch.tensor(0.5)).shape
@@ -55,7 +55,7 @@ class Perceptron(nn.Module):
         for name, size in self.config.items():
             if size < 1:
                 raise LeastworkError(f"Perceptron needs {name} >= 1, not {size}")
-        octaves = torch.linspace(0.0, math.log(_FASTEST), time_features)
+        octaves = torch.linspace(0.0, math.log(_HIGHEST_FREQUENCY), time_features)
         self.register_buffer("frequencies", octaves.exp(), persistent=False)
         self.time = nn.Linear(2 * time_features, width, bias=False)
         self.first = nn.Linear(dimension, width)
@@ -63,7 +63,7 @@ class Perceptron(nn.Module):
         self.last = nn.Linear(width, dimension)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Prediction at x: (B, dimension); t: scalar, or (B,) for a time per sample as in training."""
+        """Prediction at x (B, dimension); t is a scalar, or (B,) for a time per sample, as in training."""
         angle = t[..., None] * self.frequencies
         bias = self.first.bias + self.time(torch.cat([angle.sin(), angle.cos()], dim=-1))
         y = silu(linear(x, self.first.weight, bias) if t.ndim == 0 else linear(x, self.first.weight) + bias)
@@ -73,12 +73,12 @@ class Perceptron(nn.Module):
 
 
 def usual_width(dimension: int) -> int:
-    """Units of a hidden layer where a guidance network is given none: more above 8 and above 64 coordinates."""
+    """Default number of units in a hidden layer of a guidance network: more above 8 and above 64 coordinates."""
     return 64 if dimension <= 8 else 96 if dimension <= 64 else 192
 
 
 def seeded_linear(generator: torch.Generator, inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
-    """A linear layer, uniform within ±1/√inputs, from a generator of its own: the global one is not touched."""
+    """A linear layer with weights uniform within ±1/√inputs, drawn from ``generator`` and not from the global one."""
     layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
     assert isinstance(layer, nn.Linear)
     for parameter in layer.parameters():
@@ -87,10 +87,10 @@ def seeded_linear(generator: torch.Generator, inputs: int, outputs: int, bias: b
 
 
 def filled(network: Network, weights: Mapping[str, Tensor]) -> Network:
-    """The network with weights from a file, in their precision, for use and not for training; changed in place.
+    """Load weights from a file into a network, in place, in their precision and without gradients.
 
     Raises:
-        KeyError: weights of another network; readers of files say which file.
+        KeyError: the weights are those of another network; callers add the name of the file.
     """
     network.to(next(iter(weights.values())).dtype)
     try:

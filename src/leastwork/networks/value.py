@@ -1,16 +1,17 @@
-"""A value network V(x, t) and its gradient in x, side by side in one pass.
+"""Value network V(x, t), which computes its gradient by x in the same pass:
 
     V = ρ (v(τ)·z_L + b·τ)    z_l = z_{l−1} + φ(W_l z_{l−1} + b_l + U_l τ),  z_1 = φ(W_1 q + b_1 + U_1 τ)    φ = SiLU
 
     ρ = α s̄/√(α²s̄² + σ²) · 1/(1 + e^{−(ℓ + 8)/0.25})        ℓ = ln α²s̄²/σ²
 
-q is what the network's view shows of a state, coordinates or invariants at one scale
-(:mod:`leastwork.networks.coordinates`). The state is the denoised one, D(x_t, t), which is seen at the scale of the
-data, or x_t itself, seen at that of its noise; the gradient is in whichever it is. s̄² is the mean square of the data
-about their mean, and τ are smooth steps in the log-SNR. The factor ρ, the correlation of x_t and x_0, makes V vanish
-with the signal, as it must. Below a log-SNR of −8, where x_t tells a thousandth of a nat of x_0 and steps are wide, V
-is gone: a network's error there costs work. The gradient is written out, so that training differentiates it once more
-by one ordinary backward pass. Time enters as α and σ, so that the network outlives its schedule.
+q are the inputs that a view computes from the state: standardised coordinates or invariants
+(:mod:`leastwork.networks.coordinates`). The state is either the denoised state D(x_t, t), standardised by the data, or
+x_t itself, standardised by data and noise; the gradient is by the one that is used. s̄² is the mean variance of the
+data over coordinates, and τ are smooth steps in the log-SNR. The factor ρ contains the correlation of x_t and x_0, so
+that V vanishes with the signal, as the exact V does. Below a log-SNR of −8, x_t has a thousandth of a nat of
+information on x_0 and steps are wide; there V is set to zero, since errors of the network would cost work. The gradient
+is written out, so that training needs one ordinary backward pass. Time enters through α and σ, so the network does not
+depend on the parametrisation of time.
 """
 
 from copy import deepcopy
@@ -28,21 +29,21 @@ from leastwork.networks.perceptron import seeded_linear, usual_width
 
 __all__ = ["ValueNetwork", "ValueWithGradient", "sees_denoised", "value_and_gradient"]
 
-_GRAIN = 0.05  # of s̄: what rounds a denoised state's distances off, as noise does a noisy one's
-_OF_INVARIANTS = 128  # units of a hidden layer that sees invariants
-_SILENT = -8.0, 0.25  # log-SNR below which V vanishes, and how softly
+_SMOOTHING = 0.05  # noise level, in units of s̄, at which the distances of a denoised state are smoothed
+_INVARIANT_WIDTH = 128  # default number of units in a hidden layer of a network of invariants
+_CUTOFF, _CUTOFF_WIDTH = -8.0, 0.25  # log-SNR below which V vanishes, and the width of the transition
 _STEPS = torch.linspace(-9.0, 12.0, 8)  # log-SNR at the middle of each smooth step
 
 
 @runtime_checkable
 class ValueWithGradient(Protocol):
-    """A network that knows its own gradient; any other is differentiated by autograd."""
+    """A network that computes its own gradient; any other network is differentiated by autograd."""
 
     def value_and_gradient(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 def sees_denoised(network: nn.Module) -> bool:
-    """Whether a network is of denoised states: its attribute ``denoised``."""
+    """Whether a network takes denoised states: its attribute ``denoised``, or False if it has none."""
     return bool(getattr(network, "denoised", False))
 
 
@@ -50,7 +51,7 @@ def value_and_gradient(network: nn.Module, x: Tensor, alpha: Tensor, sigma: Tens
     """V (B,) and ∇ₓV (B, d) of any network ``V = network(x, alpha, sigma)``.
 
     Args:
-        network: V, (B, d) -> (B,).
+        network: the network of V, (B, d) -> (B,).
         x: flat states, network units, (B, d).
         alpha, sigma: scalars, or (B,) for a time per sample.
     """
@@ -68,17 +69,19 @@ class ValueNetwork(nn.Module):
     """V(x, t) of flat states.
 
     Args:
-        dimension: coordinates d of a state.
-        width: units of each hidden layer; by default 64, more above 8 and above 64 dimensions, 128 for invariants.
-        depth: hidden layers.
-        seed: of the first weights; the global generator is not touched.
-        focus: whether it also looks at a part of space, set by :meth:`focus_on`.
-        invariant: whether states are d/3 points in space, seen by what rotations and shifts leave alone.
-        frames: whether they are d/12 rigid frames, positions and rotations, so that the gradient is a tangent (B, d/2).
-        denoised: whether it sees D(x_t, t) rather than x_t.
+        dimension: number of coordinates d of a state.
+        width: number of units in each hidden layer; by default 64, more above 8 and above 64 dimensions, and 128 for
+            invariants.
+        depth: number of hidden layers.
+        seed: seed of the initial weights; the global generator is not used.
+        focus: whether the inputs also resolve a small part of space, set by :meth:`focus_on`.
+        invariant: whether states are d/3 points in space and the inputs are invariants under rotations and shifts.
+        frames: whether states are d/12 rigid frames, positions and rotations, so that the gradient is a tangent
+            (B, d/2).
+        denoised: whether the network takes D(x_t, t) rather than x_t.
 
     Raises:
-        LeastworkError: a size below one, or a focus on invariants, which are on one scale everywhere.
+        LeastworkError: a size is below one, or a focus is combined with invariants.
 
     >>> network = ValueNetwork(2)
     >>> network(torch.randn(3, 2), torch.tensor(0.8), torch.tensor(0.6))  # the head starts at zero
@@ -100,11 +103,11 @@ class ValueNetwork(nn.Module):
         denoised: bool = False,
     ) -> None:
         super().__init__()
-        width = (_OF_INVARIANTS if invariant or frames else usual_width(dimension)) if width is None else width
+        width = (_INVARIANT_WIDTH if invariant or frames else usual_width(dimension)) if width is None else width
         if min(dimension, width, depth) < 1:
             raise LeastworkError(f"ValueNetwork({dimension}, {width}, {depth}): every size must be at least 1")
         if invariant and (focus or dimension % 3):
-            raise LeastworkError("an invariant network is of points in space, 3 coordinates each, and has no focus")
+            raise LeastworkError("an invariant network takes points in space, 3 coordinates each, and has no focus")
         if frames and (focus or dimension % 12 or (invariant and dimension < 24)):
             raise LeastworkError(
                 "a network of frames has 12 coordinates each, no focus, and two frames to be invariant"
@@ -140,19 +143,19 @@ class ValueNetwork(nn.Module):
         return self
 
     def focus_on(self, points: Tensor) -> "ValueNetwork":
-        """Take the scale of the part of space that matters from points of it, network units, (M, d)."""
+        """Take the scale of the part of space that matters from points in it, network units, (M, d)."""
         assert isinstance(self.view, Coordinates)
         self.view.focus_on(points)
         return self
 
     @torch.no_grad()
     def look_along(self, x0: Tensor, tilt: Tensor, generator: torch.Generator) -> "ValueNetwork":
-        """Let every unit of the first layer see the direction in which a tilt moves the inputs, others half as well.
+        """Align the first layer with the direction in which a tilt moves the inputs; others get half the weight.
 
         Args:
             x0: data in network units, (n, d).
-            tilt: e^r/Z − 1 of each, (n,).
-            generator: of how strongly each unit sees it.
+            tilt: e^r/Z − 1 of each datum, (n,).
+            generator: generator of the weight of the direction in each unit.
         """
         one = x0.new_ones(1, 1)
         seen = [self._seen(part, one, 0 * one).values for part in x0.split(8192)]
@@ -163,7 +166,7 @@ class ValueNetwork(nn.Module):
         return self
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """V, (B,); x: what it sees, (B, d); alpha, sigma: scalars or (B,)."""
+        """V, (B,), at x (B, d), the denoised or the noisy state; alpha and sigma are scalars or (B,)."""
         return self.value_and_gradient(x, alpha, sigma)[0]
 
     def head_response(self, x: Tensor, alpha: Tensor, sigma: Tensor, direction: Tensor) -> Tensor:
@@ -175,7 +178,7 @@ class ValueNetwork(nn.Module):
         return rho * tangent
 
     def head_times(self, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """(τ, 1), (T, 9): v(τ) is linear in it."""
+        """(τ, 1), (T, 9), in which v(τ) is linear."""
         tau = self._tau(alpha.reshape(-1, 1).to(self.power), sigma.reshape(-1, 1).to(self.power))
         return torch.cat([tau, torch.ones_like(tau[:, :1])], dim=1)
 
@@ -189,7 +192,7 @@ class ValueNetwork(nn.Module):
         return other
 
     def value_and_gradient(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """V (B,) and ∇ₓV (B, d), of frames (B, d/2)."""
+        """V (B,) and ∇ₓV (B, d), or for frames (B, d/2)."""
         features, rho, seen, tau, slopes = self._hidden(x, alpha, sigma)
         v = self.head(tau)
         value = (features * v).sum(dim=1) + (rho * self.offset(tau)).squeeze(1)
@@ -199,12 +202,12 @@ class ValueNetwork(nn.Module):
         return value, self.view.pull(seen, (g * slopes[0]) @ self.first.weight)
 
     def _hidden(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Any, Tensor, list[Tensor]]:
-        """ρ z_L, ρ, what the view saw, τ and the slopes φ′ of all layers."""
+        """ρ z_L, ρ, the values of the view, τ and the slopes φ′ of all layers."""
         alpha, sigma = alpha.reshape(-1, 1).to(x), sigma.reshape(-1, 1).to(x)
         seen = self._seen(x, alpha, sigma)
         log_snr = self._log_snr(alpha, sigma)
         rho = alpha * self.power.sqrt() / (alpha.square() * self.power + sigma.square()).sqrt()
-        rho = rho * torch.sigmoid((log_snr - _SILENT[0]) / _SILENT[1])
+        rho = rho * torch.sigmoid((log_snr - _CUTOFF) / _CUTOFF_WIDTH)
         tau = self._tau(alpha, sigma)
         biases = self.time(tau).chunk(len(self.hidden) + 1, dim=1)
         z, slope = _silu(linear(seen.values, self.first.weight, self.first.bias) + biases[0])
@@ -218,7 +221,7 @@ class ValueNetwork(nn.Module):
     def _seen(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Any:
         if not self.denoised:
             return self.view(x, alpha, sigma)
-        return self.view(x, torch.ones_like(alpha[:1]), _GRAIN * self.power.sqrt().reshape(1, 1))
+        return self.view(x, torch.ones_like(alpha[:1]), _SMOOTHING * self.power.sqrt().reshape(1, 1))
 
     def _tau(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         return torch.sigmoid((self._log_snr(alpha, sigma) - self.steps) / 1.5)

@@ -2,12 +2,13 @@
 
     A_S = J_Dᵀ ∇r(x_0)     A_k = a A_{k+1} + b J_D(x_k)ᵀ A_{k+1}     minimise E_Q Σ_k |e h(x_k, t_k) − c² A_{k+1}|²/2c²
 
-over h, with the paths Q of the guidance so far and the lean adjoint A along them held fixed (Domingo-Enrich et al.,
-Adjoint Matching, ICLR 2025). It is written for the discretised chain: with V_k(x) = ln E_P[e^r | x_k = x], the best
-step moves the mean by δ = c² E_Q[∇V_{k+1}(x_{k+1}) | x_k], where |δ|²/2c² − E V_{k+1} is stationary, and on the paths
-of the optimum ∇V_{k+1}(x_{k+1}) is the mean of A_{k+1}. So the loss is, but for the noise of A, the work between each
-step and its best. No sample of the model is needed beforehand, but r and the network are differentiated, and where
-the model's states lie far apart A is rare and large on the barriers between them, and so slow to average.
+over h. The paths Q of the present guidance and the lean adjoint A along them are held fixed (Domingo-Enrich et al.,
+Adjoint Matching, ICLR 2025). The formulas are those of the discretised chain: with V_k(x) = ln E_P[e^r | x_k = x], the
+best step moves the mean by δ = c² E_Q[∇V_{k+1}(x_{k+1}) | x_k], where |δ|²/2c² − E V_{k+1} is stationary, and on paths
+of the optimum ∇V_{k+1}(x_{k+1}) is the mean of A_{k+1}. So the loss equals, up to the noise of A, the work between each
+step and the best one. The method needs no samples of the model beforehand, but r and the network must be
+differentiable. Between metastable states that lie far apart, A is large on the few paths that cross the barrier and
+zero on the others, so its average converges slowly.
 """
 
 import time
@@ -35,12 +36,12 @@ from leastwork.support.random import derive_seed, generator
 
 __all__ = ["AdjointFit", "AdjointPaths", "Round", "draw_adjoint", "match_adjoint"]
 
-_WITHOUT_MEMORY = Choices(solver="exponential")  # steps that recall no step before
+_ONE_STEP = Choices(solver="exponential")  # each step depends on the present state only
 
 
 @dataclass(frozen=True)
 class AdjointPaths:
-    """Guided paths and their lean adjoint.
+    """Guided paths and their lean adjoints.
 
     Args:
         x: x_0 … x_{S−1} of the chain, network units, flat, (S, n, d).
@@ -57,7 +58,7 @@ class AdjointPaths:
 
 @dataclass(frozen=True)
 class Round:
-    """After so many batches of paths: the regression loss, and W − ⟨r⟩ of the batch, whose least value is −ln Z."""
+    """Batch number ``iteration``: its regression loss, and its W − ⟨r⟩, of which −ln Z is the least possible value."""
 
     iteration: int
     loss: float
@@ -66,10 +67,10 @@ class Round:
 
 @dataclass(frozen=True)
 class AdjointFit:
-    """The guidance, and how it was found.
+    """The learned guidance and the cost of the fit.
 
-    V is known up to a function of time only, since h alone was fitted. ``network_evaluations`` counts each product with
-    the network's Jacobian, a backward pass, as one more evaluation.
+    V is only known up to a function of time, since only its gradient h was fitted. ``network_evaluations`` counts each
+    product with the network's Jacobian, which is a backward pass, as one more evaluation.
     """
 
     guidance: LearnedGuidance
@@ -78,7 +79,7 @@ class AdjointFit:
     seconds: float
 
     def record(self) -> FitRecord:
-        """The same as plain values."""
+        """The cost of the fit as plain values."""
         return FitRecord(self.network_evaluations, self.seconds)
 
 
@@ -94,32 +95,34 @@ def match_adjoint(
     points: int = 2048,
     learning_rate: float = 5e-3,
     progress: Progress = no_progress,
-    choices: Choices = _WITHOUT_MEMORY,
+    choices: Choices = _ONE_STEP,
 ) -> AdjointFit:
-    """Learn the least-work guidance of the target p·e^r/Z on policy, from nothing.
+    """Learn the least-work guidance of the target p·e^r/Z on guided paths alone.
 
-    Memory holds the graph of every step of one batch.
+    The memory holds the autograd graph of all steps of one batch.
 
     Args:
         model: a DiffusionModel, whose network autograd can differentiate.
-        log_tilt: r, differentiable, data units (B, *event) -> (B,) nats; ``run.log_tilt`` of an observable run is one.
-        network: V(x, α, σ) of flat states in network units, where the search starts; copied, not changed. By default a
-            ValueNetwork that does nothing yet and takes its scale from the first batch.
-        seed: of the paths, the network and the order.
-        iterations: batches of guided paths.
-        batch_size: paths of one batch.
-        updates: steps of the optimiser for each batch.
-        points: pairs of a path and a step, stratified over the steps, that one update sees.
-        learning_rate: its largest value; it rises over a tenth of the run and falls as a cosine.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        log_tilt: differentiable r of states in data units, (B, *event) -> (B,) nats, such as ``run.log_tilt`` of an
+            observable run.
+        network: initial V(x, α, σ) of flat states in network units; it is copied, not changed. By default a
+            ValueNetwork with V = 0, scaled to the states of the first batch.
+        seed: seed of all random numbers.
+        iterations: number of batches of guided paths.
+        batch_size: number of paths in one batch.
+        updates: number of optimiser steps for each batch.
+        points: number of pairs of a path and a step, stratified over the steps, in one optimiser step.
+        learning_rate: largest learning rate; the rate rises over a tenth of the run and then falls as a cosine.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         choices: how samples are drawn, by the solver "exponential" or "euler".
 
     Raises:
         NonFiniteError: a path or its adjoint became NaN or infinite.
-        LeastworkError: a velocity model, κ ≠ 1, a solver with memory or without path weights, or an r without gradient.
+        LeastworkError: the model has no score, κ ≠ 1, the solver uses earlier steps or has no path weights, or r has
+            no gradient.
     """
     begin = time.perf_counter()
-    model = _checked(model, choices)
+    model = _check_model(model, choices)
     device, dtype = placement(model)
     dimension = event_numel(model.event_shape)
     random = generator(seed, "adjoint matching")
@@ -141,7 +144,7 @@ def match_adjoint(
                     f"paths or adjoints of batch {i + 1} are not finite: use more steps, or a smaller learning rate"
                 )
             if fresh and i == 0 and isinstance(network, ValueNetwork):
-                network.standardise(paths.x[-1])  # close to samples of the model: the noise is nearly gone
+                network.standardise(paths.x[-1])  # the states before the last step, which are nearly samples
             losses = []
             for j in range(updates):
                 for group in optimiser.param_groups:
@@ -159,12 +162,12 @@ def match_adjoint(
 
 
 def draw_adjoint(sampler: Sampler, log_tilt: Callable[[State], Tensor], noise: BlockNoise) -> AdjointPaths:
-    """Guided paths from one batch of noise, forward, and their lean adjoint, back.
+    """Draw guided paths from one batch of noise, then carry their lean adjoint back along them.
 
     Args:
         sampler: a first-order chain with transition densities, for a DiffusionModel.
-        log_tilt: r, differentiable, data units.
-        noise: the batch's; the first draw is the prior.
+        log_tilt: differentiable r of states in data units, nats.
+        noise: the noise of the batch; the first draw gives the prior.
 
     Raises:
         LeastworkError: r has no gradient.
@@ -173,23 +176,24 @@ def draw_adjoint(sampler: Sampler, log_tilt: Callable[[State], Tensor], noise: B
     carry, total = Carry(process.prior(noise.draw())), Cost()
     graphs: list[tuple[State, State]] = []
     for step in table:
-        x, y = _tracked(process, carry.x, step.t)
+        x, y = _denoise_with_graph(process, carry.x, step.t)
         graphs.append((x, y))
         with torch.no_grad():
             here, denoised = carry.x, smap(torch.detach, y)
             h = None if sampler.guidance is None else process.project(sampler.guidance(here, step.t, denoised))
             carry, cost = move(sampler, step, Carry(here), denoised, h, process.project(noise.draw()))
         total = total + cost
-    x, y = _tracked(process, carry.x, float(sampler.steps.times[-1]))
+    x, y = _denoise_with_graph(process, carry.x, float(sampler.steps.times[-1]))
     with torch.enable_grad():
         tilt = log_tilt(process.model.to_data_units(y))
     if not tilt.requires_grad:
         raise LeastworkError("log_tilt has no gradient: adjoint matching needs an r that autograd can differentiate")
-    adjoint = process.project(_pulled(x, tilt.sum(), None))
+    adjoint = process.project(_vector_jacobian(x, tilt.sum(), None))
     adjoints = [flatten(adjoint)]
     for (x, y), step in zip(reversed(graphs[1:]), reversed(table[1:]), strict=True):
         a, b = step.a, step.b
-        adjoint = process.project(smap(lambda A, JA, a=a, b=b: a * A + b * JA, adjoint, _pulled(x, y, adjoint)))
+        pulled = _vector_jacobian(x, y, adjoint)
+        adjoint = process.project(smap(lambda A, JA, a=a, b=b: a * A + b * JA, adjoint, pulled))
         adjoints.append(flatten(adjoint))
     states = torch.stack([flatten(x).detach() for x, _ in graphs])
     tilt = tilt.detach().to(torch.float64)
@@ -197,14 +201,14 @@ def draw_adjoint(sampler: Sampler, log_tilt: Callable[[State], Tensor], noise: B
     return AdjointPaths(states, torch.stack(adjoints[::-1]), work, tilt)
 
 
-def _tracked(process: Process, x: State, t: float) -> tuple[State, State]:
-    """x as the root of a graph, and D(x, t)."""
+def _denoise_with_graph(process: Process, x: State, t: float) -> tuple[State, State]:
+    """x as the root of a new autograd graph, and D(x, t)."""
     with torch.enable_grad():
         x = smap(lambda leaf: leaf.detach().requires_grad_(), x)
         return x, process.evaluate(x, t)
 
 
-def _pulled(x: State, y: State, pull: State | None) -> State:
+def _vector_jacobian(x: State, y: State, pull: State | None) -> State:
     """(∂y/∂x)ᵀ pull, in the structure of x."""
     along = None if pull is None else leaves(pull)
     parts = torch.autograd.grad(leaves(y), leaves(x), along)
@@ -227,8 +231,8 @@ def _loss(network: nn.Module, sampler: Sampler, paths: AdjointPaths, points: int
         return 0.5 * count * (e / c * h - c * adjoint).square().sum(dim=1).mean()
 
 
-def _checked(model: Model, choices: Choices) -> Scored:
-    """The model, where its adjoints can be matched."""
+def _check_model(model: Model, choices: Choices) -> Scored:
+    """The model, after a check that adjoint matching can guide it with these choices."""
     if not is_scored(model) or model.has_rotations:
         raise LeastworkError("adjoint matching needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
     if choices.process != "sde" or choices.kappa not in (None, 1):

@@ -1,10 +1,11 @@
-"""How far guidance may go towards the data with the samples there are.
+"""Stages towards distant data: o_β = (1 − β) m + β o, with β as large as the effective samples allow.
 
-Far from the model, where e^r has few effective samples, the data are approached from the model's own averages m,
+Where the data o are far from the model's own averages m, the weights e^r have few effective samples. Then the data
+are approached in stages that aim at
 
     o_β = (1 − β) m + β o,      β the largest with ESS(dP/dQ · e^{r_β}) ≥ ½ ESS(dP/dQ · e^{r of the stage before}),
 
-each stage weighting its samples by the path weights of the guidance that drew them, so that λ is always that of the
+Each stage weights its samples by the path weights dP/dQ of the guidance that drew them, so that λ always refers to the
 model itself (annealed importance sampling; Neal, Stat. Comput. 11, 125, 2001).
 """
 
@@ -23,11 +24,11 @@ from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning
 from leastwork.geometry.state import State, cat
 from leastwork.sampling.work import kish_ess
 
-__all__ = ["Aim", "Drawn", "agrees", "aim", "far", "joined", "part_way", "pooled", "solve"]
+__all__ = ["Aim", "Drawn", "agrees", "aim", "join", "needs_stages", "part_way", "solve", "solve_pooled"]
 
-_ENOUGH = 0.5  # ESS that a stage keeps
-_LAST = 0.3  # ESS with which it may go all the way
-_ALIKE = 0.95  # of models that do have the data's averages, the share whose samples agree with them
+_MIN_ESS_KEPT = 0.5  # ESS of a stage's target, at least, relative to that of the stage before
+_MIN_ESS_FOR_DATA = 0.3  # the same for the last stage, which aims at the data themselves
+_CONFIDENCE = 0.95  # level of the χ² test of whether the model's averages equal the data
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Aim:
-    """What a stage is to reach: the fraction β of the way, its maximum-entropy fit, and the ESS of dP/dQ · e^r."""
+    """The goal of a stage: the fraction β of the way, its maximum-entropy fit, and the ESS of dP/dQ · e^r."""
 
     fraction: float
     maxent: MaxEnt
@@ -61,32 +62,32 @@ class Aim:
 
 
 def aim(drawn: Drawn, data: Experiment, start: Tensor, reached: float = 0.0, keep: float = 1.0) -> Aim:
-    """The largest β, by bisection.
+    """The goal with the largest β that the samples allow, found by bisection.
 
     Args:
         drawn: samples of the guidance so far.
-        data: what is to be met at β = 1.
+        data: the experiment, which is the goal at β = 1.
         start: m, the model's own averages, (K,).
-        reached: β so far.
+        reached: β of the stage before.
         keep: ESS of the drawn samples at that β.
 
     Raises:
-        InfeasibleError: the data are out of reach, and nearer ones too.
-        LeastworkError: no step worth taking is left.
+        InfeasibleError: neither the data nor any goal on the way to them can be reached.
+        LeastworkError: β cannot be raised by a useful amount.
     """
     best = _try(drawn, data, 1.0)
-    if best is not None and best.ess >= _LAST * keep:
+    if best is not None and best.ess >= _MIN_ESS_FOR_DATA * keep:
         return best
     low, high, best = reached, 1.0, None
     for _ in range(12):
         middle = 0.5 * (low + high)
         found = _try(drawn, part_way(data, start, middle), middle)
-        if found is not None and found.ess >= _ENOUGH * keep:
+        if found is not None and found.ess >= _MIN_ESS_KEPT * keep:
             low, best = middle, found
         else:
             high = middle
     if best is None or best.fraction < reached + 1e-3 * (1 - reached):
-        solve(drawn, data)  # says what is out of reach
+        solve(drawn, data)  # raises InfeasibleError, which names the datum that is out of reach
         raise LeastworkError(
             f"guidance in stages stalls at {reached:.1%} of the way from the model's averages to the data: "
             "draw more samples, use more steps, or give the data larger errors"
@@ -95,25 +96,25 @@ def aim(drawn: Drawn, data: Experiment, start: Tensor, reached: float = 0.0, kee
 
 
 def agrees(drawn: Drawn, maxent: MaxEnt, data: Experiment) -> bool:
-    """Whether the model's own samples cannot tell its averages from the data: 2n·KL against χ² (Wilks, 1938)."""
+    """Whether the model's averages agree with the data within sampling error: 2n·KL against χ² (Wilks, 1938)."""
     n, fitted = len(drawn.observed), len(data.fitted)
-    return 2 * n * maxent.kl < 2 * float(gammaincinv(fitted / 2, _ALIKE))  # the quantile of χ²
+    return 2 * n * maxent.kl < 2 * float(gammaincinv(fitted / 2, _CONFIDENCE))  # the quantile of χ²
 
 
-def far(drawn: Drawn, data: Experiment) -> bool:
+def needs_stages(drawn: Drawn, data: Experiment) -> bool:
     """Whether the data take more than one stage."""
     found = _try(drawn, data, 1.0)
-    return found is None or found.ess < _LAST
+    return found is None or found.ess < _MIN_ESS_FOR_DATA
 
 
 def solve(drawn: Drawn, data: Experiment) -> MaxEnt:
-    """λ on weighted samples; few effective ones are what stages are for, so there is no warning of them."""
+    """λ on weighted samples, without the warning of few effective samples, which the stages deal with."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LeastworkWarning)
         return fit_lambdas(drawn.observed, data, drawn.log_weight)
 
 
-def joined(pool: Sequence[Drawn], maxent: MaxEnt) -> Drawn:
+def join(pool: Sequence[Drawn], maxent: MaxEnt) -> Drawn:
     """Samples of several guidances, each with a share in proportion to its effective number under ``maxent``."""
     shares = [math.log(len(drawn.observed) * drawn.ess(maxent)) for drawn in pool]
     parts = [torch.log_softmax(drawn.log_weight, dim=0) + s for drawn, s in zip(pool, shares, strict=True)]
@@ -125,13 +126,13 @@ def joined(pool: Sequence[Drawn], maxent: MaxEnt) -> Drawn:
     )
 
 
-def pooled(pool: Sequence[Drawn], data: Experiment, maxent: MaxEnt) -> MaxEnt:
-    """λ on samples of several guidances."""
-    return solve(joined(pool, maxent), data)
+def solve_pooled(pool: Sequence[Drawn], data: Experiment, maxent: MaxEnt) -> MaxEnt:
+    """λ on the samples of several guidances."""
+    return solve(join(pool, maxent), data)
 
 
 def part_way(data: Experiment, start: Tensor, fraction: float) -> Experiment:
-    """The data, moved back towards averages ``start`` (K,)."""
+    """The data, moved back towards the averages ``start`` (K,) by the fraction 1 − ``fraction`` of the way."""
     if fraction == 1:
         return data
     lower, upper = data.interval
@@ -140,7 +141,7 @@ def part_way(data: Experiment, start: Tensor, fraction: float) -> Experiment:
 
 
 def _try(drawn: Drawn, data: Experiment, fraction: float) -> Aim | None:
-    """None where the samples cannot reach the data."""
+    """The goal at ``data``, or None if no weights of the samples reach it."""
     try:
         maxent = solve(drawn, data)
     except InfeasibleError:

@@ -1,7 +1,7 @@
-"""Every way to meet the same data, side by side: how near it comes, what it costs, what its samples are worth.
+"""Comparison of methods on the same data: misses, cost, and effective samples.
 
-Each method is judged by fresh samples of its own, drawn with one seed and the same steps. Reweighting and steering by
-sequential Monte Carlo are judged by their weighted samples, guidance by its samples as they are.
+Each method is judged by its own fresh samples, drawn with the same seed and steps. Reweighting and steering by
+sequential Monte Carlo are judged by their weighted samples, guidance by its unweighted samples.
 """
 
 import time
@@ -42,26 +42,26 @@ _PARTICLES = 1024
 
 
 def strangers() -> tuple[str, ...]:
-    """Methods that were registered beside those of the library."""
+    """Names of the registered methods that are not the library's own."""
     return tuple(name for name in METHODS.names() if name not in COMPARED)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method.
+    """One row of the comparison, for one method.
 
     Args:
-        method: its name.
-        miss: (average − target)/σ_O of each observable, (K,), against the maximum-entropy target for data that were
-            fitted, and against the datum itself for those held out.
-        work: nats; None where none is defined.
+        method: name of the method.
+        miss: (average − target)/σ_O of each observable, (K,). The target is the maximum-entropy average for fitted
+            data, and the measured value for data that were held out.
+        work: mean work, nats; None if the method has no path weights.
         efficiency: 1 − dissipation/work, or None.
-        ess: Kish fraction under the target.
-        divergence: KL(truth ‖ samples), or None where the truth is not known.
-        fit_evaluations: of the network, the model's own samples included.
-        sample_evaluations: of the network, for each sample afterwards.
-        seconds: of the fit, the model's own samples included.
-        reason: why there is no row, else empty.
+        ess: Kish fraction of the effective samples under the target.
+        divergence: KL(truth ‖ samples), nats, or None if the truth is not known.
+        fit_evaluations: number of network evaluations of the fit, the model's own samples included.
+        sample_evaluations: number of network evaluations for each sample after the fit.
+        seconds: duration of the fit, s, the model's own samples included.
+        reason: why the method has no numbers; empty if it has.
     """
 
     method: str
@@ -89,22 +89,23 @@ def compare(
     progress: Progress = no_progress,
     **choices: Any,
 ) -> Iterator[Row]:
-    """Row after row, as the methods finish.
+    """Fit and judge each method; yields its row as soon as it has finished.
 
     Args:
-        model: what is guided.
+        model: the model that is guided.
         data: the experiment.
-        methods: which, in which order; by default all, and those of your own after them.
-        n: fresh samples that each is judged by, a multiple of 1024.
-        seed: of everything random.
-        divergence: (x, ln w) -> KL(truth ‖ samples), nats, of samples (n, *event) in data units with ln w (n,).
-        samples: of the model, for λ, as in :func:`leastwork.guide_observables`.
+        methods: names of the methods, in the order of the rows; by default all of the library, then those of your own.
+        n: number of fresh samples by which each method is judged, a multiple of 1024.
+        seed: seed of all random numbers.
+        divergence: function (x, ln w) -> KL(truth ‖ samples), nats, of samples x (n, *event) in data units with
+            log-weights ln w (n,).
+        samples: number of samples of the model for λ, as in :func:`leastwork.guide_observables`.
         fit: more settings of :func:`leastwork.guide_observables`; each method takes those that it has.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         choices: as in :func:`leastwork.sample`.
 
     Raises:
-        LeastworkError: an unknown method. What a method itself refuses becomes its row's ``reason``.
+        LeastworkError: a method is unknown. An error raised by a method becomes the ``reason`` of its row.
     """
     known = (*COMPARED, *strangers())
     methods = known if methods is None else methods

@@ -1,7 +1,7 @@
-"""A fitted Observable Guidance on disk:  guidance/ · fit/ with fit.json, fit.safetensors, trust.json and model.zarr.
+"""Files of a fitted Observable Guidance: guidance/, and fit/ with fit.json, fit.safetensors, trust.json, model.zarr.
 
-``fit.json`` is written last and marks the whole. It is written before the first guided sample is drawn, so that an
-interrupted run goes on with the very same guidance.
+``fit.json`` is written last: if it is there, the fit is complete. The fit is written before the first guided sample is
+drawn, so that an interrupted run goes on with the same guidance.
 """
 
 import json
@@ -37,16 +37,16 @@ _DATA = ("values", "errors", "lower", "upper", "held_out")
 
 @dataclass(frozen=True, eq=False)
 class FitNumbers:
-    """What a report needs of a fit: all but the model, the guidance and the samples themselves.
+    """The numbers of a fit that a report needs, without the model, the guidance and the samples.
 
     Args:
         maxent: λ, target and spread.
         observed: observables of the model's own samples, float64 (n, K).
         record: how the guidance was found.
-        network_evaluations, seconds: of the whole fit, the model's own samples included.
+        network_evaluations, seconds: cost of the whole fit, the model's own samples included.
         theta: θ, by which the covariance of the data's stated errors was multiplied.
-        trust: what other θ would have made of the data, where it was chosen by that.
-        x: the model's own samples where a state is one number, (n,), else None.
+        trust: the cross-validation by which θ was chosen, or None if θ was not chosen.
+        x: the model's own samples, (n,), if a state is a single number, else None.
     """
 
     maxent: MaxEnt
@@ -60,7 +60,7 @@ class FitNumbers:
 
     @property
     def stages(self) -> tuple[Mapping[str, Any], ...]:
-        """How a guidance was learned, one mapping for each stage."""
+        """How the guidance was learned, one mapping for each stage."""
         return self.record.stages
 
 
@@ -72,15 +72,15 @@ def numbers_of(run: ObservableRun) -> FitNumbers:
 
 
 def on_a_line(x: State) -> Tensor | None:
-    """Samples of one number each as (n,), None for any other."""
+    """The samples as (n,) if each is a single number, else None."""
     return x.reshape(-1) if isinstance(x, Tensor) and x[0].numel() == 1 else None
 
 
 def save_fit(run: ObservableRun, folder: Path) -> None:
-    """Write a fit into a folder, in place of another that may be there.
+    """Write a fit into a folder, replacing a fit that may be there.
 
     Raises:
-        ConfigError: a guidance that has no file form.
+        ConfigError: the guidance has no file form.
     """
     fit = folder / "fit"
     shutil.rmtree(fit, ignore_errors=True)
@@ -116,7 +116,7 @@ def save_fit(run: ObservableRun, folder: Path) -> None:
 
 
 def read_numbers(folder: Path) -> FitNumbers | None:
-    """The numbers of the fit in a folder; None where there is none yet.
+    """The numbers of the fit in a folder, or None if there is no fit yet.
 
     Raises:
         ConfigError: the files are damaged.
@@ -142,7 +142,7 @@ def read_numbers(folder: Path) -> FitNumbers | None:
 
 
 def theta_of(folder: Path) -> float | None:
-    """θ of the fit in a folder, which the covariance of the data's stated errors was multiplied by; None without a fit.
+    """θ of the fit in a folder, by which the covariance of the data's errors was multiplied; None if there is no fit.
 
     Raises:
         ConfigError: the files are damaged.
@@ -152,11 +152,11 @@ def theta_of(folder: Path) -> float | None:
 
 
 def stored_data(folder: Path, observable: Observable) -> Experiment:
-    """The data of the fit in a folder, with errors as they were fitted.
+    """The data of the fit in a folder, with the errors that were used in the fit.
 
     Args:
         folder: of the run.
-        observable: what was measured, which has no file form.
+        observable: the observable of these data, which has no file form.
 
     Raises:
         ConfigError: there is no fit, it is damaged, or the observable has other names than the data.
@@ -176,13 +176,13 @@ def stored_data(folder: Path, observable: Observable) -> Experiment:
 def load_fit(
     folder: Path, model: Model, data: Experiment, method: str, choices: Mapping[str, Any], seed: int
 ) -> ObservableRun | None:
-    """The fitted run in a folder; None where there is none yet.
+    """The fitted run in a folder, or None if there is none yet.
 
     Args:
         folder: of the run.
-        model: what was guided.
-        data: the experiment, its errors as they were fitted.
-        method, choices, seed: as the fit was made.
+        model: the model that was guided.
+        data: the experiment, with the errors that were used in the fit.
+        method, choices, seed: the method, sampling choices and seed of the fit.
 
     Raises:
         ConfigError: the files are damaged, of an earlier version, or of another model.

@@ -1,7 +1,7 @@
 """Observable Guidance: from a model and measured averages to guided samples and their certificate.
 
-model samples → maximum entropy → λ → guidance → fresh guided samples → certificate. The target distribution
-p·exp(−λ·O)/Z is fixed by the model's samples before a single guided one is drawn.
+model samples → maximum entropy → λ → guidance → fresh guided samples → certificate. Samples of the model fix the
+target distribution p·exp(−λ·O)/Z before the first guided sample is drawn.
 """
 
 import time
@@ -56,41 +56,41 @@ def guide_observables(
     Args:
         model: a DiffusionModel, FrameModel or VelocityModel.
         data: observables with measured values, errors or bounds.
-        method: "least-work", h = ∇V learned from the model's own samples, in stages where the data are far, and on
-            guided paths; "scheduled", the published form h = −η(t) Σ λ_k ∇O_k(D), its schedule fitted to
-            mismatch + γ·work; "loss", h = −Σ λ_k ∇ₓO_k(D(x, t)), the gradient of the tilt at the denoised estimate;
-            "adjoint-matching", h = ∇V learned on its own paths alone; "reweight", no guidance, weights only. A
-            VelocityModel has no score: there "least-work" is the added velocity of least kinetic action. Or a method
-            itself, such as ``Scheduled(gamma=0.01)`` or one of your own
+        method: the name of a method. "least-work": h = ∇V learned from the model's own samples and on guided paths, in
+            stages if the data are far. "scheduled": the published form h = −η(t) Σ λ_k ∇O_k(D) with a schedule fitted
+            to mismatch + γ·work. "loss": h = −Σ λ_k ∇ₓO_k(D(x, t)), the gradient of the tilt at the denoised estimate.
+            "adjoint-matching": h = ∇V learned on guided paths alone. "reweight": weights and no guidance. For a
+            VelocityModel, which has no score, "least-work" fits the added velocity of least kinetic action. Or a
+            method object, such as ``Scheduled(gamma=0.01)`` or one of your own
             (:mod:`leastwork.observable_guidance.methods`).
-        seed: of everything random.
-        samples: of the model, for λ and V; by default what a third of the budget pays for.
-        certificate_samples: fresh guided samples for the certificate.
-        groups: of which group each datum is, (K,), such as its type of coupling; then θ, by which the covariance of
-            the data's errors is multiplied, is chosen by cross-validation over them on the model's own samples, before
-            λ is fitted (:func:`leastwork.data.trust.trust`). By default the errors are taken as they are.
+        seed: seed of all random numbers.
+        samples: number of samples of the model for λ and V; by default as many as a third of the budget pays for.
+        certificate_samples: number of fresh guided samples for the certificate.
+        groups: the group of each datum, (K,), such as its type of coupling. If given, θ, by which the covariance of the
+            data's errors is multiplied, is chosen by cross-validation over the groups on the model's own samples,
+            before λ is fitted (:func:`leastwork.data.trust.trust`). By default the errors are taken as they are.
         network: for "least-work", V(x, α, σ) of flat states in network units; by default a ``ValueNetwork``.
-        budget: for "least-work", network evaluations of the fit, at most, by default 5,000,000; for the others, those
-            of which a third pays for the model's own samples.
-        iterations: for "least-work", of the optimiser, by default 1500.
-        fit_samples: for "scheduled", in each evaluation of the schedule's objective, by default 10,000.
-        gamma: for "scheduled", price of a nat of work, in squared standard deviations of the observables, by
+        budget: for "least-work", the largest number of network evaluations of the fit, by default 5,000,000; for the
+            other methods, a third of it pays for the model's own samples.
+        iterations: for "least-work", the number of optimiser steps, by default 1500.
+        fit_samples: for "scheduled", the number of samples in each evaluation of the objective, by default 10,000.
+        gamma: for "scheduled", the price of a nat of work, in squared standard deviations of the observables, by
             default 0.001.
-        jacobian: for "scheduled", differentiate through the network.
-        search: for "scheduled", a derivative-free search instead of gradients.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        jacobian: for "scheduled", whether to differentiate through the network.
+        search: for "scheduled", a derivative-free search that is used instead of gradients.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         choices: process, solver, steps, t_grid, kappa, batch_size, device, dtype as in :func:`leastwork.sample`.
 
     Returns:
-        ObservableRun: λ and the target, the guidance, and what it is worth; it draws, certifies, saves and reports.
+        ObservableRun: λ, the target, the guidance and its certificate; its methods draw, certify, save and report.
 
     Raises:
-        InfeasibleError: no reweighting reaches the values; says which datum and what range.
-        LearningError: V was not learned; its ``history`` tells how it went.
-        LeastworkError: an argument that cannot be used or belongs to another method, or groups that no θ can be
-            chosen by.
+        InfeasibleError: no reweighting reaches the values; the message names the datum and the range that is reached.
+        LearningError: V was not learned; the ``history`` of the error has the losses.
+        LeastworkError: an argument cannot be used or belongs to another method, or the groups do not allow a choice
+            of θ.
 
-    A standard normal whose mean is to be 0.5, by the gradient of the tilt at the denoised estimate:
+    A standard normal is guided to the mean 0.5 by the gradient of the tilt at the denoised estimate:
 
     >>> import leastwork as lw
     >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))

@@ -2,17 +2,18 @@
 
     minimise  A = E ∫ ½|h|² dt   subject to   E[O_k(x_0)] = o_k,      dx = u dt + h |dt|.
 
-With multipliers ν every path is a problem of its own, min ∫ ½|h|² dt + ν·O(x_0), so that h = −∇S(x, t) with S the
+For given multipliers ν each path is a separate problem, min ∫ ½|h|² dt + ν·O(x_0), so that h = −∇S(x, t) with S the
 solution of a Hamilton–Jacobi equation (Benamou & Brenier, Numer. Math. 84, 375, 2000, relative to the model's flow).
-By Pontryagin's rule h = −ν·a(t) along each path, a_k = ∂O_k(x_0)/∂x_t; to first order a is that of the unguided path,
-which gives ν ≈ G⁻¹ (E[O] − o), G_kl = E ∫ a_k·a_l dt, exactly so for a linear flow and a linear O.
+By Pontryagin's principle h = −ν·a(t) along each path, with the costates a_k = ∂O_k(x_0)/∂x_t. To first order a is the
+costate of the unguided path, which gives ν ≈ G⁻¹ (E[O] − o), G_kl = E ∫ a_k·a_l dt; this is exact if the flow and O
+are linear.
 
-h is a network. Rounds of regression on −ν·a, along paths of the control so far, come near (adjoint matching,
-Domingo-Enrich et al., ICLR 2025, here without noise); there ν moves by Newton steps with G of the guided paths. Then
-the exact gradient is followed through the discretised solver, ν rising and falling with the running misses (Arrow,
-Hurwicz & Uzawa, 1958). Last, Newton steps of the head alone, the least in action among those that close the misses,
-meet the averages. Paths start from scrambled Sobol points (Owen, J. Complexity 14, 466, 1998), so that little of a
-mean is noise.
+h is a network, which is fitted in three stages. First, rounds of regression on −ν·a along paths of the present control
+(adjoint matching, Domingo-Enrich et al., ICLR 2025, here without noise); after each round ν takes a Newton step with
+the G of the guided paths. Then gradient descent through the discretised solver, while ν follows the running misses
+(Arrow, Hurwicz & Uzawa, 1958). Last, Newton steps of the network's last layer alone, its head: of all changes that
+close the misses each step takes that of least action. Paths start from scrambled Sobol points (Owen, J. Complexity 14,
+466, 1998), so that the means have little sampling noise.
 """
 
 import time
@@ -46,22 +47,22 @@ from leastwork.support.random import derive_seed, generator
 
 __all__ = ["ActionFit", "Trial", "learn_control"]
 
-_PIECE = 1024  # paths whose graph is in memory at a time
-_EVEN_UP_TO = 64  # dimensions for Sobol's points instead of independent noise
-_EDGE = 2.0**-32  # of the unit interval
-_MATCHED = 2048  # paths of a round of regression
-_RATE, _DESCENT_RATE = 3e-3, 1e-3  # of Adam at the start
-_REGRESSION = (120, 2048)  # optimiser steps and points a step
-_MEMORY = 0.95  # of the running miss
-_MEETING_ROUNDS = 12
-_MET = 1e-3  # σ_O
-_RANK = 1e-6  # answers below this part of the largest are redundancies
-_RIDGE = 1e-4  # of the head's Gram matrix, times its mean eigenvalue
+_PIECE = 1024  # paths whose autograd graph is in memory at a time
+_SOBOL_DIMENSIONS = 64  # up to so many dimensions paths start from Sobol points, above from independent noise
+_SOBOL_MARGIN = 2.0**-32  # distance that Sobol points keep from 0 and 1, where the normal quantile is infinite
+_PATHS_A_ROUND = 2048  # paths in one round of regression
+_REGRESSION_RATE, _DESCENT_RATE = 3e-3, 1e-3  # initial learning rates of Adam
+_REGRESSION_STEPS, _POINTS_A_STEP = 120, 2048  # optimiser steps in one round, and points in each of them
+_MISS_DECAY = 0.95  # decay of the running average of the misses, per iteration
+_MOST_NEWTON_STEPS = 12
+_MISS_TOLERANCE = 1e-3  # largest miss that counts as met, in σ_O
+_RANK_TOLERANCE = 1e-6  # smaller eigenvalues, relative to the largest, mark redundant observables
+_RIDGE = 1e-4  # ridge added to the Gram matrix of the head, in units of the matrix's mean eigenvalue
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One round of regression, or iteration of descent: action and misses in σ_O of its paths, multipliers ν σ_O."""
+    """One round of regression or one iteration of descent: mean action and misses (σ_O) of the paths, and ν σ_O."""
 
     stage: str
     action: float
@@ -71,9 +72,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class ActionFit:
-    """The control, the averages it was made for, and what that took.
+    """The fitted control, the averages that it was fitted to, and the cost of the fit.
 
-    ``action`` and ``miss``, (E[O] − target)/σ_O of the fitted data, are those of fresh samples.
+    ``action`` and ``miss``, (E[O] − target)/σ_O of the fitted data, are measured on fresh samples.
     """
 
     guidance: ControlGuidance
@@ -85,7 +86,7 @@ class ActionFit:
     seconds: float
 
     def record(self) -> FitRecord:
-        """The same as plain values."""
+        """The cost of the fit as plain values."""
         return FitRecord(self.network_evaluations, self.seconds)
 
 
@@ -105,31 +106,31 @@ def learn_control(
     progress: Progress = no_progress,
     choices: Choices = USUAL,
 ) -> ActionFit:
-    """Fit the control of least action that meets the data; with errors, the maximum-entropy averages o + Σλ.
+    """Fit the control of least action that meets the data, or for data with errors the maximum-entropy averages o + Σλ.
 
     Args:
         model: a VelocityModel.
         data: the experiment.
-        seed: of everything random.
+        seed: seed of all random numbers.
         own: the model's own samples, if they have been drawn already with the same choices.
-        observed: the observables of these, (n, K), if they are known already.
-        network: c(x, t) of flat states; by default a ControlNetwork with its defaults. It is changed in place.
-        samples: of the model, for λ and the target, if ``own`` is not given.
-        rounds: of regression.
-        iterations: of descent, each on a fresh batch.
-        batch: paths an iteration.
-        meeting_samples: paths of the last steps, whose sampling error the averages keep.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        observed: the observables of ``own``, (n, K), if they have been evaluated already.
+        network: the control c(x, t) of flat states, changed in place; by default a new ControlNetwork.
+        samples: number of samples of the model that fix λ and the target, if ``own`` is not given.
+        rounds: number of rounds of regression.
+        iterations: number of iterations of descent, each on a fresh batch.
+        batch: number of paths in each iteration of descent.
+        meeting_samples: number of paths for the last Newton steps; their sampling error stays in the averages.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         choices: how samples are drawn; the process is the ODE.
 
     Raises:
-        InfeasibleError: no reweighting reaches the data.
-        LeastworkError: a model with a score, or data that no sample of the pilot answers to.
-        NonFiniteError: paths left the finite numbers.
+        InfeasibleError: no reweighting of the model's samples reaches the data.
+        LeastworkError: the model has a score, or the gradient of an observable is zero on all paths.
+        NonFiniteError: some guided paths are not finite.
     """
     begin = time.perf_counter()
     if model.has_score:
-        raise LeastworkError("least action is for a VelocityModel; a DiffusionModel has an SDE, and so least work")
+        raise LeastworkError("least action is for a VelocityModel: guide a model with a score by least work")
     choices = replace(choices, process="ode", kappa=None)
     if min(rounds, batch, meeting_samples) < 1 or iterations < 0:
         raise LeastworkError(
@@ -143,9 +144,9 @@ def learn_control(
         network = ControlNetwork(event_numel(model.event_shape), seed=derive_seed(seed, "network"))
     device, dtype = placement(model)
     network.to(device=device, dtype=dtype).requires_grad_(True)
-    task = _Task(choices.sampler(model, ControlGuidance(network)), data.observable, maxent, _binding(maxent, data))
+    task = _Task(choices.sampler(model, ControlGuidance(network)), data.observable, maxent, _active_data(maxent, data))
     with evaluating(model.net):
-        if len(task.columns):  # else the model meets the data by itself
+        if len(task.columns):  # otherwise the model meets the data without guidance
             multipliers, stiffness = task.match(network, rounds, derive_seed(seed, "matching"), progress)
             task.descend(network, multipliers, stiffness, iterations, batch, derive_seed(seed, "descent"), progress)
             network = task.meet(network, task.start(derive_seed(seed, "meeting"), meeting_samples))
@@ -164,16 +165,16 @@ def learn_control(
     )
 
 
-def _binding(maxent: MaxEnt, data: Experiment) -> Tensor:
-    """Indices of the data that pull: fitted, not constant, and not a bound that the model meets by itself."""
+def _active_data(maxent: MaxEnt, data: Experiment) -> Tensor:
+    """Indices of the active data: fitted, of an observable that varies, and no bound that the model meets by itself."""
     valued = ~data.values.isnan()
-    pulls = (valued | (maxent.lambdas != 0)) & (maxent.model_std > 0)
-    return data.fitted[pulls[data.fitted]]
+    active = (valued | (maxent.lambdas != 0)) & (maxent.model_std > 0)
+    return data.fitted[active[data.fitted]]
 
 
 @dataclass
 class _Task:
-    """What the stages of a fit share; averages count from the target in σ_O, a column for each datum that pulls."""
+    """State shared by the stages of a fit; misses are (O − target)/σ_O, with one column for each active datum."""
 
     sampler: Sampler
     observable: Observable
@@ -187,65 +188,66 @@ class _Task:
         return self.sampler.process.model
 
     def start(self, seed: int, n: int) -> Carry:
-        """n states at t_max, evenly spread over the prior where its dimension allows."""
+        """n states at t_max: quantiles of Sobol points in few dimensions, independent draws in many."""
         model = self.model
         d = event_numel(model.event_shape)
         device, dtype = placement(model)
         noise = BlockNoise(seed, 0, n, model.event_shape, dtype, device).draw()
-        if d <= _EVEN_UP_TO:
+        if d <= _SOBOL_DIMENSIONS:
             points = SobolEngine(d, scramble=True, seed=seed % 2**31).draw(n, dtype=torch.float64)
-            noise = unflatten(torch.special.ndtri(points.clamp(_EDGE, 1 - _EDGE)).to(device, dtype), noise)
+            points = points.clamp(_SOBOL_MARGIN, 1 - _SOBOL_MARGIN)
+            noise = unflatten(torch.special.ndtri(points).to(device, dtype), noise)
         return Carry(self.sampler.process.prior(noise))
 
     def misses(self, x: State) -> Tensor:
-        """(O − target)/σ_O of every sample in network units, float64 (B, K)."""
+        """(O − target)/σ_O of each sample, float64 (B, K); x is in network units."""
         values = self.observable(self.model.to_data_units(x)).to(torch.float64)
         target, spread = self.maxent.target.to(values), self.maxent.model_std.to(values)
         return ((values - target) / spread)[:, self.columns]
 
     def paths(self, carry: Carry) -> tuple[Tensor, Tensor]:
-        """Misses (B, K) and action (B,) of guided paths, differentiable at the memory of √steps of them."""
+        """Misses (B, K) and action (B,) of guided paths; their gradient takes the memory of √steps steps."""
         x, action = end_and_action(self.sampler, carry)
         self.evaluations += (1 + torch.is_grad_enabled()) * len(action) * self.sampler.evaluations
         return self.finite(self.misses(x)), action
 
     def finite(self, misses: Tensor) -> Tensor:
-        """The same, if they are."""
+        """The misses, after a check that all are finite."""
         bad = int((~misses.isfinite()).any(dim=1).sum())
         if bad:
             raise NonFiniteError(f"{bad} guided paths are not finite while the control is fitted: use more steps")
         return misses
 
     def match(self, network: ControlNetwork, rounds: int, seed: int, progress: Progress) -> tuple[Tensor, Tensor]:
-        """Regress h on −ν·a round after round, changing the network; ν, (K,), and ∂ν/∂miss, (K, K)."""
+        """Regress h on −ν·a, round after round, changing the network in place; returns ν (K,) and ∂ν/∂miss (K, K)."""
         draw = generator(seed, "regression")
-        optimiser = torch.optim.Adam(network.parameters(), lr=_RATE, betas=(0.9, 0.99))
+        optimiser = torch.optim.Adam(network.parameters(), lr=_REGRESSION_RATE, betas=(0.9, 0.99))
         multipliers = torch.zeros(len(self.columns), dtype=torch.float64)
         stiffness, first = torch.empty(0), torch.empty(0)
         with progress("matching the control", rounds) as tick:
             for i in range(rounds):
-                answer = self.answer(network, self.start(derive_seed(seed, f"round {i}"), _MATCHED))
+                answer = self.answer(network, self.start(derive_seed(seed, f"round {i}"), _PATHS_A_ROUND))
                 if i == 0:
                     network.standardise(*answer.moments(network.knots()))
                     first = answer.miss
                 gram = answer.gram()
                 if not bool((gram.diagonal() > 0).all()):
-                    raise LeastworkError("an observable does not answer to any push of the paths: its gradient is zero")
+                    raise LeastworkError("the gradient of an observable is zero on all paths: smooth the observable")
                 self.history.append(_trial("match", answer.action, answer.miss, multipliers))
-                inverse = torch.linalg.pinv(gram, rtol=_RANK, hermitian=True)
+                inverse = torch.linalg.pinv(gram, rtol=_RANK_TOLERANCE, hermitian=True)
                 stiffness = _secant(inverse, multipliers, first - answer.miss)
                 step = inverse @ answer.miss
-                if i:  # where few paths answer, G is uncertain
+                if i:  # G is uncertain where only few paths have a gradient, so at most double ν
                     step = step * min(1.0, float(multipliers.norm() / step.norm().clamp(min=1e-30)))
                 multipliers = multipliers + step
                 for group in optimiser.param_groups:
-                    group["lr"] = _RATE * (1 - 0.9 * i / rounds)
+                    group["lr"] = _REGRESSION_RATE * (1 - 0.9 * i / rounds)
                 _regress(network, optimiser, answer, multipliers, draw)
                 tick()
         return multipliers, stiffness
 
     def answer(self, network: ControlNetwork, start: Carry) -> "Answer":
-        """How the averages answer to a push of the guided paths."""
+        """Misses, costates and action of guided paths, from which follows how the control changes the averages."""
         pieces: list[Answer] = []
         acts = dict(zip(self.sampler.steps.times.tolist(), step_weights(self.sampler.steps).tolist(), strict=True))
         for carry in in_pieces(start, _PIECE):
@@ -275,7 +277,7 @@ class _Task:
         seed: int,
         progress: Progress,
     ) -> None:
-        """Adam on A + ν·miss, ν following the misses; the network ends as the average of its last iterates."""
+        """Adam on A + ν·miss, while ν follows the misses; the network becomes a running average of the iterates."""
         parameters = list(network.parameters())
         optimiser = torch.optim.Adam(parameters, lr=_DESCENT_RATE, betas=(0.9, 0.99))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(iterations, 1))
@@ -286,29 +288,29 @@ class _Task:
                 misses, action = self.paths(self.start(derive_seed(seed, f"iteration {i}"), batch))
                 miss = misses.mean(dim=0)
                 found = miss.detach().cpu()
-                pull = multipliers + stiffness @ running  # before it knows this batch, or it would fit its noise
+                pull = multipliers + stiffness @ running  # without this batch: else the fit would follow its noise
                 gradients = torch.autograd.grad(action.mean() + pull.to(miss) @ miss, parameters)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient
                 optimiser.step()
                 schedule.step()
                 averaged.update_parameters(network)
-                running = _MEMORY * running + (1 - _MEMORY) * found
-                multipliers = multipliers + (1 - _MEMORY) * stiffness @ found
+                running = _MISS_DECAY * running + (1 - _MISS_DECAY) * found
+                multipliers = multipliers + (1 - _MISS_DECAY) * stiffness @ found
                 self.history.append(_trial("descend", float(action.detach().mean()), found, multipliers))
                 tick()
         if iterations:
             network.load_state_dict(averaged.module.state_dict())
 
     def meet(self, network: ControlNetwork, start: Carry) -> ControlNetwork:
-        """Newton steps of the head, with Broyden's update, to zero misses of these paths."""
+        """Change the head by Newton steps with Broyden's update until the mean misses of these paths are zero."""
         jacobian, gram = self.response(network, Carry(take(start.x, slice(0, 4 * _PIECE))))
         lever = torch.linalg.solve(gram, jacobian.transpose(1, 2)).transpose(1, 2)  # (K, d, width + 1)
-        inverse = torch.linalg.pinv(torch.einsum("kdw,ldw->kl", jacobian, lever), rtol=_RANK, hermitian=True)
+        inverse = torch.linalg.pinv(torch.einsum("kdw,ldw->kl", jacobian, lever), rtol=_RANK_TOLERANCE, hermitian=True)
         amount, miss = torch.zeros(len(inverse), dtype=torch.float64), self.mean_miss(network, start)
         best = network
-        for _ in range(_MEETING_ROUNDS):
-            if float(miss.abs().max()) < _MET:
+        for _ in range(_MOST_NEWTON_STEPS):
+            if float(miss.abs().max()) < _MISS_TOLERANCE:
                 return best
             step = -inverse @ miss
             trial = network.with_head(torch.einsum("k,kdw->dw", amount + step, lever).to(network.head.weight))
@@ -328,13 +330,13 @@ class _Task:
         return best
 
     def mean_miss(self, network: ControlNetwork, start: Carry) -> Tensor:
-        """Mean miss under a control, (K,)."""
+        """Mean miss under a control, in σ_O, (K,)."""
         self.sampler = replace(self.sampler, guidance=ControlGuidance(network))
         with torch.no_grad():
             return torch.cat([self.paths(carry)[0] for carry in in_pieces(start, 4 * _PIECE)]).mean(dim=0).cpu()
 
     def response(self, network: ControlNetwork, start: Carry) -> tuple[Tensor, Tensor]:
-        """∂ miss/∂(W, w), (K, d, width + 1), and the Gram matrix of the head's features along the paths."""
+        """∂ miss/∂(W, w) of the head's weight and bias, (K, d, width + 1), and the Gram matrix of the head's inputs."""
         head = [network.head.weight, network.head.bias]
         recorder = _Recorder(network)
         self.sampler = replace(self.sampler, guidance=recorder)
@@ -356,14 +358,14 @@ def _regress(
     multipliers: Tensor,
     draw: torch.Generator,
 ) -> None:
-    """Bring h nearer to −ν·a by least squares over paths and times."""
-    steps, size = _REGRESSION
+    """Fit h to −ν·a by least squares over paths and times."""
+    size = _POINTS_A_STEP
     wanted = -torch.einsum("k,ktbd->tbd", multipliers.to(answer.costate), answer.costate)
     count, paths = answer.states.shape[:2]
     weight = (answer.width / answer.width.mean()).to(answer.states)
     times = answer.times.to(answer.states)
     with torch.enable_grad():
-        for _ in range(steps):
+        for _ in range(_REGRESSION_STEPS):
             at = torch.randint(count, (size,), generator=draw).to(weight.device)
             path = torch.randint(paths, (size,), generator=draw).to(weight.device)
             error = (network(answer.states[at, path], times[at]) - wanted[at, path]).square().sum(dim=1)
@@ -373,7 +375,7 @@ def _regress(
 
 
 def _secant(inverse: Tensor, multipliers: Tensor, moved: Tensor) -> Tensor:
-    """G⁻¹ scaled to what the multipliers have moved the averages by, which says more than a derivative."""
+    """G⁻¹ scaled so that it agrees with the change of the averages that the multipliers have made so far."""
     expected = float((inverse @ moved).norm())
     return inverse if expected == 0 else inverse * float(multipliers.norm()) / expected
 
@@ -384,7 +386,7 @@ def _trial(stage: str, action: float, miss: Tensor, multipliers: Tensor) -> Tria
 
 @dataclass
 class _Recorder:
-    """The control, which adds up the Gram matrix of its head's features, (width + 1, width + 1)."""
+    """The control; it also adds up the Gram matrix of its head's inputs and a constant, (width + 1, width + 1)."""
 
     network: ControlNetwork
     gram: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))

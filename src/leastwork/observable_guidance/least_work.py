@@ -1,11 +1,12 @@
-"""Least-work guidance for measured averages, near or far: learn V, go there in stages, polish, meet the averages.
+"""Least-work guidance for measured averages: learn V in stages, polish it on guided paths, meet the averages.
 
-A stage learns V from the samples of the guidance before it (:mod:`leastwork.fit.value`), for data that these samples
-can still see (:mod:`leastwork.observable_guidance.approach`), and polishes it on fresh paths
-(:mod:`leastwork.fit.on_policy`). At the data V is learned once more before that, on states of guided paths
-(:mod:`leastwork.fit.labels`). Each set of paths first solves the dual again, on all samples there are. Then a few more
-paths tell how far off the averages are, and one step of the head, whose effect on them the polish has measured, takes
-them there. The budget of network evaluations is a cap, shared out by :mod:`leastwork.fit.budget`.
+A stage learns V from samples that the guidance of the stage before has drawn (:mod:`leastwork.fit.value`). It aims at
+averages that reweighting these samples can still reach (:mod:`leastwork.observable_guidance.approach`), and polishes V
+on fresh paths (:mod:`leastwork.fit.on_policy`). The last stage, which aims at the data themselves, learns V once more
+before the polish, on states of guided paths (:mod:`leastwork.fit.labels`). Whenever paths have been drawn, λ is solved
+for again on all samples so far. At the end a few more paths measure how far the averages are from their targets, and
+one step of the head, whose effect on the averages is known from the polish, corrects them. The budget of network
+evaluations is an upper limit, divided by :mod:`leastwork.fit.budget`.
 """
 
 import time
@@ -30,7 +31,7 @@ from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import ValueNetwork, sees_denoised
-from leastwork.observable_guidance.approach import Aim, Drawn, agrees, aim, far, part_way, pooled, solve
+from leastwork.observable_guidance.approach import Aim, Drawn, agrees, aim, needs_stages, part_way, solve, solve_pooled
 from leastwork.observables import evaluate
 from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.ensemble import Ensemble
@@ -41,27 +42,27 @@ from leastwork.support.random import derive_seed, generator
 
 __all__ = ["LeastWorkFit", "Stage", "learn_guidance"]
 
-_MEMORY = 0.01  # Var V at t_max
+_MOST_VARIANCE_AT_END = 0.01  # Var V at t_max, nats², above which a warning is given
 _MAX_STAGES = 20
-_FAR_SAMPLES = 20_000  # for each stage, where there are several and the budget allows
-_ON_THE_WAY = 0.35  # of what is left of the budget, for a stage that is not the last
-_NOTICED = 2.0  # standard errors of a miss that is worth a step
+_SAMPLES_A_STAGE = 20_000  # samples for each of several stages, if the budget allows
+_BUDGET_OF_A_STAGE = 0.35  # share of the remaining budget that a stage takes which is not the last
+_MISS_TO_CORRECT = 2.0  # smallest miss that is corrected, in standard errors
 
 
 @dataclass(frozen=True)
 class Stage:
-    """How far a stage went, with how many effective samples, and how its V was learned and polished."""
+    """One stage: how far towards the data it aimed, its effective samples, and how V was learned and polished."""
 
     fraction: float
-    """β: of the way from the model's averages to the data."""
+    """β, the fraction of the way from the model's averages to the data."""
     ess: float
-    """of e^r under the guidance before."""
+    """Kish fraction of the weights dP/dQ · e^r on the samples of the guidance before."""
     checks: tuple[Check, ...]
     polishes: tuple[Polish, ...] = ()
     labels: LabelFit | None = None
 
     def record(self) -> dict[str, Any]:
-        """Plain values: the way, the effective samples, the held-out losses and what each polish did."""
+        """Plain values: β, the effective samples, the held-out losses and the variance before and after each polish."""
         return {
             "fraction": self.fraction,
             "ess": self.ess,
@@ -74,7 +75,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class LeastWorkFit:
-    """The guidance, the target it was made for, and what that took; the history has one entry a stage."""
+    """The guidance, the target that it was fitted to, and the cost of the fit; the history has one entry per stage."""
 
     guidance: LearnedGuidance
     maxent: MaxEnt
@@ -83,13 +84,13 @@ class LeastWorkFit:
     seconds: float
 
     def record(self) -> FitRecord:
-        """The same as plain values."""
+        """Cost and history as plain values."""
         return FitRecord(self.network_evaluations, self.seconds, tuple(stage.record() for stage in self.history))
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What all stages share: the chain's number of steps, the budget, and how samples are drawn."""
+    """Settings shared by all stages, among them the number of steps of the chain and the budget."""
 
     model: Scored
     data: Experiment
@@ -102,7 +103,7 @@ class _Task:
     choices: Choices
 
     def share(self, left: int, network: nn.Module) -> Share:
-        """What a stage may take of the evaluations that are left."""
+        """How a stage divides the network evaluations that are left."""
         polished = self.rounds if isinstance(network, ValueNetwork) else 0
         return share(left, self.steps, sees_denoised(network), polished)
 
@@ -121,7 +122,7 @@ class _Task:
         return Drawn(x, evaluate(self.data.observable, x), log_weight, evaluations)
 
     def flat(self, x: State) -> Tensor:
-        """Network units, (n, d), in the dtype of the network that is guided."""
+        """States in data units as (n, d) in network units, in the dtype of the guided network."""
         return flatten(self.model.to_network_units(x))
 
 
@@ -144,30 +145,30 @@ def learn_guidance(
     Args:
         model: a DiffusionModel or a FrameModel.
         data: the experiment.
-        seed: of everything random.
+        seed: seed of all random numbers.
         own: the model's own samples, if they have been drawn already with the same choices.
-        observed: the observables of these, (n, K), if they are known already.
-        network: V(x, α, σ) of flat states in network units; by default a ValueNetwork. Another one is not polished.
-        budget: network evaluations, at most (:mod:`leastwork.fit.budget`).
-        rounds: of polish.
-        iterations: of the optimiser, half as many in all stages but the last; by default 1500, or 4000 above 8
-            dimensions where V sees the noisy state.
-        progress: ``leastwork.support.progress.bar`` shows one.
-        choices: how samples are drawn. A process without path weights (the ODE, Heun, κ ≠ 1) is fitted on
-            the usual steps of the SDE.
+        observed: the observables of ``own``, (n, K), if they have been evaluated already.
+        network: V(x, α, σ) of flat states in network units; by default a ValueNetwork, the only kind that is polished.
+        budget: largest number of network evaluations (:mod:`leastwork.fit.budget`).
+        rounds: number of rounds of polish.
+        iterations: number of optimiser steps in the last stage, and half as many in the others; by default
+            1500, or 4000 above 8 dimensions if V is given the noisy state.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        choices: how samples are drawn. For a process without path weights (the ODE, Heun, κ ≠ 1) the guidance is
+            fitted on the usual steps of the SDE.
 
     Returns:
-        LeastWorkFit: with h = 0 and no history where the model's samples cannot tell its averages from the data.
+        LeastWorkFit: with h = 0 and no history if the model's own averages agree with the data within sampling error.
 
     Raises:
-        InfeasibleError: no reweighting reaches the data.
-        NonFiniteError: an observable is not finite on some samples; says how many, and the first.
-        LearningError: V was not learned; its ``history`` tells how it went.
-        LeastworkError: a model without an SDE, a budget that is too small, or stages that come no nearer.
+        InfeasibleError: no reweighting of the samples reaches the data.
+        NonFiniteError: an observable is not finite on some samples; the message says on how many, and on which first.
+        LearningError: V was not learned; the ``history`` of the error has the losses.
+        LeastworkError: the model has no SDE, the budget is too small, or the stages stop short of the data.
     """
     begin = time.perf_counter()
     if not is_scored(model):
-        raise LeastworkError("a VelocityModel has no score, so no least-work guidance by values: guide by its action")
+        raise LeastworkError("a VelocityModel has no score, so it has no value to learn: use learn_control")
     unused = 0
     if not choices.has_least_work(model):
         choices = replace(choices, process="sde", kappa=None, solver=None, t_grid=None)
@@ -186,14 +187,14 @@ def learn_guidance(
     maxent, history = goal.maxent, []
     nothing = goal.fraction == 1 and agrees(here, maxent, data)
     if network is None or nothing:
-        network = directed_network(model, [data.observable], here.x, here.omega(maxent.lambdas), seed)  # whose h is 0
+        network = directed_network(model, [data.observable], here.x, here.omega(maxent.lambdas), seed)  # h = 0 at first
     if iterations is None:
         flat = event_numel(model.event_shape) <= 8 or sees_denoised(network)
         task = replace(task, iterations=1500 if flat else 4000)
     if not nothing:
         while True:
             last = goal.fraction == 1
-            left = int((1.0 if last else _ON_THE_WAY) * (budget - spent))
+            left = int((1.0 if last else _BUDGET_OF_A_STAGE) * (budget - spent))
             stage, network, maxent, evaluations = _stage(task, goal, here, network, len(history), start, left)
             history.append(stage)
             spent += evaluations
@@ -203,9 +204,9 @@ def learn_guidance(
                 raise LeastworkError(
                     f"the data were not reached in {_MAX_STAGES} stages, but {goal.fraction:.0%} of the way"
                 )
-            n = min(_FAR_SAMPLES, task.share(budget - spent, network).guided)
+            n = min(_SAMPLES_A_STAGE, task.share(budget - spent, network).guided)
             if n < FEWEST:
-                solve(here, data)  # if the data are out of reach, that is what is wrong
+                solve(here, data)  # raises InfeasibleError if the data are out of reach, which is the better message
                 raise LeastworkError(
                     f"the budget of {budget} network evaluations was used up {goal.fraction:.0%} of the way from the "
                     f"model's averages to the data: give {2 * budget} or more, or take fewer steps"
@@ -213,20 +214,20 @@ def learn_guidance(
             here = task.draw(n, network, f"stage {len(history)} samples")
             spent += here.evaluations
             goal = aim(here, data, start, goal.fraction, here.ess(maxent))
-        _check_memory(task, network)
+        _warn_of_dependence_at_end(task, network)
     return LeastWorkFit(task.guidance(network), maxent, tuple(history), spent, time.perf_counter() - begin)
 
 
 def _own_samples(task: _Task, own: Ensemble | None, observed: Tensor | None) -> Drawn:
-    """The model's own, more of them if the data are far."""
+    """Samples of the model itself, more of them if the data are far from its averages."""
     if own is None:
         here = task.draw(own_samples(task.budget, task.steps + 1), None, "model")
     else:
         known = evaluate(task.data.observable, own.x) if observed is None else observed
         here = Drawn(own.x, known, torch.zeros(len(own), dtype=torch.float64), own.network_evaluations)
-    most = min(_FAR_SAMPLES, int(0.5 * task.budget) // (task.steps + 1))
+    most = min(_SAMPLES_A_STAGE, int(0.5 * task.budget) // (task.steps + 1))
     missing = most - len(here.observed)
-    if missing <= 0 or not far(here, task.data):
+    if missing <= 0 or not needs_stages(here, task.data):
         return here
     more = task.draw(missing, None, "more of the model")
     return Drawn(
@@ -240,7 +241,7 @@ def _own_samples(task: _Task, own: Ensemble | None, observed: Tensor | None) -> 
 def _stage(
     task: _Task, goal: Aim, here: Drawn, network: nn.Module, number: int, start: Tensor, left: int
 ) -> tuple[Stage, nn.Module, MaxEnt, int]:
-    """Learn V and polish it with the evaluations that are left; also λ by then, and how many it took."""
+    """Learn V and polish it with ``left`` network evaluations; also returns the network, λ and the evaluations used."""
     last, maxent = goal.fraction == 1, goal.maxent
     part = task.share(left, network)
     fit = _learn(task, maxent, here, network, number, last, part)
@@ -253,7 +254,7 @@ def _stage(
         paths = draw_labelled(sampler, network, part.labelled, task.seed_of("labels"), task.progress)
         pool.append(task.observe(paths.x, paths.log_weight, paths.evaluations))
         evaluations += paths.evaluations
-        maxent = pooled(pool, data, maxent)
+        maxent = solve_pooled(pool, data, maxent)
         labels = fit_labels(
             network, [paths], [maxent.log_tilt_of(pool[-1].observed)], seed=task.seed_of("labels"),
             progress=task.progress,
@@ -266,25 +267,25 @@ def _stage(
         response = draw_response(sampler, network, part.paths, task.seed_of(f"polish {number}.{r}"), task.progress)
         pool.append(task.observe(response.x, response.log_weight, response.evaluations))
         evaluations += response.evaluations
-        maxent = pooled(pool, data, maxent)
+        maxent = solve_pooled(pool, data, maxent)
         binding = torch.where(maxent.lambdas != 0, maxent.model_std, 0.0)  # ignore inactive bounds
         observed = pool[-1].observed
         done = polish(network, response, maxent.log_tilt_of(observed), observed, maxent.target, binding)
         polishes.append(done)
         network = done.network
     if last and polishes and part.meeting:
-        network, more = _met(task, network, maxent, polishes[-1], part.meeting)
+        network, more = _meet_averages(task, network, maxent, polishes[-1], part.meeting)
         evaluations += more
     return Stage(goal.fraction, goal.ess, fit.history, tuple(polishes), labels), network, maxent, evaluations
 
 
-def _met(task: _Task, network: nn.Module, maxent: MaxEnt, last: Polish, n: int) -> tuple[nn.Module, int]:
-    """The step that takes the averages of fresh paths to their targets, where they are off; and its evaluations."""
+def _meet_averages(task: _Task, network: nn.Module, maxent: MaxEnt, last: Polish, n: int) -> tuple[nn.Module, int]:
+    """Correct the averages of fresh paths where they miss their targets; also returns the evaluations used."""
     assert isinstance(network, ValueNetwork)
     drawn = task.draw(n, network, "meeting the averages")
     binding = torch.where(maxent.lambdas != 0, maxent.model_std, 0.0)
     miss = off_target(drawn.log_w(maxent), drawn.observed, maxent.target, binding)
-    seen = miss.value.abs() > _NOTICED * miss.stderr
+    seen = miss.value.abs() > _MISS_TO_CORRECT * miss.stderr
     if last.meeting is None or not bool(seen.any()):
         return network, drawn.evaluations
     change = last.meeting @ torch.where(seen, miss.value, 0.0)
@@ -301,20 +302,20 @@ def _learn(
             task.model.to_network_units(here.x),
             here.log_w(maxent),
             reference=network if number else None,
-            learning_rate=1e-3 if number else 3e-3,  # it starts from what it knows
+            learning_rate=1e-3 if number else 3e-3,  # warm start: later stages take a smaller learning rate
             iterations=task.iterations if last else task.iterations // 2,
             noised=part.noised,
             seed=task.seed_of(f"stage {number}"),
             progress=task.progress,
         )
     except LearningError:
-        solve(here, task.data)  # if the data are out of reach, that is what is wrong
+        solve(here, task.data)  # raises InfeasibleError if the data are out of reach, which is the better message
         raise
 
 
 @torch.no_grad()
-def _check_memory(task: _Task, network: nn.Module) -> None:
-    """Warn where V at t_max still depends on x, so that no guidance can start from the prior without waste."""
+def _warn_of_dependence_at_end(task: _Task, network: nn.Module) -> None:
+    """Warn if V at t_max still depends on x: guidance that starts from the prior then wastes work."""
     like = next(network.parameters())
     schedule = task.model.schedule
     random = generator(task.seed, "memory")
@@ -324,10 +325,10 @@ def _check_memory(task: _Task, network: nn.Module) -> None:
     with evaluating(task.model.net):
         end = task.model.denoise(x, schedule.t_max) if sees_denoised(network) else x
         variance = float(task.guidance(network).value(x, schedule.t_max, end).var())
-    if variance > _MEMORY:
+    if variance > _MOST_VARIANCE_AT_END:
         warnings.warn(
-            f"V at t_max = {schedule.t_max} has variance {variance:.3g} > {_MEMORY}: the noise there still knows "
-            "the data, and work is wasted for that; use a schedule with more noise at its end",
+            f"V at t_max = {schedule.t_max} has variance {variance:.3g} > {_MOST_VARIANCE_AT_END}: the state there "
+            "still depends on the data, which wastes work; use a schedule with more noise at its end",
             LeastworkWarning,
             stacklevel=3,
         )

@@ -56,14 +56,14 @@ _BUDGET = 5_000_000
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What a method is given.
+    """The input of a method.
 
     Args:
         model: what is guided.
         data: the experiment.
         own: the model's own samples.
-        observed: the observables of these, float64 (n, K).
-        choices: how samples are drawn.
+        observed: the observables of ``own``, float64 (n, K).
+        choices: process, solver and steps with which samples are drawn.
         seed: seed of all random numbers.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
     """
@@ -79,13 +79,13 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a method finds.
+    """The result of a method.
 
     Args:
         maxent: λ and the target.
-        guidance: h, or None for weights alone.
-        fit: the record of how it was found, or None where nothing was searched.
-        network_evaluations: of the whole fit, those of the model's own samples included.
+        guidance: h, or None if the method only reweights.
+        fit: the record of how the guidance was found, or None if there was nothing to search for.
+        network_evaluations: number of network evaluations of the whole fit, the model's own samples included.
     """
 
     maxent: MaxEnt
@@ -118,10 +118,10 @@ def _budget() -> Any:
 class LeastWork(ObservableMethod):
     """h = ∇V learned from the model's own samples, in stages where the data are far, and on guided paths.
 
-    A VelocityModel has no score, and is given the added velocity of least kinetic action.
+    A VelocityModel has no score; for it the method fits the added velocity of least kinetic action.
 
     Args:
-        budget: network evaluations of the fit, at most.
+        budget: largest number of network evaluations of the fit.
         iterations: number of optimiser steps, by default 1500.
         network: V(x, α, σ) of flat states in network units; by default a ``ValueNetwork``.
     """
@@ -190,12 +190,13 @@ class Scheduled(ObservableMethod):
     """The published form h = −η(t) Σ λ_k ∇O_k(D), its schedule fitted to mismatch + γ·work.
 
     Args:
-        budget: network evaluations that pay for the model's own samples, by a third, where their number is left out.
-        fit_samples: samples in each evaluation of the schedule's objective.
+        budget: number of network evaluations; a third of them pays for the model's own samples, unless the number of
+            these is given.
+        fit_samples: number of samples in each evaluation of the schedule's objective.
         gamma: price of a nat of work, in squared standard deviations of the observables.
-        jacobian: differentiate through the network.
+        jacobian: whether to differentiate O(D(x, t)) through the network.
         search: "gradient", "gaussian-process", or a derivative-free search of your own.
-        calls: evaluations of a Gaussian-process search.
+        calls: number of evaluations of a Gaussian-process search.
     """
 
     budget: int = _budget()
@@ -212,7 +213,7 @@ class Scheduled(ObservableMethod):
 
     def fit(self, problem: Problem) -> Outcome:
         maxent = fit_lambdas(problem.observed, problem.data)
-        start = _shifted(problem, maxent, self.jacobian, "scheduled")
+        start = _denoised_gradient(problem, maxent, self.jacobian, "scheduled")
         search: Search | None = None if isinstance(self.search, str) else self.search
         if self.search == "gaussian-process":
             search = gaussian_process_search(self.calls, seed=derive_seed(problem.seed, "search"))
@@ -261,7 +262,7 @@ class Loss(ObservableMethod):
 
     def fit(self, problem: Problem) -> Outcome:
         maxent = fit_lambdas(problem.observed, problem.data)
-        guidance = _shifted(problem, maxent, True, "loss")
+        guidance = _denoised_gradient(problem, maxent, True, "loss")
         return Outcome(maxent, guidance, None, problem.own.network_evaluations)
 
     def sentence(self, told: Told) -> str:
@@ -270,11 +271,11 @@ class Loss(ObservableMethod):
 
 @dataclass(frozen=True)
 class AdjointMatching(ObservableMethod):
-    """h = ∇V learned on its own guided paths alone."""
+    """h = ∇V learned on guided paths alone, without samples of the model."""
 
     budget: int = _budget()
 
-    choices: ClassVar[Mapping[str, Any]] = {"solver": "exponential"}  # its adjoints need steps without memory
+    choices: ClassVar[Mapping[str, Any]] = {"solver": "exponential"}  # adjoints need steps that use one state only
 
     def fit(self, problem: Problem) -> Outcome:
         maxent = fit_lambdas(problem.observed, problem.data)
@@ -302,11 +303,11 @@ class Reweight(ObservableMethod):
         return Outcome(maxent, None, None, problem.own.network_evaluations)
 
 
-def _shifted(problem: Problem, maxent: MaxEnt, through: bool, name: str) -> ScheduledGuidance:
-    """h = −Σ λ_k ∇O_k(D), through the network or not."""
+def _denoised_gradient(problem: Problem, maxent: MaxEnt, through: bool, name: str) -> ScheduledGuidance:
+    """h = −Σ λ_k ∇O_k(D), differentiated through the network if ``through``."""
     model = problem.model
     if model.has_rotations:
-        raise LeastworkError(f"method={name!r} is not for frames: use 'least-work' or 'reweight'")
+        raise LeastworkError(f"method={name!r} cannot guide a model of frames: use 'least-work' or 'reweight'")
     if through and is_scored(model):
         check_gradient(model, problem.own.x)
     return ScheduledGuidance(problem.data.observable, maxent.lambdas, 1.0, 0.0, through, model.units)
@@ -316,14 +317,14 @@ METHODS: Registry[ObservableMethod] = Registry(ObservableMethod)
 
 
 def register_method(name: str, cls: type[ObservableMethod]) -> None:
-    """Let calls and run files name a method of your own.
+    """Register a method of your own, so that calls and run files can name it.
 
     Args:
-        name: as in ``method="mine"`` and ``method: mine``.
+        name: the name of the method, as in ``method="mine"`` and ``method: mine``.
         cls: a frozen dataclass that derives from ObservableMethod, with a default for each setting.
 
     Raises:
-        LeastworkError: the name is taken, or the class is no method.
+        LeastworkError: the name is taken, or the class does not derive from ObservableMethod.
     """
     METHODS.add(name, cls)
 

@@ -1,7 +1,8 @@
-"""What a guidance is fitted to: J = (1/K) Σ_k ((E_Q[O_k] − target_k)/σ_k)² + γ W, on common random numbers.
+"""Objective of a schedule: J = (1/K) Σ_k ((E_Q[O_k] − target_k)/σ_k)² + γ W, on common random numbers.
 
-Its gradient goes through the sampler: with m_k = E_Q[O_k] held, ∇J is the gradient of the linear surrogate
-(2/K) Σ_k (m_k − target_k)/σ_k² · ⟨O_k⟩ + γ ⟨work⟩, which adds up over pieces, so that memory holds one piece's graph.
+Its gradient is taken through the sampler. With m_k = E_Q[O_k] held fixed, ∇J is the gradient of the linear surrogate
+(2/K) Σ_k (m_k − target_k)/σ_k² · ⟨O_k⟩ + γ ⟨work⟩. This is a sum over samples, which is computed in pieces, so that
+the memory holds the autograd graph of one piece only.
 """
 
 import math
@@ -29,13 +30,13 @@ class Objective:
     """Mismatch plus γ times work of a guidance.
 
     Args:
-        model: what is guided.
-        observable: K columns, data units.
-        target: values to reach, (K,).
-        spread: σ, (K,).
-        fitted: which of the K enter.
-        gamma: γ, the price of one nat.
-        choices: how samples are drawn.
+        model: the model that is guided.
+        observable: the observables, K columns in data units.
+        target: target averages, (K,).
+        spread: σ, the standard deviations of the observables, (K,).
+        fitted: indices of the columns that enter J.
+        gamma: γ, the price of one nat of work.
+        choices: process, solver and steps with which samples are drawn.
     """
 
     model: Model
@@ -47,11 +48,11 @@ class Objective:
     choices: Choices = USUAL
 
     def sampler(self, guidance: Guidance) -> Sampler:
-        """What draws the samples."""
+        """The sampler for a guidance."""
         return self.choices.sampler(self.model, guidance)
 
     def value(self, guidance: Guidance, n: int, seed: int) -> Estimate:
-        """J on n samples of one seed, with its standard error; inf where the samples are not finite."""
+        """J on n samples of one seed, with its standard error; infinite if some samples are not finite."""
         return kept("trial", lambda: self._value(guidance, n, seed), Estimate)
 
     def _value(self, guidance: Guidance, n: int, seed: int) -> Estimate:
@@ -62,7 +63,7 @@ class Objective:
     def value_and_gradient(
         self, guidance: Guidance, parameters: Sequence[Tensor], n: int, seed: int
     ) -> tuple[Estimate, list[Tensor]]:
-        """J and its gradient with respect to tensors that the guidance is made of."""
+        """J and its gradient with respect to ``parameters``, tensors that the guidance is made of."""
         return kept("trial", lambda: self._value_and_gradient(guidance, parameters, n, seed), Estimate)
 
     def _value_and_gradient(

@@ -1,4 +1,4 @@
-"""Paths of a controlled flow differentiated piece by piece, and how averages answer to a change of the control."""
+"""Gradients of averages over paths of a controlled flow with respect to the control, computed piece by piece."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ from leastwork.sampling.solvers.steps import Step, Steps
 from leastwork.sampling.stepping import Carry, Sampler, advance
 
 __all__ = ["Answer", "Push", "end_and_action", "in_pieces", "step_weights"]
-_OUTLIER = 0.99  # quantile of |a| to which longer ones are cut, for the regression and G
+_LENGTH_QUANTILE = 0.99  # costates a longer than this quantile of |a| are shortened to it, for the regression and G
 
 
 def in_pieces(start: Carry, size: int) -> list[Carry]:
-    """A few paths at a time."""
+    """The start states in pieces of at most ``size`` paths."""
     return [Carry(take(start.x, slice(i, i + size))) for i in range(0, batch_size(start.x), size)]
 
 
 def end_and_action(sampler: Sampler, carry: Carry) -> tuple[State, Tensor]:
-    """End and action of the paths; the graph keeps the states between stretches of √steps and redoes the rest."""
+    """End states and actions of the paths; the graph stores every √steps-th state and recomputes those between."""
     table = sampler.steps.table()
     stretch = math.ceil(math.sqrt(len(table)))
     total = torch.zeros(batch_size(carry.x), dtype=torch.float64, device=leaves(carry.x)[0].device)
@@ -44,7 +44,7 @@ def end_and_action(sampler: Sampler, carry: Carry) -> tuple[State, Tensor]:
 
 @dataclass
 class Push:
-    """The control as a given function of time, and a velocity of zero to be differentiated by; notes the states."""
+    """The control plus a velocity that is zero, with respect to which paths are differentiated; stores the states."""
 
     network: ControlNetwork
     velocity: dict[float, Tensor] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Push:
 
 @dataclass(frozen=True)
 class Answer:
-    """Of B paths: times (T,), their weights in ∫dt (T,), states (T, B, d), costates a (K, T, B, d), miss, action."""
+    """B paths: times (T,), their weights in ∫dt (T,), states (T, B, d), costates a (K, T, B, d), mean miss, action."""
 
     times: Tensor
     width: Tensor
@@ -73,12 +73,12 @@ class Answer:
 
     @classmethod
     def joined(cls, pieces: "list[Answer]") -> "Answer":
-        """All paths; long costates, which few paths near a watershed have, are cut."""
+        """All paths of the pieces; the few long costates, of paths that nearly end in another basin, are shortened."""
         first = pieces[0]
         costate = torch.cat([piece.costate for piece in pieces], dim=2)
         length = costate.norm(dim=-1, keepdim=True)
-        usual = length.square().mean(dim=2, keepdim=True).sqrt()  # where few paths answer at all, they are all long
-        top = torch.maximum(length.flatten(2).quantile(_OUTLIER, dim=2)[..., None, None], usual)
+        usual = length.square().mean(dim=2, keepdim=True).sqrt()  # so that a few costates among zeros keep their length
+        top = torch.maximum(length.flatten(2).quantile(_LENGTH_QUANTILE, dim=2)[..., None, None], usual)
         share = torch.tensor([piece.states.shape[1] for piece in pieces], dtype=torch.float64)
         share = share / share.sum()
         return cls(
@@ -91,12 +91,12 @@ class Answer:
         )
 
     def gram(self) -> Tensor:
-        """G, (K, K), float64."""
+        """G_kl = E ∫ a_k·a_l dt, float64 (K, K)."""
         a = self.costate.to(torch.float64)
         return torch.einsum("ktbd,ltbd,t->kl", a, a, self.width.to(a.device)).cpu() / a.shape[2]
 
     def moments(self, times: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and spread of the states at given times, linear in between and constant outside: (T, d) each."""
+        """Mean and spread of the states at ``times``, interpolated linearly and constant outside: (T, d) each."""
         order = self.times.argsort()
         known = self.times[order].numpy()
         columns = torch.cat([self.states.mean(dim=1), self.states.std(dim=1)], dim=1)[order.to(self.states.device)]
@@ -106,7 +106,7 @@ class Answer:
 
 
 def step_weights(steps: Steps) -> Tensor:
-    """∫ dt for which the guidance at each time of the grid acts, (S + 1,)."""
+    """Integral of |dt| over which the guidance at each time of the grid acts, (S + 1,)."""
     weight = torch.zeros_like(steps.times)
     weight[:-1] = steps.e if steps.corrector is None else 0.5 * steps.e
     weight[:-2] += steps.e_previous[1:]

@@ -32,26 +32,26 @@ Method: TypeAlias = Literal["least-work", "scheduled", "loss", "adjoint-matching
 
 @dataclass(frozen=True)
 class ObservableRun:
-    """A guidance for measured averages, the target it was made for, and what it is worth.
+    """A fitted guidance for measured averages, with its target and its certificate.
 
     Args:
-        model: what is guided.
-        data: the experiment, its errors multiplied by θ where that was chosen.
+        model: the model that is guided.
+        data: the experiment, with the covariance of its errors multiplied by θ if θ was chosen.
         method: the name of the method.
-        maxent: λ, target and the reweighted answer, from the model's own samples.
+        maxent: λ, the target averages and the reweighted averages, from the model's own samples.
         guidance: h, or None for ``method="reweight"``.
-        choices: sampling choices (process, solver, steps, t_grid, …) that the fit was made for.
-        seed: of the fit; samples for figures come from other seeds.
-        model_samples: the model's own, with the target's log-tilt.
+        choices: sampling choices (process, solver, steps, t_grid, …) of the fit.
+        seed: seed of the fit; later samples are drawn with other seeds.
+        model_samples: the model's own samples, with the log-tilt of the target.
         observed: the observables of the model's own samples, float64 (n, K).
         fit: how the guidance was found, or None.
-        certificate_samples: how many fresh samples the certificate takes; None for those of ``ensemble``.
-        network_evaluations, seconds: of the whole fit, the model's own samples included.
+        certificate_samples: number of fresh samples for the certificate; None to use those of ``ensemble``.
+        network_evaluations, seconds: cost of the whole fit, the model's own samples included.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
-        trust: what each θ makes of the data, where it was chosen.
+        trust: the cross-validation by which θ was chosen, or None if θ was not chosen.
         theta: θ, by which the covariance of the data's stated errors was multiplied.
-        settings: of the method, by name.
-        ensemble: guided samples that were drawn already, where the run was read from a folder that has some.
+        settings: the settings of the method, by name.
+        ensemble: guided samples that a run read from a folder has already.
     """
 
     model: Model
@@ -80,14 +80,14 @@ class ObservableRun:
 
     @property
     def log_tilt(self) -> LogTilt:
-        """r(x_0) of the target."""
+        """The log-tilt r(x_0) of the target, nats."""
         return self.maxent.log_tilt(self.data.observable)
 
     def sample(self, n: int, seed: int = 1, **choices: Any) -> Ensemble:
-        """Fresh guided samples that know their target; ``choices`` as in :func:`leastwork.sample`.
+        """Draw fresh guided samples, with the log-tilt of the target; ``choices`` as in :func:`leastwork.sample`.
 
         Raises:
-            LeastworkError: ``seed`` is that of the fit, whose samples would flatter the guidance.
+            LeastworkError: ``seed`` is that of the fit, on whose samples the guidance would look better than it is.
         """
         if seed == self.seed:
             raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
@@ -97,7 +97,7 @@ class ObservableRun:
 
     @cached_property
     def certificate_ensemble(self) -> Ensemble:
-        """The fresh samples of the certificate."""
+        """The samples from which the certificate is computed."""
         if self.certificate_samples is None and self.ensemble is not None:
             return self.ensemble
         seed = derive_seed(self.seed, "certificate")
@@ -108,16 +108,16 @@ class ObservableRun:
         """Work, bound, dissipation, efficiency, misses and ESS, on fresh samples.
 
         Raises:
-            NoPathWeightsError: the run draws by a process or solver that has no path weights.
+            NoPathWeightsError: the process or solver of the run has no path weights.
         """
         return self.certify(self.certificate_ensemble)
 
     @cached_property
     def step_error(self) -> StepError:
-        """What the number of steps does to the averages and to ln Z, from a few hundred paths of another seed.
+        """Errors of the averages and of ln Z due to the number of steps, from a few hundred paths of another seed.
 
         Warns:
-            LeastworkWarning: an error above 0.05 σ_O or 0.05 nats, and two standard errors.
+            LeastworkWarning: an error is above 0.05 σ_O or 0.05 nats, and above two standard errors.
         """
         law = law_of(self.choices)
         found = step_check(
@@ -128,19 +128,19 @@ class ObservableRun:
         return found
 
     def certify(self, ensemble: Ensemble | None = None, observed: Tensor | None = None) -> Certificate:
-        """The certificate of fresh samples.
+        """Compute the certificate of fresh samples.
 
         Args:
-            ensemble: drawn by :meth:`sample`; by default those of :attr:`certificate`.
-            observed: their observables, (n, K), where they are known already.
+            ensemble: samples drawn by :meth:`sample`; by default those of :attr:`certificate`.
+            observed: observables of the samples, (n, K), if they have been evaluated already.
 
         Raises:
-            NoPathWeightsError: the samples have no path weights, or know no target.
+            NoPathWeightsError: the samples have no path weights, or no log-tilt of a target.
         """
         if ensemble is None:
             return self.certificate
         if ensemble.log_tilt is None:
-            raise NoPathWeightsError("these samples know no target: draw them with run.sample(...)")
+            raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
         observed = evaluate(self.data.observable, ensemble.x) if observed is None else observed
         return certify(
             ensemble.work,
@@ -153,29 +153,29 @@ class ObservableRun:
         )
 
     def save(self, folder: str | Path, model: str | Path | None = None) -> Path:
-        """Write the run into a folder that :func:`leastwork.load_run` reads, the samples of the certificate if drawn.
+        """Write the run, with the samples of its certificate if drawn, into a folder for :func:`leastwork.load_run`.
 
         Args:
-            folder: new or empty, or that of this run, saved before.
-            model: the name of a bundled model or a folder written by ``save_model``, where the model is such a one;
-                by default a copy of the model is written beside.
+            folder: a new or empty folder, or one into which this run was saved before.
+            model: the name of a bundled model or a folder written by ``save_model``, if the model came from there; by
+                default a copy of the model is written into the folder.
 
         Returns:
             Path: the folder.
 
         Raises:
-            ConfigError: another run is there, or a part of this one has no file form.
+            ConfigError: the folder holds another run, or a part of this run has no file form.
         """
         return above("leastwork.runs.saved", "save_observable_run")(self, Path(folder), model)
 
     def report(self, folder: str | Path, model: str | Path | None = None) -> Path:
-        """Save the run, draw the samples of the certificate unless they are, and make the page that reports on it.
+        """Save the run, draw the samples of the certificate if they are missing, and write the report.
 
         Args:
             folder, model: as for :meth:`save`.
 
         Returns:
-            Path: of ``report.html``; ``metrics.json`` beside it has its numbers.
+            Path: the path of ``report.html``; ``metrics.json`` beside it has the numbers.
 
         Raises:
             ConfigError: as for :meth:`save`.

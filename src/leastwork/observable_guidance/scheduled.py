@@ -1,8 +1,8 @@
-"""Fitting the schedule η(t) = a e^{−bt} of the published guidance to mismatch + γ W.
+"""Fit of the schedule η(t) = a e^{−bt} of the published guidance to mismatch + γ W.
 
-A coarse scan of (ln a, b) on few samples finds the basin, then a quasi-Newton search follows the exact gradient
-through the sampler on common random numbers (L-BFGS-B, Byrd et al., SIAM J. Sci. Comput. 16, 1190, 1995). The
-final figure comes from a fresh seed.
+A coarse scan of (ln a, b) on few samples finds the basin. Then a quasi-Newton search follows the exact gradient
+through the sampler on common random numbers (L-BFGS-B, Byrd et al., SIAM J. Sci. Comput. 16, 1190, 1995). The final
+value of the objective comes from a fresh seed.
 """
 
 import math
@@ -25,16 +25,16 @@ __all__ = ["ScheduleFit", "fit_schedule"]
 
 STRENGTHS = (0.01, 100.0)
 DECAYS = (-4.0, 16.0)
-"""The box that is searched; b < 0 puts the weight on the noisy end."""
+"""Bounds of the search for a and b; b < 0 puts the weight on the noisy end."""
 
-_WALL = 1e6  # what the line search is told where samples explode; the history says inf
+_OBJECTIVE_IF_INFINITE = 1e6  # value given to the line search where samples explode; the history has inf
 
 Search = Callable[[Callable[[float, float], float]], tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One evaluation of the objective in a fit; ``objective`` is inf where samples exploded."""
+    """One evaluation of the objective in a fit; ``objective`` is infinite if samples exploded."""
 
     strength: float
     decay: float
@@ -44,7 +44,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class ScheduleFit:
-    """The fitted guidance, its objective on fresh samples, and how it was found."""
+    """The fitted guidance, its objective on fresh samples, and the cost of the fit."""
 
     guidance: ScheduledGuidance
     objective: Estimate
@@ -53,7 +53,7 @@ class ScheduleFit:
     seconds: float
 
     def record(self) -> FitRecord:
-        """The same as plain values."""
+        """The cost of the fit as plain values."""
         return FitRecord(self.network_evaluations, self.seconds, trials=len(self.history))
 
 
@@ -66,19 +66,19 @@ def fit_schedule(
     search: Search | None = None,
     progress: Progress = no_progress,
 ) -> ScheduleFit:
-    """Find strength and decay.
+    """Find the strength a and decay b that minimise the objective.
 
     Args:
-        objective: J, with model, target and γ.
-        guidance: gives observable, λ and units; its strength and decay are replaced.
-        n: samples of an evaluation.
-        seed: common random numbers of the fit; the final objective uses another.
-        search: instead of gradients, a derivative-free search such as ``gaussian_process_search()``: takes
-            J(ln a, b), returns the best (ln a, b).
-        progress: ``leastwork.support.progress.bar`` shows one.
+        objective: the objective J, with model, target and γ.
+        guidance: the guidance with observable, λ and units; its strength and decay are replaced.
+        n: number of samples in each evaluation of J.
+        seed: seed from which the common random numbers of the fit and those of the final objective are derived.
+        search: a derivative-free search that is used instead of gradients, such as ``gaussian_process_search()``; it
+            takes the function J(ln a, b) and returns the best (ln a, b).
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Raises:
-        LeastworkError: samples exploded at every schedule tried.
+        LeastworkError: samples exploded at all schedules that were tried.
     """
     begin = time.perf_counter()
     fit_seed = derive_seed(seed, "schedule fit")
@@ -106,7 +106,7 @@ def fit_schedule(
         evaluations += 2 * n * per_sample
         tick()
         if math.isinf(J):
-            return _WALL, [0.0, 0.0]  # the line search only has to turn back
+            return _OBJECTIVE_IF_INFINITE, [0.0, 0.0]  # this makes the line search turn back
         return J, [float(by_strength) * math.exp(point[0]), float(by_decay)]
 
     with progress("fitting the schedule", 40) as tick:

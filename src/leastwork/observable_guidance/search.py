@@ -12,7 +12,7 @@ __all__ = ["gaussian_process_search"]
 
 
 def gaussian_process_search(calls: int = 256, seed: int = 0) -> Search:
-    """A search for ``fit_schedule``: ``calls`` evaluations of J(ln a, b), the best of them returned.
+    """A search for ``fit_schedule`` that returns the best (ln a, b) of ``calls`` evaluations of J.
 
     Raises:
         LeastworkError: optuna is not installed.

@@ -1,7 +1,7 @@
-"""A fitted Path Guidance on disk:  fit/fit.json · fit/model.zarr · guidance/
+"""Files of a fitted Path Guidance: fit/fit.json, fit/model.zarr and guidance/.
 
-``fit.json`` is written last and marks the whole. It is written before the first guided sample is drawn, so that an
-interrupted run goes on with the very same guidance.
+``fit.json`` is written last: if it is there, the fit is complete. The fit is written before the first guided sample is
+drawn, so that an interrupted run goes on with the same guidance.
 """
 
 import json
@@ -31,19 +31,19 @@ __all__ = ["FitNumbers", "load_fit", "read_numbers", "save_fit"]
 
 @dataclass(frozen=True)
 class FitNumbers:
-    """What a report needs of a fit: all but the model, the guidance and the samples themselves.
+    """The numbers of a fit that a report needs, without the model, the guidance and the samples.
 
     Args:
         log_odds: L of the target.
-        target: its share of A.
-        network_evaluations, seconds: of the whole fit, the model's own samples included.
-        stages: how a least-work guidance was found, plain values.
-        trials: parameters that were tried for the published forms.
-        bandwidth: of the guides' kernel.
-        model: fingerprint of the model, or None where it has none.
-        search: network evaluations and seconds of the search alone, or None where they are not known.
-        kernel: plain values of the guides' kernel, or its name where it has no file form; None for the usual one.
-        precision: of the model's parameters, or None where it is not known.
+        target: share of the target in A.
+        network_evaluations, seconds: cost of the whole fit, the model's own samples included.
+        stages: how a least-work guidance was found, as plain values.
+        trials: number of parameters that were tried for a published form.
+        bandwidth: bandwidth of the guides' kernel.
+        model: fingerprint of the model, or None if it has none.
+        search: network evaluations and seconds of the search alone, or None if they are not known.
+        kernel: plain values of the guides' kernel, or its name if it has no file form; None for the usual kernel.
+        precision: precision of the model's parameters, or None if it is not known.
     """
 
     log_odds: float
@@ -60,16 +60,16 @@ class FitNumbers:
 
     @property
     def record(self) -> FitRecord:
-        """How the guidance was found."""
+        """How the guidance was found, and the cost."""
         whole = {"network_evaluations": self.network_evaluations, "seconds": self.seconds}
         return FitRecord(**(self.search or whole), stages=self.stages, trials=self.trials)
 
 
 def save_fit(run: PathRun, folder: Path) -> None:
-    """Write a fit into a folder, in place of another that may be there.
+    """Write a fit into a folder, replacing a fit that may be there.
 
     Raises:
-        ConfigError: a guidance that has no file form.
+        ConfigError: the guidance has no file form.
     """
     shutil.rmtree(folder / "fit", ignore_errors=True)
     save_guidance(run.guidance, folder / "guidance")
@@ -79,14 +79,14 @@ def save_fit(run: PathRun, folder: Path) -> None:
     found = FitNumbers(
         run.log_odds, run.target, run.network_evaluations, run.seconds, record.stages, record.trials,
         run.guides.bandwidth, fingerprint(run.model),
-        {"network_evaluations": record.network_evaluations, "seconds": record.seconds}, _described(run),
+        {"network_evaluations": record.network_evaluations, "seconds": record.seconds}, _kernel_values(run),
         precision(run.model),
     )  # fmt: skip
     write_text(folder / "fit" / "fit.json", json.dumps(asdict(found), indent=1) + "\n")
 
 
 def read_numbers(folder: Path) -> FitNumbers | None:
-    """The numbers of the fit in a folder; None where there is none yet.
+    """The numbers of the fit in a folder, or None if there is no fit yet.
 
     Raises:
         ConfigError: the file is damaged.
@@ -113,15 +113,15 @@ def load_fit(
     seed: int,
     kernel: Kernel | None = None,
 ) -> PathRun | None:
-    """The fitted run in a folder; None where there is none yet.
+    """The fitted run in a folder, or None if there is none yet.
 
     Args:
-        folder: of the run.
-        model: what was guided.
+        folder: the folder of the run.
+        model: the model that was guided.
         points: the guides, (M, *event), data units.
-        region: A, or None for that of the guides' kernel.
-        method, choices, seed: as the fit was made.
-        kernel: of the guides, where it has no file form.
+        region: A, or None for the region that the guides' kernel defines.
+        method, choices, seed: the method, sampling choices and seed of the fit.
+        kernel: the kernel of the guides, if it has no file form.
 
     Raises:
         ConfigError: the files are damaged, or of another model.
@@ -152,8 +152,8 @@ def load_fit(
     )
 
 
-def _described(run: PathRun) -> Mapping[str, Any] | None:
-    """The kernel of the guides as plain values, None where it is the usual one."""
+def _kernel_values(run: PathRun) -> Mapping[str, Any] | None:
+    """The kernel of the guides as plain values, None if it is the usual one."""
     kernel = run.guides.kernel
     if is_scored(run.model) and kernel == usual_kernel(run.model):
         return None

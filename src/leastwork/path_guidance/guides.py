@@ -1,9 +1,9 @@
-"""Do the guiding points fit the model? Shape, unit of length and handedness, by comparison with its own samples.
+"""Checks of the guiding points: shape, unit of length and handedness, compared with samples of the model.
 
-Two mistakes give no error of their own and ruin a run: structures in Å for a model in nm, and mirror images. Of
-molecules, (A, 3), the distance of an atom to its nearest neighbour tells the unit, since folding does not change it;
-a guide's hand is told by how much closer its mirror image fits after alignment, and by the signed volumes
-(r_{a+1} − r_a) · (r_{a+2} − r_{a+1}) × (r_{a+3} − r_{a+2}) of atoms in a row.
+Two mistakes would ruin a run without an error: structures in Å for a model in nm, and mirror images. For molecules,
+(A, 3), the distance of an atom to its nearest neighbour shows the unit, since folding hardly changes this distance.
+A guide is of the wrong hand if its mirror image fits much closer after alignment; among guides, the signed volumes
+(r_{a+1} − r_a) · (r_{a+2} − r_{a+1}) × (r_{a+3} − r_{a+2}) of four consecutive atoms must disagree too.
 """
 
 import warnings
@@ -17,27 +17,27 @@ from leastwork.geometry.state import State, all_finite, leaves
 
 __all__ = ["check_guides"]
 
-_ENOUGH = 256  # samples to compare with
-_TEN = (5.0, 20.0)  # a ratio of lengths that is taken for ten
-_ODD = 3.0  # a ratio of lengths that is worth a word
-_CLOSER = 0.5  # of d²: a mirror image that fits so much better is the right hand
+_MOST_SAMPLES = 256  # samples of the model that are compared with the guides
+_TEN = (5.0, 20.0)  # ratios of lengths in this range are taken for a factor of ten, as between nm and Å
+_ODD_RATIO = 3.0  # ratio of lengths above which a warning is given
+_MIRROR_RATIO = 0.5  # a guide is of the wrong hand if d² of its mirror image is below this part of its own
 
 
 def check_guides(points: State, samples: State) -> None:
-    """Compare guiding points with the model's samples.
+    """Compare guiding points with samples of the model.
 
-    Of states that are not molecules only guides that lie far outside the samples can be told from a small region, and
-    these give a warning. Models that make both hands of a molecule take guides of either.
+    For states that are not molecules, there is a warning only for guides that lie far outside the samples. If the model
+    makes both hands of a molecule, guides of either hand pass.
 
     Args:
         points: guides, (M, *event), data units.
-        samples: of the model, (n, *event), data units; some 200 are enough.
+        samples: samples of the model, (n, *event), data units; some 200 are enough.
 
     Raises:
-        LeastworkError: the shapes differ, a guide is not finite, atoms coincide, or lengths differ by a factor of ten.
+        LeastworkError: the shapes differ, a guide is not finite, atoms coincide, or lengths differ tenfold.
 
     Warns:
-        LeastworkWarning: lengths differ much, though not by ten, or a guide seems to be a mirror image.
+        LeastworkWarning: lengths differ much, but not tenfold, or a guide seems to be a mirror image.
 
     >>> x = torch.randn(50, 10, 3, generator=torch.Generator().manual_seed(0))
     >>> check_guides(x[:5], x[5:])
@@ -51,7 +51,7 @@ def check_guides(points: State, samples: State) -> None:
     if not bool(finite.all()):
         raise LeastworkError(f"guiding point {int((~finite).nonzero()[0])} is NaN or infinite: mend it or leave it out")
     for mine, theirs in zip(leaves(points), leaves(samples), strict=True):
-        guides, others = mine.detach().to(torch.float64), theirs.detach()[:_ENOUGH].to(torch.float64)
+        guides, others = mine.detach().to(torch.float64), theirs.detach()[:_MOST_SAMPLES].to(torch.float64)
         if guides.ndim == 3 and guides.shape[2] == 3 and guides.shape[1] >= 2:
             _check_molecule_scale(guides, others)
             _check_hands(guides, others)
@@ -87,7 +87,7 @@ def _check_molecule_scale(guides: Tensor, samples: Tensor) -> None:
                 f"the guiding points are about {size} the size of the model's samples: if one is in nm and the other "
                 f"in Å, multiply the guiding points by {remedy}"
             )
-    if not 1 / _ODD < ratio < _ODD:
+    if not 1 / _ODD_RATIO < ratio < _ODD_RATIO:
         _warn(
             f"neighbouring atoms of the guiding points are {ratio:.3g} times as far apart as in the model's samples: "
             "check the unit of length and which atoms are given"
@@ -112,19 +112,19 @@ def _check_scale(guides: Tensor, samples: Tensor) -> None:
 
 
 def _check_hands(guides: Tensor, samples: Tensor) -> None:
-    """A mirror image among the guides, or of what the model makes."""
+    """Warn of guides that are mirror images of the other guides or of the model's samples."""
     if guides.shape[1] < 4:
-        return  # three atoms lie in a plane
+        return  # up to three atoms lie in a plane and have no hand
     mirrored = -guides
     against = [(aligned_squared_distances(g, samples).amin(dim=1)) for g in (guides, mirrored)]
-    wrong = against[1] < _CLOSER * against[0]
-    if len(guides) > 2:  # of two it could be either
+    wrong = against[1] < _MIRROR_RATIO * against[0]
+    if len(guides) > 2:  # among two, either could be the mirror image
         own, other = aligned_squared_distances(guides, guides), aligned_squared_distances(mirrored, guides)
         apart = ~torch.eye(len(guides), dtype=torch.bool, device=guides.device)
         closer = torch.stack([_row_median(d, apart) for d in (own, other)])
         volumes = _signed_volumes(guides)
         rest = volumes.sum(dim=0) - volumes
-        wrong |= (closer[1] < _CLOSER * closer[0]) & ((volumes * rest).sum(dim=1) < 0)
+        wrong |= (closer[1] < _MIRROR_RATIO * closer[0]) & ((volumes * rest).sum(dim=1) < 0)
     if bool(wrong.any()):
         names = ", ".join(str(i) for i in wrong.nonzero().flatten().tolist())
         one = int(wrong.sum()) == 1
@@ -139,7 +139,7 @@ def _row_median(squared: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _signed_volumes(x: Tensor) -> Tensor:
-    """Of every four atoms in a row, scaled to a unit vector for each structure, (M, A − 3)."""
+    """Signed volumes of consecutive four atoms, scaled to a unit vector for each structure, (M, A − 3)."""
     bonds = centred(x).diff(dim=1)
     volumes = (bonds[:, :-2] * torch.linalg.cross(bonds[:, 1:-1], bonds[:, 2:])).sum(dim=2)
     return volumes / torch.linalg.vector_norm(volumes, dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)

@@ -1,4 +1,4 @@
-"""Path Guidance: from a handful of structures to many samples of the region they stand for, and its free energy.
+"""Path Guidance: from a few structures to many samples of the region around them, and its free energy.
 
     F_A = −ln p(A),   p(A) = E_Q[dP/dQ 1_A]         least work for a share s in A:  s ln(s/p) + (1−s) ln((1−s)/(1−p))
 
@@ -32,8 +32,8 @@ from leastwork.support.random import derive_seed
 
 __all__ = ["BUDGET", "guide_path"]
 
-_OWN, _MOST_OWN = 0.2, 20_000  # share of the budget for samples of the model, and their number at most
-_BEYOND = 10.0  # standard errors from typical noise: a guide that the model can hardly produce
+_OWN_SHARE, _MOST_OWN = 0.2, 20_000  # share of the budget for the model's own samples, and their largest number
+_FAR_FROM_NOISE = 10.0  # standard deviations from typical noise beyond which the model can hardly produce a guide
 
 
 def guide_path(
@@ -53,52 +53,54 @@ def guide_path(
     progress: Progress = no_progress,
     **choices: Any,
 ) -> PathRun:
-    """Sample a region that a model hardly visits, from a few structures in it, with the least work.
+    """Guide a model into a region that it hardly visits, from a few structures in the region, with the least work.
 
     Args:
         model: a DiffusionModel, or a FrameModel.
         points: guiding structures, (M, *event), data units, M ≥ 2.
-        method: "least-work", h = ∇V, learned from members of A that noising and denoising finds from the guides, and
-            then on guided paths; "transported", the published form, kernels around guides
-            that are carried forward by the probability-flow ODE, strength and bandwidth sigmoid in t; "loss", the
-            gradient of the guides' log-kernel at the denoised estimate. The last two are fitted to (1 − success) plus
-            γ·work. Or a method itself, such as ``Transported(gamma=0.1)`` or one of your own
+        method: the name of a method. "least-work": h = ∇V, learned from members of A, which noising and denoising finds
+            from the guides, and then on guided paths. "transported": the published form, kernels around guides that
+            the probability-flow ODE carries forward, with strength and bandwidth sigmoid in t. "loss": the gradient of
+            the guides' log-kernel at the denoised estimate. The parameters of the last two are fitted to (1 − success)
+            plus γ·work. Or a method object, such as ``Transported(gamma=0.1)`` or one of your own
             (:mod:`leastwork.path_guidance.methods`).
-        region: A, membership of samples in data units, (B, *event) -> bool (B,); by default where the guides' kernel
-            density is at least the fifth percentile of what each of them has under the others.
-        kernel: distance between structures; by default Euclidean, after rigid-body alignment where the model has no
-            orientation.
-        bandwidth: of the kernel, in its unit; by default the one under which the guides are likeliest.
+        region: membership in A of samples in data units, (B, *event) -> bool (B,). By default A is where the kernel
+            density of the guides is at least the fifth percentile of the densities of each guide under the others.
+        kernel: distance between structures; by default Euclidean, after rigid-body alignment if the model has no
+            preferred orientation.
+        bandwidth: bandwidth of the kernel, in the kernel's unit; by default the one under which the guides are
+            likeliest.
         success: for "least-work", the share of the target in A, below one, by default 0.99; the other methods are
             judged by the share that they reach.
-        seed: of everything random.
-        samples: of the model, by default 20,000 or what a fifth of the budget pays for, if that is less.
-        budget: network evaluations of the fit, at most; by default 20 million for "least-work", and what their search
-            takes for the other methods.
-        certificate_samples: fresh guided samples for the certificate and the free energy.
-        gamma: for "transported" and "loss", the price of a nat of work, in units of the success rate, by default 0.01.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        seed: seed of all random numbers.
+        samples: number of the model's own samples; by default 20,000, or fewer if a fifth of the budget pays for fewer.
+        budget: largest number of network evaluations of the fit; by default 20 million for "least-work", and as many as
+            the search takes for the other methods.
+        certificate_samples: number of fresh guided samples for the certificate and the free energy.
+        gamma: for "transported" and "loss", the price of a nat of work in units of the success rate, by default 0.01.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         choices: solver, steps, t_grid, batch_size, device, dtype as in :func:`leastwork.sample`.
 
     Returns:
-        PathRun: the guidance into the region, its free energy and what the samples are worth.
+        PathRun: the guidance into the region, with its certificate and the free energy of the region.
 
     Raises:
-        NoPathWeightsError: a process or solver without path weights.
-        LeastworkError: guides or a region that cannot be used, or stages that do not reach it.
+        NoPathWeightsError: the process or solver has no path weights.
+        LeastworkError: the guides or the region cannot be used, or the guidance does not reach the region.
         LearningError: V was not learned.
 
     Warns:
-        LeastworkWarning: guides outside the region, of odd scale or handedness, or such as the model hardly produces.
+        LeastworkWarning: guides lie outside the region, have an odd scale or handedness, or are hardly produced by the
+            model.
 
-    A corner of a standard normal in the plane, by the published form:
+    A standard normal in the plane is guided into a corner by the published form:
 
     >>> import leastwork as lw
     >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(2,))
     >>> guides = torch.tensor([[1.4, 1.5], [1.6, 1.4], [1.5, 1.8], [1.8, 1.6], [1.2, 1.7]])
     >>> choices = {"budget": 100_000, "samples": 500, "steps": 20, "certificate_samples": 500}
     >>> run = lw.guide_path(model, guides, "transported", region=lambda x: (x > 1).all(dim=1), **choices)
-    >>> bool(run.success.value > 0.1)  # of the model's own, 0.025 are there
+    >>> bool(run.success.value > 0.1)  # of the model's own samples, a share of 0.025 is there
     True
     """
     begin = time.perf_counter()
@@ -108,7 +110,7 @@ def guide_path(
     if not model.has_score:
         raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
     if model.has_rotations and not chosen.frames:
-        raise LeastworkError(f"method={name!r} is not for frames: use 'least-work'")
+        raise LeastworkError(f"method={name!r} cannot guide a model of frames: use 'least-work'")
     choices = {**chosen.choices, **choices}
     drawing = Choices.of(choices)
     if not drawing.has_least_work(model):
@@ -120,7 +122,8 @@ def guide_path(
     assert is_scored(guided)
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
     if samples is None:
-        samples = min(max(int(_OWN * (chosen.budget or BUDGET) / drawing.sampler(guided).evaluations), 2), _MOST_OWN)
+        share = _OWN_SHARE * (chosen.budget or BUDGET)
+        samples = min(max(int(share / drawing.sampler(guided).evaluations), 2), _MOST_OWN)
     own = draw(guided, whole("samples", samples), drawing, seed=derive_seed(seed, "model"), progress=progress)
     warn_of_outliers(own.x)
     check_guides(points, own.x)
@@ -150,7 +153,7 @@ def guide_path(
 
 
 def _check_region(region: Membership, points: State, x: State, given: bool) -> None:
-    """A membership test that says one thing of all there is, or does not say it of each."""
+    """Check that the region gives one bool for each sample, holds some guides, and not all samples of the model."""
     inside, of_guides = region(x), region(points)
     for answer, state in ((inside, x), (of_guides, points)):
         if not isinstance(answer, Tensor) or answer.dtype != torch.bool or answer.shape != (batch_size(state),):
@@ -178,9 +181,9 @@ def _check_region(region: Membership, points: State, x: State, given: bool) -> N
 
 
 def _check_reach(model: Model, points: State) -> None:
-    """Guides that the model can hardly produce."""
+    """Warn of guides that the model can hardly produce."""
     distance = prior_distance(model, points)
-    far = (distance > _BEYOND).nonzero()[:, 0]
+    far = (distance > _FAR_FROM_NOISE).nonzero()[:, 0]
     if len(far):
         worst = int(distance.argmax())
         warnings.warn(

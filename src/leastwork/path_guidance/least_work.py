@@ -2,17 +2,20 @@
 
     r(x) = L 1_A(x)      L = ln [s (1 − p) / (p (1 − s))]      V(x, t) = ln E[e^r/Z | x_t = x] → ln p_t(x | A)/p_t(x)
 
-The tilt puts a share s of the target into A, p = p(A): it costs at least s ln(s/p) + (1 − s) ln((1 − s)/(1 − p)), and
-p e^r/Z attains that. With s < 1 it is finite: a sample that misses A costs work, and does not make it infinite.
+With p = p(A), the tilt puts a share s of the target into A. This costs at least s ln(s/p) + (1 − s) ln((1 − s)/(1 − p))
+nats, the work of the target p e^r/Z. For s < 1 the work stays finite when a sample misses A.
 
-Chains of noising and denoising find members of A from the guides (:mod:`leastwork.path_guidance.renoise`). V is first
-the log-ratio of the noised members and the model's own samples (:mod:`leastwork.fit.value`), and then the mean of what
-is left of ln dP/dQ + r on the states of guided paths (:mod:`leastwork.fit.labels`), which know the chain's own steps
-and where it goes astray; several rounds of them, each with the guidance so far. Where A is an interval of a smooth
-coordinate its border is sharper than any network learns it, and :class:`leastwork.guidance.interval.IntervalGuidance`
-takes over late, when the coordinate given x_t is nearly Gaussian; from which log-SNR is decided on fresh paths. Then
-the head of V goes down the natural gradient of the dissipation (:func:`leastwork.fit.on_policy.descend`), late in
-addition to the interval's guidance, each step judged by fresh paths.
+1. Chains of noising and denoising find members of A from the guides (:mod:`leastwork.path_guidance.renoise`).
+2. V is learned as the log-ratio of the noised members and the model's own noised samples
+   (:mod:`leastwork.fit.value`).
+3. In several rounds V is learned again as the mean of the part of ln dP/dQ + r that is still to come at the states of
+   guided paths (:mod:`leastwork.fit.labels`). These paths have the steps of the actual chain and show its errors.
+4. If A is an interval of a smooth coordinate, its border is sharper than a network can learn, so
+   :class:`leastwork.guidance.interval.IntervalGuidance` takes over late, when the coordinate given x_t is nearly
+   Gaussian. Fresh paths decide from which log-SNR.
+5. The head of V, its last layer, follows the natural gradient of the dissipation
+   (:func:`leastwork.fit.on_policy.descend`); fresh paths judge each step. After the handover its change is added to
+   the guidance of the interval.
 """
 
 import math
@@ -49,31 +52,31 @@ from leastwork.support.random import derive_seed, generator
 
 __all__ = ["RegionFit", "Round", "learn_region"]
 
-_MEMBERS, _NOISED, _LABELLED = 0.2, 0.15, 0.45  # of the budget; a fifth is for the model's own samples
-_DESCENDED = {True: 0.35, False: 0.65}  # of the paths' part of it, for steps of the head, with and without an interval
-_DESCENTS = 4  # draws of paths for such steps, at most
-_ENOUGH = 2500  # paths for one of them
-_TRUST = 0.5  # nats: largest divergence of one of them
-_WORSE = 3.0  # standard errors of the dissipation
+_MEMBER_SHARE, _NOISED_SHARE, _PATH_SHARE = 0.2, 0.15, 0.45  # of the budget; the model's own samples take the rest
+_DESCENT_SHARE = {True: 0.35, False: 0.65}  # of the paths' evaluations, for steps of the head; True for an interval
+_MOST_DESCENTS = 4  # steps of the head, each on fresh paths
+_PATHS_A_DESCENT = 2500  # paths for one step of the head, if the budget allows
+_MOST_DIVERGENCE = 0.5  # largest divergence of one step of the head, nats
+_WORSE = 3.0  # standard errors by which the dissipation may rise before a step of the head is taken back
 _MOST_NOISED, _MOST_PATHS, _MOST_MEMBERS = 400_000, 16_384, 50_000
-_FEWEST = 256  # paths of a round
-_HELD = 8192  # noised states that judge how V is learned
-_TRIED = 0.1  # of the paths of the rounds, for each handover that is tried
-_HANDOVERS: tuple[float | None, ...] = (4.5, None)  # log-SNR; None: V goes all the way
-_AIM = 0.75  # of the interval, its middle part: what aims at all of it stops short at its ends
+_FEWEST_PATHS = 256  # in one round
+_HELD_OUT = 8192  # noised states for the validation of V
+_TRIAL_SHARE = 0.1  # paths that try one handover, relative to the paths of a round
+_HANDOVERS: tuple[float | None, ...] = (4.5, None)  # log-SNR of the handovers that are tried; None: no handover
+_AIM = 0.75  # middle part of the interval that is aimed at: guidance towards all of it stops short at its ends
 
 
 @dataclass(frozen=True)
 class Round:
-    """Guided paths that V was learned from, or that tried a handover.
+    """One round of guided paths, from which V was learned or by which a handover was tried.
 
     Args:
-        handover: the log-SNR at which the border of A took over; None where V went all the way.
-        paths: their number.
-        success: share of them in A.
-        dissipation: work wasted, nats, of the guidance that drew them.
-        ess: of dP/dQ · e^r.
-        variance: of label − V on held-out states, before and after learning; None where nothing was learned.
+        handover: the log-SNR at which the guidance of the interval took over; None if V guided to the end.
+        paths: number of paths.
+        success: share of the paths that end in A.
+        dissipation: work wasted by the guidance that drew the paths, nats.
+        ess: Kish fraction of dP/dQ · e^r.
+        variance: variance of label − V on held-out states before and after learning; None if V was not learned.
     """
 
     handover: float | None
@@ -86,19 +89,19 @@ class Round:
 
 @dataclass(frozen=True)
 class RegionFit:
-    """The guidance, L and p(A) of its target, and what that took.
+    """The learned guidance, L and p(A) of its target, and the cost of the fit.
 
     Args:
         guidance: h.
         log_odds: L.
         probability: p(A), with its standard error.
-        members: different members of A that V was learned from.
-        acceptance: share of the moves that stayed in A.
-        checks: how V was first learned.
-        history: one entry a round.
-        handover: the log-SNR at which the border of A takes over; None where V goes all the way.
-        network_evaluations: of the model.
-        seconds: all together.
+        members: number of different members of A from which V was learned.
+        acceptance: share of the noising and denoising moves that stayed in A.
+        checks: validation losses of the first V, the log-ratio.
+        history: one entry per round.
+        handover: the log-SNR at which the guidance of the interval takes over; None if V guides to the end.
+        network_evaluations: number of evaluations of the model's network.
+        seconds: duration of the whole fit, s.
     """
 
     guidance: Guidance
@@ -113,7 +116,7 @@ class RegionFit:
     seconds: float
 
     def record(self) -> FitRecord:
-        """The same as plain values, in one stage."""
+        """Cost and history as plain values, in one stage."""
         found = {"members": self.members, "acceptance": self.acceptance, "handover": self.handover}
         stage = {**found, "rounds": [asdict(one) for one in self.history]}
         return FitRecord(self.network_evaluations, self.seconds, (stage,))
@@ -121,7 +124,7 @@ class RegionFit:
 
 @dataclass(frozen=True)
 class _Task:
-    """What all rounds share."""
+    """Settings shared by all rounds."""
 
     model: Scored
     region: Callable[[State], Tensor]
@@ -130,8 +133,8 @@ class _Task:
     progress: Progress
     choices: Choices
 
-    def steered(self, start: ValueNetwork, network: ValueNetwork, odds: float, handover: float | None) -> Guidance:
-        """∇V of the network, late that of the interval and of what has changed since the start."""
+    def with_change(self, start: ValueNetwork, network: ValueNetwork, odds: float, handover: float | None) -> Guidance:
+        """∇V early; after the handover the guidance of the interval plus the change of ∇V since ``start``."""
         if handover is None or network is start:
             return self.guidance(network, odds, handover)
         return self.guidance(network, odds, handover, start.with_head(_change(start, network) - _head(start)))
@@ -151,22 +154,22 @@ class _Task:
             late = late + LearnedGuidance(change, self.model.schedule)
         return Handover(early, late, self.model.schedule, handover)
 
-    def draw(self, guidance: Guidance, network: nn.Module, n: int, purpose: str) -> "_Seen":
+    def draw(self, guidance: Guidance, network: nn.Module, n: int, purpose: str) -> "_Paths":
         sampler = self.choices.sampler(self.model, guidance)
         paths = draw_labelled(sampler, network, n, derive_seed(self.seed, purpose), self.progress)
-        return _Seen(paths, self.region(paths.x).to(torch.float64).cpu())
+        return _Paths(paths, self.region(paths.x).to(torch.float64).cpu())
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Guided paths and which of them end in A, float64 (n,)."""
+class _Paths:
+    """Guided paths, and 1 for each that ends in A, else 0, float64 (n,)."""
 
     paths: Labelled
     inside: Tensor
 
     @property
     def probability(self) -> Estimate:
-        """p(A) = ⟨dP/dQ 1_A⟩, unbiased."""
+        """Unbiased estimate of p(A), ⟨dP/dQ 1_A⟩."""
         return Estimate.from_samples(self.paths.log_weight.exp() * self.inside)
 
     def round(self, odds: float, handover: float | None, variance: tuple[float, float] | None = None) -> Round:
@@ -193,20 +196,21 @@ def learn_region(
 
     Args:
         model: a DiffusionModel or a FrameModel.
-        region: membership of A, data units (B, *event) -> bool (B,); with an ``interval``, its border is met by it.
+        region: membership in A of states in data units, (B, *event) -> bool (B,); an IntervalRegion lets the guidance
+            resolve its border.
         points: members of A, (M, *event), data units.
         own: the model's own samples, drawn with the same choices.
-        success: s, the share of the target inside A, below one.
+        success: s, the share of the target in A, below one.
         seed: of all random numbers.
-        budget: network evaluations, at most, those of the model's own samples included.
-        rounds: of guided paths that V is learned from.
-        focus: whether V also looks at the part of space where the points are, at its scale.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        budget: largest number of network evaluations, those of the model's own samples included.
+        rounds: number of rounds of guided paths from which V is learned.
+        focus: whether V has additional units for the part of space where the points are, on its scale.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         choices: how samples are drawn, with path weights at κ = 1.
 
     Raises:
         LearningError: V was not learned.
-        LeastworkError: a region that the model does not come back to, or a budget that is too small.
+        LeastworkError: the noised and denoised guides or the guided paths do not reach A, or the budget is too small.
     """
     begin = time.perf_counter()
     task = _Task(model, region, success, seed, progress, choices)
@@ -214,30 +218,30 @@ def learn_region(
     spent = own.network_evaluations
     network = value_network(model, [region], own.x, derive_seed(seed, "network"), points if focus else None)
     through, bounded = sees_denoised(network), isinstance(region, IntervalRegion)
-    path = (steps * (1 + PULL * through) + 1) * (1 + bounded * _TRIED * len(_HANDOVERS)) * rounds
-    noised = min(int(_NOISED * budget / evaluations_of_noised(through)), _MOST_NOISED)
-    least = math.ceil(_FEWEST * path / _LABELLED / (1 - _DESCENDED[bounded]))
+    path = (steps * (1 + PULL * through) + 1) * (1 + bounded * _TRIAL_SHARE * len(_HANDOVERS)) * rounds
+    noised = min(int(_NOISED_SHARE * budget / evaluations_of_noised(through)), _MOST_NOISED)
+    least = math.ceil(_FEWEST_PATHS * path / _PATH_SHARE / (1 - _DESCENT_SHARE[bounded]))
     if budget < least:
         raise LeastworkError(
             f"budget={budget} is too small for {steps} steps: give at least {least} network evaluations, or take fewer "
             "steps"
         )
     found = renoise(
-        model, region, points, budget=int(_MEMBERS * budget), most=_MOST_MEMBERS, seed=derive_seed(seed, "members"),
-        progress=progress, choices=choices,
+        model, region, points, budget=int(_MEMBER_SHARE * budget), most=_MOST_MEMBERS,
+        seed=derive_seed(seed, "members"), progress=progress, choices=choices,
     )  # fmt: skip
     spent += found.evaluations
-    left = min(_LABELLED * budget, budget - spent - (noised + _HELD) * evaluations_of_noised(through))
-    n = min(max(int((1 - _DESCENDED[bounded]) * left / path), _FEWEST), _MOST_PATHS)
+    left = min(_PATH_SHARE * budget, budget - spent - (noised + _HELD_OUT) * evaluations_of_noised(through))
+    n = min(max(int((1 - _DESCENT_SHARE[bounded]) * left / path), _FEWEST_PATHS), _MOST_PATHS)
     first = fit_ratio(
-        network, model, model.to_network_units(own.x), _as_often(found, derive_seed(seed, "stays")),
+        network, model, model.to_network_units(own.x), _resampled_by_stays(found, derive_seed(seed, "stays")),
         iterations=1500, noised=noised, seed=derive_seed(seed, "ratio"), progress=progress,
     )  # fmt: skip
     spent += first.network_evaluations
     network = first.network
     estimates = [Estimate.from_samples(region(own.x).to(torch.float64).cpu())]
     history: list[Round] = []
-    seen: list[_Seen] = []
+    seen: list[_Paths] = []
     handover = _HANDOVERS[0] if bounded else None
     odds = _odds(estimates, success)
     for number in range(rounds):
@@ -247,7 +251,7 @@ def learn_region(
         estimates.append(drawn.probability)
         odds = _odds(estimates, success)
         if odds == 0:
-            raise LeastworkError(f"the guidance that was learned first does not reach the region: {_REMEDY}")
+            raise LeastworkError(f"no guided path reaches the region after V was first learned: {_REMEDY}")
         learned = fit_labels(
             network, [each.paths for each in seen], [odds * each.inside for each in seen],
             seed=derive_seed(seed, f"labels {number}"), progress=progress,
@@ -258,7 +262,7 @@ def learn_region(
         tried = []
         for at in _HANDOVERS:
             drawn = task.draw(
-                task.guidance(network, odds, at), network, max(int(_TRIED * n), _FEWEST), f"handover {at}"
+                task.guidance(network, odds, at), network, max(int(_TRIAL_SHARE * n), _FEWEST_PATHS), f"handover {at}"
             )
             spent += drawn.paths.evaluations
             estimates.append(drawn.probability)
@@ -268,71 +272,71 @@ def learn_region(
     odds = _odds(estimates, success)
     guidance = task.guidance(network, odds, handover)
     if isinstance(network, ValueNetwork):
-        steered = min(int(_DESCENDED[bounded] * left), budget - spent)
-        moved, evaluations = _descended(task, network, odds, handover, steered, estimates, history)
+        descent_budget = min(int(_DESCENT_SHARE[bounded] * left), budget - spent)
+        moved, evaluations = _descend_head(task, network, odds, handover, descent_budget, estimates, history)
         spent += evaluations
         odds = _odds(estimates, success)
-        guidance = task.steered(network, moved, odds, handover)
+        guidance = task.with_change(network, moved, odds, handover)
     return RegionFit(
-        guidance, odds, _combined(estimates), len(found.stays), found.acceptance,
+        guidance, odds, _weighted_mean(estimates), len(found.stays), found.acceptance,
         first.history, tuple(history), handover, spent, time.perf_counter() - begin,
     )  # fmt: skip
 
 
-def _descended(
+def _descend_head(
     task: _Task, start: ValueNetwork, odds: float, handover: float | None, left: int, estimates: list[Estimate],
     history: list[Round],
 ) -> tuple[ValueNetwork, int]:  # fmt: skip
-    """Steps of the head on fresh paths, as long as none makes things worse; and the evaluations that they took.
+    """Change the head step by step on fresh paths until the dissipation rises; also returns the evaluations used.
 
-    Successive steps overshoot by turns, and the dissipation is convex about its minimum: of the last step, which no
-    fresh paths have judged, half is taken.
+    Successive steps overshoot the minimum from one side and the other, and the dissipation is convex around it. So half
+    of the last step, which no fresh paths have judged, is taken.
     """
     spent = 0
     before, network, lowest = start, start, math.inf
     sampler = task.choices.sampler(task.model, task.guidance(start, odds, handover))
     each = sampler.evaluations + PUSH * len(sampler.steps) * sees_denoised(start)
-    draws = min(max(int(left / each / _ENOUGH), 1), _DESCENTS)
+    draws = min(max(int(left / each / _PATHS_A_DESCENT), 1), _MOST_DESCENTS)
     for number in range(draws):
         n = min(int((left - spent) / (draws - number) / each), _MOST_PATHS)
-        if n < _FEWEST:
+        if n < _FEWEST_PATHS:
             break
-        sampler = task.choices.sampler(task.model, task.steered(start, network, odds, handover))
+        sampler = task.choices.sampler(task.model, task.with_change(start, network, odds, handover))
         response = draw_response(sampler, network, n, derive_seed(task.seed, f"descent {number}"), task.progress)
         spent += response.evaluations
         inside = task.region(response.x).to(torch.float64).cpu()
         estimates.append(Estimate.from_samples(response.log_weight.exp() * inside))
-        done = descend(network, response, odds * inside, _TRUST)
+        done = descend(network, response, odds * inside, _MOST_DIVERGENCE)
         history.append(Round(handover, n, float(inside.mean()), done.dissipation, done.ess, None))
         if done.dissipation > lowest + _WORSE * done.stderr:
             return before, spent
         before, network, lowest = network, done.network, done.dissipation
-    if network is before:  # no step was taken, and a change of zero would cost a product with the Jacobian
+    if network is before:  # no step was taken; a change of zero would still cost a product with the Jacobian
         return network, spent
     return before.with_head(0.5 * _change(before, network)), spent
 
 
 def _head(network: ValueNetwork) -> Tensor:
-    """Its weights and bias, (9, width)."""
+    """Weights and bias of the last layer, (9, width)."""
     return torch.cat([network.head.weight.T, network.head.bias[None]]).detach()
 
 
 def _change(before: ValueNetwork, after: ValueNetwork) -> Tensor:
-    """Of the head, (9, width)."""
+    """Change of weights and bias of the last layer, (9, width)."""
     return _head(after) - _head(before)
 
 
 _REMEDY = "give more guides, a wider region, or a larger budget"
 
 
-def _as_often(found: Members, seed: int) -> State:
+def _resampled_by_stays(found: Members, seed: int) -> State:
     """Members drawn as often as the chains stayed at them."""
     index = torch.multinomial(found.stays, 2 * len(found.stays), True, generator=generator(seed, "stays"))
     return take(found.x, index)
 
 
-def _combined(estimates: list[Estimate]) -> Estimate:
-    """The mean of unbiased estimates, each with the inverse of its variance as its weight."""
+def _weighted_mean(estimates: list[Estimate]) -> Estimate:
+    """The mean of unbiased estimates of p(A), weighted by their inverse variances."""
     known = [one for one in estimates if float(one.value) > 0 and float(one.stderr) > 0]
     if not known:
         return Estimate(0.0, math.nan)
@@ -342,8 +346,8 @@ def _combined(estimates: list[Estimate]) -> Estimate:
 
 
 def _odds(estimates: list[Estimate], success: float) -> float:
-    """L by the estimates of p(A); that of one in a thousand where none of them has a sample in A yet."""
-    probability = float(_combined(estimates).value)
+    """L from the estimates of p(A); if only the model's own samples are there, and none in A, from p(A) = 0.001."""
+    probability = float(_weighted_mean(estimates).value)
     if probability == 0:
         return log_odds(1e-3, success) if len(estimates) == 1 else 0.0
     return log_odds(min(probability, 1 - 1e-6), success)

@@ -50,20 +50,20 @@ __all__ = [
 ]
 
 BUDGET = 20_000_000
-"""Network evaluations of a least-work fit, at most, where none are asked for."""
+"""Largest number of network evaluations of a least-work fit, unless another is given."""
 
 
 @dataclass(frozen=True, eq=False)
 class PathProblem:
-    """What a method is given.
+    """The input of a method.
 
     Args:
-        model: what is guided.
+        model: the model that is guided.
         guides: the guiding structures with their kernel and bandwidth.
-        region: A, membership of samples in data units.
+        region: membership in A of samples in data units, (B, *event) -> bool (B,).
         points: the guiding structures, (M, *event), data units.
         own: the model's own samples.
-        choices: how samples are drawn.
+        choices: process, solver and steps with which samples are drawn.
         seed: seed of all random numbers.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
     """
@@ -80,14 +80,14 @@ class PathProblem:
 
 @dataclass(frozen=True, eq=False)
 class PathOutcome:
-    """What a method finds.
+    """The result of a method.
 
     Args:
         guidance: h.
-        log_odds: L of the target p·e^{L 1_A}/Z; 0 where the guidance never reaches A.
+        log_odds: L of the target p·e^{L 1_A}/Z; 0 if no guided sample reaches A.
         target: the share of the target in A.
-        fit: the record of how it was found.
-        network_evaluations: of the whole fit, those of the model's own samples included.
+        fit: the record of how the guidance was found.
+        network_evaluations: number of network evaluations of the whole fit, the model's own samples included.
     """
 
     guidance: Guidance
@@ -101,8 +101,8 @@ class PathGuidanceMethod(Method):
     """A way into a region: a frozen dataclass of its settings.
 
     Attributes:
-        frames: True for a method that guides a FrameModel too.
-        budget: network evaluations of the fit, at most, or None for the usual number.
+        frames: True for a method that can also guide a FrameModel.
+        budget: largest number of network evaluations of the fit, or None for the usual number.
     """
 
     frames: ClassVar[bool] = False
@@ -128,10 +128,10 @@ def _gamma() -> Any:
 
 @dataclass(frozen=True)
 class LeastWork(PathGuidanceMethod):
-    """h = ∇V, learned from members of A that noising and denoising finds from the guides, and on guided paths.
+    """h = ∇V, learned from members of A, which noising and denoising finds from the guides, and on guided paths.
 
     Args:
-        budget: network evaluations of the fit, at most; by default 20 million.
+        budget: largest number of network evaluations of the fit; by default 20 million.
         success: the share of the target in A, below one.
     """
 
@@ -152,7 +152,7 @@ class LeastWork(PathGuidanceMethod):
         return self.budget or BUDGET
 
     def fit(self, problem: PathProblem) -> PathOutcome:
-        focus = isinstance(problem.guides.kernel, EuclideanKernel)  # elsewhere coordinates have no place
+        focus = isinstance(problem.guides.kernel, EuclideanKernel)  # other kernels do not compare coordinates
         found = learn_region(
             problem.model, problem.region, problem.points, problem.own, focus=focus, success=self.success,
             seed=problem.seed, budget=self.budget or BUDGET, progress=problem.progress, choices=problem.choices,
@@ -194,7 +194,7 @@ class Transported(PathGuidanceMethod):
     gamma: float = _gamma()
 
     def fit(self, problem: PathProblem) -> PathOutcome:
-        return _published(problem, fit_transported, self.gamma, self.budget, 1)
+        return _fit_published(problem, fit_transported, self.gamma, self.budget, 1)
 
     def sentence(self, told: Told) -> str:
         form = "the gradient of the logarithmic kernel density of the guides, carried forward by the "
@@ -218,7 +218,7 @@ class Loss(PathGuidanceMethod):
 
     def fit(self, problem: PathProblem) -> PathOutcome:
         check_gradient(problem.model, problem.own.x)
-        return _published(problem, fit_loss, self.gamma, self.budget, 2)
+        return _fit_published(problem, fit_loss, self.gamma, self.budget, 2)
 
     def sentence(self, told: Told) -> str:
         form = "the gradient of the guides' logarithmic kernel density at the denoised estimate D(x, t)"
@@ -235,20 +235,21 @@ def _shifted_by(form: str, gamma: float) -> str:
     )
 
 
-def _published(
+def _fit_published(
     problem: PathProblem, search: Callable[..., PathFit], gamma: float, budget: int | None, evaluations_a_step: int
 ) -> PathOutcome:
-    """Search the parameters of a published form, and draw once more to see which share of A it reaches.
+    """Fit the parameters of a published form, then draw fresh samples for the share in A that it reaches.
 
     Args:
-        problem: what is asked.
-        search: finds the parameters.
-        gamma: price of a nat of work.
-        budget: network evaluations of the whole, at most, or None.
-        evaluations_a_step: of one guided step, a product with the network's Jacobian counted as one more.
+        problem: the input of the method.
+        search: the function that fits the parameters.
+        gamma: price of a nat of work, in units of the success rate.
+        budget: largest number of network evaluations of the whole fit, or None.
+        evaluations_a_step: network evaluations in one guided step, counting a product with the network's Jacobian as
+            one more.
     """
     own = problem.own
-    target = evaluations_a_step * own.network_evaluations  # as many samples as of the model
+    target = evaluations_a_step * own.network_evaluations  # for as many fresh samples as there are of the model
     left = None if budget is None else budget - own.network_evaluations - target
     found = search(
         problem.model, problem.guides, problem.region, gamma=gamma, seed=problem.seed, budget=left,
@@ -259,18 +260,18 @@ def _published(
         progress=problem.progress,
     )  # fmt: skip
     inside, log_weight = problem.region(drawn.x).to(torch.float64), drawn.log_weight.to(torch.float64)
-    success, odds = _own_target(inside, log_weight)
+    success, odds = _target_of_samples(inside, log_weight)
     evaluations = own.network_evaluations + drawn.network_evaluations + found.network_evaluations
     return PathOutcome(found.guidance, odds, success, found, evaluations)
 
 
-def _own_target(inside: Tensor, log_weight: Tensor) -> tuple[float, float]:
-    """The share of A in the target of a guidance that was not made for one: its own; and L by p(A) from the weights.
+def _target_of_samples(inside: Tensor, log_weight: Tensor) -> tuple[float, float]:
+    """Target of a guidance that has no target of its own: its share s of samples in A, and L from s and p(A).
 
-    L is 0, and there is nothing to be efficient at, where no sample is in A.
+    If no sample is in A, L is 0 and the efficiency is not defined.
     """
     n = len(inside)
-    success = min(float(inside.mean()), 1 - 0.5 / n)  # all in A: as far as n samples can tell
+    success = min(float(inside.mean()), 1 - 0.5 / n)  # a share of 1 cannot be told from 1 − 1/2n by n samples
     probability = float((log_weight.exp() * inside).mean())
     if not 0 < probability < 1:
         return success, 0.0
@@ -281,14 +282,14 @@ PATH_METHODS: Registry[PathGuidanceMethod] = Registry(PathGuidanceMethod)
 
 
 def register_method(name: str, cls: type[PathGuidanceMethod]) -> None:
-    """Let calls and run files name a method of your own.
+    """Register a method of your own, so that calls and run files can name it.
 
     Args:
-        name: as in ``method="mine"`` and ``method: mine``.
+        name: the name of the method, as in ``method="mine"`` and ``method: mine``.
         cls: a frozen dataclass that derives from PathGuidanceMethod, with a default for each setting.
 
     Raises:
-        LeastworkError: the name is taken, or the class is no method.
+        LeastworkError: the name is taken, or the class does not derive from PathGuidanceMethod.
     """
     PATH_METHODS.add(name, cls)
 

@@ -1,8 +1,8 @@
-"""Fitting the parameters of path guidance to J = (1 − success) + γ W, success the share of the samples in a region.
+"""Fit of the parameters of path guidance to J = (1 − success) + γ W; success is the share of samples in the region.
 
-Success is a count, so the search takes no derivatives: points spread over the box (Halton, Numer. Math. 2, 84, 1960),
-then a simplex from the best of them (Nelder & Mead, Comput. J. 7, 308, 1965), all on common random numbers. The final
-figures come from a fresh seed.
+Success is a count and has no derivative. So J is first evaluated at points spread over the box (Halton, Numer. Math. 2,
+84, 1960), and then minimised by a simplex search from the best of them (Nelder & Mead, Comput. J. 7, 308, 1965), all on
+common random numbers. The final numbers come from a fresh seed.
 """
 
 import math
@@ -43,13 +43,13 @@ __all__ = ["PathFit", "PathTrial", "fit_loss", "fit_path", "fit_transported"]
 Build = Callable[[Sequence[float]], Guidance]
 Membership = Callable[[State], Tensor]
 
-_SCANNED = 0.4  # share of the calls that look over the whole box
-_SIMPLEX = 0.15  # first size of the simplex, in sides of the box
+_SCAN_SHARE = 0.4  # share of the calls for points spread over the whole box
+_SIMPLEX_SIZE = 0.15  # initial size of the simplex, in sides of the box
 
 
 @dataclass(frozen=True)
 class PathTrial:
-    """One evaluation in a fit; ``objective`` is inf where samples are not finite, and the others then NaN."""
+    """One evaluation of J in a fit; if some samples are not finite, ``objective`` is infinite and the rest is NaN."""
 
     parameters: tuple[float, ...]
     objective: float
@@ -59,9 +59,9 @@ class PathTrial:
 
 @dataclass(frozen=True)
 class PathFit:
-    """The fitted guidance, its J, success and work on fresh samples, and how it was found.
+    """The fitted guidance, its J, success and work on fresh samples, and the cost of the fit.
 
-    ``cost`` is the work W, nats, or for the ODE the kinetic action.
+    ``cost`` is the mean work W, nats, or for the ODE the kinetic action.
     """
 
     guidance: Guidance
@@ -74,7 +74,7 @@ class PathFit:
     seconds: float
 
     def record(self) -> FitRecord:
-        """The same as plain values."""
+        """The cost of the fit as plain values."""
         return FitRecord(self.network_evaluations, self.seconds, trials=len(self.history))
 
 
@@ -93,25 +93,25 @@ def fit_path(
     progress: Progress = no_progress,
     choices: Choices = USUAL,
 ) -> PathFit:
-    """Find the parameters of a guidance.
+    """Find the parameters of a guidance that minimise J.
 
     Args:
         model: a DiffusionModel or VelocityModel.
         region: membership, data units (B, *event) -> bool (B,).
         build: parameters, (P,) -> guidance.
-        start: where to look first, (P,).
-        bounds: of every parameter, [(low, high)] of length P; give strengths by their logarithms.
-        gamma: γ ≥ 0, the price of a nat in shares of the samples.
-        n: samples of an evaluation.
-        seed: of the common random numbers; the final figures use others.
-        calls: evaluations of J, at most.
-        budget: network evaluations, at most; by default as many as the calls take.
-        progress: ``leastwork.support.progress.bar`` shows one.
-        choices: how samples are drawn.
+        start: initial parameters, (P,).
+        bounds: bounds of every parameter, [(low, high)] of length P; give strengths by their logarithms.
+        gamma: γ ≥ 0, the price of a nat of work in units of the success rate.
+        n: number of samples in each evaluation of J.
+        seed: seed from which the common random numbers of the fit and those of the final numbers are derived.
+        calls: largest number of evaluations of J.
+        budget: largest number of network evaluations; by default as many as the calls take.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        choices: process, solver and steps with which samples are drawn.
 
     Raises:
-        NoPathWeightsError: γ > 0 with a solver that knows neither work nor action.
-        LeastworkError: no finite samples at any parameters tried, or an argument that cannot be used.
+        NoPathWeightsError: γ > 0 with a solver that has neither work nor action.
+        LeastworkError: samples are not finite at any parameters that were tried, or an argument cannot be used.
     """
     begin = time.perf_counter()
     low, high = _box(start, bounds)
@@ -142,7 +142,7 @@ def fit_path(
         return J
 
     with progress("fitting the path guidance", calls) as tick:
-        for unit in _scan((np.asarray(start, dtype=float) - low) / (high - low), max(1, round(_SCANNED * calls))):
+        for unit in _scan((np.asarray(start, dtype=float) - low) / (high - low), max(1, round(_SCAN_SHARE * calls))):
             value(unit)
         first = _best(history)
         if len(history) < calls:
@@ -183,20 +183,20 @@ def fit_transported(
     progress: Progress = no_progress,
     choices: Choices = USUAL,
 ) -> PathFit:
-    """Path guidance by kernels about transported guides, its strength and bandwidth fitted.
+    """Fit strength and bandwidth of path guidance by kernels around transported guides.
 
-    The parameters are ln a, switch and ln width of η(t), which is a at the data and 0 at the noise, and the logarithms
-    of b at the data and at the noise, in network units. b switches where η does.
+    The parameters are ln a, switch time and ln width of the sigmoid η(t), which is a at the data and 0 at the noise,
+    and the logarithms of the bandwidth b at the data and at the noise, in network units. b switches when η does.
 
     Args:
         model: a DiffusionModel or VelocityModel.
-        density: the guides with their kernel, data units, and a bandwidth near which b at the data is looked for. The
-            features of a FeatureKernel are taken of the noised states, in data units.
+        density: the guides with their kernel, data units, and a bandwidth near which b at the data is searched. A
+            FeatureKernel evaluates its features at the noised states, in data units.
         region: membership, data units (B, *event) -> bool (B,).
         gamma, n, seed, calls, budget, progress, choices: as in :func:`fit_path`.
 
     Raises:
-        NonFiniteError, NoPathWeightsError, LeastworkError: as :func:`leastwork.sampling.transport.carry_forward` and
+        NonFiniteError, NoPathWeightsError, LeastworkError: as in :func:`leastwork.sampling.transport.carry_forward` and
             :func:`fit_path`.
     """
     begin = time.perf_counter()
@@ -211,8 +211,8 @@ def fit_transported(
     else:
         if not isinstance(model.units, Affine):
             raise LeastworkError(
-                "transported guides are compared in network units, which this model decodes: use a FeatureKernel, or "
-                "method='loss' or 'least-work'"
+                "transported guides are compared in network units, and this model decodes its states from them: use a "
+                "FeatureKernel, or method='loss' or 'least-work'"
             )
         b /= float(torch.as_tensor(model.units.scale, dtype=torch.float64).mean())
 
@@ -230,12 +230,12 @@ def fit_transported(
     start = (2.0, 0.2, math.log(0.1), math.log(0.5 * b), math.log(max(2 * prior, b)))
     bounds = (
         (math.log(0.01), math.log(30.0)),
-        (0.0, 1.2),  # beyond t_max: a constant
+        (0.0, 1.2),  # a switch beyond t_max makes η constant
         (math.log(0.02), math.log(0.5)),
         (math.log(b / 4), math.log(4 * b)),
         (math.log(b / 4), math.log(4 * max(b, prior))),
     )
-    carried = 2 * SUBSTEPS * (len(times) - 1) * len(density)  # Heun's rule: two a step
+    carried = 2 * SUBSTEPS * (len(times) - 1) * len(density)  # Heun's rule takes two evaluations a step
     found = fit_path(
         model, region, build, start, bounds, gamma=gamma, n=n, seed=seed, calls=calls,
         budget=None if budget is None else budget - carried, progress=progress, choices=choices,
@@ -260,18 +260,18 @@ def fit_loss(
     progress: Progress = no_progress,
     choices: Choices = USUAL,
 ) -> PathFit:
-    """Path guidance by the gradient of ln k at the denoised estimate, its strength and decay fitted.
+    """Fit strength and decay of path guidance by the gradient of ln k at the denoised estimate.
 
     The parameters are ln a and b of the strength a e^{−bt}.
 
     Args:
         model: a DiffusionModel or VelocityModel.
-        density: k of the guides, data units.
+        density: the kernel density k of the guides, data units.
         region: membership, data units (B, *event) -> bool (B,).
         gamma, n, seed, calls, budget, progress, choices: as in :func:`fit_path`.
 
     Raises:
-        NoPathWeightsError, LeastworkError: as :func:`fit_path`.
+        NoPathWeightsError, LeastworkError: as in :func:`fit_path`.
     """
 
     def build(parameters: Sequence[float]) -> Guidance:
@@ -286,12 +286,12 @@ def fit_loss(
 
 
 def _affordable(calls: int, each: int, budget: int | None) -> int:
-    """Calls that a budget pays for, beside the last draw that judges."""
+    """Number of calls that a budget pays for, after the final draw has been set aside."""
     if budget is None:
         return calls
     if budget < 2 * each:
         raise LeastworkError(
-            f"of the budget {max(budget, 0)} network evaluations are left for the search, and it takes at least "
+            f"{max(budget, 0)} network evaluations of the budget are left for the search, which takes at least "
             f"{2 * each}: give {2 * each - budget} more, or take fewer steps"
         )
     return min(calls, budget // each - 1)
@@ -302,7 +302,7 @@ def _box(start: Sequence[float], bounds: Sequence[tuple[float, float]]) -> tuple
     first = np.asarray(start, dtype=float)
     if first.shape != low.shape or not len(low):
         raise LeastworkError(
-            f"{len(first)} parameters to start from and {len(low)} bounds: pass one pair of bounds each"
+            f"start has {len(first)} parameters and bounds has {len(low)} pairs: pass one pair for each parameter"
         )
     if not (np.isfinite(low) & np.isfinite(high) & (low < high) & (low <= first) & (first <= high)).all():
         raise LeastworkError(f"start={tuple(start)} must lie within finite bounds, low < high, not {tuple(bounds)}")
@@ -310,13 +310,13 @@ def _box(start: Sequence[float], bounds: Sequence[tuple[float, float]]) -> tuple
 
 
 def _scan(start: np.ndarray, count: int) -> list[np.ndarray]:
-    """Points of the unit box: the start, then a Halton sequence without its first point, a corner."""
+    """Points of the unit box: the start, then a Halton sequence without its first point, which is a corner."""
     return [start, *qmc.Halton(len(start), scramble=False).random(count)[1:]]
 
 
 def _simplex(start: np.ndarray) -> np.ndarray:
-    """The start, (P,), and P points beside it, towards the middle of the box."""
-    step = np.where(start > 0.5, -_SIMPLEX, _SIMPLEX)
+    """The start, (P,), and P points, each shifted in one parameter towards the middle of the box."""
+    step = np.where(start > 0.5, -_SIMPLEX_SIZE, _SIMPLEX_SIZE)
     return np.vstack([start, start + np.diag(step)])
 
 
@@ -330,7 +330,7 @@ def _best(history: Sequence[PathTrial]) -> PathTrial:
 
 
 def _draw(sampler: Sampler, region: Membership, n: int, seed: int, needs_cost: bool) -> tuple[Tensor, Tensor] | None:
-    """Membership and cost of n samples, float64 (n,) each, or None where any is not finite."""
+    """Membership and cost of n samples, float64 (n,) each, or None if any sample is not finite."""
     model = sampler.process.model
     device, dtype = placement(model)
     inside: list[Tensor] = []
@@ -342,7 +342,7 @@ def _draw(sampler: Sampler, region: Membership, n: int, seed: int, needs_cost: b
             cost = piece.work if piece.work is not None else piece.action
             if cost is None and needs_cost:
                 raise NoPathWeightsError(
-                    "this solver knows neither work nor action: fit with gamma=0, or use solver='euler', 'exponential' "
+                    "this solver has neither work nor action: fit with gamma=0, or use solver='euler', 'exponential' "
                     "or 'multistep'"
                 )
             if not bool(all_finite(piece.x).all()) or (cost is not None and not bool(cost.isfinite().all())):

@@ -1,12 +1,12 @@
-"""Many members of a rare region A from a few: noise them, let the model take the noise away, keep what is in A.
+"""Many members of a rare region A from a few: noise them, let the model denoise them, keep those that are in A.
 
     x_t = α x_0 + σ ε      x_0′ ~ p(x_0 | x_t)      accept if x_0′ ∈ A, else stay
 
-As (x_0, x_t) and (x_0′, x_t) have the same joint law, p is stationary under the move and the move reversible, so that
-with the second step it is Metropolis' rule (J. Chem. Phys. 21, 1087, 1953) for p restricted to A: what chains of it
-visit are draws of p(x | A), as far as the model's own paths are those of its score. How much noise decides how far a
-move goes and how often it comes back: the log-SNR is drawn anew for every move, between the noise from which one in a
-hundred returns and that from which half do. No density, gradient or weight is needed.
+(x_0, x_t) and (x_0′, x_t) have the same joint distribution, so p is stationary under the move and the move is
+reversible. With the acceptance step it is Metropolis' rule (J. Chem. Phys. 21, 1087, 1953) for p restricted to A: the
+chains visit draws of p(x | A), provided that the model's paths are those of its score. With more noise moves are longer
+and return to A less often. The log-SNR is drawn anew for every move, between the noise from which one state in a
+hundred returns and that from which half of them do. No density, gradient or weight is needed.
 """
 
 import math
@@ -30,27 +30,27 @@ from leastwork.support.random import generator
 
 __all__ = ["Members", "renoise"]
 
-_STEPS = 60  # of a whole path, at most: what the chains visit is only learned from
-_TRIED = 64, 256  # moves at each noise, before any chain starts, and at most
-_SEARCH = 0.1  # of the budget for them
-_NOISES = tuple(float(v) for v in range(-5, 9))  # log-SNR
-_LOW, _HIGH = 0.01, 0.5  # acceptance at the most and the least noise
-_PARTS = 8  # noises of one round
-_PIECE = 1024
-_ROUNDS = 20  # that a budget should pay for
-_LEAST = 100  # members
+_MOST_STEPS = 60  # steps of a whole path; so few suffice, since members only serve to learn V
+_FEWEST_TRIALS, _MOST_TRIALS = 64, 256  # moves at each log-SNR that is tried before the chains start
+_TRIAL_SHARE = 0.1  # share of the budget for these trials
+_LOG_SNRS = tuple(float(v) for v in range(-5, 9))  # log-SNRs that are tried
+_LOW, _HIGH = 0.01, 0.5  # acceptance at the most and at the least noise
+_PARTS = 8  # parts of the chains in one round, each with its own log-SNR
+_PIECE = 1024  # states that are denoised at a time
+_ROUNDS = 20  # rounds for which the budget should suffice; it limits the number of chains
+_FEWEST_MEMBERS = 100
 
 
 @dataclass(frozen=True)
 class Members:
-    """Members of A, each as often as chains stayed at it.
+    """Members of A, and how often the chains stayed at each.
 
     Args:
-        x: network units, (m, *event).
-        stays: how often each was counted, float64 (m,).
+        x: members in network units, (m, *event).
+        stays: number of rounds at whose end a chain was at the member, float64 (m,).
         acceptance: share of the moves that stayed in A.
         ends: range of the log-SNR of the moves.
-        evaluations: of the model.
+        evaluations: number of evaluations of the model's network.
     """
 
     x: State
@@ -73,37 +73,37 @@ def renoise(
     progress: Progress = no_progress,
     choices: Choices = USUAL,
 ) -> Members:
-    """Draw members of a region.
+    """Draw members of a region A.
 
     Args:
         model: a DiffusionModel or a FrameModel.
-        region: membership of A, data units (B, *event) -> bool (B,).
-        points: members to start from, (M, *event), data units.
-        budget: network evaluations, at most.
-        most: accepted moves, at most; those of the first rounds, until each chain moved once, are dropped.
-        chains: of them, at most; fewer where the budget pays for few moves.
-        seed: of everything random.
-        progress: ``leastwork.support.progress.bar`` shows one.
-        choices: how samples are drawn, in 60 steps at most.
+        region: membership in A of states in data units, (B, *event) -> bool (B,).
+        points: members from which the chains start, (M, *event), data units.
+        budget: largest number of network evaluations.
+        most: number of region members to find, at most. Moves are only counted after each chain has moved about once.
+        chains: largest number of chains; fewer if the budget pays for few moves.
+        seed: seed of all random numbers.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        choices: process and solver of the denoising, in at most 60 steps.
 
     Raises:
-        LeastworkError: no point lies in A, or the model does not come back to it.
+        LeastworkError: no point lies in A, or too few moves end in A.
     """
     random = generator(seed, "renoise")
     inside = region(points).nonzero()[:, 0]
     if len(inside) == 0:
         raise LeastworkError("no guide lies in the region, so there is nothing to start from: check its units")
     start = model.to_network_units(take(points, inside))
-    sampler = replace(choices, steps=min(choices.steps, _STEPS)).sampler(model)
-    chains = min(max(budget // (_ROUNDS * _STEPS), _TRIED[0]), chains)
-    tried = min(max(int(_SEARCH * budget / len(_NOISES) / _STEPS), _TRIED[0]), _TRIED[1])
+    sampler = replace(choices, steps=min(choices.steps, _MOST_STEPS)).sampler(model)
+    chains = min(max(budget // (_ROUNDS * _MOST_STEPS), _FEWEST_TRIALS), chains)
+    tried = min(max(int(_TRIAL_SHARE * budget / len(_LOG_SNRS) / _MOST_STEPS), _FEWEST_TRIALS), _MOST_TRIALS)
     with evaluating(model.net):
         point = resumable("members of the region")
         found: list[State] = []
         visited: list[Tensor] = []
         if point.state is None:
-            ends, evaluations = _ends(sampler, region, start, tried, random)
-            x = _repeated(start, chains, random)
+            ends, evaluations = _log_snr_range(sampler, region, start, tried, random)
+            x = _repeat(start, chains, random)
             where = torch.full((chains,), -1)
             moves = accepted = kept = 0
             settled = False
@@ -117,11 +117,11 @@ def renoise(
                 for part, chosen in enumerate(torch.randperm(chains, generator=random).chunk(_PARTS)):
                     share = (part + float(torch.rand((), generator=random))) / _PARTS
                     at = ends[0] + (ends[1] - ends[0]) * share
-                    new, spent = _completed(sampler, take(x, chosen), at, random)
+                    new, spent = _denoise_again(sampler, take(x, chosen), at, random)
                     evaluations += spent
                     ok = region(model.to_data_units(new))
                     moves, accepted = moves + len(ok), accepted + int(ok.sum())
-                    x = _placed(x, chosen[ok], take(new, ok))
+                    x = _replace_at(x, chosen[ok], take(new, ok))
                     if settled:
                         where[chosen[ok]] = kept + torch.arange(int(ok.sum()))
                         found.append(take(new, ok))
@@ -131,10 +131,10 @@ def renoise(
                 settled = settled or accepted >= chains
                 tick(evaluations - before)
                 state = (ends, evaluations, x, where, found, visited, moves, accepted, kept, settled)
-                point.save(partial(_with, state, random))
+                point.save(partial(_with_random_state, state, random))
             state = (ends, evaluations, x, where, found, visited, moves, accepted, kept, settled)
-            point.save(partial(_with, state, random), last=True)
-    if kept < _LEAST:
+            point.save(partial(_with_random_state, state, random), last=True)
+    if kept < _FEWEST_MEMBERS:
         raise LeastworkError(
             f"{accepted} of {moves} moves stayed in the region, too few to learn from: give a wider region, guides "
             "that the model can produce, or a larger budget"
@@ -143,35 +143,35 @@ def renoise(
     return Members(cat(found), stays, accepted / moves, ends, evaluations)
 
 
-def _with(state: tuple[Any, ...], random: torch.Generator) -> tuple[Any, ...]:
+def _with_random_state(state: tuple[Any, ...], random: torch.Generator) -> tuple[Any, ...]:
     return (*state, random.get_state())
 
 
-def _ends(
+def _log_snr_range(
     sampler: Sampler, region: Callable[[State], Tensor], start: State, tried: int, random: torch.Generator
 ) -> tuple[tuple[float, float], int]:
-    """The log-SNR from which one in a hundred returns and that from which half do; and evaluations."""
+    """Log-SNRs from which one state in a hundred and half of the states return to A; and the evaluations used."""
     schedule = cast(Scored, sampler.process.model).schedule
     model = sampler.process.model
     limits = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
-    noises = [v for v in _NOISES if limits[0] < v < limits[1]]
+    noises = [v for v in _LOG_SNRS if limits[0] < v < limits[1]]
     shares, evaluations = [], 0
     for at in noises:
-        back, spent = _completed(sampler, _repeated(start, tried, random), at, random)
+        back, spent = _denoise_again(sampler, _repeat(start, tried, random), at, random)
         evaluations += spent
         shares.append(float(region(model.to_data_units(back)).float().mean()))
     good = [at for at, share in zip(noises, shares, strict=True) if share >= _LOW]
     if not good:
         raise LeastworkError(
             f"of {tried} guides that were noised a little and denoised by the model, {max(shares):.1%} came back to "
-            "the region: it is too thin for this model, or the guides are such as it cannot produce"
+            "the region: widen the region, or take guides that the model can produce"
         )
     near = [at for at, share in zip(noises, shares, strict=True) if share >= _HIGH and at > good[0]]
     return (good[0], near[0] if near else noises[-1]), evaluations
 
 
-def _completed(sampler: Sampler, x0: State, log_snr: float, random: torch.Generator) -> tuple[State, int]:
-    """Noise states to about a log-SNR, denoise them by the model; network units, and evaluations."""
+def _denoise_again(sampler: Sampler, x0: State, log_snr: float, random: torch.Generator) -> tuple[State, int]:
+    """Noise states to about a log-SNR and denoise them by the model, in network units; and the evaluations used."""
     process, times, table = sampler.process, sampler.steps.times, sampler.steps.table()
     model = cast(Scored, process.model)
     first = int((model.schedule.log_snr(times) >= log_snr).nonzero()[0])
@@ -180,31 +180,31 @@ def _completed(sampler: Sampler, x0: State, log_snr: float, random: torch.Genera
     done: list[State] = []
     for some in torch.arange(batch_size(x0)).split(_PIECE):
         x = take(x0, some)
-        carry = Carry(_noised(model, x, float(times[first]), random))
+        carry = Carry(_noised_states(model, x, float(times[first]), random))
         for step in table[first:]:
-            carry, _ = advance(sampler, step, carry, _noise(model, x, random))
+            carry, _ = advance(sampler, step, carry, _draw_noise(model, x, random))
         done.append(process.endpoint(carry.x, process.evaluate(carry.x, last), last))
     return cat(done), batch_size(x0) * (len(table) - first + 1)
 
 
-def _noised(model: Scored, x0: State, t: float, random: torch.Generator) -> State:
-    """States carried to t by the model's own noise."""
+def _noised_states(model: Scored, x0: State, t: float, random: torch.Generator) -> State:
+    """States with the noise of time t."""
     x, _, _ = model.noised(x0, t, random)
     return x
 
 
-def _noise(model: Scored, like: State, random: torch.Generator) -> State:
+def _draw_noise(model: Scored, like: State, random: torch.Generator) -> State:
     drawn = [torch.randn(batch_size(like), *shape, generator=random).to(leaves(like)[0]) for shape in
              shapes(model.noise_shape)]  # fmt: skip
     return model.project(tuple(drawn) if isinstance(like, tuple) else drawn[0])
 
 
-def _repeated(x: State, n: int, random: torch.Generator) -> State:
-    """n of them, each as often as any other but for one, in random order."""
+def _repeat(x: State, n: int, random: torch.Generator) -> State:
+    """n states in random order, in which the counts of any two of the given states differ by at most one."""
     m = batch_size(x)
     index = torch.arange(math.ceil(n / m) * m) % m
     return take(x, index[torch.randperm(len(index), generator=random)][:n])
 
 
-def _placed(x: State, index: Tensor, new: State) -> State:
+def _replace_at(x: State, index: Tensor, new: State) -> State:
     return smap(lambda leaf, other: leaf.index_copy(0, index, other), x, new)

@@ -32,25 +32,25 @@ PathMethod: TypeAlias = Literal["least-work", "transported", "loss"]
 
 @dataclass(frozen=True)
 class PathRun:
-    """A guidance into a region, what it is worth, and what the region is worth.
+    """A fitted guidance into a region, with its certificate and the free energy of the region.
 
     Args:
-        model: what is guided.
-        guides: the points with their kernel and bandwidth.
-        region: A, membership of samples in data units.
+        model: the model that is guided.
+        guides: the guiding points with their kernel and bandwidth.
+        region: membership in A of samples in data units.
         method: the name of the method.
         guidance: h.
-        log_odds: L of the target p·e^{L 1_A}/Z, which has a share ``target`` in A; 0 where a baseline never gets there.
-        target: that share.
-        choices: sampling choices that the fit was made for.
-        seed: of the fit.
-        model_samples: the model's own.
+        log_odds: L of the target p·e^{L 1_A}/Z; 0 if no guided sample of the fit reaches A.
+        target: the share of the target in A.
+        choices: sampling choices of the fit.
+        seed: seed of the fit; later samples are drawn with other seeds.
+        model_samples: the model's own samples.
         fit: how the guidance was found.
-        certificate_samples: how many fresh samples the certificate takes; None for those of ``ensemble``.
-        network_evaluations, seconds: of the whole fit, the model's own samples included.
+        certificate_samples: number of fresh samples for the certificate; None to use those of ``ensemble``.
+        network_evaluations, seconds: cost of the whole fit, the model's own samples included.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
-        settings: of the method, by name.
-        ensemble: guided samples that were drawn already, where the run was read from a folder that has some.
+        settings: the settings of the method, by name.
+        ensemble: guided samples that a run read from a folder has already.
     """
 
     model: Model
@@ -72,14 +72,14 @@ class PathRun:
     ensemble: Ensemble | None = field(default=None, repr=False)
 
     def log_tilt(self, x: State) -> Tensor:
-        """r = L 1_A of the target, (B,), float64."""
+        """The log-tilt r = L 1_A of the target, nats, float64 (B,)."""
         return self.log_odds * self.region(x).to(torch.float64)
 
     def sample(self, n: int, seed: int = 1, **choices: Any) -> Ensemble:
-        """Fresh guided samples that know their target; ``choices`` as in :func:`leastwork.sample`.
+        """Draw fresh guided samples, with the log-tilt of the target; ``choices`` as in :func:`leastwork.sample`.
 
         Raises:
-            LeastworkError: ``seed`` is that of the fit, whose samples would flatter the guidance.
+            LeastworkError: ``seed`` is that of the fit, on whose samples the guidance would look better than it is.
         """
         if seed == self.seed:
             raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
@@ -87,10 +87,10 @@ class PathRun:
         return replace(ensemble, log_tilt=self.log_tilt(ensemble.x))
 
     def inside(self, ensemble: Ensemble) -> Ensemble:
-        """The samples in A alone; their averages under "model" are those of the model *given* A.
+        """The samples in A alone; their averages under "model" are those of the model given A.
 
         Raises:
-            LeastworkError: none is.
+            LeastworkError: no sample is in A.
         """
         index = self.region(ensemble.x).nonzero()[:, 0]
         if len(index) == 0:
@@ -104,7 +104,7 @@ class PathRun:
 
     @cached_property
     def certificate_ensemble(self) -> Ensemble:
-        """The fresh samples of the certificate."""
+        """The samples from which the certificate is computed."""
         if self.certificate_samples is None and self.ensemble is not None:
             return self.ensemble
         seed = derive_seed(self.seed, "certificate")
@@ -115,31 +115,32 @@ class PathRun:
         """Work, bound, dissipation, efficiency and ESS towards the target, on fresh samples.
 
         Raises:
-            NoPathWeightsError: the run draws by a process or solver that has no path weights.
+            NoPathWeightsError: the process or solver of the run has no path weights.
         """
         return self.certify(self.certificate_ensemble)
 
     def certify(self, ensemble: Ensemble | None = None) -> Certificate:
-        """The certificate of fresh samples.
+        """Compute the certificate of fresh samples.
 
         Args:
-            ensemble: drawn by :meth:`sample`; by default those of :attr:`certificate`.
+            ensemble: samples drawn by :meth:`sample`; by default those of :attr:`certificate`.
 
         Raises:
-            NoPathWeightsError: the samples have no path weights, or know no target.
+            NoPathWeightsError: the samples have no path weights, or no log-tilt of a target.
         """
         if ensemble is None:
             return self.certificate
         if ensemble.log_tilt is None:
-            raise NoPathWeightsError("these samples know no target: draw them with run.sample(...)")
+            raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
         return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt)
 
     @cached_property
     def step_error(self) -> StepError:
-        """What the number of steps does to the share in A and, with the other sign, to −ln p(A).
+        """Errors of the share in A and, with the opposite sign, of −ln p(A) due to the number of steps.
 
         Warns:
-            LeastworkWarning: an error above 0.05 standard deviations of 1_A or 0.05 k_BT, and two standard errors.
+            LeastworkWarning: an error is above 0.05 standard deviations of 1_A or 0.05 k_BT, and above two of its
+                standard errors.
         """
 
         def share(x: State) -> Tensor:
@@ -163,12 +164,12 @@ class PathRun:
         """−ln p(A) under the model, k_B T, from the path weights of the certificate's samples.
 
         Raises:
-            LeastworkError: none of them is in A.
+            LeastworkError: none of the samples is in A.
         """
         return self.free_energy_of(self.certificate_ensemble)
 
     def free_energy_of(self, ensemble: Ensemble) -> Estimate:
-        """−ln p(A) from samples drawn by :meth:`sample`; the mean weight is unbiased, −ln of it a little high."""
+        """−ln p(A) from samples drawn by :meth:`sample`: the estimate of p(A) is unbiased, −ln p(A) a little high."""
         inside = self.region(ensemble.x).to(torch.float64)
         if not bool(inside.any()):
             raise LeastworkError(f"none of {len(ensemble)} samples is in the region: {_REMEDY}")
@@ -178,29 +179,29 @@ class PathRun:
         return Estimate.from_influence(float(-(top + w.mean().log())), -w / w.mean(), ensemble.ledger.group)
 
     def save(self, folder: str | Path, model: str | Path | None = None) -> Path:
-        """Write the run into a folder that :func:`leastwork.load_run` reads, the samples of the certificate if drawn.
+        """Write the run, with the samples of its certificate if drawn, into a folder for :func:`leastwork.load_run`.
 
         Args:
-            folder: new or empty, or that of this run, saved before.
-            model: the name of a bundled model or a folder written by ``save_model``, where the model is such a one;
-                by default a copy of the model is written beside.
+            folder: a new or empty folder, or one into which this run was saved before.
+            model: the name of a bundled model or a folder written by ``save_model``, if the model came from there; by
+                default a copy of the model is written into the folder.
 
         Returns:
             Path: the folder.
 
         Raises:
-            ConfigError: another run is there, or a part of this one has no file form.
+            ConfigError: the folder holds another run, or a part of this run has no file form.
         """
         return above("leastwork.runs.saved", "save_path_run")(self, Path(folder), model)
 
     def report(self, folder: str | Path, model: str | Path | None = None) -> Path:
-        """Save the run, draw the samples of the certificate unless they are, and make the page that reports on it.
+        """Save the run, draw the samples of the certificate if they are missing, and write the report.
 
         Args:
             folder, model: as for :meth:`save`.
 
         Returns:
-            Path: of ``report.html``; ``metrics.json`` beside it has its numbers.
+            Path: the path of ``report.html``; ``metrics.json`` beside it has the numbers.
 
         Raises:
             ConfigError: as for :meth:`save`.

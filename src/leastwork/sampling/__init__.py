@@ -1,1 +1,1 @@
-"""Drawing samples, guided or not, and the ledger of what that costs."""
+"""Sampling, with or without guidance, and the ledger of its cost."""

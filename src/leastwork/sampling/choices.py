@@ -1,4 +1,4 @@
-"""How samples are drawn: process, solver, steps, place and precision, checked once."""
+"""Sampling choices: process, solver, steps, device and precision, checked once."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -23,7 +23,7 @@ from leastwork.support.text import nearest
 __all__ = ["LAW", "USUAL", "Choices", "ProcessName"]
 
 LAW = ("process", "solver", "steps", "t_grid", "kappa")
-"""The choices that decide the law of the samples."""
+"""Names of the choices that determine the distribution of the samples."""
 
 ProcessName: TypeAlias = Literal["sde", "ode"]
 
@@ -32,10 +32,10 @@ _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """The arguments of :func:`leastwork.sample` that say how to draw; each is explained there.
+    """The sampling arguments of :func:`leastwork.sample`, where each is explained.
 
     Raises:
-        LeastworkError: one that cannot be used, with its name, its value and the remedy.
+        LeastworkError: a choice cannot be used; the message has its name, its value and the remedy.
 
     >>> Choices(steps=50).law
     {'process': 'sde', 'solver': None, 'steps': 50, 't_grid': None, 'kappa': None}
@@ -79,10 +79,10 @@ class Choices:
 
         Args:
             given: values by name.
-            names: those that may be given; by default all.
+            names: names of the choices that may be given; by default all.
 
         Raises:
-            LeastworkError: an unknown name, or a value that cannot be used.
+            LeastworkError: a name is unknown, or a value cannot be used.
         """
         known = names or tuple(one.name for one in fields(cls))
         unknown = next((name for name in given if name not in known), None)
@@ -92,7 +92,7 @@ class Choices:
 
     @property
     def law(self) -> dict[str, Any]:
-        """The choices that decide the law of the samples, by name."""
+        """The choices that determine the distribution of the samples, by name."""
         return {name: getattr(self, name) for name in LAW}
 
     def place(self, model: Model) -> Model:
@@ -100,7 +100,7 @@ class Choices:
         return moved(model, self.device, self.dtype)
 
     def sampler(self, model: Model, guidance: Guidance | None = None) -> Sampler:
-        """The tabulated steps of a model, with a guidance or without.
+        """The sampler of a model, with its tabulated steps, with or without guidance.
 
         Raises:
             LeastworkError: choices that do not fit the model, or a network in half precision.
@@ -113,13 +113,13 @@ class Choices:
         return Sampler(process, solver.steps(process, times), guidance, solver.evaluations)
 
     def has_least_work(self, model: Model) -> bool:
-        """Whether the samples have path weights at κ = 1, under which a guidance of least work is defined."""
+        """Whether the samples have path weights at κ = 1, for which least-work guidance is defined."""
         plain = self.process == "sde" and self.kappa in (None, 1)
         return plain and self.sampler(model).steps.has_density
 
 
 USUAL = Choices()
-"""The choices where none are given."""
+"""The default choices."""
 
 
 def _check_device(device: object) -> None:

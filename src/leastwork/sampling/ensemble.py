@@ -1,4 +1,4 @@
-"""Samples, what each of them cost, and estimates with standard errors under three distributions.
+"""Ensembles: samples, the cost of each, and estimates with standard errors under three distributions.
 
 Guided samples come from Q. Under the model P they carry the weight dP/dQ, under the target p·e^r/Z the weight
 w = dP/dQ · e^r:      ⟨φ⟩_P = Σ φ dP/dQ / Σ dP/dQ        ⟨φ⟩_target = Σ φ w / Σ w.
@@ -24,11 +24,11 @@ Distribution: TypeAlias = Literal["guided", "model", "target"]
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the paths of n samples cost.
+    """The cost of the paths of n samples.
 
-    Either ``work`` and ``log_weight`` (n,), nats, or ``action`` (n,) for the ODE; ``step_work`` is the mean of the
-    steps' KL and its standard error, (S,), at ``times`` (S+1,). ``group`` samples in a row depend on each other, where
-    they compete for survival: standard errors then come from the groups, which do not.
+    It is either ``work`` and ``log_weight`` (n,), nats, or ``action`` (n,) for the ODE. ``step_work`` is the mean KL of
+    each step with its standard error, (S,), at ``times`` (S+1,). If samples compete for survival, each ``group`` of
+    successive samples depend on each other; standard errors then come from the groups, which are independent.
     """
 
     times: Tensor
@@ -48,8 +48,8 @@ class Ensemble:
         x: samples in data units, (n, *event).
         ledger: cost of each path.
         log_tilt: r(x_0) of the target, (n,), if there is one.
-        network_evaluations: n × evaluations of the network for one sample.
-        seconds: wall time of the drawing.
+        network_evaluations: number of network evaluations for all samples.
+        seconds: wall time of the sampling, s.
     """
 
     x: State
@@ -85,16 +85,16 @@ class Ensemble:
 
     @property
     def ess(self) -> Estimate:
-        """Kish's effective fraction of dP/dQ, in (0, 1]."""
+        """Kish's effective fraction of the weights dP/dQ, in (0, 1]."""
         return kish_ess(self.log_weight, self.ledger.group)
 
     @property
     def log_z(self) -> Estimate:
-        """ln Z = ln⟨dP/dQ · e^r⟩ of the target p·e^r/Z, nats; the mean is unbiased, so that its ln is a little low.
+        """ln Z = ln⟨dP/dQ · e^r⟩ of the target p·e^r/Z, nats; the estimate of Z is unbiased, that of ln Z a little low.
 
         Raises:
             NoPathWeightsError: the paths have no weights (ODE, Heun).
-            LeastworkError: no target is known.
+            LeastworkError: the samples have no log-tilt of a target.
         """
         log_w = log_weight_under("target", self).to(torch.float64)
         relative = torch.softmax(log_w, dim=0) * len(log_w)
@@ -102,16 +102,16 @@ class Ensemble:
         return Estimate.from_influence(value, relative, self.ledger.group)
 
     def mean(self, fn: Callable[[State], Tensor], under: Distribution = "guided", batch_size: int = 65536) -> Estimate:
-        """The mean of ``fn`` with its standard error, NaN where all samples are one group of dependent ones.
+        """The mean of ``fn`` with its standard error, which is NaN if all samples form one dependent group.
 
         Args:
-            fn: data-unit state (B, *event) -> (B,) or (B, K).
-            under: "guided" (the samples as they are), "model" (weights dP/dQ) or "target" (weights dP/dQ · e^r).
-            batch_size: samples that ``fn`` is given at a time.
+            fn: function of states in data units, (B, *event) -> (B,) or (B, K).
+            under: "guided" (no weights), "model" (weights dP/dQ) or "target" (weights dP/dQ · e^r).
+            batch_size: number of samples in one call of ``fn``.
 
         Raises:
             NoPathWeightsError: the paths have no weights (ODE, Heun).
-            LeastworkError: no target is known, or an unknown ``under``.
+            LeastworkError: the samples have no log-tilt of a target, or ``under`` is unknown.
         """
         n = len(self)
         with torch.no_grad():
@@ -136,7 +136,7 @@ def log_weight_under(under: Distribution, ensemble: Ensemble) -> Tensor:
     if under == "model":
         return ensemble.log_weight
     if ensemble.log_tilt is None:
-        raise LeastworkError("these samples know no target: draw them with run.sample(...)")
+        raise LeastworkError("these samples have no log-tilt of a target: draw them with run.sample(...)")
     return ensemble.log_weight + ensemble.log_tilt
 
 

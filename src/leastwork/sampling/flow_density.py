@@ -1,4 +1,4 @@
-"""The density of a flow, by the instantaneous change of variables (Chen et al., NeurIPS 2018).
+"""Density of a flow by the instantaneous change of variables (Chen et al., NeurIPS 2018):
 
     ln p(x) = ln p_prior(x_1) + ∫₀¹ ∇·F(x_t, t) dt,      dx/dt = F from x_0 = x
 
@@ -6,8 +6,8 @@ with F = u for the model and F = u − h for the guided flow, since generation r
 the divergence is exact; beyond, it is Hutchinson's estimate v·(∂F/∂x)v with random signs v (Grathwohl et al., FFJORD,
 ICLR 2019), which leaves ln p unbiased. The integrals are taken by the classical Runge–Kutta rule.
 
-The ODE has no path measure, hence no work and no certificate. What guided samples do have is the ratio of two
-densities at x, which makes their weighted averages those of the model:
+The ODE has no path measure, hence no work and no certificate. But the ratio of two densities at x gives weights under
+which averages over guided samples are those of the model:
 
     ln dP/dQ (x) = ln p(x) − ln q(x)        E_q[φ dP/dQ] = E_p[φ].
 """
@@ -34,7 +34,7 @@ from leastwork.support.random import generator
 __all__ = ["EXACT_UP_TO", "flow_weights", "log_prob", "with_flow_weights"]
 
 EXACT_UP_TO = 16
-"""Dimensions up to which the divergence is exact unless asked otherwise: it takes one backward pass for each."""
+"""Number of dimensions up to which the divergence is exact by default: it takes one backward pass per dimension."""
 
 Field: TypeAlias = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 
@@ -55,21 +55,23 @@ def log_prob(
 
     Args:
         model: a VelocityModel.
-        x: data units, (n, *event).
+        x: samples in data units, (n, *event).
         guidance: added velocity h; it is differentiated with respect to x.
-        steps, t_grid: of the integration, four evaluations a step; grids as in :func:`leastwork.sample`.
-        exact: sum the divergence coordinate by coordinate; by default up to 16 dimensions.
-        probes: random sign vectors of Hutchinson's estimate. Each sample has its own, kept along its path; the
+        steps, t_grid: number of steps and time grid of the integration, as in :func:`leastwork.sample`; a step takes
+            four network evaluations.
+        exact: whether to sum the divergence over all coordinates; by default up to 16 dimensions.
+        probes: number of random sign vectors in Hutchinson's estimate. Each sample keeps its own along its path; the
             variance of ln p falls as 1/probes.
-        seed: of the signs; they do not depend on the batch size.
-        batch_size: samples in memory at a time.
+        seed: seed of the random signs, which do not depend on the batch size.
+        batch_size: number of samples in memory at a time.
 
     Returns:
-        Tensor: nats, float64 (n,), density per data unit.
+        Tensor: ln of the density in data units, nats, float64 (n,).
 
     Raises:
-        LeastworkError: not a VelocityModel, x of another event shape, or a velocity that autograd cannot follow.
-        NonFiniteError: a path left the finite numbers; names the sample.
+        LeastworkError: the model is not a VelocityModel, x has another event shape, or autograd cannot differentiate
+            the velocity.
+        NonFiniteError: some results are not finite; the message names the first sample.
 
     >>> import leastwork as lw
     >>> flow = lw.VelocityModel(lambda x, t: x, event_shape=(1,))  # x_1 = e x_0
@@ -77,7 +79,9 @@ def log_prob(
     0.0811
     """
     if not is_flow(model):
-        raise LeastworkError(f"{type(model).__name__} ends by a denoising step, which has no density: use a flow's own")
+        raise LeastworkError(
+            f"{type(model).__name__} ends by a denoising step and so has no density: pass a VelocityModel"
+        )
     found = tuple(tuple(leaf.shape[1:]) for leaf in leaves(x))
     if found != shapes(model.event_shape):
         raise LeastworkError(f"x has event shape {found}, the model {shapes(model.event_shape)}: pass (n, *event)")
@@ -108,16 +112,16 @@ def log_prob(
 
 
 def flow_weights(model: Model, guidance: Guidance, x: State, **how: Any) -> Tensor:
-    """ln dP/dQ of samples of a guided flow, from the two densities at x: float64 (n,).
+    """ln dP/dQ of samples of a guided flow, from the two densities at x, float64 (n,).
 
-    Beyond 16 dimensions each ln weight carries Hutchinson's noise, which leaves it unbiased but not the weight itself:
-    all averages then take the noise for a spread of weights. Pass ``exact=True`` where that matters.
+    Above 16 dimensions the log-weights have the noise of Hutchinson's estimate. They are unbiased, but the weights
+    themselves are not, and averages treat the noise as a spread of the weights. Pass ``exact=True`` to avoid it.
 
     Args:
         model: a VelocityModel.
-        guidance: with which x was drawn.
-        x: data units, (n, *event); drawn by the ODE in steps fine enough that their error is below the statistical one.
-        how: as in :func:`log_prob`.
+        guidance: the guidance with which x was drawn.
+        x: samples in data units, (n, *event), drawn by the ODE with a step error below their statistical error.
+        how: further arguments of :func:`log_prob`.
 
     >>> import leastwork as lw
     >>> flow = lw.VelocityModel(lambda x, t: x, event_shape=(1,))
@@ -135,14 +139,14 @@ def flow_weights(model: Model, guidance: Guidance, x: State, **how: Any) -> Tens
 def with_flow_weights(ensemble: Ensemble, model: Model, guidance: Guidance, **how: Any) -> Ensemble:
     """The ensemble with ln dP/dQ in ``log_weight``, so that ``ess`` and ``mean(fn, under="model")`` work.
 
-    These are weights of densities, not of paths: the ensemble still has no work and no certificate.
+    These weights are ratios of densities, not of path measures: the ensemble still has no work and no certificate.
 
     Args:
-        ensemble: drawn from ``model`` with ``guidance`` by ``process="ode"``.
-        how: as in :func:`log_prob`.
+        ensemble: samples of ``model`` with ``guidance``, drawn by ``process="ode"``.
+        how: further arguments of :func:`log_prob`.
 
     Raises:
-        LeastworkError: an ensemble of the SDE, which has weights of its own.
+        LeastworkError: the ensemble comes from the SDE, which has path weights.
     """
     if ensemble.ledger.action is None:
         raise LeastworkError("this ensemble has path weights already, or was not drawn by process='ode'")
@@ -182,7 +186,7 @@ def _divergence(value: Tensor, flat: Tensor, signs: tuple[Tensor, ...] | None) -
 
 
 def _runge_kutta(field: Field, x: Tensor, times: list[float]) -> tuple[Tensor, Tensor]:
-    """The end of the path, and ∫ ∇·F dt along it."""
+    """The final state of the path, and ∫ ∇·F dt along it."""
     volume = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     for t, t_next in pairwise(times):
         dt, middle = t_next - t, 0.5 * (t + t_next)
@@ -196,7 +200,7 @@ def _runge_kutta(field: Field, x: Tensor, times: list[float]) -> tuple[Tensor, T
 
 
 def _log_volume_of_units(model: Flow) -> float:
-    """ln |∂x/∂z| of data units over network units."""
+    """ln |∂x/∂z| of the change from network units z to data units x."""
     if not isinstance(model.scale, Tensor):
         return model.dimension * math.log(model.scale)
     log_scale = model.scale.to(torch.float64).log()

@@ -1,4 +1,4 @@
-"""Grids of times: uniform in t, in log-SNR, or where signal and noise change places."""
+"""Time grids: uniform in t, in log-SNR, or dense where signal and noise are of the same size."""
 
 import math
 
@@ -14,22 +14,23 @@ from leastwork.support.arguments import refused, whole
 __all__ = ["check_grid", "time_grid"]
 
 _GRIDS = ("uniform", "log-snr", "balanced", "signal")
-_FINITE = 9.0  # the log-SNR at which a grid enters from, or leaves to, an infinite one
+_LARGEST_LOG_SNR = 9.0  # |log-SNR| at which a grid starts or ends if the schedule's own end is infinite
 
 
 def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -> Tensor:
     """Times from t_max down to t_min, float64, (steps + 1,).
 
     Args:
-        process: gives the interval and the schedule.
+        process: the process, with its time interval and schedule.
         steps: number of steps S.
-        spacing: "uniform" in t; "log-snr", uniform in ℓ = ln α²/σ² (where α(t_max) = 0 the first step leaves t_max for
-            ℓ = −9, where σ(t_min) = 0 the last comes from ℓ = 9); "balanced", half of the steps so and half uniform in
-            α²/(α² + σ²), which is where samples decide for a basin; "signal", one fifth of the steps uniform in ℓ, two
-            fifths in α²/(α² + σ²) and two fifths in α/(α + 3σ), where structures form; or decreasing times.
+        spacing: "uniform": uniform in t. "log-snr": uniform in ℓ = ln α²/σ²; if α(t_max) = 0 the first step goes from
+            t_max to ℓ = −9, and if σ(t_min) = 0 the last step starts at ℓ = 9. "balanced": half of the steps uniform
+            in ℓ and half in α²/(α² + σ²), which resolves the times at which samples choose a basin. "signal": one
+            fifth of the steps uniform in ℓ, two fifths in α²/(α² + σ²) and two fifths in α/(α + 3σ), which resolves
+            the times at which structures form. Or a tensor of decreasing times.
 
     Raises:
-        LeastworkError: no steps, an unknown spacing, or times that do not decrease within [t_min, t_max].
+        LeastworkError: steps is below 1, the spacing is unknown, or the times do not decrease within [t_min, t_max].
 
     >>> import leastwork as lw
     >>> process = Process(lw.VelocityModel(lambda x, t: x, event_shape=(1,)), kappa=0.0)
@@ -57,15 +58,15 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
     ]  # from t_max to the first finite value, and from the last to t_min
     if any(leaps) and steps <= sum(leaps):
         return torch.linspace(high, low, steps + 1, dtype=torch.float64)
-    ends = (-_FINITE if leaps[0] else first, _FINITE if leaps[1] else last)
+    ends = (-_LARGEST_LOG_SNR if leaps[0] else first, _LARGEST_LOG_SNR if leaps[1] else last)
     times = schedule.time_of(_log_snr(*ends, steps - sum(leaps), spacing))
     times = torch.cat([times.new_tensor([high] * leaps[0]), times, times.new_tensor([low] * leaps[1])])
-    times[0], times[-1] = high, low  # the inverse of log-SNR rounds
+    times[0], times[-1] = high, low  # exactly: the inverse of the log-SNR has rounding errors
     return times
 
 
 def check_grid(spacing: object) -> None:
-    """Refuse what is neither the name of a grid nor a tensor of times."""
+    """Raise an error for a spacing that is neither the name of a grid nor a tensor of times."""
     if not isinstance(spacing, Tensor) and spacing not in _GRIDS:
         raise refused(
             "t_grid", spacing, "choose 'uniform', 'log-snr', 'balanced' or 'signal', or pass a tensor of times"
@@ -73,7 +74,7 @@ def check_grid(spacing: object) -> None:
 
 
 def _log_snr(first: float, last: float, steps: int, spacing: str) -> Tensor:
-    """Rising log-SNR ℓ, (steps + 1,), uniform in ℓ or in a mean of the fractions of ℓ and of another measure."""
+    """Rising log-SNR ℓ, (steps + 1,), uniform in ℓ or in a weighted mean of ℓ and other measures."""
     even = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
     if spacing == "log-snr":
         return first + (last - first) * even

@@ -1,4 +1,4 @@
-"""Noise keyed by seed and sample, the same whatever the batch size."""
+"""Noise that depends on the seed and the index of a sample only, not on the batch size."""
 
 from dataclasses import dataclass
 
@@ -27,10 +27,10 @@ class BlockNoise:
     """The noise of samples ``start`` to ``stop`` of a run.
 
     Args:
-        seed: of the run.
+        seed: seed of the run.
         start, stop: range of sample indices.
         event_shape: shape of one sample, or of every leaf of one.
-        dtype, device: of the noise.
+        dtype, device: dtype and device of the noise.
     """
 
     seed: int

@@ -1,8 +1,8 @@
 """The guided generation process, dx = (A x + B y + E h) dt + G dW̄, run from t_max down to t_min.
 
-y is what a step takes of the model, A, B, E and G follow from its schedule and the noise level κ
-(:mod:`leastwork.models.coefficients`). For a model of rigid frames the positions go so; y of a rotation is its score,
-and it turns by −½(1+κ²) g_R² (s + h) dt + κ g_R dW̄ in its own frame.
+y is the prediction of the model that a step uses; A, B, E and G follow from the schedule and the noise level κ
+(:mod:`leastwork.models.coefficients`). The positions of rigid frames follow this equation. For a rotation, y is its
+score s, and it turns by −½(1+κ²) g_R² (s + h) dt + κ g_R dW̄ in its own frame.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Process:
     """The generation process of a model at noise level κ (0 for the ODE).
 
     Raises:
-        LeastworkError: κ < 0, or κ > 0 for a velocity model, which has no SDE.
+        LeastworkError: κ < 0, or κ > 0 for a VelocityModel, which has no SDE.
     """
 
     model: Model
@@ -44,11 +44,11 @@ class Process:
         return self.model.coefficients(t, self.kappa)
 
     def evaluate(self, x: State, t: float) -> State:
-        """y(x, t): the denoiser D, or the velocity u; of frames, D of positions and the score of rotations."""
+        """y(x, t): the denoiser D, or the velocity u; for frames, D of the positions and the score of the rotations."""
         return self.model.estimate(x, t)
 
     def endpoint(self, x: State, y: State, t: float) -> State:
-        """What the model expects at t = 0, from y(x, t): D itself, or the straight line x − t u."""
+        """The model's estimate of the state at t = 0 from y(x, t): D itself, or for a flow x − t u."""
         return self.model.endpoint(x, y, t)
 
     def prior(self, noise: State) -> State:
@@ -56,5 +56,5 @@ class Process:
         return self.model.from_noise(noise)
 
     def project(self, x: State) -> State:
-        """Onto the model's subspace, if it lives on one."""
+        """Project a state onto the model's subspace, if there is one."""
         return self.model.project(x)

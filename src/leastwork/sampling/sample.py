@@ -1,6 +1,6 @@
-"""Sampling: batch after batch from the prior to the data, with a ledger for every path.
+"""Sampling in batches from the prior to the data, with a ledger for every path.
 
-Memory holds one batch, or with ``out`` nothing that grows with n but the file; no result depends on the batch size.
+Results do not depend on the batch size. With ``out`` the samples go to a file, and the memory does not grow with n.
 """
 
 import time
@@ -33,7 +33,7 @@ __all__ = ["draw", "law_of", "sample"]
 
 
 def law_of(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices that decide the law of the samples, out of all that :func:`sample` takes.
+    """Those of the arguments of :func:`sample` that determine the distribution of the samples.
 
     >>> law_of({"steps": 50, "batch_size": 64})
     {'steps': 50}
@@ -43,7 +43,7 @@ def law_of(choices: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Run:
-    """Where and in which pieces a sampler draws n samples."""
+    """A sampler with the number of samples, the batch size, the seed, and the device and precision."""
 
     sampler: Sampler
     n: int
@@ -54,7 +54,7 @@ class Run:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger before anything is drawn: the times, and why there are no weights where there are none."""
+        """The empty ledger: the times, and the reason if there are no weights."""
         return Ledger(times=self.sampler.steps.times, why_no_weights=_why_no_weights(self.sampler))
 
     @property
@@ -98,12 +98,12 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     out: str | Path | None = None,
     resume: bool = False,
 ) -> Ensemble | StoredEnsemble:
-    """Draw samples and account for what guiding them cost.
+    """Draw samples, and record the cost of guiding them.
 
     Args:
-        model: a DiffusionModel or VelocityModel.
+        model: a DiffusionModel, FrameModel or VelocityModel.
         n: number of samples.
-        guidance: extra score h(x, t, denoised), or None for the model itself.
+        guidance: extra score h(x, t, denoised), or None to sample the model itself.
         process: "sde" (reverse SDE; has work and weights) or "ode" (probability-flow ODE; has a kinetic action).
         solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object; by default multistep,
             and for frames Euler (:mod:`leastwork.sampling.solvers.usual`).
@@ -111,21 +111,21 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         t_grid: "signal", "uniform" in t, "log-snr", "balanced" (:func:`leastwork.sampling.grids.time_grid`), or
             decreasing times; by default "signal" for multistep and exponential steps, "uniform" for others, frames and
             flows.
-        kappa: noise level of the SDE, default 1.
-        seed: the only source of randomness; the batch size does not matter, to 10⁻⁵ in float32.
-        batch_size: samples in memory at a time; a thousand stay in the caches of a CPU, a GPU wants more.
-        device, dtype: where and how to compute; by default as the network's parameters are, else CPU, float32.
+        kappa: noise level κ of the SDE, by default 1.
+        seed: seed of all random numbers; the samples do not depend on the batch size, up to 10⁻⁵ in float32.
+        batch_size: number of samples in memory at a time; a thousand fit the caches of a CPU, a GPU needs more.
+        device, dtype: device and precision; by default those of the network's parameters, or CPU and float32.
         callback: called with a StepInfo after every step of every batch.
-        progress: ``leastwork.support.progress.bar`` shows one.
-        out: folder of a Zarr store to stream the batches to; memory then does not grow with n.
-        resume: with ``out``, keep the batches that an interrupted call has finished; the result is the same.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        out: folder of a Zarr store to which the batches are written, so that the memory does not grow with n.
+        resume: with ``out``, whether to keep the batches that an interrupted call has finished; the result is the same.
 
     Returns:
-        Ensemble: samples in data units; work and log-weight of each path, nats. With ``out``, a StoredEnsemble.
+        Ensemble: samples in data units, with work and log-weight of each path, nats. With ``out``, a StoredEnsemble.
 
     Raises:
-        NonFiniteError: a sample became NaN or infinite; names step and sample.
-        LeastworkError: an argument that cannot be used.
+        NonFiniteError: a sample became NaN or infinite; the message names step and sample.
+        LeastworkError: an argument cannot be used.
 
     >>> import leastwork as lw
     >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
@@ -139,7 +139,7 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     begin = time.perf_counter()
     run = _place(model, n, choices, guidance, seed)
     with EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume) as store:
-        with _drawing(run, callback, progress) as (batch, tick):
+        with _batch_drawer(run, callback, progress) as (batch, tick):
             for start in run.starts:
                 if store.has(start):
                     tick(len(run.sampler.steps))
@@ -157,10 +157,10 @@ def draw(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> Ensemble:
-    """The same as :func:`sample`, in memory, with choices that have been checked."""
+    """Draw samples as :func:`sample` does, in memory, with choices that have been checked."""
     begin = time.perf_counter()
     run = _place(model, n, choices, guidance, seed)
-    with _drawing(run, choices.callback, progress) as (batch, _):
+    with _batch_drawer(run, choices.callback, progress) as (batch, _):
         results = list(each("samples", len(run.starts), lambda i: batch(run.starts[i]), BatchResult))
     return _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
 
@@ -174,7 +174,7 @@ def _place(model: Model, n: int, choices: Choices, guidance: Guidance | None, se
 
 
 def _fingerprint(run: Run) -> dict[str, object]:
-    """What must agree for an interrupted call to be continued."""
+    """The values that must agree before an interrupted call is continued."""
     s = run.sampler
     return {
         "n": run.n,
@@ -190,7 +190,7 @@ def _fingerprint(run: Run) -> dict[str, object]:
 
 @torch.no_grad()
 def _probe(run: Run) -> list[str]:
-    """One step from a few states: another network or another guidance takes another one."""
+    """The result of one step from a few states, which differs for another network or another guidance."""
     sampler = run.sampler
     shape = sampler.process.model.noise_shape
     z = BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw()
@@ -203,10 +203,10 @@ def _probe(run: Run) -> list[str]:
 
 
 @contextmanager
-def _drawing(
+def _batch_drawer(
     run: Run, callback: Callable[[StepInfo], None] | None, progress: Progress
 ) -> Iterator[tuple[Callable[[int], BatchResult], Callable[[int], None]]]:
-    """What draws the batch that begins at a sample, data units, and a tick for steps that need not be taken."""
+    """A function that draws the batch from a first sample on, in data units, and one that ticks for skipped steps."""
     with (
         torch.no_grad(),
         evaluating(run.sampler.process.model.net),
@@ -233,7 +233,7 @@ def _check(run: Run, start: int, result: BatchResult) -> None:
         finite = finite & torch.isfinite(result.log_weight)
     if bool(finite.all()):
         return
-    integrate(run.sampler, run.noise(start), check_steps=True)  # the same noise again, to name the step
+    integrate(run.sampler, run.noise(start), check_steps=True)  # repeats the batch; the error names the step
     first = start + int((~finite).nonzero()[0, 0])
     raise NonFiniteError(f"the path weight of sample {first} is not finite: use more steps or weaker guidance")
 
@@ -241,7 +241,7 @@ def _check(run: Run, start: int, result: BatchResult) -> None:
 def _join(results: list[BatchResult], ledger: Ledger, evaluations: int, seconds: float) -> Ensemble:
     def joined(name: str) -> Tensor | None:
         parts = [getattr(result, name) for result in results]
-        return None if parts[0] is None else torch.cat(parts).cpu()  # a number a sample: not worth a GPU
+        return None if parts[0] is None else torch.cat(parts).cpu()  # one float per sample, so keep it on the CPU
 
     moments = torch.stack([result.step_moments for result in results]).sum(dim=0).cpu()
     work = joined("work")
@@ -256,7 +256,7 @@ def _join(results: list[BatchResult], ledger: Ledger, evaluations: int, seconds:
 
 
 def step_estimate(moments: Tensor, n: int) -> Estimate:
-    """Mean KL of each step and its standard error from sums and sums of squares over n samples, (2, S)."""
+    """Mean KL of each step and its standard error, from sums and sums of squares (2, S) over n samples."""
     mean, square = moments / n
     return Estimate(mean, ((square - mean.square()).clamp(min=0) / max(n - 1, 1)).sqrt())
 

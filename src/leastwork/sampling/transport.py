@@ -1,6 +1,7 @@
-"""The unguided probability-flow ODE, both ways: dx/dt = u(x, t), by Heun's rule (Song et al., ICLR 2021).
+"""Transport by the unguided probability-flow ODE, dx/dt = u(x, t), with Heun's rule (Song et al., ICLR 2021).
 
-Forward, it encodes data as noise; backward it returns them. No denoising at the end, so that the two are inverse.
+Forward, it carries data to noise; backward, noise to data. There is no denoising at the end, so the two directions are
+inverse to each other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from leastwork.sampling.process import Process
 
 __all__ = ["SUBSTEPS", "carry_forward", "prior_distance", "transport"]
 
-SUBSTEPS = 2  # of Heun's rule between two times; 100 times then leave an error of 10⁻⁴ in plane models
+SUBSTEPS = 2  # Heun steps between two times; with 100 times, the error in models of the plane is then 10⁻⁴
 
 
 def transport(model: Model, x: State, *, forward: bool = True, steps: int = 100, t_grid: str = "uniform") -> State:
@@ -26,12 +27,12 @@ def transport(model: Model, x: State, *, forward: bool = True, steps: int = 100,
 
     Args:
         model: a DiffusionModel or VelocityModel.
-        x: data units (B, *event) if ``forward``, else network units at t_max.
-        forward: from data (t_min) to noise (t_max), or back.
-        steps, t_grid: as in :func:`leastwork.sample`.
+        x: states (B, *event), in data units if ``forward``, else in network units at t_max.
+        forward: whether to go from data (t_min) to noise (t_max); otherwise back.
+        steps, t_grid: number of steps and time grid, as in :func:`leastwork.sample`.
 
     Returns:
-        State: network units at t_max if ``forward``, else data units.
+        State: the states at the other end, in network units at t_max if ``forward``, else in data units.
 
     Raises:
         LeastworkError: x has another event shape than the model.
@@ -52,20 +53,21 @@ def transport(model: Model, x: State, *, forward: bool = True, steps: int = 100,
 
 
 def carry_forward(model: Model, points: State, times: Sequence[float] | Tensor) -> State:
-    """Where given data are along the probability-flow ODE, from data to noise.
+    """Carry given data along the probability-flow ODE towards the noise, and return them at given times.
 
     Args:
         model: a DiffusionModel or VelocityModel.
-        points: data units, (M, *event); taken as the states at t_min, onto the model's subspace.
-        times: (T,), in any order, within the model's interval.
+        points: data in data units, (M, *event); they are projected onto the model's subspace and taken as states at
+            t_min.
+        times: times within the model's interval, in any order, (T,).
 
     Returns:
-        State: x_t of every point at every time, network units, (T, M, *event), where and in what precision the
-        network's parameters are.
+        State: x_t of every point at every time, network units, (T, M, *event), on the device and in the precision of
+            the network's parameters.
 
     Raises:
-        NonFiniteError: a point became NaN or infinite on its way; names it and the time.
-        LeastworkError: points of another event shape than the model's, or times outside its interval.
+        NonFiniteError: a point became NaN or infinite on its way; the message names the point and the time.
+        LeastworkError: the points have another event shape than the model, or times lie outside its interval.
 
     >>> import leastwork as lw
     >>> flow = lw.VelocityModel(lambda x, t: x, event_shape=(1,))
@@ -98,22 +100,22 @@ def carry_forward(model: Model, points: State, times: Sequence[float] | Tensor) 
 
 
 def prior_distance(model: Model, points: State, steps: int = 100) -> Tensor:
-    """How far from typical noise given data end up, as one z-score a point.
+    """Distance of given data from typical noise after transport to t_max, one z-score for each point.
 
-    The score is that of −ln(prior density), of a normal prior (|z|² − d)/√(2d) with z in units of the prior's standard
-    deviation. What the model itself produces scores of the order of one, most of it below 3; a score of 10 says that
-    the model can hardly produce that point.
+    The score is that of −ln(prior density); for a normal prior it is (|z|² − d)/√(2d), with z in units of the prior's
+    standard deviation. Samples of the model itself have scores of the order of one, most below 3; at a score of 10 the
+    model can hardly produce the point.
 
     Args:
         model: a DiffusionModel or VelocityModel.
-        points: data units, (M, *event).
-        steps: of the flow to the noise, uniform in t.
+        points: data in data units, (M, *event).
+        steps: number of steps of the flow to the noise, uniform in t.
 
     Returns:
-        Tensor: float64, (M,).
+        Tensor: the scores, float64 (M,).
 
     Raises:
-        NonFiniteError, LeastworkError: as :func:`carry_forward`.
+        NonFiniteError, LeastworkError: as in :func:`carry_forward`.
 
     >>> import leastwork as lw
     >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(2,))
@@ -134,7 +136,7 @@ def _check_shape(model: Model, x: State) -> None:
 
 
 def _heun(model: Model, x: State, times: Sequence[float]) -> Iterator[State]:
-    """The state at every one of the times, x at the first of them."""
+    """Yield the state at each of the times, starting from x at the first."""
     yield x
     for t, t_next in pairwise(times):
         dt = t_next - t

@@ -1,4 +1,4 @@
-"""The only definition of work, path weights and the second law of guidance.
+"""Definitions of work, path weights and the second law of guidance.
 
 A guided step and the model's own step, given the same past, are Gaussians of one standard deviation c whose means
 differ by the shift δ. With z the noise that the guided step drew,
@@ -10,8 +10,8 @@ w = dP/dQ · e^r, averages over guided samples give
 
     dissipation = ln⟨w⟩ − ⟨ln w⟩ ≥ 0      bound = W − dissipation      efficiency = 1 − dissipation/W
 
-with dissipation = KL(guided paths ‖ target paths) and bound = −ln Z + ⟨r⟩ ≤ KL(q ‖ p): no guidance with these
-averages could do with less (Jarzynski, Phys. Rev. Lett. 78, 2690, 1997; Boué & Dupuis, Ann. Probab. 26, 1641, 1998).
+with dissipation = KL(guided paths ‖ target paths) and bound = −ln Z + ⟨r⟩ ≤ KL(q ‖ p), which is the least work of any
+guidance with the same ⟨r⟩ (Jarzynski, Phys. Rev. Lett. 78, 2690, 1997; Boué & Dupuis, Ann. Probab. 26, 1641, 1998).
 """
 
 import math
@@ -26,15 +26,15 @@ from leastwork.statistics.estimate import Estimate
 __all__ = ["ON_TARGET", "Certificate", "certify", "kinetic_action", "kish_ess", "least_work", "log_odds", "step_cost"]
 
 ON_TARGET = 0.05
-"""A run is on target if every observable's mean is within this many σ_O of its target."""
+"""A run is on target if the mean of every observable is within this many σ_O of its target."""
 
 
 def step_cost(shift: State, noise: State, c: float) -> tuple[Tensor, Tensor]:
     """KL and ln dP/dQ of one step, nats, float64 (B,).
 
     Args:
-        shift: δ, difference of the guided and the model's mean, (B, *event).
-        noise: z that the guided step drew, (B, *event).
+        shift: δ, the difference between the means of the guided step and the model's step, (B, *event).
+        noise: the noise z of the guided step, (B, *event).
         c: standard deviation of the step.
 
     >>> kl, log_ratio = step_cost(torch.tensor([[1.0]]), torch.tensor([[0.5]]), 0.5)
@@ -46,7 +46,7 @@ def step_cost(shift: State, noise: State, c: float) -> tuple[Tensor, Tensor]:
 
 
 def kinetic_action(shift: State, dt: float) -> Tensor:
-    """½|δ|²/Δt of one step of the ODE, float64 (B,): its sum is ∫ ½|½g²h|² dt. Not a work: see the module."""
+    """½|δ|²/Δt of one step of the ODE, float64 (B,); its sum is ∫ ½|½g²h|² dt, which is an action and not a work."""
     return inner(shift, shift).to(torch.float64) / (2 * dt)
 
 
@@ -54,8 +54,8 @@ def kish_ess(log_weight: Tensor, group: int = 1) -> Estimate:
     """Kish's effective fraction ⟨w⟩²/⟨w²⟩ in (0, 1], with its standard error.
 
     Args:
-        log_weight: ln w, (n,) up to a constant.
-        group: size of the groups of samples that depend on each other, which the error counts as one each.
+        log_weight: ln w up to a constant, (n,).
+        group: size of the groups of dependent samples; the standard error counts each group as one sample.
 
     >>> kish_ess(torch.zeros(10)).value
     1.0
@@ -68,13 +68,13 @@ def kish_ess(log_weight: Tensor, group: int = 1) -> Estimate:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a guidance cost and what it was worth, from fresh guided samples; all energies in nats (k_B T).
+    """Work, dissipation and efficiency of a guidance, from fresh guided samples; all energies in nats (k_B T).
 
-    ``dissipation`` is wasted, ``bound`` unavoidable, ``efficiency`` = 1 − dissipation/work. It is NaN where nothing had
-    to be done. ``ess`` is the Kish fraction of w. ``miss`` is (E_Q[O] − target)/σ_O for each observable, (K,),
-    ``on_target`` whether all that were fitted are within 0.05. ``biased_high`` warns that n·ESS < 1000: ln⟨w⟩ is then
-    underestimated, and efficiency overestimated. ``worst_path`` is the share of Σ (ln w − ⟨ln w⟩)² that one path makes:
-    some ten over n where ln w is nearly normal, and near one where a single path went astray.
+    ``dissipation`` is the wasted work and ``bound`` the unavoidable work. ``efficiency`` = 1 − dissipation/work; it is
+    NaN if the target is the model itself. ``ess`` is the Kish fraction of w. ``miss`` is (E_Q[O] − target)/σ_O for each
+    observable, (K,), and ``on_target`` says whether all fitted ones are within 0.05. ``biased_high`` is True if
+    n·ESS < 1000: then ln⟨w⟩ is underestimated and the efficiency overestimated. ``worst_path`` is the largest share of
+    Σ (ln w − ⟨ln w⟩)² that comes from one path: about 10/n if ln w is nearly normal, near one if a single path failed.
     """
 
     work: Estimate
@@ -99,19 +99,19 @@ def certify(
     spread: Tensor | None = None,
     fitted: Tensor | None = None,
 ) -> Certificate:
-    """The certificate of guided samples that were not used to fit the guidance.
+    """Compute the certificate of guided samples that were not used to fit the guidance.
 
     Args:
         work: Σ KL of the steps, nats, (n,).
         log_weight: ln dP/dQ, (n,).
-        log_tilt: r(x_0), fixed before the samples were drawn, up to a constant, (n,).
+        log_tilt: r(x_0) of the samples, up to a constant, nats, (n,); r must be fixed before the samples are drawn.
         observed: observables of the samples, (n, K).
-        target: values that the target distribution gives them, (K,).
-        spread: σ_O, their standard deviation under the model, (K,).
-        fitted: indices of the observables that decide ``on_target``; by default all.
+        target: averages of the observables under the target distribution, (K,).
+        spread: σ_O, standard deviations of the observables under the model, (K,).
+        fitted: indices of the observables that determine ``on_target``; by default all.
 
     >>> zero = torch.zeros(2000)
-    >>> certify(zero, zero, zero).efficiency.value  # nothing was to be done, nothing was done
+    >>> certify(zero, zero, zero).efficiency.value  # the target is the model itself
     nan
     """
     work, log_weight, log_tilt = (v.detach().to(torch.float64) for v in (work, log_weight, log_tilt))
@@ -182,7 +182,7 @@ def _miss(observed: Tensor, target: Tensor, spread: Tensor) -> Estimate:
 
 
 def least_work(probability: float, success: float) -> float:
-    """s ln(s/p) + (1 − s) ln((1 − s)/(1 − p)), nats: the least work that puts a share s into a region of probability p.
+    """Least work, nats, that puts a share s into a region of probability p: s ln(s/p) + (1 − s) ln((1 − s)/(1 − p)).
 
     >>> round(least_work(1e-3, 1.0), 4), least_work(0.3, 0.3)
     (6.9078, 0.0)
@@ -192,7 +192,7 @@ def least_work(probability: float, success: float) -> float:
 
 
 def log_odds(probability: float, success: float) -> float:
-    """L = ln [s (1 − p) / (p (1 − s))]: a tilt by L 1_A takes the share of A from p to s.
+    """L = ln [s (1 − p) / (p (1 − s))]: a tilt by L 1_A changes the share of A from p to s.
 
     >>> round(log_odds(1e-3, 0.5), 4)
     6.9068

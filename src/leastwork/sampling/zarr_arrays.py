@@ -1,10 +1,10 @@
-"""Arrays of Zarr's format 2 as files: what is written here xarray opens, and nothing else is read.
+"""Files of arrays in Zarr's format 2. xarray can open what is written here; other Zarr arrays are not read.
 
     NAME/.zarray    shape, chunks, type and compressor      NAME/.zattrs    names of the dimensions
     NAME/2.0        the third chunk along the samples; the other dimensions are never cut
 
-Whatever a foreign store declares is compared with a short list before a byte of it is decoded, and no more memory is
-taken than its files account for.
+What a store declares is checked against a short list before any of its bytes are decoded, and no more memory is
+allocated than the sizes of its files justify.
 """
 
 import hashlib
@@ -38,16 +38,16 @@ _KEYS = {
     "zarr_format",
 }
 _BLOSC_HEADER = 16
-_LARGEST_CHUNK = 2**31 - 1 - _BLOSC_HEADER  # what blosc can hold
+_LARGEST_CHUNK = 2**31 - 1 - _BLOSC_HEADER  # bytes, the limit of blosc
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 Fetch: TypeAlias = Callable[[str], bytes | None]
-"""Gives the bytes of a chunk by the name of its file, or None for a chunk of zeros that has no file."""
+"""Function from the name of a chunk's file to its bytes, or None for a chunk of zeros that has no file."""
 
 
 @dataclass(frozen=True)
 class Array:
-    """An array in a store, as its ``.zarray`` declares it."""
+    """An array in a store, as declared in its ``.zarray``."""
 
     store: Path
     name: str
@@ -67,14 +67,14 @@ class Array:
 
     @property
     def nbytes(self) -> int:
-        """Size in memory."""
+        """Size in memory, bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def decode(self, chunk: str, data: bytes) -> np.ndarray:
-        """One chunk of the bytes of its file, with the rows that lie beyond the end of the array.
+        """Decode one chunk from the bytes of its file, including rows beyond the end of the array.
 
         Raises:
-            ConfigError: they do not decode to a chunk of this array.
+            ConfigError: the bytes do not decode to a chunk of this array.
         """
         shape = (self.rows, *self.shape[1:])
         size = math.prod(shape) * self.dtype.itemsize
@@ -95,7 +95,7 @@ class Array:
         return out
 
     def read(self, fetch: Fetch, start: int, stop: int) -> np.ndarray:
-        """Rows from ``start`` to before ``stop``; ``fetch`` gives the bytes of a chunk, or None where it is empty."""
+        """Rows from ``start`` to before ``stop``; ``fetch`` gives the bytes of a chunk, or None for an empty chunk."""
         stop = min(stop, self.shape[0])
         out = np.zeros((max(stop - start, 0), *self.shape[1:]), self.dtype)
         names = self.chunk_names
@@ -111,12 +111,12 @@ class Array:
 
 
 def declared(shape: Sequence[int], rows: int, dtype: np.dtype) -> dict[str, Any]:
-    """The contents of ``.zarray`` of an array whose chunks have so many rows."""
+    """The contents of ``.zarray`` for an array whose chunks have ``rows`` rows."""
     return {
         "shape": list(shape),
         "chunks": [rows, *(max(1, size) for size in shape[1:])],
         "dtype": dtype.newbyteorder("<").str,
-        "fill_value": None,  # every chunk is written; xarray would show a value named here as missing
+        "fill_value": None,  # every chunk is written; xarray would show a fill value as missing data
         "order": "C",
         "filters": None,
         "dimension_separator": ".",
@@ -126,9 +126,9 @@ def declared(shape: Sequence[int], rows: int, dtype: np.dtype) -> dict[str, Any]
 
 
 def encoded(chunk: np.ndarray, rows: int) -> bytes:
-    """The bytes of a chunk; one that is shorter than ``rows`` is filled with zeros.
+    """The encoded bytes of a chunk; a chunk of fewer than ``rows`` rows is filled up with zeros.
 
-    Blosc runs in this thread alone, since several of its threads would write the same numbers as different bytes.
+    Blosc runs in one thread, since with several threads the same numbers may be encoded as different bytes.
     """
     whole = np.zeros((rows, *chunk.shape[1:]), chunk.dtype.newbyteorder("<"))
     whole[: len(chunk)] = chunk
@@ -141,10 +141,10 @@ def encoded(chunk: np.ndarray, rows: int) -> bytes:
 
 
 def array_from(store: Path, name: str, about: Any) -> Array:
-    """The array that ``.zarray`` declares, if it is one of those that may be read.
+    """The array that ``.zarray`` declares, after a check that it may be read.
 
     Raises:
-        ConfigError: anything that leastwork does not write, such as a filter, a pickle, or a size without data.
+        ConfigError: the array has anything that leastwork does not write, such as a filter or a pickle.
     """
     where = store / name / ".zarray"
     if not isinstance(about, dict) or not set(about) <= _KEYS or about.get("zarr_format") != 2:
@@ -180,19 +180,19 @@ def as_json(value: Any) -> bytes:
 
 
 def parsed(path: Path, data: bytes) -> Any:
-    """JSON out of the bytes of a file.
+    """Parse the JSON in the bytes of a file.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the bytes are not JSON.
     """
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise ConfigError(damaged(path, "it is no JSON")) from None
+        raise ConfigError(damaged(path, "it is not JSON")) from None
 
 
 def _check_blosc(data: bytes, size: int) -> None:
-    """The header of blosc, before its C code reads as much as the header says."""
+    """Check the sizes in the header of blosc, before its C code relies on them."""
     if len(data) < _BLOSC_HEADER:
         raise ValueError(f"{len(data)} bytes")
     whole, _, compressed = (int.from_bytes(data[at : at + 4], "little") for at in (4, 8, 12))
@@ -203,7 +203,7 @@ def _check_blosc(data: bytes, size: int) -> None:
 
 
 def _check_zstd(data: bytes, size: int) -> None:
-    """The size in a frame's header, which is what zstd fills."""
+    """Check the size in the header of a zstd frame, before as many bytes are decoded."""
     if data[:4] != _ZSTD_MAGIC or len(data) < 18:
         raise ValueError("no frame of zstd")
     flags = data[4]
@@ -232,7 +232,7 @@ def _is_known(compressor: Any) -> bool:
 
 
 def checksum(data: bytes) -> str:
-    """The first 16 bytes of SHA-256 in hexadecimal digits: a cut, a flipped bit or another file gives others.
+    """The first 16 bytes of SHA-256 in hexadecimal digits, which differ if the data are cut or changed.
 
     >>> checksum(b"chunk") == checksum(b"chunk "), len(checksum(b""))
     (False, 32)
@@ -242,7 +242,7 @@ def checksum(data: bytes) -> str:
 
 def foreign(where: Path, what: str) -> str:
     """The message about a store that leastwork did not write."""
-    return f"{where}: {what} is not such as leastwork writes, so the store is not read: draw the samples anew"
+    return f"{where}: {what} is not written by leastwork, so the store is not read: draw the samples anew"
 
 
 def damaged(where: Path, why: str) -> str:

@@ -1,4 +1,4 @@
-"""One step each; a solver turns a process and a time grid into a table of coefficients."""
+"""Solvers: each turns a process and a time grid into a table of the coefficients of one-step formulas."""
 
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias
@@ -20,7 +20,7 @@ class Solver(Protocol):
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations a step."""
+        """Number of network evaluations in each step."""
         ...
 
     def steps(self, process: Process, times: Tensor) -> Steps: ...
@@ -37,12 +37,12 @@ _BY_NAME: dict[str, Solver] = {
 
 
 def solver_names() -> Mapping[str, Solver]:
-    """The solvers that have names, by them."""
+    """The solvers of the library by name."""
     return _BY_NAME
 
 
 def as_solver(solver: SolverLike) -> Solver:
-    """The solver of that name, or the solver itself.
+    """The solver of a name; a solver object is returned as it is.
 
     >>> as_solver("multistep")
     Exponential(order=2, evaluations=1)

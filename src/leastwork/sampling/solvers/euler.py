@@ -44,7 +44,7 @@ class Euler:
 
 
 def _turns(process: Process, times: Tensor) -> Turns | None:
-    """½(1+κ²) g_R² Δt for score and guidance, κ g_R √Δt for the noise."""
+    """Coefficients of rotations: ½(1+κ²) g_R² Δt for score and guidance, κ g_R √Δt for the noise."""
     angles = process.model.angles
     if angles is None:
         return None

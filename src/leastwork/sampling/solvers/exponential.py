@@ -6,9 +6,10 @@ With λ = ln(α/σ), Δ = λ_s − λ_t > 0 and the denoiser D frozen over the s
 
 (Lu et al., DPM-Solver++, 2022; κ = 0 is DDIM, κ = 1 the ancestral sampler). Order 1 takes D̂ = D; order 2, the
 multistep form 2M, extrapolates to the middle of the step: D̂ = D + (Δ/2Δ₋)(D − D₋). Guidance enters as the shift
-σ²h/α of D. It is extrapolated with D for the ODE alone: with noise, extrapolation is what gives the model's own chain
-its second order, but a guidance that recalls the noise of the step before wastes work, as the slope of a value that
-knows the present state alone. For a velocity model the same orders are Euler and Adams–Bashforth.
+σ²h/α of D. The shift is extrapolated only for the ODE. With noise, extrapolating D makes the model's own chain of
+second order, but extrapolating the guidance would waste work: least-work guidance depends on the present state alone,
+and an extrapolated one depends on the noise of the step before. For a velocity model the two orders are Euler and
+Adams–Bashforth.
 """
 
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Exponential:
         data = alpha[1:] * -torch.expm1(-(1 + kappa_squared) * width)
         c = sigma[1:] * (-torch.expm1(-2 * kappa_squared * width)).sqrt() if kappa_squared else torch.zeros_like(width)
         now, previous = self._extrapolation(width)
-        # D moves by σ²h/α; at α = 0 the state knows nothing of the data, and h vanishes with α
+        # guidance shifts D by σ²h/α; at α = 0 the state is independent of the data, and h vanishes with α
         lever = torch.where(alpha > 0, sigma**2 / alpha, 0.0)
         lever_previous = torch.cat([torch.zeros(1, dtype=torch.float64), lever[:-2]])
         recall = previous if kappa_squared == 0 else torch.zeros_like(previous)
@@ -58,7 +59,7 @@ class Exponential:
         )  # fmt: skip
 
     def _extrapolation(self, width: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights of y and y₋ in the value at the middle of the step, (S,) each; they sum to one."""
+        """Weights of y and y₋ in the prediction at the middle of the step, (S,) each; they sum to one."""
         ratio = torch.zeros_like(width)
         if self.order == 2:
             ratio[1:] = torch.where(torch.isinf(width[:-1]), 0.0, 0.5 * width[1:] / width[:-1])
@@ -66,7 +67,7 @@ class Exponential:
 
 
 def _turns(process: Process, times: Tensor) -> Turns | None:
-    """Of order 1, with ρ = σ_s/σ_t of the rotations: σ_t² (1 − ρ^{1+κ²}), and σ_s √(1 − ρ^{2κ²}) for the noise."""
+    """Coefficients of rotations: σ_t² (1 − ρ^{1+κ²}) and, for the noise, σ_s √(1 − ρ^{2κ²}); ρ = σ_s/σ_t."""
     angles = process.model.angles
     if angles is None:
         return None

@@ -1,10 +1,10 @@
-"""A solver is a table of coefficients: x_{i+1} = a x + b y + b′ y₋ + e h + e′ h₋ + c z.
+"""Tables of step coefficients: x_{i+1} = a x + b y + b′ y₋ + e h + e′ h₋ + c z.
 
-y and h are the model and the guidance at (x_i, t_i), y₋ and h₋ those of the step before, z standard normal noise.
-With c > 0 the transition is Gaussian *given the path so far*, for the guided chain and for the model alike; their
-means differ by the shift δ = e h + e′ h₋. That is all that work and path weights need, for multistep solvers too.
-A rotation turns by ω = b y + e h + c z in its own frame, with coefficients of its own (:class:`Turns`) and the score
-as y; given the past ω is Gaussian, and work and weights are those of the law of ω.
+y and h are the predictions of the model and the guidance at (x_i, t_i), y₋ and h₋ those of the step before, and z is
+standard normal noise. For c > 0 the transition is Gaussian given the path so far, for the guided chain and for the
+model; their means differ by the shift δ = e h + e′ h₋. Work and path weights need only δ and c, for multistep solvers
+too. A rotation turns by ω = b y + e h + c z in its own frame, with its own coefficients (:class:`Turns`) and the score
+as y; given the past ω is Gaussian, and work and weights are those of the distribution of ω.
 """
 
 import math
@@ -45,9 +45,9 @@ class Step:
     """One step from time t to t_next: x′ = a x + b y + b_previous y₋ + e h + e_previous h₋ + c z.
 
     Args:
-        t, t_next: times of its beginning and its end, t > t_next.
+        t, t_next: start and end time of the step, t > t_next.
         a, b, b_previous, e, e_previous, c: coefficients of the state, the model, the guidance and the noise.
-        corrector: ½Δt (A, B, E) at its end, for Heun's correction; None for a step without one.
+        corrector: ½Δt (A, B, E) at the end of the step, for Heun's correction; None for a step without correction.
         turn: coefficients of rotations, for a model of frames.
     """
 
@@ -63,13 +63,13 @@ class Step:
     turn: Turn | None = None
 
     def without_memory(self) -> "Step":
-        """The first-order step, for a chain that recalls no step before: y₋ = y and h₋ = h."""
+        """The first-order step, with y₋ = y and h₋ = h, for a chain that starts here."""
         return replace(self, b=self.b + self.b_previous, b_previous=0.0, e=self.e + self.e_previous, e_previous=0.0)
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The coefficients of S steps, float64 (S,), and the S+1 times they join."""
+    """The coefficients of S steps, float64 (S,), and the S+1 times between which they lead."""
 
     times: Tensor
     a: Tensor
@@ -79,9 +79,9 @@ class Steps:
     e_previous: Tensor
     c: Tensor
     corrector: Tensor | None = None
-    """½Δt (A, B, E) at the end of each step, (S, 3), for Heun's correction; NaN in a row: that step has none."""
+    """½Δt (A, B, E) at the end of each step, (S, 3), for Heun's correction; NaN for a step without correction."""
     turns: Turns | None = None
-    """For a model of frames."""
+    """Coefficients of rotations, for a model of frames."""
 
     def __len__(self) -> int:
         return len(self.a)
@@ -101,7 +101,7 @@ class Steps:
 
     @property
     def has_density(self) -> bool:
-        """Whether every transition is a known Gaussian."""
+        """Whether every transition is Gaussian with known mean and c > 0."""
         noisy = bool((self.c > 0).all()) and (self.turns is None or bool((self.turns.c > 0).all()))
         return self.corrector is None and noisy
 

@@ -1,13 +1,13 @@
-"""The solver and the grid where none is asked for.
+"""Default solver and time grid:
 
     flat states:       multistep, two fifths of the steps uniform in α²/(α² + σ²), two in α/(α + 3σ), one in ln α²/σ²
     velocity models:   multistep (Adams–Bashforth), times uniform in t
     rigid frames:      Euler, times uniform in t
 
-Multistep steps with noise are of second order in law at one evaluation each, and their transitions are Gaussian given
-the path so far, so that they have path weights. On this grid 100 of them leave −ln p of a region of 9.4 k_BT within
-0.02 ± 0.01 k_BT in the VP schedule, where 100 Euler steps uniform in t are 0.8 k_BT too low. Rotations know steps of
-first order alone, and of these Euler's on uniform times err least in width.
+Multistep steps with noise are of weak second order with one evaluation each, and their transitions are Gaussian given
+the path so far, so that they have path weights. With 100 of them on this grid in the VP schedule, −ln p of a region of
+9.4 k_BT is correct within 0.02 ± 0.01 k_BT, whereas 100 Euler steps uniform in t are 0.8 k_BT too low. Rotations have
+only first-order steps; among these, Euler steps uniform in t have the smallest error in the width of the distribution.
 """
 
 from leastwork.models.base import Model
