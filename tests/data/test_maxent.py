@@ -251,7 +251,8 @@ def test_constant_observable() -> None:
     exact = fit_lambdas(x, data(0.2, 3.0))
     assert exact.lambdas[1] == 0
     assert close(exact.predicted, [0.2, 3.0], 1e-9)
-    measured = fit_lambdas(x, data(0.2, 3.5, errors=[0.0, 0.1]))
+    with pytest.warns(LeastworkWarning, match=r"'b' is 3.5, where the samples reach \[3, 3\]: check its unit"):
+        measured = fit_lambdas(x, data(0.2, 3.5, errors=[0.0, 0.1]))
     assert close(measured.target, [0.2, 3.0], 1e-9)
     with pytest.raises(InfeasibleError, match="'b'"):
         fit_lambdas(x, data(0.2, 3.5))
@@ -305,7 +306,11 @@ def test_joint_infeasibility_of_bounds() -> None:
 
 def test_out_of_reach_with_errors_is_solved_with_a_warning() -> None:
     x = normal(1000, 1)
-    with pytest.warns(LeastworkWarning, match=r"effective samples of 1000 .* guide in stages, draw more samples"):
+    few = pytest.warns(LeastworkWarning, match=r"effective samples of 1000 .* guide in stages, draw more samples")
+    unit = pytest.warns(
+        LeastworkWarning, match=r"'a' is 10, where .*, and 1, as of a unit ten times another, would lie"
+    )
+    with few, unit:
         fit = fit_lambdas(x, data(10.0, errors=0.5))
     assert close(fit.predicted, 10.0 + 0.25 * fit.lambdas, 1e-9)
     assert fit.ess < 0.01
@@ -410,3 +415,27 @@ def test_large_problem_converges_quickly() -> None:
     fit = fit_lambdas(x, Experiment(stack(*(component(k) for k in range(count))), shift))
     assert fit.iterations <= 15
     assert close(fit.predicted, shift, 1e-9)
+
+
+# Doubt
+
+
+def test_a_constant_in_single_precision_meets_its_datum() -> None:
+    x = torch.stack([torch.linspace(-1, 1, 1000), torch.full((1000,), 0.146)], dim=1)  # float32, as models draw
+    fit = fit_lambdas(x, data(0.1, 0.146, errors=[0.05, 0.0]))
+    assert fit.lambdas[1] == 0
+    with pytest.raises(InfeasibleError, match=r"no weighting of them gives its value 0\.1461"):
+        fit_lambdas(x, data(0.1, 0.1461, errors=[0.05, 0.0]))
+
+
+def test_one_sample_that_decides_is_named() -> None:
+    x = torch.linspace(0.6, 2.4, 4000, dtype=torch.float64)[:, None]
+    x[1234] = 0.01
+    message = r"one sample decides λ: sample 1234, where 'a' is 1e\+12, makes 100\.0% of its variance"
+    with pytest.warns(LeastworkWarning, match=message):
+        fit_lambdas(x**-6, data(0.05, errors=0.01))
+    fit_lambdas(normal(1000, 1), data(0.2))  # nothing is said of a normal one
+
+
+def test_a_datum_with_a_large_error_is_not_doubted() -> None:
+    fit_lambdas(normal(1000, 1), data(10.0, errors=5.0))

@@ -192,7 +192,7 @@ def test_files_that_are_not_there_or_no_text(tmp_path: Path) -> None:
         refused(tmp_path / name, ": there is no such file of couplings")
     path = tmp_path / "binary.csv"
     path.write_bytes(b"\xff\xfe\x00")
-    refused(path, ": this is no text: give a CSV or an NMR-STAR file in UTF-8")
+    refused(path, " is no text: give a CSV or an NMR-STAR file in UTF-8")
 
 
 @pytest.mark.parametrize("error", [-0.1, float("nan"), float("inf")])
@@ -355,3 +355,24 @@ def test_the_extra_that_reads_nmr_star(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("leastwork.data.nmr_star.needs", absent)
     with pytest.raises(LeastworkError, match="pynmrstar of nmr"):
         Couplings.from_nmr_star(path)
+
+
+def test_kinds_without_a_relation_are_left_out_with_a_word(tmp_path: Path) -> None:
+    text = "kind,residue,value,error\n1j_n_ca,3,10.5,0.05\n3j_co_co,3,0.8,0.05\n3j_hn_ha,3,7.2,0.05\n"
+    with pytest.warns(LeastworkWarning, match=r"left out: .*, line 3: there is no Karplus relation for '3j_co_co'"):
+        couplings = Couplings.from_csv(csv(tmp_path, text))
+    assert len(couplings.rows) == 2
+    assert len(couplings.left_out) == 1
+    with pytest.raises(ConfigError, match="there is no Karplus relation for any of its couplings"):
+        Couplings.from_csv(csv(tmp_path, "kind,residue,value,error\n3j_co_co,3,0.8,0.05\n"))
+    with pytest.raises(ConfigError, match="did you mean"):  # a slip of the keys
+        Couplings.from_csv(csv(tmp_path, "kind,residue,value,error\n3j_hn_hb,3,0.8,0.05\n"))
+
+
+def test_physical_signs_are_turned_with_a_word() -> None:
+    rows = (Coupling("2J(N,CA)", 3, -8.6, 0.1), Coupling("3J(HN,HA)", 3, 7.0, 0.1))
+    with pytest.warns(LeastworkWarning, match=r"these values are turned: 2J\(N,CA\) of residue 3 \(-8\.6 Hz"):
+        data = Couplings(rows).experiment(Backbone.chain(5, end=True))
+    assert data.values.tolist() == [8.6, 7.0]
+    wild = (Coupling("2J(N,CA)", 3, -60.0, 0.1),)  # reached with no sign: left as it is
+    assert Couplings(wild).experiment(Backbone.chain(5, end=True)).values.tolist() == [-60.0]

@@ -113,5 +113,5 @@ def test_arguments_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="measurement_error = -1"):
         read_residue_table(path, measurement_error=-1)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="this is no text"):
+    with pytest.raises(ConfigError, match="is no text: give comma-separated text"):
         read_residue_table(path)

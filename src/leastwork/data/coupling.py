@@ -12,7 +12,7 @@ from leastwork.observables.couplings import (
     KINDS,
 )
 from leastwork.support.csv_rows import as_number, as_whole_number
-from leastwork.support.files import readable
+from leastwork.support.data_text import data_text
 from leastwork.support.text import quoted
 
 __all__ = [
@@ -129,7 +129,4 @@ def text_of(path: Path, default: float | None) -> str:
         raise ConfigError(f"measurement_error = {default}: give 0 for exact data, or a positive standard error in Hz")
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of couplings")
-    try:
-        return readable(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: this is no text: give a CSV or an NMR-STAR file in UTF-8") from None
+    return data_text(path, "give a CSV or an NMR-STAR file in UTF-8")

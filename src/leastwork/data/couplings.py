@@ -7,8 +7,10 @@ correlated between residues (:func:`~leastwork.observables.forward_model_covaria
 the errors as stated, a larger θ trusts the data less.
 """
 
+import difflib
 import math
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +20,18 @@ import torch
 from leastwork.data.coupling import KIND_OF_CODE, Coupling, _code, measured, place, residue_of, text_of, unknown_kind
 from leastwork.data.experiment import Experiment
 from leastwork.data.nmr_star import read_nmr_star
-from leastwork.errors import ConfigError, LeastworkError
+from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.observables.couplings import KINDS, Backbone, forward_model_covariance, scalar_couplings
 from leastwork.observables.karplus import KarplusSet, karplus_set
 from leastwork.support.csv_rows import cells, columns, flag, numbered
-from leastwork.support.text import plural
+from leastwork.support.text import plural, quoted
 
 __all__ = ["Couplings"]
 
 _COLUMNS = ("kind", "residue", "value", "error", "held_out", "unit")
 _REQUIRED = ("kind", "residue", "value")
+_ERRORS = 3.0  # of a relation and a value together, within which the relation reaches the value
+_COUPLING = re.compile(r"[1-5]J[A-Z0-9]{2,12}")
 _UNIT = re.compile(r"\s*#\s*units?\s*[:=]\s*(.*?)\s*$", re.IGNORECASE)
 
 
@@ -155,16 +159,48 @@ class Couplings:
         if all(row.held_out for row in self.rows):
             raise ConfigError(f"{self.source}: all of the couplings are held out: leave at least one to fit")
         observable = scalar_couplings(backbone, [(row.kind, row.residue) for row in self.rows], relations)
+        values = _in_the_relations_sign(self, relations)
         measurement = torch.tensor([row.error for row in self.rows], dtype=torch.float64).square().diag()
         return Experiment(
             observable,
-            values=[row.value for row in self.rows],
+            values=values,
             errors=theta * (forward_model_covariance(self.kinds, relations, shared=shared) + measurement),
             held_out=[row.held_out for row in self.rows],
         )
 
     def _where(self, *rows: Coupling) -> str:
         return place(self.source, *(row.line for row in rows))
+
+
+def _in_the_relations_sign(couplings: Couplings, relations: KarplusSet) -> list[float]:
+    """The values, with the sign of the relations: some tables state the physical one, negative for ²J(N,Cα).
+
+    The gyromagnetic ratio of ¹⁵N is negative, and relations are often given for |J|. A value is turned where only its
+    negative lies within three errors of what the relation reaches.
+
+    Warns:
+        LeastworkWarning: values were turned; names the rows.
+    """
+    values, turned = [], []
+    for row in couplings.rows:
+        relation = relations[row.kind]
+        low, high = relation.reach
+        slack = _ERRORS * math.hypot(relation.sigma, row.error)
+        inside = [low - slack <= sign * row.value <= high + slack for sign in (1, -1)]
+        other = not inside[0] and inside[1]
+        values.append(-row.value if other else row.value)
+        if other:
+            turned.append(
+                f"{row.kind} of residue {row.residue} ({row.value:g} Hz, {place(couplings.source, row.line)})"
+            )
+    if turned:
+        warnings.warn(
+            f"the relations have the other sign, and these values are turned: {', '.join(turned)}: physical signs are "
+            "those of the gyromagnetic ratios",
+            LeastworkWarning,
+            stacklevel=3,
+        )
+    return values
 
 
 # CSV
@@ -179,14 +215,32 @@ def _from_csv(path: Path, default: float | None) -> Couplings:
     header = _header(table[0][1], place(path, table[0][0]))
     if len(table) == 1:
         raise ConfigError(f"{path}: the file holds no couplings: add a row for each below {','.join(header)}")
-    rows = []
+    rows, left_out = [], []
     for number, line in table[1:]:
+        code = _foreign(line, header)
+        if code is not None:
+            left_out.append(f"{place(path, number)}: there is no Karplus relation for {quoted(code)}")
+            continue
         row, unit = _row(line, header, default, number, place(path, number))
         if unit:
             units[number] = unit
         rows.append(row)
     _check_units(path, units)
-    return Couplings(tuple(rows), str(path))
+    if not rows:
+        raise ConfigError(
+            f"{path}: there is no Karplus relation for any of its couplings: known are {', '.join(KINDS)}"
+        )
+    if left_out:
+        warnings.warn(f"left out: {'; '.join(left_out)}", LeastworkWarning, stacklevel=4)
+    return Couplings(tuple(rows), str(path), tuple(left_out))
+
+
+def _foreign(line: str, header: list[str]) -> str | None:
+    """The kind of a row, where it is one of couplings that no relation is known for."""
+    kind = dict(zip(header, cells(line), strict=False)).get("kind", "")
+    code = _code(kind)
+    close = difflib.get_close_matches(code[:40], KIND_OF_CODE, n=1, cutoff=0.8)
+    return kind if code not in KIND_OF_CODE and not close and _COUPLING.fullmatch(code) else None
 
 
 def _check_units(path: Path, units: dict[int, str]) -> None:

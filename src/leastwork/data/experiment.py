@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from leastwork.data.bme import bme_as_csv
 from leastwork.errors import ConfigError
 from leastwork.observables.function import Observable
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.csv_rows import as_number, cells, columns, flag, numbered
-from leastwork.support.files import readable
+from leastwork.support.data_text import data_text
 from leastwork.support.text import nearest, plural, quoted
 
 __all__ = ["Experiment"]
@@ -114,6 +115,9 @@ class Experiment:
     def from_csv(cls, path: str | Path, observable: Observable) -> "Experiment":
         """Read the data from a file with the columns name, value, error, lower, upper, held_out.
 
+        A file in the text format of BME (``# DATA=NOE BOUND=LOWER``, then label, average and error, separated by
+        blanks) is read as well (:mod:`leastwork.data.bme`).
+
         The first line that is not a comment (#) names the columns; of these, name and value or a bound are
         required. Rows may come in any order. A value needs its error (0 for exact); a bound without error is exact.
 
@@ -206,7 +210,7 @@ def _check_datum(name: str, value: float, lower: float, upper: float) -> None:
 def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Experiment:
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of data")
-    lines = numbered(readable(path).read_text(encoding="utf-8-sig"))
+    lines = numbered(bme_as_csv(path, data_text(path)))
     if not lines:
         raise ConfigError(f"{path}: the file holds no data: begin with the line {','.join(_COLUMNS)}")
     header = _header(lines[0][1], f"{path}, line {lines[0][0]}")

@@ -11,6 +11,7 @@ __all__ = ["MAX_STEPS", "Array", "Words"]
 
 Array: TypeAlias = NDArray[np.float64]
 
+_ERRORS = 3.0  # standard errors of a datum that do not make it doubtful
 MAX_STEPS = 100
 """Largest number of Newton steps of the dual."""
 
@@ -18,22 +19,49 @@ MAX_STEPS = 100
 class Words:
     """Names and intervals of the data, and the ranges that the samples reach, (K,), for error messages."""
 
-    def __init__(self, names: list[str], lower: Array, upper: Array, values: Array, fitted: NDArray[np.int64]) -> None:
+    def __init__(
+        self, names: list[str], lower: Array, upper: Array, values: Array, fitted: NDArray[np.int64], rounding: float
+    ) -> None:
         self.names, self.lower, self.upper, self.n = names, lower, upper, len(values)
         self.least, self.most = values.min(axis=0)[fitted], values.max(axis=0)[fitted]
-        self.constant = self.most - self.least <= 1e-12 * np.maximum(np.abs(self.least), np.abs(self.most))
+        size = np.maximum(np.abs(self.least), np.abs(self.most))
+        self.constant = self.most - self.least <= rounding * size
+        self.slack = np.where(self.constant, max(2 * rounding, 1e-9) * size, 0.0)
 
     def check_reach(self, exact: NDArray[np.bool_]) -> None:
         """Check that exact data lie strictly inside the range of the samples, or equal it if it is one number."""
-        slack = np.where(self.constant, 1e-9 * np.abs(self.most), 0.0)
-        high, low = self.upper - self.least, self.lower - self.most
-        outside = np.where(self.constant, (high < -slack) | (low > slack), (high <= 0) | (low >= 0))
-        for k in np.flatnonzero(outside & exact).tolist():
+        for k in np.flatnonzero(self.outside & exact).tolist():
             raise InfeasibleError(
                 f"the {self.n} samples reach [{self.least[k]:.6g}, {self.most[k]:.6g}] in {self.names[k]!r}, so no "
                 f"weighting of them gives {self._datum(k)}: check its unit, draw more samples, guide in stages or give "
                 "it an error"
             )
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """Data that no weighting of the samples meets; a constant meets its datum to the precision of the samples."""
+        high, low = self.upper - self.least, self.lower - self.most
+        return np.where(self.constant, (high < -self.slack) | (low > self.slack), (high <= 0) | (low >= 0))
+
+    def far_off(self, deviation: Array, error: Array) -> str:
+        """Names the data that lie outside of what the samples reach, with the unit that may be meant, or nothing.
+
+        Args:
+            deviation: standard deviations of the observables under the model.
+            error: standard errors of the data.
+        """
+        beyond = np.maximum(self.least - self.upper, self.lower - self.most)
+        far = np.flatnonzero(self.outside & (beyond > deviation + _ERRORS * error))
+        return "; ".join(map(self._far, far[:5].tolist()))
+
+    def _far(self, k: int) -> str:
+        datum = self.lower[k] if self.lower[k] > self.most[k] else self.upper[k]
+        factor = next((f for f in (0.1, 10.0) if self.least[k] <= f * datum <= self.most[k]), None)
+        meant = "" if factor is None else f", and {factor * datum:.4g}, as of a unit ten times another, would lie there"
+        return (
+            f"{self.names[k]!r} is {datum:.6g}, where the samples reach [{self.least[k]:.4g}, {self.most[k]:.4g}]"
+            f"{meant}: check its unit"
+        )
 
     def out_of_reach(self, direction: Array) -> InfeasibleError:
         """Error for data that are infeasible only together; names those with the largest share in the direction."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from leastwork.data.dual import Dual, maximise, sampling_error
@@ -25,6 +26,7 @@ from leastwork.observables.function import Observable
 
 __all__ = ["Array", "LogTilt", "MaxEnt", "fit_lambdas"]
 
+_MANY, _SINGLE = 100, 0.5  # samples, and the share of the variance that one of them may make before it is named
 _LEAST_ESS = 0.01  # Kish fraction below which a warning is given
 
 
@@ -130,8 +132,11 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     fitted = experiment.fitted.numpy()
     lower, upper = (end.numpy()[fitted] for end in experiment.interval)
     sigma = experiment.covariance.numpy()[np.ix_(fitted, fitted)]
-    words = Words([experiment.names[k] for k in fitted], lower, upper, values, fitted)
+    rounding = 4 * torch.finfo(observed.dtype).eps if observed.is_floating_point() else 1e-12
+    words = Words([experiment.names[k] for k in fitted], lower, upper, values, fitted, max(rounding, 1e-12))
     words.check_reach(exact=sigma.diagonal() == 0)
+    met = words.constant & ~words.outside  # there is nothing to weigh
+    lower, upper = (np.where(met, mean[fitted], end) for end in (lower, upper))
     scale = np.sqrt(variance[fitted] + sigma.diagonal())
     scale[(sigma.diagonal() == 0) & words.constant] = 1.0
     centre = mean[fitted]
@@ -149,6 +154,10 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     target[fitted[dual.valued]] = (lower + scale * (dual.sigma @ best.lambdas))[dual.valued]
     log_z = best.tilted.log_mean + float(lambdas @ (target - mean))  # log_mean is relative to the model's mean
     ess = min(1 / (n * float(weight @ weight)), 1.0)
+    _warn_of_single_samples(experiment.names, values, mean, variance, p, fitted)
+    far = words.far_off(np.sqrt(variance[fitted]), np.sqrt(sigma.diagonal()))
+    if far:
+        warnings.warn(f"the data lie far from the model: {far}", LeastworkWarning, stacklevel=2)
     if ess < _LEAST_ESS:
         warnings.warn(
             f"the data leave {n * ess:.3g} effective samples of {n} (ESS {ess:.2g}), so λ and all reweighted averages "
@@ -166,6 +175,30 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
         iterations=best.steps,
         converged=True,
     )
+
+
+def _warn_of_single_samples(
+    names: tuple[str, ...], values: Array, mean: Array, variance: Array, p: Array, fitted: NDArray[np.int64]
+) -> None:
+    """Warn of observables whose spread is that of one sample, which then decides λ; of few samples nothing is said."""
+    if len(values) < _MANY:
+        return
+    told = []
+    for k in fitted.tolist():
+        share = p * (values[:, k] - mean[k]) ** 2
+        worst = int(share.argmax())
+        if variance[k] > 0 and share[worst] > _SINGLE * variance[k]:
+            told.append(
+                f"sample {worst}, where {names[k]!r} is {values[worst, k]:.4g}, makes "
+                f"{share[worst] / variance[k]:.1%} of its variance"
+            )
+    if told:
+        warnings.warn(
+            f"one sample decides λ: {'; '.join(told)}: look at that structure, leave it out, or measure something that "
+            "is bounded",
+            LeastworkWarning,
+            stacklevel=3,
+        )
 
 
 def _check_samples(observed: Tensor, experiment: Experiment, log_weight: Tensor | None) -> tuple[Array, Array]:

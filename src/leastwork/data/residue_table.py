@@ -17,7 +17,7 @@ from leastwork.data.coupling import Coupling, coupling_kind
 from leastwork.data.couplings import Couplings
 from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.support.csv_rows import as_number, as_whole_number, cells, columns, flag, numbered
-from leastwork.support.files import readable
+from leastwork.support.data_text import data_text
 from leastwork.support.text import plural, quoted
 
 __all__ = ["read_residue_table"]
@@ -77,10 +77,7 @@ def read_residue_table(
 def _rows(path: Path, kind: str, default: float | None) -> list[_Row]:
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of couplings")
-    try:
-        table = numbered(readable(path).read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: this is no text: give a CSV in UTF-8") from None
+    table = numbered(data_text(path))
     if not table:
         raise ConfigError(f"{path}: the file holds no couplings: begin with the line {','.join(_COLUMNS[:4])}")
     where = f"{path}, line {table[0][0]}"

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError
 
 __all__ = ["KARPLUS", "Karplus", "KarplusSet", "Relation", "TwoTorsions", "karplus_set"]
+
+
+_CIRCLE = torch.linspace(-math.pi, math.pi, 361, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,12 @@ class Karplus:
         cosine = (angle + math.radians(self.delta)).cos()
         return (self.a * cosine + self.b) * cosine + self.c
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The smallest and the largest J of any torsion, Hz."""
+        values = self(_CIRCLE)
+        return float(values.min()), float(values.max())
+
 
 @dataclass(frozen=True)
 class TwoTorsions:
@@ -74,6 +84,12 @@ class TwoTorsions:
         of_cosine = self.cos_phi + self.cos_phi_cos_psi * cosine + self.cos_phi_sin_psi * sine
         of_sine = self.sin_phi + self.sin_phi_cos_psi * cosine + self.sin_phi_sin_psi * sine
         return rest + of_cosine * phi.cos() + of_sine * phi.sin()
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The smallest and the largest J of any two torsions, Hz."""
+        values = self(_CIRCLE[:, None], _CIRCLE[None])
+        return float(values.min()), float(values.max())
 
 
 Relation: TypeAlias = Karplus | TwoTorsions

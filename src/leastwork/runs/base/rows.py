@@ -8,7 +8,7 @@ from torch import Tensor
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import EventShape
 from leastwork.support.csv_rows import as_number, cells, numbered
-from leastwork.support.files import readable
+from leastwork.support.data_text import data_text
 from leastwork.support.text import quoted
 
 __all__ = ["atom_count", "read_rows"]
@@ -26,11 +26,7 @@ def atom_count(event_shape: EventShape, what: str) -> int:
 
 def read_rows(file: Path, size: int, wanted: str) -> Tensor:
     """(M, size), from lines that are not empty and no comments; the first of them may name the columns."""
-    try:
-        text = readable(file).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file} is not text in UTF-8: give comma-separated numbers") from None
-    lines = numbered(text)
+    lines = numbered(data_text(file, "give comma-separated numbers"))
     rows: list[list[float]] = []
     for line_number, line in lines:
         where = f"{file}, line {line_number}"
