@@ -1,4 +1,5 @@
-"""What every adapter asks before it wraps a network: is the package there, does the network fit, is it precise enough.
+"""Checks of all adapters before a network is wrapped: whether the package is installed, the network fits, and its
+precision is sufficient.
 
 1 − α² at the end of generation is 10⁻⁴ or less: float16 and bfloat16 cannot tell α from 1 there
 """

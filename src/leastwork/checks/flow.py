@@ -1,8 +1,8 @@
-"""The flow: data carried to the noise and back return, dx/dt = u(x, t) both ways, and look like noise in between.
+"""Checks of the flow dx/dt = u(x, t): data carried to the noise and back return, and are distributed like the prior.
 
 error = |x − x′| / |x − x̄|        (Heun's rule, 50 steps)
 
-Like noise is judged by the maximum mean discrepancy (Gretton et al., J. Mach. Learn. Res. 13, 723, 2012).
+The comparison with the prior uses the maximum mean discrepancy (Gretton et al., J. Mach. Learn. Res. 13, 723, 2012).
 """
 
 from dataclasses import replace
@@ -35,7 +35,7 @@ _CLEAR = 2.0
 
 
 def check_round_trip(subject: Subject) -> Check:
-    """Data to noise and back, or without data noise to data and back."""
+    """Carry data to noise and back, or without data carry noise to data and back."""
     model = subject.model
     grid: dict[str, Any] = {"steps": _STEPS, "t_grid": "log-snr" if isinstance(model, DiffusionModel) else "uniform"}
     try:
@@ -60,7 +60,7 @@ def check_round_trip(subject: Subject) -> Check:
 
 
 def check_direction(subject: Subject) -> Check:
-    """For a flow: whether the data end up as the prior, under either direction of time and sign of the velocity."""
+    """Check that data are carried to the prior; if not, try the other direction of time and sign of the velocity."""
     model = subject.model
     assert isinstance(model, VelocityModel)
     if subject.data is None:
@@ -86,7 +86,7 @@ def check_direction(subject: Subject) -> Check:
 
 
 def _distance(subject: Subject, model: VelocityModel) -> Estimate:
-    """Squared MMD of encoded data and the prior; infinite where the flow is."""
+    """Squared MMD of encoded data and the prior; infinite if encoded data are not finite."""
     assert subject.data is not None
     x = model.to_data_units(smap(lambda leaf: leaf[:_SOME], subject.data))
     z = transport(model, x, steps=_STEPS)
@@ -99,7 +99,7 @@ def _distance(subject: Subject, model: VelocityModel) -> Estimate:
 
 
 class _Negative(torch.nn.Module):
-    """−u, with the parameters where they were."""
+    """The negative velocity −u, with the same parameters."""
 
     def __init__(self, model: VelocityModel) -> None:
         super().__init__()

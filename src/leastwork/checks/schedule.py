@@ -1,4 +1,4 @@
-"""The schedule: α̇ and σ̇ are the slopes of α and σ, the log-SNR falls, and nothing of the data is left at t_max.
+"""Checks of the schedule: α̇ and σ̇ are the slopes of α and σ, the log-SNR falls, no signal is left at t_max.
 
 α̇ ≈ (α(t + h) − α(t − h))/2h        ℓ = 2 ln α/σ        memory at t_max: v α²/σ², v the data's variance
 """
@@ -24,7 +24,7 @@ _REMEMBERS_MUCH = 0.25
 
 
 def check_schedule(subject: Subject) -> list[Check]:
-    """Consistency of the schedule, and what is left of the data at its end."""
+    """Check the consistency of the schedule, and how much of the data is left at its end."""
     model = subject.model
     assert is_scored(model)
     wrong = _inconsistent(model.schedule)
@@ -39,7 +39,7 @@ def check_schedule(subject: Subject) -> list[Check]:
 
 
 def _inconsistent(schedule: Schedule) -> str:
-    """What is wrong, or nothing."""
+    """An inconsistency of the schedule in words; empty if there is none."""
     low, high = schedule.t_min, schedule.t_max
     edge = 0.005 * (high - low)
     t = torch.linspace(low + edge, high - edge, _TIMES, dtype=torch.float64)
