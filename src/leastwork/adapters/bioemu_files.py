@@ -46,10 +46,10 @@ def theirs(module: str) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Physicality:
-    """Which structures meet which of the package's criteria.
+    """Results of the package's criteria of physical structures.
 
     Args:
-        meets: for each criterion, bool (n,).
+        meets: for each criterion, whether each structure meets it, bool (n,).
 
     >>> Physicality({"a": torch.tensor([True, False, True, True])})
     4 structures, of which meet

@@ -25,14 +25,14 @@ from leastwork.models.predictions import Moments, Prediction, to_data
 __all__ = ["check_prediction", "denoising_errors"]
 
 _LOG_SNRS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # ln of the variance of the signal over that of the noise
-_CLEAR = 1.05  # times smaller, by five standard errors and half of the change, is another hypothesis
-_SIGMAS = 5.0  # false alarms: 3·10⁻⁷ for each hypothesis
-_SHARE = 0.5
-_ALIKE = 1.02
-_FITS = 2.0  # times the linear estimate's error, for a hypothesis to be named
-_POOR = 1.3
-_HOPELESS = 10.0
-_UNITS = (10.0, 0.1, 1000.0, 1e-3)
+_CLEAR = 1.05  # factor by which the error of another hypothesis must be smaller
+_SIGMAS = 5.0  # standard errors by which it must be smaller: 3·10⁻⁷ false alarms for each hypothesis
+_SHARE = 0.5  # share of the squared change of D by which the error must fall
+_ALIKE = 1.02  # ratio of errors up to which hypotheses count as equally good
+_FITS = 2.0  # error, in units of the linear estimate's, below which a hypothesis is named
+_POOR = 1.3  # error, in the same unit, above which the data may have another unit
+_HOPELESS = 10.0  # error, in the same unit, above which there is a fault
+_UNITS = (10.0, 0.1, 1000.0, 1e-3)  # ratios of units that are tried
 
 
 @dataclass(frozen=True)

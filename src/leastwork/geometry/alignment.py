@@ -24,11 +24,11 @@ __all__ = ["Tile", "align", "aligned_squared_distances", "blocks", "centred", "s
 
 _SUPERPOSED = 512  # structures that are superposed at a time
 
-_SAMPLES = 512  # at most, in a tile
-_PAIRS = {"cpu": 2**15}  # of a tile: 10 MiB in all; with fewer, the calls themselves take longer than the work
-_PAIRS_ELSEWHERE = 2**18
-_ITERATIONS = 3
-_DEGENERATE = 1e-4  # of ζ/λ³: below it the closed form loses more than half of the digits
+_SAMPLES = 512  # largest number of samples in a tile
+_PAIRS = {"cpu": 2**15}  # pairs in a tile, 10 MiB in all; in smaller tiles the overhead of calls dominates
+_PAIRS_ELSEWHERE = 2**18  # pairs in a tile on other devices
+_ITERATIONS = 3  # iterations for λ that all pairs take
+_DEGENERATE = 1e-4  # ζ/λ³ below which the closed form for R loses more than half of the digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def aligned_squared_distances(x: Tensor, guides: Tensor, pairs: int | None = Non
     Args:
         x: samples, (N, A, 3), any unit of length.
         guides: (M, A, 3), same unit.
-        pairs: of a sample and a guide to hold at a time.
+        pairs: number of pairs of a sample and a guide in memory at a time.
 
     Returns:
         Tensor: (N, M), float64, squared units.

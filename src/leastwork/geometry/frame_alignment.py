@@ -76,7 +76,7 @@ def squared_distances(
         guides: (M, A, 3), same unit, and (M, A, 3, 3).
         length: ℓ, same unit.
         orientation_weight: κ.
-        pairs: of a sample and a guide to hold at a time; by default as many as suit the machine.
+        pairs: number of pairs of a sample and a guide in memory at a time; by default as many as suit the machine.
 
     Returns:
         Tensor: (N, M), float64, squared units of ℓ.
