@@ -25,7 +25,7 @@ test: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal; tests=$$?; wait $$types && exit $$tests
 
 test-all: install
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[azula,diffusers,flow_matching]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[azula,diffusers,flow-matching]'
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchcfm torchdyn
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt POT torchdiffeq
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal -m 'slow or not slow'

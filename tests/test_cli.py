@@ -136,7 +136,7 @@ def test_a_joint_run_prints_its_parts_goes_on_after_ctrl_c_and_reports_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("leastwork.runs.path.job.fit_path_run", interrupt)
+        patch.setattr("leastwork.runs.path.job.guide_path", interrupt)
         code, _, err = call("run", str(joint_file))
     assert (code, err) == (130, "interrupted: continue with --resume --out runs/both-seed0\n")
     made = Path("runs/both-seed0/average/report.html").stat().st_mtime_ns

@@ -1,5 +1,6 @@
 """check_model: what is right passes, and every way of being wrong is named, with its remedy."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -332,3 +333,20 @@ def test_a_file_finds_what_lies_beside_it_and_may_hold_numpy_data(tmp_path: Path
     found = read_model_file(file)
     assert isinstance(found.data, torch.Tensor)
     assert found.equivariant == "rotations"
+
+
+@pytest.mark.parametrize(("takes", "remedy"), [
+    (lambda x, t: denoiser(x, torch.exp(4 * t.double())), r"its time is c_noise = .*: give it .*\.log\(\) / 4"),
+    (lambda x, t: denoiser(x, t.clamp(min=1e-3)), r"its time is the noise level σ/α: give it schedule\.sigma\(t\)"),
+    (lambda x, t: x, "the network returns its input, which denoises these data under no prediction"),
+    (lambda x, t: -x, "the network returns its input"),
+])  # fmt: skip
+def test_networks_of_a_noise_level_and_none_at_all(takes, remedy: str) -> None:
+    moons = Moons().sample(1000, torch.Generator().manual_seed(0)).float()
+    check = lw.check_model(lw.DiffusionModel(takes, lw.VESchedule(0.002, 80.0), "data", (2,)), moons)["prediction"]
+    assert check.status == "fault"
+    assert re.search(remedy, check.words)
+
+
+def denoiser(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    return Moons().mixture.denoise(x, 1.0, float(sigma)).to(x)

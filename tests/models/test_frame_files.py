@@ -1,6 +1,7 @@
 """A model of frames on disk, under check-model, and named in a run file."""
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from typer.testing import CliRunner
 import leastwork as lw
 from leastwork.checks.examine import check_model
 from leastwork.cli import app
+from leastwork.models.files import _is_pickle
 from leastwork.networks.frame_scores import FramePerceptron
+from leastwork.runs.path.config import GuidesConfig
+from leastwork.runs.path.guide_points import read_points, write_points
+from leastwork.support.tensor_files import write_tensors
 from leastwork.systems.frame_mixture import FrameMixture, two_poses
 
 CLI = CliRunner()
@@ -173,10 +178,32 @@ def test_frames_are_guided_from_a_run_file(tmp_path: Path, method: str, fit: str
     assert again.exit_code == 0, again.output
 
 
-def test_guides_of_frames_have_no_file_form(tmp_path: Path) -> None:
+def test_guides_of_frames_are_files_of_tensors(tmp_path: Path) -> None:
     lw.save_model(normal(), tmp_path / "frames")
     (tmp_path / "points.csv").write_text("1,2,3\n")
     (tmp_path / "run.yaml").write_text(f"model: {tmp_path / 'frames'}\nguides: {{csv: points.csv}}\n")
     told = CLI.invoke(app, ["run", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "out"), "--quiet"])
     assert told.exit_code != 0
-    assert "guide it by lw.guide_path in Python" in " ".join(told.output.split())
+    assert "several parts: give them as safetensors: FILE" in " ".join(told.output.split())
+    config = GuidesConfig(safetensors=tmp_path / "guides.safetensors")
+    drawn = lw.sample(normal(), 4, steps=4).x
+    write_points(drawn, tmp_path / "guides.safetensors")
+    back = read_points(config, normal().event_shape)
+    assert all(torch.equal(a, b) for a, b in zip(back, drawn, strict=True))
+    write_points(torch.zeros(4, 3), tmp_path / "guides.safetensors")
+    with pytest.raises(lw.ConfigError, match=r"holds tensors \['points'\]: name them points\.0, points\.1"):
+        read_points(config, normal().event_shape)
+
+
+def test_a_header_that_begins_like_a_pickle_is_none(tmp_path: Path) -> None:
+    model = lw.load_model("prinz")
+    first = set()
+    for i in range(300):  # headers of all lengths; the low byte of one is 0x80, with which pickles begin
+        write_tensors(tmp_path / "a.safetensors", {"a" * (i + 1): torch.zeros(1)})
+        head = (tmp_path / "a.safetensors").read_bytes()[:1]
+        if head == b"\x80":
+            first.add(i)
+            assert not _is_pickle(tmp_path / "a.safetensors")
+    assert first
+    (tmp_path / "b").write_bytes(pickle.dumps(model.event_shape))
+    assert _is_pickle(tmp_path / "b")

@@ -26,7 +26,7 @@ def test_a_network_whose_data_are_at_one_is_flipped() -> None:
     flow = lw.VelocityModel(lambda x, t: t * x, (2,), data_at_one=True)
     x = states(4, 2)
     torch.testing.assert_close(flow.velocity(x, 0.25), -0.75 * x)
-    first, second = lw.VelocityModel(lambda x, t: x, ((2,), (3,)), data_at_one=True).velocity((x, x), 0.5)
+    first, second = lw.VelocityModel(lambda x, t: x, ((2,), (2,)), data_at_one=True).velocity((x, x), 0.5)
     assert torch.equal(first, -x)
     assert torch.equal(second, -x)
 

@@ -18,15 +18,14 @@ from leastwork.support.files import (
     TEMPORARY,
     copy_file,
     read_bytes,
-    read_tensors,
     readable,
     sweep,
     write_bytes,
-    write_tensors,
     write_text,
     writing,
 )
 from leastwork.support.locks import lock
+from leastwork.support.tensor_files import read_tensors, write_tensors
 from leastwork.support.text import quoted
 
 

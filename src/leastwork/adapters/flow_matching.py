@@ -73,8 +73,8 @@ def from_flow_matching(
     Raises:
         ConfigError: the package is missing, the path has discrete states, or the network does not fit.
     """
-    paths = package("flow_matching.path", "flow_matching")
-    schedulers = package("flow_matching.path.scheduler", "flow_matching")
+    paths = package("flow_matching.path", "flow-matching")
+    schedulers = package("flow_matching.path.scheduler", "flow-matching")
     prior = StandardNormal() if prior is None else prior
     context = {} if context is None else context
     if predicts not in ("velocity", "data", "noise"):

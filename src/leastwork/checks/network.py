@@ -5,11 +5,13 @@ from torch import nn
 
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject, relative
-from leastwork.geometry.state import State, leaves, shapes, smap
+from leastwork.geometry.state import State, flatten, leaves, shapes, smap
+from leastwork.models.contract import HALF, never_denoised, undenoised, what_is_wrong
+from leastwork.models.diffusion import DiffusionModel
+from leastwork.models.predictions import Moments
 
-__all__ = ["check_parameters", "check_purity", "check_shapes"]
+__all__ = ["check_coordinates", "check_parameters", "check_purity", "check_shapes"]
 
-_HALF = (torch.float16, torch.bfloat16)
 _PLACES = (0.0, 0.1, 0.5, 0.9, 1.0)  # fractions of the interval
 _SAME = 1e-6  # largest change between two calls, relative to the output's size, from another order of sums
 _APART = 1e-3  # largest change of a sample with the others of its batch, relative to the output's size
@@ -34,7 +36,7 @@ def check_parameters(subject: Subject) -> list[Check]:
     else:
         checks.append(Check("mode", "ok", "evaluation"))
     kinds = sorted({str(p.dtype).removeprefix("torch.") for p in parameters})
-    if any(p.dtype in _HALF for p in parameters):
+    if any(p.dtype in HALF for p in parameters):
         checks.append(
             Check("precision", "fault", f"{', '.join(kinds)} is too coarse for work and weights: net.float()")
         )
@@ -78,23 +80,30 @@ def check_shapes(subject: Subject) -> Check:
 
 
 def _what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> str:
-    if isinstance(y, tuple) != isinstance(x, tuple) or not all(
-        isinstance(leaf, torch.Tensor) for leaf in (y if isinstance(y, tuple) else (y,))
-    ):
-        return (
-            f"a {type(y).__name__}, but the model's state is a {type(x).__name__}: return the prediction alone, "
-            "such as output.sample"
-        )
+    wrong = what_is_wrong(x, y, wanted)
+    if wrong:
+        return wrong
     assert isinstance(y, torch.Tensor | tuple)
-    if len(wanted) != len(leaves(y)) or any(leaf.shape[1:] != s for leaf, s in zip(leaves(y), wanted, strict=True)):
-        same = "of the same shape" if wanted == tuple(tuple(leaf.shape[1:]) for leaf in leaves(x)) else f"{wanted}"
-        return f"shape {_shapes(y)} for x of shape {_shapes(x)}: it must return one prediction {same}"
     for a, b in zip(leaves(x), leaves(y), strict=True):
         if a.dtype != b.dtype:
             return f"{b.dtype} for x in {a.dtype}: convert its input and output, or the network by net.to({a.dtype})"
         if not bool(torch.isfinite(b).all()):
             return "values that are not finite: end the schedule before, by t_min or t_max, or mend the network there"
     return ""
+
+
+def check_coordinates(subject: Subject) -> Check | None:
+    """Whether every coordinate of a diffusion model is denoised; None where no time tells."""
+    model = subject.model
+    if not isinstance(model, DiffusionModel):
+        return None
+    t = subject.at(0.5)
+    x = subject.noise("coordinates", 16)
+    silent = never_denoised(x, model.denoise(x, t), Moments.at(model.schedule, t).alpha)
+    size = flatten(x).shape[1]
+    if len(silent):
+        return Check("coordinates", "fault", undenoised(silent, size))
+    return Check("coordinates", "ok", f"all {size} are denoised")
 
 
 def _shapes(x: State) -> str:

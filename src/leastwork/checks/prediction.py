@@ -5,7 +5,8 @@
 
 m is the error of the best linear estimate from the data's mean variance v, so that a trained network has an error below
 about 1 and a wrong hypothesis an error above 1. The hypotheses are five predictions with either sign, and time as
-declared, reversed or in a thousand steps. If none fits, the data may have another unit than the network's.
+declared, reversed, in a thousand steps, or given as the noise level σ/α or c_noise = ln(σ/α)/4 (Karras et al.,
+arXiv:2206.00364). If none fits, the data may have another unit than the network's.
 """
 
 import math
@@ -31,6 +32,7 @@ _SHARE = 0.5  # share of the squared change of D by which the error must fall
 _ALIKE = 1.02  # ratio of errors up to which hypotheses count as equally good
 _FITS = 2.0  # error, in units of the linear estimate's, below which a hypothesis is named
 _POOR = 1.3  # error, in the same unit, above which the data may have another unit
+_LINEAR = 1.02  # error, in the same unit, of a linear network, which Gaussian data allow
 _HOPELESS = 10.0  # error, in the same unit, above which there is a fault
 _UNITS = (10.0, 0.1, 1000.0, 1e-3)  # ratios of units that are tried
 
@@ -53,6 +55,12 @@ class Hypothesis:
         if self.time == "thousand":
             parts.append("its time is in a thousand steps")
             todo.append("give it 1000 t")
+        if self.time == "noise level":
+            parts.append("its time is the noise level σ/α")
+            todo.append("give it schedule.sigma(t) / schedule.alpha(t)")
+        if self.time == "log noise level":
+            parts.append("its time is c_noise = ln(σ/α)/4")
+            todo.append("give it (schedule.sigma(t) / schedule.alpha(t)).log() / 4")
         if self.sign < 0:
             parts.append("its output has the other sign")
             todo.append("return its negative")
@@ -72,6 +80,12 @@ def check_prediction(subject: Subject) -> Check:
     means = {h: float(trial.error.mean()) for h, trial in tried.items()}
     best = _simplest(means, model)
     mine, least = means[declared], means[best]
+    if least > _LINEAR and _is_the_input(subject):
+        return Check(
+            "prediction",
+            "fault",
+            "the network returns its input, which denoises these data under no prediction: look at what it returns",
+        )
     if least * _CLEAR < mine and least < _FITS and _is_clear(tried[declared], tried[best]):
         return Check(
             "prediction",
@@ -86,6 +100,17 @@ def check_prediction(subject: Subject) -> Check:
             f"predicts={model.predicts!r} denoises the data, with {mine:.2f} times the error of a linear estimate",
         )
     return _other_units(subject, mine)
+
+
+def _is_the_input(subject: Subject) -> bool:
+    """Whether the network returns x itself, or its negative, at several times."""
+    x = subject.noise("prediction", 16)
+
+    def same(place: float) -> bool:
+        output = flat(subject.ask(x, subject.at(place)))
+        return any(torch.allclose(output, sign * flat(x), rtol=1e-5, atol=1e-8) for sign in (1, -1))
+
+    return all(same(place) for place in (0.1, 0.5, 0.9))
 
 
 def _simplest(means: dict[Hypothesis, float], model: DiffusionModel) -> Hypothesis:
@@ -151,10 +176,19 @@ def _times(model: DiffusionModel, variance: float) -> list[float]:
 
 def _outputs(subject: Subject, x: State, t: float) -> Iterator[tuple[Hypothesis, State]]:
     low, high = subject.interval
-    for name, time in (("declared", t), ("reversed", low + high - t), ("thousand", 1000 * t)):
+    assert isinstance(subject.model, DiffusionModel)
+    m = Moments.at(subject.model.schedule, t)
+    level = m.sigma / m.alpha
+    times = {"declared": t, "reversed": low + high - t, "thousand": 1000 * t}
+    for name, time in (times | {"noise level": level, "log noise level": math.log(level) / 4}).items():
         try:
             output = subject.ask(x, time)
         except Exception:  # a network may refuse times outside its range, which excludes the hypothesis
+            continue
+        if "noise level" in name:  # such networks predict the data, or what was declared
+            yield Hypothesis("data", name), output
+            if subject.model.predicts != "data":
+                yield Hypothesis(subject.model.predicts, name), output
             continue
         for predicts in get_args(Prediction):
             yield Hypothesis(predicts, name), output

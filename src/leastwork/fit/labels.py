@@ -20,12 +20,14 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from leastwork.errors import NonFiniteError
 from leastwork.fit.training import follow, restore, state_of, warm_cosine
 from leastwork.geometry.state import State, all_finite, cat, flatten
+from leastwork.guidance.learned import Bound
 from leastwork.models.base import Scored
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import sees_denoised
@@ -43,6 +45,8 @@ _HELD_OUT_STATES = 16_384
 _CHECKS = 8  # validations in a full run
 _MOST_EXCESS = 2.0  # largest value of Y − b that is used, nats
 
+_USUAL, _AMPLE = 0.99, 2.0  # share of the paths whose |h| is usual at a step, and the bound over the largest of it
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -56,6 +60,7 @@ class Labelled:
         left: ln dP/dQ of the rest of the path after each of these states, (n, M).
         alpha, sigma: α and σ at the times of these states, (n, M).
         evaluations: number of evaluations of the model's network.
+        push: |h| of each step, network units, (n, S).
     """
 
     x: State
@@ -66,6 +71,15 @@ class Labelled:
     alpha: Tensor
     sigma: Tensor
     evaluations: int
+    push: Tensor
+
+    def bound(self, log_snr: Tensor) -> Bound:
+        """A bound on |h| that these paths hardly ever reach: twice what one in a hundred exceeds at each step.
+
+        Args:
+            log_snr: of the steps, rising, (S,).
+        """
+        return Bound(log_snr, torch.from_numpy(_AMPLE * np.quantile(self.push.double().numpy(), _USUAL, axis=0)))
 
 
 @dataclass(frozen=True)
@@ -107,7 +121,7 @@ def draw_labelled(
 
         pieces = list(each("guided paths", -(-n // BLOCK), block, Labelled, random=random))
     x = cat([piece.x for piece in pieces])
-    names = ("log_weight", "work", "seen", "left", "alpha", "sigma")
+    names = ("log_weight", "work", "seen", "left", "alpha", "sigma", "push")
     joined = {name: torch.cat([getattr(piece, name) for piece in pieces]) for name in names}
     bad = (~(all_finite(x).cpu() & joined["log_weight"].isfinite())).nonzero()
     if len(bad):
@@ -131,6 +145,7 @@ def _paths(sampler: Sampler, through: bool, noise: BlockNoise, kept: Tensor) -> 
     log_weight, work = zero, zero
     seen: list[Tensor] = []
     before: list[Tensor] = []
+    push: list[Tensor] = []
     for i, step in enumerate(sampler.steps.table()):
         z = process.project(noise.draw())
         y, h = evaluate(sampler, carry.x, step.t)
@@ -138,6 +153,7 @@ def _paths(sampler: Sampler, through: bool, noise: BlockNoise, kept: Tensor) -> 
             look = flatten(process.endpoint(carry.x, y, step.t) if through else carry.x).half()
             seen += [look] * int((kept == i).sum())
             before += [log_weight] * int((kept == i).sum())
+        push.append(torch.zeros(len(zero)) if h is None else flatten(h).norm(dim=1).cpu())
         carry, cost = move(sampler, step, carry, y, h, z)
         if cost.log_weight is not None and cost.work is not None:
             log_weight, work = log_weight + cost.log_weight.cpu(), work + cost.work.cpu()
@@ -148,7 +164,7 @@ def _paths(sampler: Sampler, through: bool, noise: BlockNoise, kept: Tensor) -> 
     alpha, sigma = (part.float().expand_as(left) for part in (schedule.alpha(at), schedule.sigma(at)))
     return Labelled(
         process.model.to_data_units(end), log_weight, work, torch.stack(seen, dim=1), left, alpha, sigma,
-        len(log_weight) * sampler.evaluations,
+        len(log_weight) * sampler.evaluations, torch.stack(push, dim=1).float(),
     )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ import leastwork.guidance
 from leastwork.errors import ConfigError
 from leastwork.guidance.base import Find, Guidance, Savable, kinds
 from leastwork.observables import Observable
-from leastwork.support.files import read_tensors, readable, write_tensors, write_text
+from leastwork.support.files import readable, write_text
+from leastwork.support.tensor_files import read_tensors, write_tensors
 
 __all__ = ["load_guidance", "save_guidance"]
 

@@ -8,8 +8,11 @@ learned which structure a noisy state becomes. The gradient takes one product wi
 network that takes x itself needs no derivative of the model. The observables are never differentiated.
 """
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from leastwork.errors import ConfigError
@@ -24,7 +27,38 @@ from leastwork.networks.value import ValueNetwork, sees_denoised, value_and_grad
 from leastwork.schedules.base import Schedule
 from leastwork.schedules.files import describe_schedule, schedule_from
 
-__all__ = ["LearnedGuidance"]
+__all__ = ["Bound", "LearnedGuidance"]
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A bound on the length of h: a longer one is shortened to it, and the path's weight is that of what was added.
+
+    Far from all that V has learned its gradient may be hundreds of times too long, and a single such path makes the
+    variance of ln w. Where V is known the bound changes nothing.
+
+    Args:
+        log_snr: log-SNRs, rising, float64 (S,).
+        size: the largest |h| at each of them, network units, float64 (S,); linear in between.
+
+    >>> import torch
+    >>> bound = Bound(torch.tensor([-1.0, 1.0]), torch.tensor([1.0, 3.0]))
+    >>> bound.at(0.0), bound.at(9.0)
+    (2.0, 3.0)
+    """
+
+    log_snr: Tensor
+    size: Tensor
+
+    def at(self, log_snr: float) -> float:
+        """The largest |h| at a log-SNR."""
+        return float(np.interp(log_snr, self.log_snr.cpu().numpy(), self.size.cpu().numpy()))
+
+    def __call__(self, h: State, moments: Moments) -> State:
+        """h with no vector longer than the bound, (B, *event)."""
+        largest = self.at(2 * math.log(moments.alpha / moments.sigma))
+        factor = (largest / flatten(h).norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)).clamp(max=1.0)
+        return smap(lambda leaf: leaf * factor.reshape(-1, *[1] * (leaf.ndim - 1)), h)
 
 
 @register("learned")
@@ -36,6 +70,7 @@ class LearnedGuidance(Composable):
         network: differentiable V̂(D, α, σ) or V(x, α, σ), flat states (B, d) in network units -> (B,). Its attribute
             ``denoised`` is True if it takes D, and False or missing if it takes x. For frames, its slope is a tangent.
         schedule: the model's schedule, α and σ.
+        bound: a bound on the length of h, or None for none.
 
     >>> import torch
     >>> from leastwork.networks.value import ValueNetwork
@@ -48,6 +83,7 @@ class LearnedGuidance(Composable):
 
     network: nn.Module
     schedule: Schedule
+    bound: "Bound | None" = None
 
     @property
     def through_network(self) -> bool:
@@ -61,7 +97,8 @@ class LearnedGuidance(Composable):
         _, gradient = value_and_gradient(self.network, flat, flat.new_tensor(m.alpha), flat.new_tensor(m.sigma))
         if self.through_network:
             gradient = slope_along(x, pull_back(denoised, x, cotangent(seen, gradient)))
-        return unflatten(gradient, x) if gradient.shape == flat.shape else tangent_from(gradient)
+        h = unflatten(gradient, x) if gradient.shape == flat.shape else tangent_from(gradient)
+        return h if self.bound is None else self.bound(h, m)
 
     def value(self, x: State, t: float, denoised: State) -> Tensor:
         """V(x, t), (B,)."""
@@ -81,9 +118,11 @@ class LearnedGuidance(Composable):
                 "save its state_dict, and load it into LearnedGuidance(network, model.schedule)"
             )
         network, schedule = self.network, describe_schedule(self.schedule)
-        return {"network": network.config, "weights": network.state_dict(), "schedule": schedule}
+        bound = None if self.bound is None else {"log_snr": self.bound.log_snr, "size": self.bound.size}
+        return {"network": network.config, "weights": network.state_dict(), "schedule": schedule, "bound": bound}
 
     @classmethod
     def from_parts(cls, parts: Parts, find: Find) -> "LearnedGuidance":
         network = filled(ValueNetwork(**parts["network"]), parts["weights"])
-        return cls(network, schedule_from(parts["schedule"]))
+        bound = parts.get("bound")  # older files have none
+        return cls(network, schedule_from(parts["schedule"]), None if bound is None else Bound(**bound))

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.euclidean import Subspace
-from leastwork.geometry.state import EventShape, State, event_numel, flatten, inner, leaves, smap, unflatten
+from leastwork.geometry.state import EventShape, State, event_numel, flatten, inner, leaves, shapes, smap, unflatten
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
+from leastwork.models.contract import answered
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
 from leastwork.models.units import Affine, ToData, check_units, to_network_units
 from leastwork.schedules.base import Schedule
@@ -130,7 +131,8 @@ class DiffusionModel:
 
     def _call(self, x: State, t: float) -> State:
         first = leaves(x)[0]
-        return self.net(x, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
+        found = self.net(x, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
+        return answered(x, found, shapes(self.event_shape), t)
 
     def denoise(self, x: State, t: float) -> State:
         """D(x, t) = E[x_0 | x_t = x], network units, (B, *event)."""

@@ -26,7 +26,8 @@ from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
-from leastwork.support.files import read_tensors, readable, write_tensors, write_text
+from leastwork.support.files import readable, write_text
+from leastwork.support.tensor_files import read_tensors, write_tensors
 from leastwork.support.text import quoted
 
 __all__ = [
@@ -281,8 +282,10 @@ def _fill(net: nn.Module, path: Path) -> None:
 
 def _is_pickle(path: Path) -> bool:
     with path.open("rb") as file:
-        head = file.read(2)
-    return head[:1] == b"\x80" or head == b"PK"  # a bare pickle, or a zip file by torch.save
+        head = file.read(9)
+    if head[4:8] == bytes(4) and head[8:] == b"{":  # safetensors: the length of a header, which may begin like a pickle
+        return False
+    return head[:1] == b"\x80" or head[:2] == b"PK"  # a bare pickle, or torch.save's zip of one
 
 
 def _plain(value: float | Tensor) -> Any:

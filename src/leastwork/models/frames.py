@@ -20,8 +20,9 @@ from leastwork.geometry import igso3
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.geometry.frames import Frames, Tangent, flat_tangent, tangent_from
 from leastwork.geometry.rotations import exp, uniform
-from leastwork.geometry.state import State
+from leastwork.geometry.state import State, shapes
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
+from leastwork.models.contract import answered
 from leastwork.models.predictions import Moments
 from leastwork.models.units import ToData, check_units
 from leastwork.schedules.angles import AngleSchedule
@@ -118,7 +119,7 @@ class FrameModel:
     def score(self, x: State, t: float) -> Tangent:
         """∇ ln p_t of positions and rotations, (B, N, 3) each."""
         time = torch.tensor(t, dtype=x[0].dtype, device=x[0].device)
-        shift, turn = self.project(self.net(x, time, **self.context))
+        shift, turn = self.project(answered(x, self.net(x, time, **self.context), shapes(self.noise_shape), t))
         return shift, turn
 
     def estimate(self, x: State, t: float) -> tuple[Tensor, Tensor]:

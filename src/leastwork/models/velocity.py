@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape, State, event_numel, inner, leaves, shapes, smap
 from leastwork.models.coefficients import Coefficients, flow_coefficients
+from leastwork.models.contract import answered
 from leastwork.models.units import Affine, check_units, to_data_units, to_network_units
 from leastwork.support.random import generator
 
@@ -117,7 +118,7 @@ class VelocityModel:
         """u(x, t) = dx/dt in network units, (B, *event)."""
         first = leaves(x)[0]
         time = torch.tensor(1 - t if self.data_at_one else t, dtype=first.dtype, device=first.device)
-        u = self.net(x, time, **self.context)
+        u = answered(x, self.net(x, time, **self.context), shapes(self.event_shape), t)
         return smap(torch.neg, u) if self.data_at_one else u
 
     @property

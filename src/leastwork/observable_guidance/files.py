@@ -27,7 +27,8 @@ from leastwork.models.files import check_fingerprint, fingerprint, in_precision,
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import Observable
 from leastwork.sampling.storage import save_ensemble
-from leastwork.support.files import read_tensors, readable, write_tensors, write_text
+from leastwork.support.files import readable, write_text
+from leastwork.support.tensor_files import read_tensors, write_tensors
 
 __all__ = ["FitNumbers", "load_fit", "numbers_of", "on_a_line", "read_numbers", "save_fit", "stored_data", "theta_of"]
 
@@ -132,9 +133,7 @@ def read_numbers(folder: Path) -> FitNumbers | None:
         search = about.get("search", {"network_evaluations": whole[0], "seconds": whole[1]})
         record = FitRecord(**search, stages=tuple(about["stages"]), trials=about.get("trials", 0))
         curve = folder / "fit" / "trust.json" if about.get("theta_chosen") else None
-        trust = (
-            None if curve is None else TrustCurve.from_parts(json.loads(readable(curve).read_text(encoding="utf-8")))
-        )
+        trust = None if curve is None else TrustCurve.from_parts(_json(curve))
         return FitNumbers(maxent, tensors["observed"], record, *whole, about.get("theta", 1.0), trust, tensors.get("x"))
     except ConfigError:
         raise
@@ -209,9 +208,7 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
     if not mark.exists():
         return None, {}
     try:
-        return json.loads(readable(mark).read_text(encoding="utf-8")), dict(
-            read_tensors(mark.with_name("fit.safetensors"))
-        )
+        return _json(mark), dict(read_tensors(mark.with_name("fit.safetensors")))
     except ConfigError:
         raise
     except (ValueError, SafetensorError, OSError) as error:

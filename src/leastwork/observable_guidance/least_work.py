@@ -27,7 +27,7 @@ from leastwork.fit.on_policy import Polish, draw_response, off_target, polish
 from leastwork.fit.result import FitRecord
 from leastwork.fit.value import Check, LearningError, ValueFit, fit_value
 from leastwork.geometry.state import State, cat, event_numel, flatten, shapes
-from leastwork.guidance.learned import LearnedGuidance
+from leastwork.guidance.learned import Bound, LearnedGuidance
 from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import ValueNetwork, sees_denoised
@@ -60,6 +60,8 @@ class Stage:
     checks: tuple[Check, ...]
     polishes: tuple[Polish, ...] = ()
     labels: LabelFit | None = None
+    bound: Bound | None = None
+    """Of |h|, from the guided paths that V was learned on."""
 
     def record(self) -> dict[str, Any]:
         """Plain values: β, the effective samples, the held-out losses and the variance before and after each polish."""
@@ -101,6 +103,7 @@ class _Task:
     iterations: int
     progress: Progress
     choices: Choices
+    bound: Bound | None = None
 
     def share(self, left: int, network: nn.Module) -> Share:
         """How a stage divides the network evaluations that are left."""
@@ -111,7 +114,7 @@ class _Task:
         return derive_seed(self.seed, purpose)
 
     def guidance(self, network: nn.Module) -> LearnedGuidance:
-        return LearnedGuidance(network, self.model.schedule)
+        return LearnedGuidance(network, self.model.schedule, self.bound)
 
     def draw(self, n: int, network: nn.Module | None, purpose: str) -> Drawn:
         guidance = None if network is None else self.guidance(network)
@@ -215,6 +218,7 @@ def learn_guidance(
             spent += here.evaluations
             goal = aim(here, data, start, goal.fraction, here.ess(maxent))
         _warn_of_dependence_at_end(task, network)
+    task = replace(task, bound=history[-1].bound if history else None)
     return LeastWorkFit(task.guidance(network), maxent, tuple(history), spent, time.perf_counter() - begin)
 
 
@@ -260,6 +264,8 @@ def _stage(
             progress=task.progress,
         )  # fmt: skip
         network = labels.network
+        schedule, times = task.model.schedule, sampler.steps.times[:-1]
+        task = replace(task, bound=paths.bound(schedule.log_snr(times)))
     polishes: list[Polish] = []
     for r in range(part.rounds if last else min(part.rounds, 1)):
         assert isinstance(network, ValueNetwork)
@@ -276,7 +282,8 @@ def _stage(
     if last and polishes and part.meeting:
         network, more = _meet_averages(task, network, maxent, polishes[-1], part.meeting)
         evaluations += more
-    return Stage(goal.fraction, goal.ess, fit.history, tuple(polishes), labels), network, maxent, evaluations
+    stage = Stage(goal.fraction, goal.ess, fit.history, tuple(polishes), labels, task.bound)
+    return stage, network, maxent, evaluations
 
 
 def _meet_averages(task: _Task, network: nn.Module, maxent: MaxEnt, last: Polish, n: int) -> tuple[nn.Module, int]:

@@ -12,7 +12,8 @@ from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.load import load_config
 from leastwork.sampling.storage import open_ensemble
-from leastwork.support.files import read_tensors, readable
+from leastwork.support.files import readable
+from leastwork.support.tensor_files import read_tensors
 
 __all__ = ["read_finished", "read_joint"]
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from leastwork.errors import LeastworkError
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
+from leastwork.models.contract import refuse_half
 from leastwork.models.placement import moved
 from leastwork.sampling.grids import check_grid, time_grid
 from leastwork.sampling.process import Process
@@ -102,8 +103,9 @@ class Choices:
         """The sampler of a model, with its tabulated steps, with or without guidance.
 
         Raises:
-            LeastworkError: the choices do not fit the model.
+            LeastworkError: choices that do not fit the model, or a network in half precision.
         """
+        refuse_half(model.parameters())
         process = Process(model, 0.0 if self.process == "ode" else 1.0 if self.kappa is None else float(self.kappa))
         solver = as_solver(usual_solver(model) if self.solver is None else self.solver)
         spacing = usual_grid(model, solver) if self.t_grid is None else self.t_grid

@@ -13,6 +13,9 @@ from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.rotations import exp, orthonormal
 from leastwork.geometry.state import State, all_finite, smap
 from leastwork.guidance.base import Guidance
+from leastwork.models.base import is_scored
+from leastwork.models.contract import warn_of_undenoised
+from leastwork.models.predictions import Moments
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers.steps import Step, Steps, Turn
@@ -225,7 +228,11 @@ def integrate(
     carry, total = Carry(process.prior(noise.draw())), Cost()
     moments = torch.zeros(2, len(steps), dtype=torch.float64, device=noise.device)
     for i, step in enumerate(steps.table()):
-        carry, cost = advance(sampler, step, carry, process.project(noise.draw()) if process.kappa > 0 else None)
+        z = process.project(noise.draw()) if process.kappa > 0 else None
+        y, h = evaluate(sampler, carry.x, step.t)
+        if i == noise.start == 0:
+            _look_at_first(process, carry.x, y, step.t)
+        carry, cost = move(sampler, step, carry, y, h, z)
         total = total + cost
         if cost.work is not None:
             kl = cost.work.detach()
@@ -245,6 +252,13 @@ def integrate(
     elif process.kappa == 0:
         action = zero if total.action is None else total.action
     return BatchResult(x, work, log_weight, action, moments)
+
+
+def _look_at_first(process: Process, x: State, y: State, t: float) -> None:
+    """Warn of coordinates that the network does not denoise."""
+    if is_scored(process.model) and not process.model.has_rotations:
+        alpha = Moments.at(process.model.schedule, t).alpha
+        warn_of_undenoised(smap(torch.detach, x), smap(torch.detach, process.endpoint(x, y, t)), alpha)
 
 
 def _check_finite(carry: Carry, start: int, where: str) -> None:

@@ -6,31 +6,25 @@ the mode that the user's umask asks for.
 """
 
 import errno
-import hashlib
 import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from safetensors import safe_open
-from safetensors.torch import load_file, save
-from torch import Tensor, uint8
 
 from leastwork.errors import ConfigError
 from leastwork.support.locks import try_lock
 
 __all__ = [
-    "TEMPORARY", "copy_file", "read_bytes", "read_tensors", "readable", "sweep", "sync_folder", "write_bytes",
-    "write_tensors", "write_text", "writing",
+    "TEMPORARY", "copy_file", "read_bytes", "readable", "sweep", "sync_folder", "write_bytes",
+    "write_text", "writing",
 ]  # fmt: skip
 
 TEMPORARY = ".writing-"
 """How the name of every temporary file begins."""
 
-_CHECKSUM = "sha256"
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a named pipe is refused in place of waited for
 
@@ -38,29 +32,6 @@ _AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a named pipe is refused in place of w
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8 whole or not at all; its folder is made if need be."""
     write_bytes(path, text.encode("utf-8"))
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors in the format of safetensors, whole or not at all, with a checksum in the file's header."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(plain, {_CHECKSUM: _checksum(plain)}))
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a file of safetensors, compared with its checksum where it has one, as older files have not.
-
-    Raises:
-        ConfigError: the file may not be read, or holds other tensors than were written.
-        SafetensorError, FileNotFoundError: it is cut short, no such file, or missing.
-    """
-    with safe_open(readable(path), "pt") as file:
-        known = (file.metadata() or {}).get(_CHECKSUM)
-    tensors = load_file(path)
-    if known is not None and known != _checksum(tensors):
-        raise ConfigError(
-            f"{path} is damaged (its checksum is another): copy it again from where it came, or write it anew"
-        )
-    return tensors
 
 
 def write_bytes(path: Path, data: bytes, force: bool = True) -> None:
@@ -187,16 +158,6 @@ def read_bytes(path: Path, limit: int | None = None) -> bytes:
         raise ConfigError(f"{path} holds {about.st_size} bytes, and {limit} are accepted: give a shorter file")
     with os.fdopen(opened, "rb") as file:
         return file.read()
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names, types, shapes and numbers."""
-    whole = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        whole.update(tensor.reshape(-1).view(uint8).numpy().data)
-    return whole.hexdigest()
 
 
 def _mode(path: Path) -> str:

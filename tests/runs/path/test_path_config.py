@@ -66,7 +66,7 @@ def test_paths_are_relative_to_the_run_file(tmp_path: Path) -> None:
         ("guides={}", "'guides' is {}: give csv: FILE"),
         ("guides={cvs: a}", "unknown key 'cvs' in 'guides': did you mean 'csv'?"),
         ("region.kind=bal", "'region' is of kind 'bal': did you mean 'ball'?"),
-        ("region={radius: 1}", "'region' needs a kind: known are ball, interval, python, chignolin-transition"),
+        ("region={radius: 1}", "'region' needs a kind: known are ball, interval, python, given, chignolin-transition"),
         ("region=3", "'region' is 3: give a kind of region with its keys"),
         ("region.radius=0", "'radius' in 'region' is 0: give a distance in data units, above 0"),
         ("region.radius=~", "'radius' in 'region' is None: give a distance"),

@@ -12,8 +12,8 @@ from leastwork.report import figures
 from leastwork.runs.base.metrics import RunNumbers, run_numbers
 from leastwork.runs.base.settings import AnySettings, JointSettings
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.support.files import write_tensors
 from leastwork.support.numerals import count, fraction, plain
+from leastwork.support.tensor_files import write_tensors
 
 __all__ = ["PLOTTED", "Finished", "FinishedJoint", "save_plots"]
 

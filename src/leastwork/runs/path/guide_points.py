@@ -17,7 +17,8 @@ from leastwork.geometry.state import EventShape, State, event_numel, leaves, sha
 from leastwork.runs.base.rows import atom_count, read_rows
 from leastwork.runs.base.structures import read_structures
 from leastwork.runs.path.config import GuidesConfig
-from leastwork.support.files import readable, write_tensors
+from leastwork.support.files import readable
+from leastwork.support.tensor_files import write_tensors
 
 __all__ = ["read_points", "write_points"]
 

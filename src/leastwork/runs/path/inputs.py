@@ -50,11 +50,6 @@ def build_path_inputs(config: PathConfig, model: Model | None = None, region: Me
     model = load_model(config.model) if model is None else model
     if not is_scored(model):
         raise ConfigError(f"Path Guidance needs an SDE, and model {config.model!r} has none: use a diffusion model")
-    if model.has_rotations:
-        raise ConfigError(
-            f"model {config.model!r} is one of rigid frames, and guides with orientations have no file form: guide it "
-            "by lw.guide_path in Python"
-        )
     check_shape(config.system, config.model, model.event_shape)
     dtype = placement(model)[1]
     points = smap(lambda leaf: leaf.to(dtype), read_points(config.guides, model.event_shape))
