@@ -206,8 +206,8 @@ def test_errors_for_all_rows_that_are_none(tmp_path: Path, error: float) -> None
     [
         ("3JHNHA,9,5.5,0.1,no", ", line 3: there is no residue 9: the chain has residues 1 to 4"),
         ("3JHNHA,0,5.5,0.1,no", ", line 3: there is no residue 0: the chain has residues 1 to 4"),
-        ("3JHNHA,1,5.5,0.1,no", ", line 3: 3J(HN,HA) of residue 1, the first, is undefined, for it sees its phi: leav"),
-        ("2JNCA,1,8.5,0.1,yes", ", line 3: 2J(N,CA) of residue 1, the first, is undefined, for it sees the psi"),
+        ("3JHNHA,1,5.5,0.1,no", ", line 3: 3J(HN,HA) of residue 1, the first, is undefined, for it depends on its phi"),
+        ("2JNCA,1,8.5,0.1,yes", ", line 3: 2J(N,CA) of residue 1, the first, is undefined, for it depends on the psi"),
         ("1JNCA,4,11.2,0.1,no", ", line 3: 1J(N,CA) of residue 4, the last, is undefined without the terminal oxygen"),
     ],
 )

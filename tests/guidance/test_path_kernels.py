@@ -111,7 +111,7 @@ def test_bad_guides_and_times_are_refused() -> None:
         carry_forward(model, torch.tensor([[1.0], [-1.0]]), TIMES)
     with pytest.raises(lw.LeastworkError, match=r"within \[0.001, 1.0\]"):
         carry_forward(model, torch.ones(2, 1), [0.0, 1.0])
-    with pytest.raises(lw.LeastworkError, match="one time for every row, increasing"):
+    with pytest.raises(lw.LeastworkError, match="pass increasing times, one for each row"):
         TransportedGuidance(EuclideanKernel(), (0.0, 1.0), draw(3, 2, 2), Sigmoid(1, 0), Sigmoid(1, 1))
     with pytest.raises(lw.LeastworkError, match="bandwidths"):
         TransportedGuidance(EuclideanKernel(), TIMES, draw(4, 2, 2), Sigmoid(1, 0), Sigmoid(0, 1))

@@ -300,9 +300,15 @@ def test_a_correlation_is_from_0_to_1(shared: float) -> None:
         ([("3J(HN,HA)", 5)], "there is no residue 5: the chain has residues 1 to 4"),
         ([("3J(HN,HA)", 0)], "there is no residue 0: the chain has residues 1 to 4"),
         ([("3J(HN,HB)", 2)], r"there is no relation for a coupling '3J\(HN,HB\)': known are 3J\(HN,HA\), "),
-        ([("3J(HN,HA)", 1)], r"3J\(HN,HA\) of residue 1, the first, is undefined, for it sees its phi: leave it out"),
-        ([("3J(HN,CA)", 1)], r"3J\(HN,CA\) of residue 1, the first, is undefined, for it sees its phi"),
-        ([("2J(N,CA)", 1)], r"2J\(N,CA\) of residue 1, the first, is undefined, for it sees the psi of a residue befo"),
+        (
+            [("3J(HN,HA)", 1)],
+            r"3J\(HN,HA\) of residue 1, the first, is undefined, for it depends on its phi: leave it out",
+        ),
+        ([("3J(HN,CA)", 1)], r"3J\(HN,CA\) of residue 1, the first, is undefined, for it depends on its phi"),
+        (
+            [("2J(N,CA)", 1)],
+            r"2J\(N,CA\) of residue 1, the first, is undefined, for it depends on the psi of a residue befo",
+        ),
         ([("1J(N,CA)", 2), ("1J(N,CA)", 2)], r"1J\(N,CA\) of residue 2 stands twice among the couplings: keep one"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Models of other packages as leastwork models, one short file for each package.
+"""Adapters that wrap models of other packages, one short file for each package.
 
-Nothing of a package is imported before one of its models is wrapped, and each is an extra of the same name.
+A package is only imported when one of its models is wrapped; each is an extra of the same name.
 """
 
 from importlib import import_module

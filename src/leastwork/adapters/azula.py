@@ -2,7 +2,7 @@
 
     D(x, t) = denoiser(x, t).mean        α, σ = denoiser.schedule(t)
 
-Time runs as it does here; derivatives of α and σ, which the package does not give, are those of autograd.
+Time has the same direction as here; the derivatives of α and σ, which the package does not give, come from autograd.
 """
 
 from collections.abc import Mapping
@@ -37,16 +37,16 @@ def from_azula(
     scale: float | Tensor = 1.0,
     context: Mapping[str, Any] | None = None,
 ) -> DiffusionModel:
-    """A denoiser of ``azula``.
+    """Wrap a denoiser of ``azula``.
 
     Args:
-        denoiser: a ``Denoiser``; its schedule is taken from it.
+        denoiser: a ``Denoiser``, which has the schedule.
         event_shape: shape of one sample.
         subspace, shift, scale: as in :class:`leastwork.DiffusionModel`.
         context: keyword arguments of the denoiser, such as ``label``, the same for every sample.
 
     Raises:
-        ConfigError: the package is missing, something that is no denoiser, or a denoiser that does not fit.
+        ConfigError: the package is missing, the object is not a denoiser, or the denoiser does not fit.
     """
     denoise = package("azula.denoise", "azula")
     if not isinstance(denoiser, denoise.Denoiser):

@@ -3,12 +3,11 @@
     α(t) = cos u/cos u₀    σ² = sin(u − u₀) sin(u + u₀)/cos² u₀ = 1 − α²    u = ½π (t + s)/(1 + s), u₀ = u(0)
     s_p = net_p/σ          s_R = w(σ_R) net_R                               σ_R(t) = σ_min (σ_max/σ_min)^t
 
-w is the package's own table (:mod:`leastwork.adapters.bioemu_tables`), and scores are those of its ``get_score``, which
-are called as they are. The network has no dropout here, though the package leaves it on while it samples: work and
-weights need a score that is the same each time.
+w is the package's own table (:mod:`leastwork.adapters.bioemu_tables`), and scores come from its ``get_score``. Dropout
+is off here, although the package leaves it on during sampling, since work and weights need a deterministic score.
 
-The network does not see where the centroid is, and the noise of the package moves it about, without end as t → 0. Here
-positions are centred at all times, which is the law of the package's structures about their centroid.
+The network does not depend on the centroid, which the noise of the package moves without bound as t → 0. Here positions
+are centred at all times, which gives the distribution of the package's structures about their centroid.
 """
 
 import math
@@ -37,10 +36,10 @@ from leastwork.support.yaml_values import read_yaml
 
 __all__ = ["Physicality", "denoise", "load_bioemu", "wrap_bioemu", "write_bioemu"]
 
-_INTERVAL = (0.001, 0.99)  # of time, that of the package's denoisers
-_EMBEDDED = (384, 128)  # features of a residue, of a pair
-_MOST = 1024
-_KEPT = 2  # batches of the sequence, one of the last, smaller one
+_INTERVAL = (0.001, 0.99)  # interval of t, that of the package's denoisers
+_EMBEDDED = (384, 128)  # numbers of features of a residue and of a pair
+_MOST = 1024  # largest batch, in structures
+_KEPT = 2  # batches of graphs that are kept: one of the usual size, and the last, smaller one
 
 
 def load_bioemu(
@@ -51,15 +50,15 @@ def load_bioemu(
     name: str = "bioemu-v1.1",
     at_once: int | None = None,
 ) -> FrameModel:
-    """BioEmu for one sequence, from files that are there: nothing is downloaded.
+    """Load BioEmu for one sequence from local files; nothing is downloaded.
 
     Args:
-        sequence: one-letter codes.
+        sequence: sequence of one-letter codes.
         checkpoint: folder with ``checkpoint.ckpt`` and ``config.yaml``; by default, what ``bioemu.sample`` has put into
             the cache of Hugging Face.
         embeddings: folder with ``{sha256 of the sequence}_single.npy`` and ``…_pair.npy``; by default,
             ``~/.bioemu_embeds_cache``, where ``bioemu.sample`` puts them.
-        name: of the model in the cache, without ``checkpoint``.
+        name: name of the model in the cache, if ``checkpoint`` is not given.
         at_once: as in :func:`wrap_bioemu`.
 
     Raises:
@@ -76,17 +75,18 @@ def load_bioemu(
 def wrap_bioemu(
     score_model: Callable[..., Any], sdes: Mapping[str, Any], chemgraph: Any, *, at_once: int | None = None
 ) -> FrameModel:
-    """A score model of BioEmu in memory.
+    """Wrap a score model of BioEmu that is in memory.
 
     Args:
-        score_model: a ``DiGConditionalScoreModel``, or what is called like it. A module is put into evaluation mode and
-            its parameters lose their gradients, in place: pass a ``copy.deepcopy`` of one that is still being trained.
-        sdes: "pos", a ``CosineVPSDE``, and "node_orientations", a ``DiGSO3SDE``, as of ``load_sdes``.
-        chemgraph: a ``ChemGraph`` of one sequence, as of ``get_context_chemgraph``; positions are not looked at.
-        at_once: structures that the network sees in one call; by default, as many as ``bioemu.sample`` gives it.
+        score_model: a ``DiGConditionalScoreModel``, or a callable with the same arguments. A module is put into
+            evaluation mode and its parameters lose their gradients, in place: pass a ``copy.deepcopy`` of a module that
+            is still being trained.
+        sdes: "pos", a ``CosineVPSDE``, and "node_orientations", a ``DiGSO3SDE``, from ``load_sdes``.
+        chemgraph: a ``ChemGraph`` of one sequence, from ``get_context_chemgraph``; its positions are not used.
+        at_once: number of structures in one call of the network; by default that of ``bioemu.sample``.
 
     Raises:
-        ConfigError: bioemu is not installed, other SDEs, embeddings of another sequence, or another network.
+        ConfigError: bioemu is not installed, or the SDEs, the embeddings or the network do not fit.
     """
     pos, so3 = _known_sdes(sdes)
     residues = _check_graph(chemgraph)
@@ -110,15 +110,15 @@ def denoise(
     guidance: Guidance | str | Path | None = None,
     **choices: Any,
 ) -> Any:
-    """Draw samples as a denoiser of ``bioemu.sample``, with or without guidance; its seed is that of the samples.
+    """Draw samples, with or without guidance, as a denoiser of ``bioemu.sample``, whose seed is used.
 
     ``bioemu.sample.main(…, denoiser_config={"_target_": "leastwork.adapters.bioemu.denoise", "_partial_": True,
-    "guidance": "folder of save_guidance", "steps": 50})``. Weights of paths have no place in its files.
+    "guidance": "folder of save_guidance", "steps": 50})``. Its files cannot hold path weights.
 
     Args:
-        sdes, device, batch, score_model: as the package gives them.
-        guidance: of a model of this sequence, or the folder that it is saved in.
-        choices: of :func:`leastwork.sample`, such as process, solver and steps.
+        sdes, device, batch, score_model: arguments that the package passes.
+        guidance: a guidance of a model of this sequence, or the folder into which it was saved.
+        choices: choices of :func:`leastwork.sample`, such as process, solver and steps.
     """
     score_model = score_model.to(device) if isinstance(score_model, nn.Module) else score_model
     model = wrap_bioemu(score_model, sdes, batch.to_data_list()[0].to(device))
@@ -128,7 +128,7 @@ def denoise(
 
 
 class _Scores(nn.Module):
-    """``get_score`` of frames (B, N, 3), (B, N, 3, 3); the batch of graphs is made once for each size."""
+    """``get_score`` for frames (B, N, 3), (B, N, 3, 3); the batch of graphs is made once for each size."""
 
     def __init__(
         self, score_model: Callable[..., Any], sdes: dict[str, Any], graph: Any, residues: int, at_once: int
@@ -141,12 +141,12 @@ class _Scores(nn.Module):
         self.training = False
 
     def train(self, mode: bool = True) -> "_Scores":
-        """Stays in evaluation mode, without dropout."""
+        """Keep the network in evaluation mode, without dropout."""
         del mode
         return super().train(False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Scores":
-        """To another device, but not to another precision, for the network knows one only."""
+        """Move the network to another device, but not to another precision, since it has only one."""
         self._batches.clear()
         return super()._apply(lambda leaf: fn(leaf).to(leaf.dtype), recurse)
 
@@ -198,7 +198,7 @@ def _known_sdes(sdes: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _check_graph(graph: Any) -> int:
-    """N, where all parts of the graph agree."""
+    """The number N of residues, after a check that all parts of the graph agree."""
     if not isinstance(graph, theirs("chemgraph").ChemGraph) or hasattr(graph, "ptr"):
         raise ConfigError(f"chemgraph={type(graph).__name__}: give one ChemGraph, that of get_context_chemgraph")
     single, pair = graph.single_embeds, graph.pair_embeds
@@ -212,7 +212,7 @@ def _check_graph(graph: Any) -> int:
 
 
 def _check_scores(scores: _Scores) -> None:
-    """Call the network once, with the tables where it is."""
+    """Call the network once, with the tables on its device."""
     device = next((p.device for p in scores.parameters()), torch.device("cpu"))
     scores.to(device)
     generator = torch.Generator().manual_seed(0)
@@ -266,7 +266,7 @@ def _described(config: Path) -> dict[str, Any]:
 
 
 def _made(part: Any, kind: type, config: Path) -> Any:
-    """An object of the kind that ``_target_`` names, and of no other: a configuration is no program."""
+    """An object of the class ``kind`` only, if ``_target_`` names it, so that a configuration cannot run code."""
     if not isinstance(part, dict) or str(part.get("_target_", "")).rpartition(".")[2] != kind.__name__:
         target = part.get("_target_") if isinstance(part, dict) else part
         raise ConfigError(f"{config} names {target!r} where BioEmu has {kind.__name__}: it is of another model")

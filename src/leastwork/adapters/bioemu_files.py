@@ -27,7 +27,7 @@ from leastwork.support.files import TEMPORARY, copy_file
 
 __all__ = ["Physicality", "check_sequence", "theirs", "write_bioemu"]
 
-_CHUNK = 500  # structures with all of their atoms in memory at a time
+_CHUNK = 500  # structures in memory at a time with all of their atoms
 _LARGEST = 99.0  # nm from the centroid, what the columns of a PDB hold with a sign
 _CRITERIA = ("Cα–Cα < 0.45 nm", "C′–N < 0.20 nm", "no clash < 0.10 nm")
 _Z = 1.96
@@ -46,10 +46,10 @@ def theirs(module: str) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Physicality:
-    """Which structures meet which of the package's criteria.
+    """Results of the package's criteria of physical structures.
 
     Args:
-        meets: for each criterion, bool (n,).
+        meets: for each criterion, whether each structure meets it, bool (n,).
 
     >>> Physicality({"a": torch.tensor([True, False, True, True])})
     4 structures, of which meet
@@ -61,7 +61,7 @@ class Physicality:
 
     @property
     def physical(self) -> Tensor:
-        """Which structures meet all of them, bool (n,)."""
+        """Whether each structure meets all criteria, bool (n,)."""
         return torch.stack(list(self.meets.values())).all(dim=0)
 
     @property
@@ -82,13 +82,13 @@ def write_bioemu(ensemble: Any, sequence: str, folder: str | Path) -> Physicalit
     """Write ``topology.pdb``, with the first structure, and ``samples.xtc``, with all, superposed on the first.
 
     Args:
-        ensemble: of a model of frames, or its states: positions (n, N, 3), nm, and rotations (n, N, 3, 3).
+        ensemble: an ensemble of a model of frames, or its states: positions (n, N, 3), nm, and rotations (n, N, 3, 3).
         sequence: N one-letter codes.
-        folder: where; made if need be. Files are written whole or not at all, and replace those of before.
+        folder: the folder, made if it does not exist. Files are written completely or not at all.
 
     Returns:
-        Physicality: what of the samples is physical. To write those only, select them: ``physical = report.physical``,
-        ``(x[0][physical], x[1][physical])``.
+        Physicality: which samples are physical. To write only these, select them by ``physical = report.physical``,
+            ``(x[0][physical], x[1][physical])``.
 
     Raises:
         LeastworkError: no frames, of another length than the sequence, not finite, in Å, or too large for a PDB.
@@ -96,7 +96,7 @@ def write_bioemu(ensemble: Any, sequence: str, folder: str | Path) -> Physicalit
     """
     x = getattr(ensemble, "x", ensemble)
     convert = theirs("convert_chemgraph")
-    positions, rotations = _checked(x, sequence)
+    positions, rotations = _check_frames(x, sequence)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=TEMPORARY) as hidden:
@@ -113,7 +113,7 @@ def write_bioemu(ensemble: Any, sequence: str, folder: str | Path) -> Physicalit
 def _write(
     convert: Any, positions: Tensor, rotations: Tensor, sequence: str, pdb: Path, xtc: Path
 ) -> Iterator[tuple[Tensor, ...]]:
-    """All structures into the trajectory, chunk by chunk; yields what the criteria say of each."""
+    """Write all structures into the trajectory, chunk by chunk; yields whether each meets the criteria."""
     mdtraj = package("mdtraj", "bioemu")
     first = mdtraj.load(str(pdb))
     with mdtraj.formats.XTCTrajectoryFile(str(xtc), "w") as trajectory:
@@ -130,12 +130,12 @@ def _write(
 
 
 def _atoms(convert: Any, positions: Tensor, rotations: Tensor, sequence: str) -> np.ndarray:
-    """Of one structure about its centroid, (A, 3), nm."""
+    """All atoms of one structure about its centroid, (A, 3), nm."""
     atoms, mask, _ = convert.get_atom37_from_frames(10 * positions, rotations, sequence)  # which takes and gives Å
     return 0.1 * atoms.reshape(-1, 3)[mask.flatten().bool()].numpy()
 
 
-def _checked(x: State, sequence: str) -> tuple[Tensor, Tensor]:
+def _check_frames(x: State, sequence: str) -> tuple[Tensor, Tensor]:
     """Positions about their centroid and rotations, float32 on the CPU."""
     if not are_frames(x) or len(x[0]) == 0:
         shape = tuple(tuple(leaf.shape) for leaf in x) if isinstance(x, tuple) else tuple(x.shape)
@@ -168,7 +168,7 @@ def _checked(x: State, sequence: str) -> tuple[Tensor, Tensor]:
 
 
 def check_sequence(sequence: str) -> None:
-    """Raise unless these are capital letters of the twenty residues."""
+    """Raise an error unless the sequence consists of capital letters of the twenty residues."""
     known = "ACDEFGHIKLMNPQRSTVWY"
     place = next((i for i, letter in enumerate(sequence) if letter not in known), None)
     if place is not None:
@@ -178,7 +178,7 @@ def check_sequence(sequence: str) -> None:
 
 
 def _wilson(count: int, n: int) -> tuple[float, float, float]:
-    """The fraction k/n, and the ends of its interval."""
+    """The fraction k/n, and the ends of its 95 % interval."""
     p, square = count / n, _Z**2 / n
     centre, half = (p + square / 2) / (1 + square), _Z * math.sqrt(p * (1 - p) / n + square / (4 * n)) / (1 + square)
     return p, max(centre - half, 0.0), min(centre + half, 1.0)

@@ -22,15 +22,15 @@ TABLE_SETTINGS: Mapping[str, Any] = {
     "eps_t": 1e-4, "num_sigma": 1000, "num_omega": 2000, "omega_exponent": 3, "l_max": 2000, "sigma_min": 0.02,
     "sigma_max": 1.65, "tol": 1e-7,
 }  # fmt: skip
-"""What the tables depend on, with the package's defaults."""
+"""Settings on which the tables depend, with the package's defaults."""
 
 
 def write_tables(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Three files, named as the package names them, so that it finds them there.
+    """Write three files with the names that the package expects.
 
     Args:
-        folder: where; is there.
-        settings: those of :data:`TABLE_SETTINGS` that differ from the defaults.
+        folder: an existing folder.
+        settings: settings of :data:`TABLE_SETTINGS` that differ from the defaults.
     """
     s = {**TABLE_SETTINGS, **settings}
     narrow = s["sigma_min"] * (s["sigma_max"] / s["sigma_min"]) ** torch.linspace(s["eps_t"], 1.0, s["num_sigma"])

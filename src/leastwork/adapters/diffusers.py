@@ -1,10 +1,10 @@
-"""Networks of ``diffusers`` with their scheduler: x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε at timesteps k = 0 … N − 1.
+"""Networks of ``diffusers`` with their schedulers: x_k = √ᾱ_k x_0 + √(1 − ᾱ_k) ε at timesteps k = 0 … N − 1.
 
     t = (k + 1)/N        ℓ(t) = ln ᾱ_k/(1 − ᾱ_k)        (Ho et al., NeurIPS 2020)
     t = σ, timestep Nσ,  α = 1 − σ                      flow matching (Esser et al., ICML 2024)
 
-Between two timesteps the log-SNR is interpolated, and the network is asked at a fractional timestep; its embedding of
-time is smooth. A scheduler that clips or thresholds its samples does so in its own loop, not here.
+Between two timesteps the log-SNR is interpolated, and the network is evaluated at a fractional timestep, since its
+embedding of time is smooth. Clipping or thresholding of samples, which some schedulers do, is not done here.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ class _AtTimestep(Wrapped):
 
     def forward(self, x: Tensor, t: Tensor, **context: Any) -> Tensor:
         y = self.net(x, (t * self.count - self.offset).expand(len(x)), **context)
-        y = y if isinstance(y, Tensor) else y[0]  # every output object of theirs gives its first field so
+        y = y if isinstance(y, Tensor) else y[0]  # the first field of an output object
         return y[:, : x.shape[1]] if y.ndim > 1 and y.shape[1] == 2 * x.shape[1] else y
 
 
@@ -51,19 +51,19 @@ def from_diffusers(
     scale: float | Tensor = 1.0,
     context: Mapping[str, Any] | None = None,
 ) -> DiffusionModel:
-    """A UNet or transformer of ``diffusers`` and the scheduler that it was trained with.
+    """Wrap a UNet or transformer of ``diffusers`` with the scheduler of its training.
 
     Args:
         net: called as ``net(x, timestep, **context)``; returns a tensor or an output with ``.sample``.
-        scheduler: of the training; any with ``alphas_cumprod``, or one of flow matching.
+        scheduler: the scheduler of the training, either with ``alphas_cumprod`` or for flow matching.
         event_shape: shape of one sample, channels first.
         subspace, shift, scale: as in :class:`leastwork.DiffusionModel`; of a latent model, in the latent space.
         context: keyword arguments of the network, the same for every sample: ``class_labels``,
             ``encoder_hidden_states``, …, of batch size 1 where the network broadcasts them.
 
     Raises:
-        ConfigError: the package is missing, a scheduler without a Gaussian path, an unknown prediction type, channels
-            that come last, or a network that does not fit.
+        ConfigError: the package is missing, the scheduler has no Gaussian path, the prediction type is unknown, the
+            channels come last, or the network does not fit.
     """
     package("diffusers", "diffusers")
     config = getattr(scheduler, "config", None)
@@ -78,7 +78,7 @@ def from_diffusers(
 
 
 def _path(scheduler: Any) -> tuple[Schedule, Prediction, float]:
-    """The schedule, what is predicted along it, and the offset of the timestep k = t·N − offset."""
+    """The schedule, the kind of prediction, and the offset in the timestep k = t·N − offset."""
     config, name = scheduler.config, type(scheduler).__name__
     kind = getattr(config, "prediction_type", None)
     if name in _FLOWS or (kind == "flow_prediction" and getattr(config, "use_flow_sigmas", False)):
@@ -95,7 +95,7 @@ def _path(scheduler: Any) -> tuple[Schedule, Prediction, float]:
         raise ConfigError(f"{name} has prediction_type={kind!r}, which is none of {known}: pass the training's own")
     signal = _signal(scheduler)
     count = len(signal)
-    keep = int((signal > 1e-12).sum())  # a last timestep without signal says nothing of the data
+    keep = int((signal > 1e-12).sum())  # a last timestep without signal does not determine the data
     times = [(k + 1) / count for k in range(keep)]
     table = TabulatedSchedule(times, signal[:keep].sqrt().tolist(), (1 - signal[:keep]).sqrt().tolist())
     return table, _PREDICTS[kind], 1.0

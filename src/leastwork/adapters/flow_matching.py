@@ -3,8 +3,8 @@
     t = 1 − s        α(t) = α_s, σ(t) = σ_s        dx/dt = −dX/ds
 
 (Lipman et al., Flow Matching Guide and Code, arXiv 2412.06264, 2024.) With an affine path from an independent Gaussian
-source the velocity determines the score, so the model is a DiffusionModel, with SDE, work and certificates. Of any
-other path only the velocity is known: that is a VelocityModel.
+source the velocity determines the score, so the model is a DiffusionModel, with SDE, work and certificates. For any
+other path only the velocity is known, and the model is a VelocityModel.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ __all__ = ["from_flow_matching"]
 
 Predicts: TypeAlias = Literal["velocity", "data", "noise"]
 
-_SHORT_OF_NOISE = 0.999  # where the velocity says nothing of the data at t = 1
+_SHORT_OF_NOISE = 0.999  # t_max if the velocity does not determine the data at t = 1
 
 
 class _TheirTime(Wrapped):
@@ -54,16 +54,16 @@ def from_flow_matching(
     scale: float | Tensor = 1.0,
     context: Mapping[str, Any] | None = None,
 ) -> DiffusionModel | VelocityModel:
-    """A network that was trained along a path of ``flow_matching``.
+    """Wrap a network that was trained along a path of ``flow_matching``.
 
     Args:
         net: a ``ModelWrapper``, module or function, called as ``net(x=x, t=t, **context)``; x: (B, *event), t: (B,),
             1 at the data.
-        path: the ``AffineProbPath`` of the training, or its scheduler; None where x_0 and x_1 were not drawn
-            independently (minibatch optimal transport), or the path is another one.
+        path: the ``AffineProbPath`` of the training, or its scheduler; None if x_0 and x_1 were not drawn independently
+            (minibatch optimal transport), or the path is of another kind.
         event_shape: shape of one sample.
-        predicts: what the network was trained for: "velocity" (dx_t), "data" (x_1) or "noise" (x_0).
-        prior: the source; by default, a standard normal. With any but a ``StandardNormal`` there is no score.
+        predicts: the target of the training: "velocity" (dx_t), "data" (x_1) or "noise" (x_0).
+        prior: the source distribution; by default a standard normal. Only a ``StandardNormal`` gives a score.
         subspace, shift, scale: as in :class:`leastwork.DiffusionModel`.
         context: keyword arguments of the network, the same for every sample.
 
@@ -71,7 +71,7 @@ def from_flow_matching(
         DiffusionModel: for an affine path from a Gaussian source. VelocityModel: otherwise.
 
     Raises:
-        ConfigError: the package is missing, a path of discrete states, or a network that does not fit.
+        ConfigError: the package is missing, the path has discrete states, or the network does not fit.
     """
     paths = package("flow_matching.path", "flow-matching")
     schedulers = package("flow_matching.path.scheduler", "flow-matching")
@@ -99,7 +99,7 @@ def from_flow_matching(
 
 
 def _schedule(scheduler: Any, known: Any, source: float) -> Schedule:
-    """α and σ in our time; in closed form where there is one, so that the model can be saved."""
+    """α and σ as functions of our time, in closed form if there is one, so that the model can be saved."""
     kind = type(scheduler)
     if source == 1 and kind is known.CondOTScheduler:
         return LinearSchedule()

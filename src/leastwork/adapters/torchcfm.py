@@ -4,11 +4,11 @@
     VP-CFM    x_s = sin(πs/2) x_1 + cos(πs/2) x_0 + ς z    α = cos(πt/2)    σ² = (1 + ς²) sin²(πt/2)
     FM        x_s = s x_1 + (1 − (1 − ς)s) z               α = 1 − t        σ² = t (t + 2ς(1 − t))
 
-(Tong et al., TMLR 2024; Albergo et al., 2023; Lipman et al., ICLR 2023.) The matcher's blur ς stays in the data: what
-its ODE draws is x_1 + ς z, and that is what is called the data here. So σ² = Var(x_s | x_1) − ς²α², which vanishes at
-the data; the velocity, ½g² and the marginals are those of the matcher, exactly. Sources must be standard normal and
-drawn independently of the data. Couplings by optimal transport or Schrödinger bridges make a path that is not Gaussian
-given x_1: of those only the velocity is known.
+(Tong et al., TMLR 2024; Albergo et al., 2023; Lipman et al., ICLR 2023.) The matcher's ODE draws x_1 + ς z, with the
+matcher's own noise ς, and these samples are taken as the data here. So σ² = Var(x_s | x_1) − ς²α², which vanishes at
+the data; the velocity, ½g² and the marginals are exactly those of the matcher. Sources must be standard normal and
+drawn independently of the data. With couplings by optimal transport or Schrödinger bridges the path is not Gaussian
+given x_1, and only the velocity is known.
 """
 
 import inspect
@@ -57,11 +57,11 @@ def from_torchcfm(
     scale: float | Tensor = 1.0,
     context: Mapping[str, Any] | None = None,
 ) -> DiffusionModel | VelocityModel:
-    """A vector field that was trained with a matcher of ``torchcfm``.
+    """Wrap a vector field that was trained with a matcher of ``torchcfm``.
 
     Args:
         net: the network.
-        matcher: the ``ConditionalFlowMatcher`` of the training; None if it is another one.
+        matcher: the ``ConditionalFlowMatcher`` of the training; None if it was of another kind.
         event_shape: shape of one sample.
         call: "concatenated", ``net(torch.cat([x, t[:, None]], -1))``, as their MLP; "t, x", ``net(t, x)``, as their
             UNet and torchdyn; or "x, t". By default, what the network's signature says.
@@ -73,7 +73,7 @@ def from_torchcfm(
         DiffusionModel: for independent couplings with a standard normal. VelocityModel: otherwise.
 
     Raises:
-        ConfigError: the package is missing, something that is no matcher, or a network that does not fit.
+        ConfigError: the package is missing, the object is not a matcher, or the network does not fit.
     """
     matchers = package("torchcfm.conditional_flow_matching", "torchcfm")
     if matcher is not None and not isinstance(matcher, matchers.ConditionalFlowMatcher):
@@ -106,7 +106,7 @@ def _call(net: Callable[..., Tensor]) -> Call:
 
 
 def _schedule(matcher: Any, known: Any) -> Schedule | None:
-    """α and σ in our time, or None where the path is not Gaussian given the data."""
+    """α and σ as functions of our time, or None if the path is not Gaussian given the data."""
     kind, blur = type(matcher), float(getattr(matcher, "sigma", 0.0))
     if kind is known.ConditionalFlowMatcher:
         variance = lambda t: t**2 + blur**2 * t * (2 - t)  # noqa: E731

@@ -1,6 +1,6 @@
-"""What every adapter asks before it wraps a network: is the package there, does the network fit, is it precise enough.
+"""Checks before a network is wrapped: the package is installed, the network fits, its precision is sufficient.
 
-1 − α² at the end of generation is 10⁻⁴ or less: float16 and bfloat16 cannot tell α from 1 there
+1 − α² at the end of sampling is 10⁻⁴ or less: float16 and bfloat16 cannot distinguish α from 1 there.
 """
 
 from collections.abc import Callable, Mapping
@@ -63,17 +63,17 @@ def check_network(
     called: str,
     t: float = 0.5,
 ) -> None:
-    """Call the wrapped network once, on zeros, and say what does not fit.
+    """Call the wrapped network once, on zeros, and check its output.
 
     Args:
-        net: as the model will call it, ``net(x, t, **context)``.
-        event_shape: of one sample.
+        net: the network in the form ``net(x, t, **context)`` in which the model will call it.
+        event_shape: shape of one sample.
         context: keyword arguments of a conditional network.
         called: how the network itself is called, for the message.
         t: a time at which it is defined.
 
     Raises:
-        ConfigError: half precision, a call that fails, or an output of another shape.
+        ConfigError: the network has half precision, the call fails, or the output has another shape.
     """
     if any(not isinstance(size, int) for size in event_shape):
         raise ConfigError(f"event_shape={event_shape} must be a tuple of whole numbers, the shape of one sample")

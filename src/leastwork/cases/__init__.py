@@ -1,1 +1,1 @@
-"""Bundled systems whose truth is known, each with its runs and data."""
+"""Bundled systems with known truth, each with its runs and data."""

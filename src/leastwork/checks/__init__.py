@@ -1,1 +1,1 @@
-"""Is a model what its owner says it is? One question a file, each answered by measurement."""
+"""Checks by measurement of whether a model is what its declaration says, one topic per file."""

@@ -1,4 +1,4 @@
-"""All questions to a model, in the order in which one depends on another."""
+"""All checks of a model, in the order in which they depend on each other."""
 
 from typing import Any
 
@@ -30,21 +30,21 @@ def check_model(
     samples: int = 256,
     seed: int = 0,
 ) -> ModelReport:
-    """Measure whether a model is what it is declared to be, in a few hundred network evaluations of a batch.
+    """Check by measurement that a model is as declared, in a few hundred network evaluations of a batch.
 
     Args:
         model: a DiffusionModel, FrameModel or VelocityModel.
-        data: some samples of what it was trained on, (n, *event), data units; with them, prediction, direction of
-            time and units are checked too.
-        equivariant: claim that the answer turns with the structure: "rotations" (or True), or "reflections" too.
-        samples: states in a batch.
-        seed: of the noise.
+        data: some samples of the training data, (n, *event), data units; if given, prediction, direction of time and
+            units are checked too.
+        equivariant: the claimed equivariance of the output: "rotations" (or True), or "reflections" too.
+        samples: number of states in a batch.
+        seed: seed of the noise.
 
     Returns:
         ModelReport: ``.ok``, ``.faults``, ``.warnings``; prints as a table.
 
     Raises:
-        ConfigError: not a model, or data that cannot be used.
+        ConfigError: the object is not a model, or the data cannot be used.
 
     >>> import leastwork as lw
     >>> data = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
@@ -68,12 +68,12 @@ def check_model(
     checks += check_parameters(subject)
     if all(check.status != "fault" for check in checks if check.name == "precision"):
         with torch.no_grad(), evaluating(model.net):
-            checks += _measured(subject, equivariant)
+            checks += _measure(subject, equivariant)
     return ModelReport(_name(model), tuple(checks))
 
 
-def _measured(subject: Subject, equivariant: bool | Symmetry) -> list[Check]:
-    """Everything for which the network is evaluated; what a fault makes meaningless is left out."""
+def _measure(subject: Subject, equivariant: bool | Symmetry) -> list[Check]:
+    """All checks that evaluate the network; checks that an earlier fault makes meaningless are left out."""
     checks: list[Check] = []
     frames, flow = (isinstance(subject.model, kind) for kind in (FrameModel, VelocityModel))
     if not flow:
@@ -105,7 +105,7 @@ def _measured(subject: Subject, equivariant: bool | Symmetry) -> list[Check]:
 
 
 def _data_shape(model: Examined, data: Any) -> Check | None:
-    """What is wrong with the data's shape, and the order that would fit."""
+    """A fault in the shape of the data, with the order of axes that would fit, or None."""
     if not all(isinstance(leaf, torch.Tensor) for leaf in leaves(data)):
         return Check("data", "fault", f"data is a {type(data).__name__}: give a tensor, torch.as_tensor(data)")
     wanted, found = shapes(model.event_shape), tuple(tuple(leaf.shape[1:]) for leaf in leaves(data))

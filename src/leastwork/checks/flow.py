@@ -1,8 +1,8 @@
-"""The flow: data carried to the noise and back return, dx/dt = u(x, t) both ways, and look like noise in between.
+"""Checks of the flow dx/dt = u(x, t): data carried to the noise and back return, and are distributed like the prior.
 
 error = |x − x′| / |x − x̄|        (Heun's rule, 50 steps)
 
-Like noise is judged by the maximum mean discrepancy (Gretton et al., J. Mach. Learn. Res. 13, 723, 2012).
+The comparison with the prior uses the maximum mean discrepancy (Gretton et al., J. Mach. Learn. Res. 13, 723, 2012).
 """
 
 from dataclasses import replace
@@ -23,44 +23,44 @@ from leastwork.statistics.estimate import Estimate
 
 __all__ = ["check_direction", "check_round_trip"]
 
-_FEW = 64
-_RETURNS = 0.05
-_LOST = 0.5
-_SOME = 256
-_STEPS = 50
-_SIGMAS = 5.0  # of MMD², where the distributions agree
-_ALIKE = 0.01
-_FITS = 0.03  # the most there is is about a half
-_CLEAR = 2.0
+_ROUND_TRIPS = 64  # states that are carried there and back
+_SMALL_ERROR = 0.05  # error of the round trip up to which all is well
+_LARGE_ERROR = 0.5  # error of the round trip from which there is a fault
+_ENCODED = 256  # data that are carried to the noise
+_STEPS = 50  # steps of Heun's rule
+_SIGMAS = 5.0  # standard errors of MMD² within which distributions agree
+_SMALL_MMD = 0.01  # MMD² up to which distributions agree
+_FITTING_MMD = 0.03  # MMD² below which a hypothesis is named; the largest possible is about a half
+_CLEAR = 2.0  # factor by which the MMD² of such a hypothesis must be smaller
 
 
 def check_round_trip(subject: Subject) -> Check:
-    """Data to noise and back, or without data noise to data and back."""
+    """Carry data to noise and back, or without data carry noise to data and back."""
     model = subject.model
     grid: dict[str, Any] = {"steps": _STEPS, "t_grid": "log-snr" if isinstance(model, DiffusionModel) else "uniform"}
     try:
         if subject.data is not None:
-            start = model.to_data_units(smap(lambda leaf: leaf[:_FEW], subject.data))
+            start = model.to_data_units(smap(lambda leaf: leaf[:_ROUND_TRIPS], subject.data))
             back = transport(model, transport(model, start, **grid), forward=False, **grid)
         else:
-            start = Process(model, 0.0).prior(subject.noise("round trip", _FEW))
+            start = Process(model, 0.0).prior(subject.noise("round trip", _ROUND_TRIPS))
             back = transport(model, transport(model, start, forward=False, **grid), **grid)
     except LeastworkError as error:
         return Check("round trip", "fault", f"the flow cannot be followed ({error})")
     a, b = flat(start), flat(back)
     error = float((a - b).norm() / (a - a.mean(dim=0)).norm().clamp(min=1e-12))
     where = "data to noise and back" if subject.data is not None else "noise to data and back"
-    if error < _RETURNS:
+    if error < _SMALL_ERROR:
         return Check("round trip", "ok", f"{where} by the ODE: error {error:.1g} of the spread")
     words = (
         f"{where} by the ODE: error {error:.2g} of the spread in {_STEPS} steps; the velocity is not smooth, so take "
         "more steps, or check time, prediction and schedule"
     )
-    return Check("round trip", "warning" if error < _LOST else "fault", words)
+    return Check("round trip", "warning" if error < _LARGE_ERROR else "fault", words)
 
 
 def check_direction(subject: Subject) -> Check:
-    """For a flow: whether the data end up as the prior, under either direction of time and sign of the velocity."""
+    """Check that data are carried to the prior; if not, try the other direction of time and sign of the velocity."""
     model = subject.model
     assert isinstance(model, VelocityModel)
     if subject.data is None:
@@ -68,7 +68,7 @@ def check_direction(subject: Subject) -> Check:
             "direction", "skipped", "give data, and the direction of time is checked by carrying them to noise"
         )
     declared = _distance(subject, model)
-    if declared.value < max(_SIGMAS * declared.stderr, _ALIKE):
+    if declared.value < max(_SIGMAS * declared.stderr, _SMALL_MMD):
         return Check("direction", "ok", f"carried to the noise, data are like the prior (MMD² {declared})")
     flipped = replace(model, data_at_one=not model.data_at_one)
     others = {
@@ -79,18 +79,18 @@ def check_direction(subject: Subject) -> Check:
     distances = {words: _distance(subject, other).value for words, other in others.items()}
     best = min(distances, key=lambda words: distances[words])
     found = f"carried to the noise, data are unlike the prior (MMD² {declared})"
-    if distances[best] * _CLEAR < declared.value and distances[best] < _FITS:
+    if distances[best] * _CLEAR < declared.value and distances[best] < _FITTING_MMD:
         return Check("direction", "fault", f"{found}, but less so ({distances[best]:.2g}) if {best}")
     words = f"{found}: check the prior, the units (shift=, scale=) and that these are the data it was trained on"
     return Check("direction", "warning", words)
 
 
 def _distance(subject: Subject, model: VelocityModel) -> Estimate:
-    """Squared MMD of encoded data and the prior; infinite where the flow is."""
+    """Squared MMD of encoded data and the prior; infinite if encoded data are not finite."""
     assert subject.data is not None
-    x = model.to_data_units(smap(lambda leaf: leaf[:_SOME], subject.data))
+    x = model.to_data_units(smap(lambda leaf: leaf[:_ENCODED], subject.data))
     z = transport(model, x, steps=_STEPS)
-    prior = model.prior.from_noise(subject.noise("direction", 4 * _SOME))
+    prior = model.prior.from_noise(subject.noise("direction", 4 * _ENCODED))
     if not bool(all_finite(z).all()):
         return Estimate(float("inf"), 0.0)
     target = flat(prior)
@@ -99,7 +99,7 @@ def _distance(subject: Subject, model: VelocityModel) -> Estimate:
 
 
 class _Negative(torch.nn.Module):
-    """−u, with the parameters where they were."""
+    """The negative velocity −u, with the same parameters."""
 
     def __init__(self, model: VelocityModel) -> None:
         super().__init__()

@@ -1,9 +1,10 @@
-"""What is asked of models of rigid frames alone: their angles, their data, and both scores against the data.
+"""Checks of models of rigid frames: their angles, their data, and both scores against the data.
 
     error = ⟨ |s − ∇ ln p(x_t | x_0)|² ⟩ / ⟨ |∇ ln p(x_t | x_0)|² ⟩,   least for the score s, and one for s = 0
 
-The score of positions is in the world's frame and that of rotations in the residue's own. Other signs, times that run
-the other way and turns in the world's frame are tried too. An integral of the ODE is not: frames cannot be carried.
+The score of positions is in the world's frame and that of rotations in the residue's own. The other sign, the other
+direction of time and rotations in the world's frame are tried too. The ODE is not checked, since frames cannot be
+carried along it.
 """
 
 import math
@@ -25,22 +26,22 @@ NOT_CARRIED = Check(
     "round trip", "skipped", "not checked for frames, which the flow's ODE cannot carry from data to noise and back"
 )
 
-_REMEMBERS, _REMEMBERS_MUCH = 0.02, 0.25  # of the first character of SO(3), e^{−σ_R²}
-_TIMES = (0.2, 0.4, 0.6, 0.8)  # of the interval
-_SIGMAS = 5.0
-_CLEAR = 0.95  # of the declared error: a hypothesis that is named must be better than that
-_PROPER = 1e-3
+_WARNING_MEMORY, _FAULT_MEMORY = 0.02, 0.25  # largest first character of SO(3), e^{−σ_R²}, at t_max
+_TIMES = (0.2, 0.4, 0.6, 0.8)  # fractions of the interval
+_SIGMAS = 5.0  # standard errors by which a difference is significant
+_CLEAR = 0.95  # a hypothesis is named if its error is below this part of the declared one
+_PROPER = 1e-3  # largest deviation of RᵀR from 1
 
-_Errors: TypeAlias = dict[str, Tensor]  # of each sample, by hypothesis; the empty name is what is declared
+_Errors: TypeAlias = dict[str, Tensor]  # errors of each sample by hypothesis; the empty name is the declaration
 
 
 def check_angles(subject: Subject) -> Check:
-    """Whether rotations have forgotten at t_max where they came from."""
+    """Check that rotations at t_max hardly depend on the data."""
     model = subject.model
     assert isinstance(model, FrameModel)
     first, last = model.angles.sigma(torch.tensor(subject.interval, dtype=torch.float64)).tolist()
     left = math.exp(-(last**2))
-    if left < _REMEMBERS:
+    if left < _WARNING_MEMORY:
         return Check(
             "angles", "ok", f"σ from {first:.3g} to {last:.3g} rad, where {left:.1g} of an orientation is left"
         )
@@ -48,11 +49,11 @@ def check_angles(subject: Subject) -> Check:
         f"at t_max σ is {last:.3g} rad, and {left:.2g} of an orientation is left, which the uniform prior leaves out: "
         "raise sigma_max of the angles, 2.33 or so"
     )
-    return Check("angles", "fault" if left > _REMEMBERS_MUCH else "warning", words)
+    return Check("angles", "fault" if left > _FAULT_MEMORY else "warning", words)
 
 
 def check_rotations(rotations: Tensor) -> Check | None:
-    """What is wrong with data whose rotations are none, or None."""
+    """A fault if the second part of the data are not rotations, or None."""
     r = rotations.double()
     off = float((r.transpose(-1, -2) @ r - torch.eye(3, dtype=r.dtype, device=r.device)).abs().max())
     if off < _PROPER and bool((torch.linalg.det(r) > 0).all()):
@@ -66,12 +67,12 @@ def check_rotations(rotations: Tensor) -> Check | None:
 
 
 def check_scores(subject: Subject) -> list[Check]:
-    """The errors of both scores on noised data, as declared and under other hypotheses."""
+    """Compare the errors of both scores on noised data, as declared and under other hypotheses."""
     if subject.data is None:
         words = "not checked without data: give some, and sign and frame of both scores and time are checked with them"
         return [Check("prediction", "skipped", words)]
     positions, rotations = _errors(subject)
-    return [_judged("score of positions", positions), _judged("score of rotations", rotations)]
+    return [_judge("score of positions", positions), _judge("score of rotations", rotations)]
 
 
 def _errors(subject: Subject) -> tuple[_Errors, _Errors]:
@@ -108,7 +109,7 @@ def _errors(subject: Subject) -> tuple[_Errors, _Errors]:
     return positions, rotations
 
 
-def _judged(name: str, errors: _Errors) -> Check:
+def _judge(name: str, errors: _Errors) -> Check:
     declared = errors[""]
     mine = Estimate.from_samples(declared)
     best = min(errors, key=lambda hypothesis: float(errors[hypothesis].mean()))

@@ -1,6 +1,6 @@
-"""The file that ``leastwork check-model`` reads: Python that defines ``model`` and, if it likes, ``data``.
+"""The file that ``leastwork check-model`` reads: Python code that defines ``model`` and optionally ``data``.
 
-The file is executed, as its owner's own program is.
+The file is executed.
 """
 
 import sys
@@ -53,7 +53,7 @@ data = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What the file defines."""
+    """The objects that the file defines."""
 
     model: Examined
     data: State | None
@@ -61,14 +61,14 @@ class ModelFile:
 
 
 def read_model_file(file: Path) -> ModelFile:
-    """Execute the file and take what it defines.
+    """Execute the file and return the objects that it defines.
 
     Raises:
-        ConfigError: no such file, an error in it, with its line, or no ``model``.
+        ConfigError: there is no such file, it has an error (the message names the line), or it defines no ``model``.
     """
     if not file.is_file():
         raise ConfigError(f"{file}: there is no such file, make one by leastwork check-model --template > {file}")
-    names = _executed(file)
+    names = _execute(file)
     model = names.get("model")
     if not isinstance(model, DiffusionModel | FrameModel | VelocityModel):
         found = f"its model is a {type(model).__name__}" if "model" in names else "it defines no model"
@@ -83,8 +83,8 @@ def read_model_file(file: Path) -> ModelFile:
     return ModelFile(model, cast(State | None, data), cast(Any, names.get("equivariant", False)))
 
 
-def _executed(file: Path) -> dict[str, Any]:
-    """The names of the file, which finds modules beside it as a program would."""
+def _execute(file: Path) -> dict[str, Any]:
+    """The names that the file defines; it can import modules from its own folder."""
     module = ModuleType(file.stem)
     module.__file__ = str(file)
     folder, before = str(file.parent.resolve()), sys.modules.get(file.stem)

@@ -1,4 +1,4 @@
-"""The network as a function: y = net(x, t), of x's shape and precision, finite, the same each time, x left alone."""
+"""Checks of the network y = net(x, t): shape and precision of x, finite, deterministic, and x is not changed."""
 
 import torch
 from torch import nn
@@ -12,13 +12,13 @@ from leastwork.models.predictions import Moments
 
 __all__ = ["check_coordinates", "check_parameters", "check_purity", "check_shapes"]
 
-_PLACES = (0.0, 0.1, 0.5, 0.9, 1.0)  # of the interval
-_SAME = 1e-6  # of the answer's size: the same sum in another order
-_APART = 1e-3
+_PLACES = (0.0, 0.1, 0.5, 0.9, 1.0)  # fractions of the interval
+_SAME = 1e-6  # largest change between two calls, relative to the output's size, from another order of sums
+_APART = 1e-3  # largest change of a sample with the others of its batch, relative to the output's size
 
 
 def check_parameters(subject: Subject) -> list[Check]:
-    """Mode, precision and gradients of the parameters."""
+    """Check mode, precision and gradients of the parameters."""
     net, parameters = subject.model.net, subject.model.parameters()
     checks: list[Check] = []
     if not isinstance(net, nn.Module):
@@ -58,7 +58,7 @@ def check_parameters(subject: Subject) -> list[Check]:
 
 
 def check_shapes(subject: Subject) -> Check:
-    """Structure, shape, precision and finiteness of what the network returns, at both ends and between."""
+    """Check structure, shape, precision and finiteness of the output, at both ends of the interval and between."""
     x = subject.noise("shapes", 8)
     for place in _PLACES:
         t = subject.at(place)
@@ -111,7 +111,7 @@ def _shapes(x: State) -> str:
 
 
 def check_purity(subject: Subject) -> list[Check]:
-    """Whether x is left as it was, the answer is the same each time, and samples do not see each other."""
+    """Check that the network does not change x, is deterministic, and treats samples independently of each other."""
     x, t = subject.noise("purity", 16), subject.at(0.5)
     before = smap(torch.clone, x)
     first = smap(torch.clone, subject.ask(x, t))

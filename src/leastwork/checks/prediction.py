@@ -1,12 +1,12 @@
-"""What the network predicts, and how its time runs: the error of denoising under every hypothesis.
+"""Check of the prediction and the direction of time: the error of denoising under every hypothesis.
 
     x = α x_0 + σ ε        error(hypothesis) = ⟨ |D_hypothesis(x, t) − x_0|² / d m(ℓ) ⟩ over log-SNRs ℓ,
     m(ℓ) = v/(1 + v α²/σ²)
 
-m is the error of the best linear estimate from the data's mean variance v, so that a trained network scores below
-about 1 and a hypothesis that is wrong above. Hypotheses: five predictions, either sign, and time as declared, reversed,
-in a thousand steps, or given as the noise level σ/α or c_noise = ln(σ/α)/4 (Karras et al., arXiv:2206.00364). Where
-none fits, the data may be in another unit than the network's.
+m is the error of the best linear estimate from the data's mean variance v, so that a trained network has an error below
+about 1 and a wrong hypothesis an error above 1. The hypotheses are five predictions with either sign, and time as
+declared, reversed, in a thousand steps, or given as the noise level σ/α or c_noise = ln(σ/α)/4 (Karras et al.,
+arXiv:2206.00364). If none fits, the data may have another unit than the network's.
 """
 
 import math
@@ -25,28 +25,28 @@ from leastwork.models.predictions import Moments, Prediction, to_data
 
 __all__ = ["check_prediction", "denoising_errors"]
 
-_LOG_SNRS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of the data's variance
-_CLEAR = 1.05  # times smaller, by five standard errors and half of the change, is another hypothesis
-_SIGMAS = 5.0  # false alarms: 3·10⁻⁷ for each hypothesis
-_SHARE = 0.5
-_ALIKE = 1.02
-_FITS = 2.0  # times the linear estimate's error, for a hypothesis to be named
-_POOR = 1.3
-_LINEAR = 1.02  # times the linear estimate's error, which Gaussian data allow a network that is linear
-_HOPELESS = 10.0
-_UNITS = (10.0, 0.1, 1000.0, 1e-3)
+_LOG_SNRS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # ln of the variance of the signal over that of the noise
+_CLEAR = 1.05  # factor by which the error of another hypothesis must be smaller
+_SIGMAS = 5.0  # standard errors by which it must be smaller: 3·10⁻⁷ false alarms for each hypothesis
+_SHARE = 0.5  # share of the squared change of D by which the error must fall
+_ALIKE = 1.02  # ratio of errors up to which hypotheses count as equally good
+_FITS = 2.0  # error, in units of the linear estimate's, below which a hypothesis is named
+_POOR = 1.3  # error, in the same unit, above which the data may have another unit
+_LINEAR = 1.02  # error, in the same unit, of a linear network, which Gaussian data allow
+_HOPELESS = 10.0  # error, in the same unit, above which there is a fault
+_UNITS = (10.0, 0.1, 1000.0, 1e-3)  # ratios of units that are tried
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A prediction, with either sign, at a time that runs so."""
+    """A kind of prediction, a sign, and a direction or unit of time."""
 
     predicts: Prediction
     time: str = "declared"
     sign: int = 1
 
     def words(self, model: DiffusionModel) -> str:
-        """What holds if it is true, and what to do then."""
+        """The hypothesis and its remedy in words."""
         parts = [] if self.predicts == model.predicts else [f"it predicts {self.predicts!r}"]
         todo = [] if self.predicts == model.predicts else [f"set predicts={self.predicts!r}"]
         if self.time == "reversed":
@@ -68,7 +68,7 @@ class Hypothesis:
 
 
 def check_prediction(subject: Subject) -> Check:
-    """Whether the declared prediction and direction of time are the ones of least denoising error."""
+    """Check that the declared prediction and direction of time have the least denoising error."""
     model = subject.model
     assert isinstance(model, DiffusionModel)
     if subject.data is None:
@@ -114,17 +114,17 @@ def _is_the_input(subject: Subject) -> bool:
 
 
 def _simplest(means: dict[Hypothesis, float], model: DiffusionModel) -> Hypothesis:
-    """Of the hypotheses with about the least error the one that changes least."""
+    """Among the hypotheses with about the least error, the one closest to the declaration."""
     least = min(means.values())
     near = [h for h, mean in means.items() if mean <= _ALIKE * least]
     return min(near, key=lambda h: ((h.predicts != model.predicts) + (h.time != "declared") + (h.sign < 0), means[h]))
 
 
 def _is_clear(declared: "_Trial", other: "_Trial") -> bool:
-    """Whether the other one is right beyond doubt.
+    """Whether the other hypothesis is right beyond doubt.
 
-    D is the mean of x_0 given x, so that ⟨|D′ − x_0|²⟩ = ⟨|D − x_0|²⟩ + ⟨|D′ − D|²⟩ for any D′: the error falls by
-    the whole of the change where the other one is right, and rises by it where the declared one is.
+    D is the mean of x_0 given x, so that ⟨|D′ − x_0|²⟩ = ⟨|D − x_0|²⟩ + ⟨|D′ − D|²⟩ for any D′. So the error falls by
+    the whole squared change if the other hypothesis is right, and rises by it if the declared one is.
     """
     gain = declared.error - other.error
     if not bool(torch.isfinite(gain).all()):
@@ -135,7 +135,7 @@ def _is_clear(declared: "_Trial", other: "_Trial") -> bool:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Of every sample, (n,): |D′ − x_0|² of a hypothesis, and |D′ − D|² of the declared one, over the linear error."""
+    """For every sample, (n,): |D′ − x_0|² of a hypothesis and |D′ − D|² to the declared D, over the linear error."""
 
     error: Tensor
     change: Tensor
@@ -168,7 +168,7 @@ def denoising_errors(subject: Subject, data: State) -> dict[Hypothesis, _Trial]:
 
 
 def _times(model: DiffusionModel, variance: float) -> list[float]:
-    """Where signal and noise are of like size, within the schedule."""
+    """Times within the schedule at which signal and noise are of similar size."""
     ends = model.schedule.log_snr(torch.tensor([model.schedule.t_max, model.schedule.t_min], dtype=torch.float64))
     wanted = torch.tensor(_LOG_SNRS, dtype=torch.float64) - math.log(variance)
     return model.schedule.time_of(wanted.clamp(float(ends[0]), float(ends[1]))).tolist()
@@ -183,7 +183,7 @@ def _outputs(subject: Subject, x: State, t: float) -> Iterator[tuple[Hypothesis,
     for name, time in (times | {"noise level": level, "log noise level": math.log(level) / 4}).items():
         try:
             output = subject.ask(x, time)
-        except Exception:  # a network may refuse times outside its range: no hypothesis then
+        except Exception:  # a network may refuse times outside its range, which excludes the hypothesis
             continue
         if "noise level" in name:  # such networks predict the data, or what was declared
             yield Hypothesis("data", name), output
@@ -196,7 +196,7 @@ def _outputs(subject: Subject, x: State, t: float) -> Iterator[tuple[Hypothesis,
 
 
 def _other_units(subject: Subject, mine: float) -> Check:
-    """Whether the data fit after a change of unit."""
+    """Check whether the data fit after a change of unit."""
     model, data = subject.model, subject.data
     assert isinstance(model, DiffusionModel)
     assert data is not None

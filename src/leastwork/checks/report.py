@@ -1,4 +1,4 @@
-"""What was found: one line for each question, ok, warning, fault or skipped, in words and with the remedy."""
+"""Results of the checks: one line each with status (ok, warning, fault or skipped), finding and remedy."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ Status: TypeAlias = Literal["ok", "warning", "fault", "skipped"]
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer.
+    """The result of one check.
 
     Args:
-        name: the question, in a word or two.
-        status: "ok"; "warning", it works but should be known; "fault", results would be wrong; "skipped", not asked.
-        words: what was measured, and what to do about it.
+        name: name of the check, in one or two words.
+        status: "ok"; "warning": the model works, but with a drawback; "fault": results would be wrong; or "skipped".
+        words: the finding and, if needed, the remedy.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Check:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """All answers, in the order in which they were asked.
+    """The results of all checks, in their order.
 
     >>> report = ModelReport("a model", (Check("shape", "ok", "(B, 2)"), Check("mode", "warning", "in training mode")))
     >>> report.ok, [check.name for check in report.warnings]
@@ -42,12 +42,12 @@ class ModelReport:
 
     @property
     def faults(self) -> tuple[Check, ...]:
-        """What makes results wrong."""
+        """Checks with status "fault", which would make results wrong."""
         return tuple(check for check in self.checks if check.status == "fault")
 
     @property
     def warnings(self) -> tuple[Check, ...]:
-        """What works but should be known."""
+        """Checks with status "warning"."""
         return tuple(check for check in self.checks if check.status == "warning")
 
     @property
@@ -60,7 +60,7 @@ class ModelReport:
 
     @property
     def verdict(self) -> str:
-        """One line: how many faults and warnings."""
+        """One line with the numbers of faults and warnings."""
         return f"{self.subject}: {_count(len(self.faults), 'fault')}, {_count(len(self.warnings), 'warning')}"
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The schedule: α̇ and σ̇ are the slopes of α and σ, the log-SNR falls, and nothing of the data is left at t_max.
+"""Checks of the schedule: α̇ and σ̇ are the slopes of α and σ, the log-SNR falls, no signal is left at t_max.
 
 α̇ ≈ (α(t + h) − α(t − h))/2h        ℓ = 2 ln α/σ        memory at t_max: v α²/σ², v the data's variance
 """
@@ -15,16 +15,16 @@ from leastwork.schedules.base import Schedule
 
 __all__ = ["check_schedule"]
 
-_STEP = 1e-6
-_TIMES = 201
-_SLOPE = 1e-3  # of the largest slope nearby
-_INVERSE = 1e-5
-_REMEMBERS = 0.01
-_REMEMBERS_MUCH = 0.25
+_STEP = 1e-6  # h of the finite differences
+_TIMES = 201  # times that are checked
+_SLOPE_ERROR = 1e-3  # largest error of a slope, relative to the largest slope nearby
+_INVERSE_ERROR = 1e-5  # largest error of the inverse of the log-SNR
+_WARNING_MEMORY = 0.01  # signal over noise at t_max above which there is a warning
+_FAULT_MEMORY = 0.25  # the same for a fault
 
 
 def check_schedule(subject: Subject) -> list[Check]:
-    """Consistency of the schedule, and what is left of the data at its end."""
+    """Check the consistency of the schedule, and how much of the data is left at its end."""
     model = subject.model
     assert is_scored(model)
     wrong = _inconsistent(model.schedule)
@@ -39,7 +39,7 @@ def check_schedule(subject: Subject) -> list[Check]:
 
 
 def _inconsistent(schedule: Schedule) -> str:
-    """What is wrong, or nothing."""
+    """An inconsistency of the schedule in words; empty if there is none."""
     low, high = schedule.t_min, schedule.t_max
     edge = 0.005 * (high - low)
     t = torch.linspace(low + edge, high - edge, _TIMES, dtype=torch.float64)
@@ -53,7 +53,7 @@ def _inconsistent(schedule: Schedule) -> str:
         measured = (value(t + _STEP) - value(t - _STEP)) / (2 * _STEP)
         off = (slope(t) - measured).abs() / measured.abs().clamp(min=1e-2 * float(measured.abs().median()) + 1e-6)
         worst = int(off.argmax())
-        if not float(off[worst]) < _SLOPE:
+        if not float(off[worst]) < _SLOPE_ERROR:
             return (
                 f"{name}_dot is {float(slope(t)[worst]):.4g} at t = {float(t[worst]):.3g}, but {name} changes by "
                 f"{float(measured[worst]):.4g} a unit of t there: mend the derivative"
@@ -68,17 +68,17 @@ def _inverse(schedule: Schedule, t: Tensor, log_snr: Tensor) -> str:
     direct = 2 * (schedule.alpha(t).log() - schedule.sigma(t).log())
     if float((direct - log_snr).abs().max()) > 1e-4:
         return "log_snr is not 2 ln(alpha/sigma): mend one of them"
-    if float((schedule.time_of(log_snr) - t).abs().max()) > _INVERSE:
+    if float((schedule.time_of(log_snr) - t).abs().max()) > _INVERSE_ERROR:
         return "time_of is not the inverse of log_snr: mend one of them"
     return ""
 
 
 def _memory(log_snr: float, variance: float) -> Check:
     left = math.exp(log_snr) * variance
-    if left < _REMEMBERS:
+    if left < _WARNING_MEMORY:
         return Check("memory", "ok", f"signal over noise at t_max is {left:.1g}: the prior knows nothing of the data")
     words = (
         f"signal over noise at t_max is {left:.2g}, which the prior leaves out: choose a schedule that ends in more "
         "noise, or give the scale of the data by scale="
     )
-    return Check("memory", "fault" if left > _REMEMBERS_MUCH else "warning", words)
+    return Check("memory", "fault" if left > _FAULT_MEMORY else "warning", words)

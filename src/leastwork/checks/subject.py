@@ -1,4 +1,4 @@
-"""What is examined: a model, perhaps data, and the states and times at which it is asked."""
+"""The subject of the checks: a model, perhaps data, and the states and times at which the model is evaluated."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -26,10 +26,10 @@ class Subject:
     """A model and, if there are any, some samples of its data, in network units and on its subspace.
 
     Args:
-        model: what is examined.
-        data: (n, *event), network units, where and in what precision the network is; or None.
-        seed: of the noise.
-        size: states at a time.
+        model: the model that is examined.
+        data: samples (n, *event), network units, on the device and in the precision of the network; or None.
+        seed: seed of the noise.
+        size: number of states in a batch.
     """
 
     model: Examined
@@ -39,10 +39,10 @@ class Subject:
 
     @classmethod
     def of(cls, model: Examined, data: State | None, seed: int, size: int) -> "Subject":
-        """Take so many samples of the data, evenly, to where the network is.
+        """Take ``size`` evenly spaced samples of the data, on the device and in the precision of the network.
 
         Raises:
-            ConfigError: too few data, or data that are not finite.
+            ConfigError: there are too few data, or they are not finite.
         """
         if data is None:
             return cls(model, None, seed, size)
@@ -57,7 +57,7 @@ class Subject:
         return cls(model, Process(model, 0.0).project(z), seed, size)
 
     def noise(self, purpose: str, n: int | None = None) -> State:
-        """Standard normal noise on the model's subspace, (n, *event); of a model of frames, its prior."""
+        """Standard normal noise on the model's subspace, (n, *event); for a model of frames, draws of its prior."""
         device, dtype = placement(self.model)
         seed, count = derive_seed(self.seed, purpose), self.size if n is None else n
         draw = BlockNoise(seed, 0, count, self.model.noise_shape, dtype, device).draw()
@@ -71,12 +71,12 @@ class Subject:
         return Process(self.model, 0.0).interval
 
     def at(self, share: float) -> float:
-        """The time at that share of the interval."""
+        """The time at a fraction ``share`` of the interval."""
         low, high = self.interval
         return low + share * (high - low)
 
     def ask(self, x: State, t: float) -> State:
-        """What the network itself returns, unprojected and unconverted."""
+        """The network's own output, neither projected nor converted."""
         first = leaves(x)[0]
         time = torch.tensor(t, dtype=first.dtype, device=first.device)
         return self.model.net(x, time, **self.model.context)
@@ -93,9 +93,9 @@ class Subject:
 
     @property
     def variance(self) -> float:
-        """Of a coordinate of the data, the mean over coordinates and leaves, network units; 1 without data.
+        """Variance of a coordinate of the data, averaged over coordinates and leaves, network units; 1 without data.
 
-        Of frames, positions count alone.
+        For frames only positions count.
         """
         if self.data is None:
             return 1.0

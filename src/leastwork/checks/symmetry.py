@@ -1,6 +1,6 @@
-"""Equivariance, if it is claimed: the answer turns with the structure, D(Rx, t) = R D(x, t).
+"""Check of claimed equivariance: the output turns with the structure, D(Rx, t) = R D(x, t).
 
-For a velocity likewise; R is a proper rotation, or with "reflections" any orthogonal matrix.
+The same holds for a velocity. R is a proper rotation, or with "reflections" any orthogonal matrix.
 """
 
 from typing import Literal, TypeAlias
@@ -19,15 +19,15 @@ __all__ = ["Symmetry", "check_symmetry"]
 
 Symmetry: TypeAlias = Literal["rotations", "reflections"]
 
-_ALIKE = 1e-3  # of the size of the answer; float32 networks reach 10⁻⁵
-_STATES = 32
-_PLACES = (0.05, 0.4, 0.9)
+_TOLERANCE = 1e-3  # largest deviation, relative to the size of the output; float32 networks reach 10⁻⁵
+_STATES = 32  # states that are tested
+_PLACES = (0.05, 0.4, 0.9)  # fractions of the interval
 
 
 def check_symmetry(subject: Subject, claimed: Symmetry) -> Check:
-    """The largest change of the answer, turned back, relative to its size."""
+    """Measure the largest deviation of the output, relative to its size, under random rotations."""
     if isinstance(subject.model, FrameModel):
-        return _of_frames(subject, subject.model, claimed)
+        return _check_frames(subject, subject.model, claimed)
     (shape, *more) = shapes(subject.model.event_shape)
     if more or len(shape) != 2 or shape[1] != 3:
         return Check(
@@ -51,11 +51,11 @@ def check_symmetry(subject: Subject, claimed: Symmetry) -> Check:
         off = float((turned - still @ turn).norm() / still.norm().clamp(min=1e-12))
         if not off <= worst:
             worst, when = off, t
-    return _judged(worst, when, claimed)
+    return _judge(worst, when, claimed)
 
 
-def _of_frames(subject: Subject, model: FrameModel, claimed: Symmetry) -> Check:
-    """Positions' score turns with the structure, and that of rotations, in the residues' own frames, stays."""
+def _check_frames(subject: Subject, model: FrameModel, claimed: Symmetry) -> Check:
+    """For frames, the score of positions turns with the structure; that of rotations, in own frames, is constant."""
     if claimed == "reflections":
         words = "claimed for reflections, but frames are not turned into their mirror images: claim 'rotations'"
         return Check("equivariance", "fault", words)
@@ -70,11 +70,11 @@ def _of_frames(subject: Subject, model: FrameModel, claimed: Symmetry) -> Check:
         off = max(float((a - b).norm() / b.norm().clamp(min=1e-12)) for a, b in pairs)
         if not off <= worst:
             worst, when = off, t
-    return _judged(worst, when, claimed)
+    return _judge(worst, when, claimed)
 
 
-def _judged(worst: float, when: float, claimed: Symmetry) -> Check:
-    if worst <= _ALIKE:
+def _judge(worst: float, when: float, claimed: Symmetry) -> Check:
+    if worst <= _TOLERANCE:
         return Check("equivariance", "ok", f"the answer turns with the structure ({claimed}), to {worst:.1g}")
     return Check(
         "equivariance",

@@ -1,4 +1,4 @@
-"""A report as a small table of text."""
+"""Text table of the results."""
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +12,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red", "skipped": "
 
 
 def print_report(report: ModelReport) -> None:
-    """Every check with its status, and the verdict below."""
+    """Print every check with its status, and the verdict below."""
     table = Table(box=None, pad_edge=False)
     for column in ("", "check", "measured"):
         table.add_column(column, overflow="fold")

@@ -18,11 +18,11 @@ FEWEST = 512
 """Smallest number of samples or paths from which anything can be learned."""
 
 _OWN_SHARE = 0.35  # share of the budget for the model's own samples
-_NOISED_SHARE = 0.3  # of what is left then, for the noised states
-_LABELLED_SHARE = 0.25  # likewise, for the labelled paths
-_MEETING_SHARE = 0.1  # likewise, for the last step to the averages
+_NOISED_SHARE = 0.3  # share of the rest for the noised states
+_LABELLED_SHARE = 0.25  # share of the rest for the labelled paths
+_MEETING_SHARE = 0.1  # share of the rest for the last step, which meets the averages
 _MOST_OWN, _MOST_NOISED, _MOST_PATHS, _MOST_MEETING = 64_000, 500_000, 16_384, 4096
-_LEAST_NOISED = 8192  # fewer states would be visited too often
+_LEAST_NOISED = 8192  # with fewer noised states, the optimiser would see each too often
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ _HELD_OUT_STATES = 16_384
 _CHECKS = 8  # validations in a full run
 _MOST_EXCESS = 2.0  # largest value of Y − b that is used, nats
 
-_USUAL, _AMPLE = 0.99, 2.0  # share of the paths whose |h| is usual at a step, and the bound over the largest of it
+_PUSH_QUANTILE, _BOUND_FACTOR = 0.99, 2.0  # the bound on |h| is this quantile over paths times the factor
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,14 @@ class Labelled:
     push: Tensor
 
     def bound(self, log_snr: Tensor) -> Bound:
-        """A bound on |h| that these paths hardly ever reach: twice what one in a hundred exceeds at each step.
+        """A bound on |h| that these paths hardly ever reach: twice the 99 % quantile over paths at each step.
 
         Args:
-            log_snr: of the steps, rising, (S,).
+            log_snr: log-SNRs of the steps, rising, (S,).
         """
-        return Bound(log_snr, torch.from_numpy(_AMPLE * np.quantile(self.push.double().numpy(), _USUAL, axis=0)))
+        return Bound(
+            log_snr, torch.from_numpy(_BOUND_FACTOR * np.quantile(self.push.double().numpy(), _PUSH_QUANTILE, axis=0))
+        )
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What a state is, and the spaces it lives in."""
+"""States and their spaces."""

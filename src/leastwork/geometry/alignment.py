@@ -1,4 +1,4 @@
-"""Rigid-body alignment of every sample with every guide: d² = min_R |x − R y|² = |x|² + |y|² − 2λ, and its R.
+"""Rigid-body alignment of every sample with every guide: d² = min_R |x − R y|² = |x|² + |y|² − 2λ, and the best R.
 
 x and y have their centroids at the origin, R is a proper rotation and S = Σ_a x_a y_aᵀ. λ = max_R tr RᵀS is the largest
 root of (Horn, J. Opt. Soc. Am. A 4, 629, 1987; Theobald, Acta Cryst. A 61, 478, 2005)
@@ -10,8 +10,8 @@ cof(cof S + λS) = S det S + λ(|S|² S − S SᵀS) + λ² cof S it becomes
 
     R = [S + cof(cof S + λS)/ζ]/λ,    ζ = ½λ(λ² − |S|²) − det S = (s₁+s₂)(s₂+s₃)(s₃+s₁) = q′(λ)/8,
 
-s the singular values of S, s₃ with the sign of det S. Where ζ vanishes (points on a line, mirror images) R is not
-unique, and those few pairs take one of the rotations from a singular value decomposition. Everything is float64.
+with the singular values s of S, and s₃ with the sign of det S. If ζ vanishes (points on a line, mirror images) R is not
+unique; for these few pairs one of the rotations is taken from a singular value decomposition. Everything is float64.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ from torch import Tensor
 
 __all__ = ["Tile", "align", "aligned_squared_distances", "blocks", "centred", "superposed"]
 
-_SUPERPOSED = 512  # pairs at a time
+_SUPERPOSED = 512  # structures that are superposed at a time
 
-_SAMPLES = 512  # at most, in a tile
-_PAIRS = {"cpu": 2**15}  # of a tile: 10 MiB in all; with fewer, the calls themselves take longer than the work
-_PAIRS_ELSEWHERE = 2**18
-_ITERATIONS = 3
-_DEGENERATE = 1e-4  # of ζ/λ³: below it the closed form loses more than half of the digits
+_SAMPLES = 512  # largest number of samples in a tile
+_PAIRS = {"cpu": 2**15}  # pairs in a tile, 10 MiB in all; in smaller tiles the overhead of calls dominates
+_PAIRS_ELSEWHERE = 2**18  # pairs in a tile on other devices
+_ITERATIONS = 3  # iterations for λ that all pairs take
+_DEGENERATE = 1e-4  # ζ/λ³ below which the closed form for R loses more than half of the digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +36,10 @@ class Tile:
     """n samples aligned with m of the guides.
 
     Args:
-        guides: which of the guides these are.
-        squared: d², (m, n), squared units of x.
-        rotations: R, which take the guides onto the samples, (3, m, 3, n): the axis of the guide, which guide, the axis
-            of the sample, which sample.
+        guides: indices of the guides.
+        squared: d² in squared units of x, (m, n).
+        rotations: rotations R that take the guides onto the samples, (3, m, 3, n), with the indices (axis of the guide,
+            guide, axis of the sample, sample).
     """
 
     guides: slice
@@ -49,7 +49,7 @@ class Tile:
     _space: Tensor
 
     def combine(self, weights: Tensor) -> Tensor:
-        """Σ_m w_mn R_mn y_m of weights (m, n), in the samples' own frames about their centroids: (n, A, 3)."""
+        """Σ_m w_mn R_mn y_m for weights w (m, n), in the frame of each sample about its centroid, (n, A, 3)."""
         m, n = self.squared.shape
         turned = torch.mul(self.rotations, weights[:, None], out=self._space)
         return (self._coordinates @ turned.view(3 * m, 3 * n)).view(-1, 3, n).permute(2, 0, 1)
@@ -73,15 +73,15 @@ def blocks(n: int, size: int) -> Iterator[slice]:
 
 
 def align(x: Tensor, guides: Tensor, pairs: int | None = None) -> Iterator[tuple[slice, Iterator[Tile]]]:
-    """All samples with all guides, tile by tile.
+    """Align all samples with all guides, tile by tile.
 
     Args:
         x: samples, (N, A, 3), any unit of length.
-        guides: (M, A, 3), same unit.
-        pairs: of a sample and a guide to hold at a time; by default as many as suit the machine.
+        guides: guides, (M, A, 3), same unit.
+        pairs: number of pairs of a sample and a guide in memory at a time; by default as many as suit the machine.
 
     Yields:
-        (which samples, their tiles): tiles come guide after guide, each in the memory of the one before.
+        (slice of samples, their tiles): tiles in the order of the guides; each reuses the memory of the one before.
     """
     x, guides = centred(x), centred(guides)
     pairs, space = _space(x, pairs)
@@ -91,11 +91,11 @@ def align(x: Tensor, guides: Tensor, pairs: int | None = None) -> Iterator[tuple
 
 
 def superposed(x: Tensor, onto: Tensor) -> Tensor:
-    """Structures turned by proper rotations onto one of them, about their centroids, float64 (n, A, 3).
+    """Structures rotated onto one structure, about their centroids, float64 (n, A, 3).
 
     Args:
-        x: (n, A, 3).
-        onto: (A, 3).
+        x: structures, (n, A, 3).
+        onto: the structure onto which they are rotated, (A, 3).
 
     >>> y = torch.eye(3)[:, [1, 2, 0]]
     >>> torch.allclose(superposed(y[None] + 5, torch.eye(3)), centred(torch.eye(3)[None]), atol=1e-6)
@@ -115,7 +115,7 @@ def aligned_squared_distances(x: Tensor, guides: Tensor, pairs: int | None = Non
     Args:
         x: samples, (N, A, 3), any unit of length.
         guides: (M, A, 3), same unit.
-        pairs: of a sample and a guide to hold at a time.
+        pairs: number of pairs of a sample and a guide in memory at a time.
 
     Returns:
         Tensor: (N, M), float64, squared units.
@@ -137,7 +137,7 @@ def aligned_squared_distances(x: Tensor, guides: Tensor, pairs: int | None = Non
 
 
 def _space(x: Tensor, pairs: int | None) -> tuple[int, Tensor]:
-    """Pairs of a tile, and memory for three matrices of each: allocated anew for every tile it costs as much again."""
+    """Number of pairs in a tile, and memory for three matrices each, which is allocated once to save time."""
     pairs = pairs or _PAIRS.get(x.device.type, _PAIRS_ELSEWHERE)
     return pairs, x.new_empty(3, 9 * pairs)
 
@@ -156,7 +156,7 @@ def _tile(x: Tensor, guides: Tensor, some: slice, space: Tensor) -> Tile:
 
 @dataclass(frozen=True, eq=False)
 class _Solved:
-    """S and cof S, (3, m, 3, n), λ and ζ, (m, n), and the pairs that the closed form does not serve with their R."""
+    """S and cof S, (3, m, 3, n), λ and ζ, (m, n), and the pairs for which the closed form fails, with their R."""
 
     S: Tensor
     cofactors: Tensor
@@ -167,7 +167,7 @@ class _Solved:
 
 
 def _solve(coordinates: Tensor, x: Tensor, space: Tensor) -> _Solved:
-    """λ from above: a few iterations for all pairs, and more for the few per cent whose two largest roots are close."""
+    """λ by iteration from above: few steps for all pairs, more for the few per cent with close largest roots."""
     rows, columns = coordinates.shape[1], 3 * len(x)
     S, cofactors = (part[: rows * columns].view(3, -1, 3, len(x)) for part in space[:2])
     torch.mm(coordinates.T, _by_axis(x), out=S.view(rows, columns))
@@ -184,9 +184,9 @@ def _solve(coordinates: Tensor, x: Tensor, space: Tensor) -> _Solved:
 
 
 def _iterate(lambda_: Tensor, p: Tensor, d: Tensor, e: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """λ and ζ after steps of Laguerre's and one of Newton's, and whether that one settled the matter.
+    """λ and ζ after steps of Laguerre's method and one of Newton's, and whether the last step was small enough.
 
-    With real roots only, both descend to the largest; Laguerre's is of third order and hardly minds a close pair.
+    As all roots are real, both descend to the largest; Laguerre's method is of third order and copes with close roots.
     """
     minus_d, minus_4e = -d, -4.0 * e
     for _ in range(_ITERATIONS):
@@ -204,13 +204,13 @@ def _iterate(lambda_: Tensor, p: Tensor, d: Tensor, e: Tensor) -> tuple[Tensor, 
     step = q.div_(zeta).mul_(0.125)
     lambda_ = lambda_ - step
     zeta = torch.addcmul(minus_d, torch.addcmul(-p, lambda_, lambda_), lambda_, value=0.5)
-    # the next step is of the order of step² over the roots' distance, and that is above ζ/λ²
+    # the next step is of the order of step² divided by the distance of the roots, which is above ζ/λ²
     return lambda_, zeta, (step * lambda_).square_() <= 1e-14 * zeta * lambda_.abs()
 
 
 def _by_decomposition(S: Tensor) -> tuple[Tensor, Tensor]:
     """λ (K,) and one of the best rotations (K, 3, 3) for S (K, 3, 3); axes as in S."""
-    if len(S) == 0:  # nearly always, and not free
+    if len(S) == 0:  # nearly always; the decomposition of nothing still costs time
         return S[:, 0, 0], S
     left, s, right = torch.linalg.svd(S)
     hand = torch.linalg.det(left @ right).sign()
@@ -219,19 +219,19 @@ def _by_decomposition(S: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _by_axis(guides: Tensor) -> Tensor:
-    """(m, A, 3) as (A, 3m): all first coordinates, all second, all third."""
+    """(m, A, 3) as (A, 3m): all first coordinates, then all second, then all third."""
     return guides.permute(1, 2, 0).reshape(guides.shape[1], -1)
 
 
 def _squared(x: Tensor, guides: Tensor, lambda_: Tensor) -> Tensor:
-    """|x|² + |y|² − 2λ, (m, n); rounding alone would make it negative."""
+    """|x|² + |y|² − 2λ, (m, n), with negative values from rounding set to zero."""
     own = torch.linalg.vector_norm(x, dim=(1, 2)).square_()
     other = torch.linalg.vector_norm(guides, dim=(1, 2)).square_()
     return torch.add(own + other[:, None], lambda_, alpha=-2.0).clamp_min_(0.0)
 
 
 def _cofactors(S: Tensor, out: Tensor) -> Tensor:
-    """cof S of (3, m, 3, n), entry by entry: each is one product of contiguous rows less another."""
+    """cof S of (3, m, 3, n), computed entry by entry as differences of products of contiguous rows."""
     s = [part.unbind(1) for part in S.unbind(0)]
     c = [part.unbind(1) for part in out.unbind(0)]
     for i in range(3):
@@ -243,7 +243,7 @@ def _cofactors(S: Tensor, out: Tensor) -> Tensor:
 
 
 def _squared_norm(S: Tensor) -> Tensor:
-    """|S|², (m, n): torch's own sum over outer axes is twenty times slower."""
+    """|S|², (m, n); torch's own sum over outer axes is twenty times slower."""
     total = torch.zeros_like(S[0, :, 0])
     for part in S.unbind(0):
         for entry in part.unbind(1):

@@ -1,8 +1,8 @@
 """Euclidean states and their linear subspaces: x ↦ P x, with P the orthogonal projection.
 
-A molecule's model that knows no translation lives on the zero-centroid subspace of R^{N×3}, of dimension
-3N − 3 (Xu et al., GeoDiff, ICLR 2022). Prior, noise, score and guidance are projected onto it, and work and
-log-densities count its dimension.
+A model of molecules without translation has states in the zero-centroid subspace of R^{N×3}, of dimension 3N − 3 (Xu et
+al., GeoDiff, ICLR 2022). Prior, noise, score and guidance are projected onto it, and work and log-densities are those
+of its dimension.
 """
 
 from dataclasses import dataclass

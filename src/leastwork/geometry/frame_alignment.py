@@ -1,4 +1,4 @@
-"""Alignment of rigid frames as one of points: d² = min_Q Σ_i [|p_i − Q p′_i|²/ℓ² + ½κ |R_i − Q R′_i|_F²].
+"""Alignment of rigid frames as an alignment of points: d² = min_Q Σ_i [|p_i − Q p′_i|²/ℓ² + ½κ |R_i − Q R′_i|_F²].
 
 p are positions about their centroid, R orientations (a residue's body frame to the world), and one proper rotation Q
 turns both. ½|R − R′|_F² = 4 sin²(θ/2), θ the angle between them (the chordal distance; Hartley, Trumpf, Dai and Li,
@@ -9,8 +9,8 @@ structure of A frames is 4A vectors, Q the rotation of `leastwork.geometry.align
     v = (p_i/ℓ − s/2A, u_j − s/6A)
 
 have their centroid at the origin already and the same inner products, Σ v v′ᵀ = Σ p p′ᵀ/ℓ² + Σ u u′ᵀ, so that no shift
-makes them closer. It is the reflection that exchanges the direction which centred positions leave free, (1, 0), with
-the one which centred points do, (1, 1).
+makes them closer. This map is the reflection that exchanges the direction (1, 0), which is zero for centred positions,
+with the direction (1, 1), which is zero for centred points.
 """
 
 import math
@@ -33,7 +33,7 @@ def as_vectors(x: Frames, length: float = 1.0, orientation_weight: float = 1.0) 
     Args:
         x: positions (B, A, 3), any unit of length, and rotations (B, A, 3, 3).
         length: ℓ, same unit.
-        orientation_weight: κ, of a squared angle beside a squared length ℓ.
+        orientation_weight: κ, the weight of a squared angle relative to a squared shift in units of ℓ.
 
     >>> v = as_vectors((torch.randn(1, 5, 3), torch.eye(3).expand(1, 5, 3, 3)))
     >>> v.shape, bool(v.mean(dim=1).abs().max() < 1e-12)
@@ -50,7 +50,7 @@ def from_vectors(gradient: Tensor, rotations: Tensor, length: float = 1.0, orien
     """The tangent state of a function of v, by the chain rule.
 
     Args:
-        gradient: ∂f/∂v, (B, 4A, 3), of sum zero over the vectors, as everything is that shifts do not change.
+        gradient: ∂f/∂v, (B, 4A, 3), whose sum over the vectors is zero, since f does not change under shifts.
         rotations: R, (B, A, 3, 3).
         length: ℓ.
         orientation_weight: κ.
@@ -61,7 +61,7 @@ def from_vectors(gradient: Tensor, rotations: Tensor, length: float = 1.0, orien
     n = rotations.shape[1]
     force, pull = gradient[:, :n], gradient[:, n:]
     force = force - force.mean(dim=1, keepdim=True)
-    pull = pull + pull.mean(dim=1, keepdim=True)  # of −s/2A and −s/6A, all pulls and all forces being opposite
+    pull = pull + pull.mean(dim=1, keepdim=True)  # from −s/2A and −s/6A: the sums of pulls and forces are opposite
     rotations = rotations.to(gradient.dtype)
     return force / length, slope_of(rotations, math.sqrt(0.5 * orientation_weight) * pull.unflatten(1, (n, 3)).mT)
 
@@ -76,7 +76,7 @@ def squared_distances(
         guides: (M, A, 3), same unit, and (M, A, 3, 3).
         length: ℓ, same unit.
         orientation_weight: κ.
-        pairs: of a sample and a guide to hold at a time; by default as many as suit the machine.
+        pairs: number of pairs of a sample and a guide in memory at a time; by default as many as suit the machine.
 
     Returns:
         Tensor: (N, M), float64, squared units of ℓ.
@@ -96,14 +96,14 @@ def squared_distances(
 def optimal_rotations(
     x: Frames, guides: Frames, length: float = 1.0, orientation_weight: float = 1.0, pairs: int | None = None
 ) -> Tensor:
-    """Q that takes every guide onto every sample, positions and orientations together, float64, (N, M, 3, 3).
+    """Rotations Q that take every guide onto every sample, positions and orientations together, float64 (N, M, 3, 3).
 
     Args:
         x: samples, positions (N, A, 3), any unit of length, and rotations (N, A, 3, 3).
         guides: (M, A, 3), same unit, and (M, A, 3, 3).
         length: ℓ, same unit.
         orientation_weight: κ.
-        pairs: of a sample and a guide to align at a time.
+        pairs: number of pairs of a sample and a guide in memory at a time.
     """
     v, others = (as_vectors(frames, length, orientation_weight) for frames in (x, guides))
     turns = v.new_empty(len(v), len(others), 3, 3)

@@ -1,4 +1,4 @@
-"""Rigid frames, R³ × SO(3) for each residue: states (positions, rotations), tangents (shifts, turns).
+"""Rigid frames, R³ × SO(3) for each residue: states (positions, rotations) and tangents (shifts, turns),
 
     exp_(p, R)(u, ω) = (p + u, R exp(ω̂))      ⟨(u, ω), (u′, ω′)⟩ = u·u′ + ω·ω′
 
@@ -21,7 +21,7 @@ Tangent: TypeAlias = tuple[Tensor, Tensor]
 
 
 def are_frames(x: State) -> bool:
-    """Whether a state is one of positions and rotations."""
+    """Whether a state consists of positions and rotations."""
     return isinstance(x, tuple) and len(x) == 2 and x[0].ndim == 3 and x[1].shape == (*x[0].shape, 3)
 
 
@@ -31,7 +31,7 @@ def moved(x: Frames, tangent: Tangent) -> Frames:
 
 
 def moved_rigidly(x: Frames, rotation: Tensor, shift: Tensor | float = 0.0) -> Frames:
-    """The whole structure turned by Q about the origin and shifted; rotation: (3, 3) or (B, 3, 3)."""
+    """The whole structure rotated by Q about the origin and then shifted; rotation: (3, 3) or (B, 3, 3)."""
     q = rotation if rotation.ndim == 2 else rotation[:, None]
     return (q @ x[0][..., None]).squeeze(-1) + shift, q @ x[1]
 

@@ -1,11 +1,11 @@
-"""The isotropic Gaussian on rotations, the law of Brownian motion R → R exp(ω̂) of variance σ² a coordinate.
+"""Isotropic Gaussian on rotations: the distribution of Brownian motion R → R exp(ω̂) with variance σ² per coordinate.
 
     f(θ) = Σ_l (2l + 1) e^{−l(l+1)σ²/2} sin((l + ½)θ)/sin(θ/2)
          = e^{σ²/8} √(2π) σ⁻³ Σ_k (−1)^k (θ − 2πk) e^{−(θ − 2πk)²/2σ²}/sin(θ/2)
 
-is its density against the uniform law at the angle θ from its mean (Nikolayev & Savyolov, Textures Microstruct. 29,
-201, 1997); the angle itself has density f(θ)(1 − cos θ)/π. The two sums are one by Poisson's formula: the first
-converges fast for wide laws, the second for narrow ones. Two such motions in a row add their σ².
+is its density relative to the uniform distribution, at the angle θ from its mean (Nikolayev & Savyolov, Textures
+Microstruct. 29, 201, 1997); the angle itself has density f(θ)(1 − cos θ)/π. The two sums are equal by Poisson's
+formula: the first converges fast for large σ, the second for small σ. The σ² of two successive motions add.
 """
 
 import math
@@ -17,24 +17,24 @@ from leastwork.geometry.rotations import exp, log
 
 __all__ = ["angles", "log_density", "noised", "offset_between", "score"]
 
-_WIDE = 1.5  # σ from which the sum over l is taken
-_TERMS = 12  # of the sum over l: e^{−l(l+1)σ²/2} is 10⁻⁷⁰ at the last
-_WINDINGS = (-2, -1, 0, 1, 2)
-_NEAR = 2e-3  # rad from 0 and from π, where the slope is that of the parabola
+_WIDE = 1.5  # σ, rad, from which the sum over l is used
+_TERMS = 12  # terms of the sum over l: e^{−l(l+1)σ²/2} of the last is 10⁻⁷⁰
+_WINDINGS = (-2, -1, 0, 1, 2)  # terms k of the second sum
+_NEAR = 2e-3  # distance from 0 and from π, rad, within which the slope is that of a parabola
 _GRID = 2048  # angles at which the distribution function is tabulated
 
 
 def log_density(theta: Tensor, sigma: Tensor) -> Tensor:
-    """ln f(θ), any shape, float64; theta: in [0, π]; sigma: broadcasts with it."""
+    """ln f(θ), float64, for theta in [0, π] of any shape; sigma broadcasts with theta."""
     return _log_density_and_slope(theta.double(), sigma.double())[0]
 
 
 def score(offset: Tensor, sigma: Tensor) -> Tensor:
-    """∇ ln f at R = R_0 exp(offset): body frame, (..., 3), in the dtype of ``offset``.
+    """∇ ln f at R = R_0 exp(offset), in the body's frame, (..., 3), in the dtype of ``offset``.
 
     Args:
         offset: log(R_0ᵀR), (..., 3), of length at most π.
-        sigma: σ, broadcasts with offset's leading shape.
+        sigma: σ, rad, broadcasts with the leading shape of ``offset``.
 
     >>> score(torch.tensor([0.01, 0.0, 0.0]), torch.tensor(0.1)).round(decimals=2) + 0.0  # −ω/σ²
     tensor([-1.,  0.,  0.])
@@ -59,7 +59,7 @@ def _log_density_and_slope(theta: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor
         value, slope = (torch.where(is_narrow, a, b) for a, b in zip(*both, strict=True))
     half = 0.5 * inside
     value, slope = value - half.sin().log(), slope - 0.5 / half.tan()
-    # beyond ``inside`` on either side, a parabola whose slope vanishes at 0 and at π
+    # outside ``inside`` on either side, a parabola whose slope vanishes at 0 and at π
     end = torch.where(theta < inside, 0.0, math.pi)
     off = (theta - inside) * (0.5 * (theta + inside) - end) / (inside - end)
     return value + slope * off, slope
@@ -86,7 +86,7 @@ def _wide(theta: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def angles(uniform: Tensor, sigma: float) -> Tensor:
-    """Angles of random rotations, by inverting their distribution function; uniform: in (0, 1), any shape."""
+    """Angles of random rotations from uniform numbers in (0, 1), any shape, by the inverse distribution function."""
     end = min(math.pi, 12 * sigma)
     theta = torch.linspace(0.0, end, _GRID + 1, dtype=torch.float64)
     density = log_density(theta, torch.tensor(sigma, dtype=torch.float64)).exp() * (1 - theta.cos())
@@ -100,12 +100,12 @@ def angles(uniform: Tensor, sigma: float) -> Tensor:
 
 
 def noised(rotation: Tensor, sigma: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """R_0 carried by Brownian motion to variance σ², and its score ∇ ln f there, body frame.
+    """R_0 after Brownian motion of variance σ², and the score ∇ ln f there, in the body's frame.
 
     Args:
         rotation: R_0, (..., 3, 3).
-        sigma: σ.
-        random: of the noise, on the CPU.
+        sigma: σ, rad.
+        random: generator of the noise, on the CPU.
     """
     shape = rotation.shape[:-2]
     axis = torch.randn(*shape, 3, generator=random, dtype=torch.float64)

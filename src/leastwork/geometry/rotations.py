@@ -1,7 +1,7 @@
 """Rotations and their tangent vectors: R(ω) = exp(ω̂) = 1 + sin θ/θ ω̂ + (1 − cos θ)/θ² ω̂²,  θ = |ω|  (Rodrigues).
 
-A tangent vector at R is ω in the body's frame, along the curve R exp(s ω̂); its length is the angle turned. A rotation
-takes the body's frame to the world.
+A tangent vector at R is ω in the body's frame, along the curve R exp(s ω̂); its length is the angle of rotation. R
+takes the body's frame to the world's.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch import Tensor
 
 __all__ = ["exp", "hat", "log", "orthonormal", "random_rotations", "slope_of", "uniform", "vee"]
 
-_SMALL = 1e-4  # rad, below which sines are replaced by their series
+_SMALL = 1e-4  # angle, rad, below which sines are replaced by their series
 
 
 def hat(omega: Tensor) -> Tensor:
@@ -53,8 +53,8 @@ def exp(omega: Tensor) -> Tensor:
 def log(rotation: Tensor) -> Tensor:
     """The shortest ω with exp(ω̂) = R, (..., 3, 3) -> (..., 3); |ω| ≤ π.
 
-    By the quaternion of R, whose largest component is taken first, so that it is accurate up to a half turn
-    (Shepperd, J. Guid. Control 1, 223, 1978).
+    It is computed from the quaternion of R, starting from its largest component, so that it is accurate up to a half
+    turn (Shepperd, J. Guid. Control 1, 223, 1978).
 
     >>> log(exp(torch.tensor([0.0, 3.0, 0.0])))
     tensor([0., 3., 0.])
@@ -63,7 +63,7 @@ def log(rotation: Tensor) -> Tensor:
     trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
     diagonal = m.diagonal(dim1=-2, dim2=-1)
     axial = 2 * vee(m)
-    # q qᵀ times 4, row by row; the row of the largest component is well conditioned.
+    # 4 q qᵀ, row by row; the row of the largest component is well conditioned
     top = torch.cat([(1 + trace)[..., None], axial], dim=-1)
     symmetric = m + m.transpose(-1, -2)
     body = symmetric + torch.diag_embed(1 - trace[..., None].expand_as(diagonal))
@@ -80,12 +80,12 @@ def log(rotation: Tensor) -> Tensor:
 
 
 def orthonormal(rotation: Tensor) -> Tensor:
-    """A product of many rotations freed of its rounding, to second order: R (3 − RᵀR)/2, (..., 3, 3)."""
+    """Remove the rounding errors of a product of many rotations to second order: R (3 − RᵀR)/2, (..., 3, 3)."""
     return 1.5 * rotation - 0.5 * rotation @ (rotation.transpose(-1, -2) @ rotation)
 
 
 def slope_of(rotation: Tensor, gradient: Tensor) -> Tensor:
-    """The tangent gradient of a function of the nine entries: d/ds f(R exp(s ω̂)) = ω · slope, (..., 3).
+    """The tangent gradient of a function of the nine entries, (..., 3): d/ds f(R exp(s ω̂)) = ω · slope.
 
     Args:
         rotation: R, (..., 3, 3).
@@ -95,7 +95,7 @@ def slope_of(rotation: Tensor, gradient: Tensor) -> Tensor:
 
 
 def uniform(noise: Tensor) -> Tensor:
-    """Uniform rotations of standard normal noise, (..., 3) -> (..., 3, 3).
+    """Uniform rotations from standard normal noise, (..., 3) -> (..., 3, 3).
 
     Three uniform numbers give a uniform quaternion (Shoemake, Graphics Gems III, 124, 1992).
     """

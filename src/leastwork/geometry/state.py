@@ -1,7 +1,7 @@
-"""What a state is: a tensor (B, *event), or a tuple of such tensors.
+"""States: a state is a tensor (B, *event), or a tuple of such tensors.
 
-Every kernel of the library goes through these few functions, so that a product of spaces (positions and
-rotations) has the same life as a vector.
+The library handles states through these few functions, so that products of spaces (positions and rotations) are treated
+like vectors.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def inner(a: State, b: State) -> Tensor:
 
 
 def all_finite(state: State) -> Tensor:
-    """Which samples are finite: bool (B,)."""
+    """Whether each sample is finite, bool (B,)."""
     finite = None
     for leaf in leaves(state):
         part = torch.isfinite(leaf).reshape(len(leaf), leaf.shape[1:].numel()).all(dim=1)
@@ -78,7 +78,7 @@ def take(state: State, index: Any) -> State:
 
 
 def evenly(n: int, most: int) -> Tensor:
-    """Indices of at most so many of n samples, evenly spaced.
+    """Indices of at most ``most`` of n samples, evenly spaced.
 
     >>> evenly(10, 4).tolist(), evenly(3, 4).tolist()
     ([0, 2, 5, 7], [0, 1, 2])

@@ -1,9 +1,9 @@
-"""Tangents of a state as flat vectors u (B, k), and as they move the coordinates x is written in.
+"""Tangents of a state as flat vectors u (B, k), and the changes dx of the state's coordinates:
 
     flat states: dx = u          rigid frames: dp = v, dR = R ω̂ with u = (v, ω)
 
-A function f of the coordinates has the slope s with df = s·u; :func:`slope_along` makes it of ∂f/∂x, and
-:func:`cotangent` is a ∂f/∂x that has it.
+A function f of the coordinates has the slope s with df = s·u; :func:`slope_along` computes it from ∂f/∂x, and
+:func:`cotangent` gives a ∂f/∂x with this slope.
 """
 
 from torch import Tensor
@@ -16,7 +16,7 @@ __all__ = ["cotangent", "direction", "slope_along", "tangent_along"]
 
 
 def direction(x: State, tangent: Tensor) -> State:
-    """How the coordinates move along a tangent, (B, *event); tangent: (B, k)."""
+    """The change of the coordinates along a tangent (B, k), (B, *event)."""
     if not are_frames(x):
         return unflatten(tangent, x)
     shift, turn = tangent_from(tangent)
@@ -24,21 +24,21 @@ def direction(x: State, tangent: Tensor) -> State:
 
 
 def tangent_along(x: State, moved: State) -> Tensor:
-    """The tangent that moves the coordinates so, (B, k): the inverse of :func:`direction`."""
+    """The tangent (B, k) that changes the coordinates by ``moved``: the inverse of :func:`direction`."""
     if not are_frames(x):
         return flatten(moved)
     return flat_tangent((moved[0], vee(x[1].transpose(-1, -2) @ moved[1])))
 
 
 def slope_along(x: State, gradient: State) -> Tensor:
-    """The slope of a function along every tangent, (B, k), from its gradient in the coordinates, (B, *event)."""
+    """The slope (B, k) of a function by the tangent, from its gradient by the coordinates, (B, *event)."""
     if not are_frames(x):
         return flatten(gradient)
     return flat_tangent((gradient[0], slope_of(x[1], gradient[1])))
 
 
 def cotangent(x: State, slope: Tensor) -> State:
-    """A gradient in the coordinates that has a slope (B, k)."""
+    """A gradient by the coordinates that has the given slope (B, k)."""
     if not are_frames(x):
         return unflatten(slope, x)
     shift, turn = tangent_from(slope)

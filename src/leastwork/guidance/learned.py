@@ -32,10 +32,10 @@ __all__ = ["Bound", "LearnedGuidance"]
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A bound on the length of h: a longer one is shortened to it, and the path's weight is that of what was added.
+    """A bound on the length of h: a longer h is shortened to it, and path weights are those of the shortened h.
 
-    Far from all that V has learned its gradient may be hundreds of times too long, and a single such path makes the
-    variance of ln w. Where V is known the bound changes nothing.
+    Far from the states on which V was learned its gradient may be hundreds of times too long, and a single such path
+    can dominate the variance of ln w. Elsewhere the bound has no effect.
 
     Args:
         log_snr: log-SNRs, rising, float64 (S,).

@@ -1,4 +1,4 @@
-"""A kernel of the distance after rigid-body alignment."""
+"""Kernel of the distance after rigid-body alignment."""
 
 import math
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ __all__ = ["AlignedKernel"]
 
 @dataclass(frozen=True)
 class AlignedKernel:
-    """d² = min |x − R x_m − shift|² over proper rotations and shifts: molecules, (A, 3), wherever and however they lie.
+    """d² = min |x − R x_m − shift|² over proper rotations and shifts, for molecules (A, 3).
 
     The squared RMSD is d²/A, and b/√A the bandwidth as an RMSD.
 
     Args:
-        pairs: of a sample and a guide to hold at a time; by default as many as suit the machine.
+        pairs: number of pairs of a sample and a guide in memory at a time; by default as many as suit the machine.
     """
 
     pairs: int | None = None
@@ -37,7 +37,7 @@ class AlignedKernel:
         return centred(points)
 
     def dimension(self, points: State) -> int:
-        return max(3 * leaves(points)[0].shape[1] - 6, 1)  # two atoms have their distance
+        return max(3 * leaves(points)[0].shape[1] - 6, 1)  # two atoms have one degree of freedom, their distance
 
     @torch.no_grad()
     def squared_distances(self, x: State, guides: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class AlignedKernel:
         own = centred(x)
         log_k, mean = own.new_empty(len(own)), torch.empty_like(own)
         for some, tiles in align(own, guides, self.pairs):
-            # softmax over guides that come tile by tile: sums relative to the largest exponent so far
+            # softmax over guides that come tile by tile, with sums relative to the largest exponent so far
             top = own.new_full((), -math.inf)
             total, pulled = own.new_zeros(()), own.new_zeros(())
             for tile in tiles:

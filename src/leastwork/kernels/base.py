@@ -1,4 +1,4 @@
-"""What a kernel between structures is."""
+"""Protocol of a kernel between structures."""
 
 from typing import Protocol, runtime_checkable
 
@@ -11,19 +11,19 @@ __all__ = ["Kernel"]
 
 @runtime_checkable
 class Kernel(Protocol):
-    """A distance between samples and what follows from it; states in data units, guides as ``embed`` gives them."""
+    """A distance between samples, and kernels of it; states are in data units, guides are results of ``embed``."""
 
     @property
     def distance(self) -> str:
-        """What d is, to be read after "in"."""
+        """Name of the distance, such as it follows the word "in"."""
         ...
 
     def embed(self, points: State) -> Tensor:
-        """Guides (M, *event) as the kernel compares them, float64, (M, ...): done once for many calls."""
+        """Convert guides (M, *event) into the form that the kernel compares, float64 (M, ...), once for many calls."""
         ...
 
     def dimension(self, points: State) -> int:
-        """Degrees of freedom D that the distance sees."""
+        """Number D of degrees of freedom on which the distance depends."""
         ...
 
     def squared_distances(self, x: State, guides: Tensor) -> Tensor:
@@ -31,9 +31,9 @@ class Kernel(Protocol):
         ...
 
     def log_kernel(self, x: State, guides: Tensor, bandwidth: float) -> Tensor:
-        """ln k(x), (B,), float64: of thousands of nats float32 would lose the third decimal."""
+        """ln k(x), float64 (B,); float32 would lose the third decimal of thousands of nats."""
         ...
 
     def log_kernel_and_score(self, x: State, guides: Tensor, bandwidth: float) -> tuple[Tensor, State]:
-        """ln k(x), (B,), and ∇ ln k, like x, without a graph."""
+        """ln k(x), (B,), and ∇ ln k in the structure of x, without a graph."""
         ...

@@ -1,8 +1,8 @@
 """The kernel density of guiding points and its bandwidth: b maximises Σ_i ln Σ_{j≠i} b^{−D} exp(−d²(x_i, x_j)/2b²).
 
-The likelihood of each guide under the others (Duin, IEEE Trans. Comput. C-25, 1175, 1976). D counts the degrees of
-freedom that the distance sees: coordinates, 3A − 6 for A aligned atoms, or features. The normaliser b^{−D} matters only
-here; elsewhere k is left without it.
+This is the likelihood of each guide under the others (Duin, IEEE Trans. Comput. C-25, 1175, 1976). D is the number of
+degrees of freedom on which the distance depends: coordinates, 3A − 6 for A aligned atoms, or features. The normaliser
+b^{−D} matters only here and is left out elsewhere.
 """
 
 import math
@@ -24,7 +24,7 @@ from leastwork.models.symmetry import has_no_orientation
 
 __all__ = ["KernelDensity", "kernel_density", "usual_kernel"]
 
-_GRID = 48  # bandwidths tried before the best of them is refined
+_GRID = 48  # bandwidths that are tried before the best of them is refined
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +32,9 @@ class KernelDensity:
     """A kernel with its guides and bandwidth; made by :func:`kernel_density`, which checks them.
 
     Args:
-        kernel: the distance.
+        kernel: the kernel, which defines the distance d.
         points: guides, (M, *event), data units.
-        bandwidth: b, the unit of d.
+        bandwidth: b, in the unit of d.
     """
 
     kernel: Kernel
@@ -43,7 +43,7 @@ class KernelDensity:
 
     @cached_property
     def guides(self) -> Tensor:
-        """The points as the kernel compares them."""
+        """The guides in the form that the kernel compares."""
         return self.kernel.embed(self.points)
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class KernelDensity:
         return self.kernel.log_kernel(x, self.guides, self.bandwidth)
 
     def log_kernel_and_score(self, x: State) -> tuple[Tensor, State]:
-        """ln k(x), (B,), and ∇ ln k, like x, one over data units."""
+        """ln k(x), (B,), and ∇ ln k in the structure of x, in inverse data units."""
         return self.kernel.log_kernel_and_score(x, self.guides, self.bandwidth)
 
     def leave_one_out(self) -> Tensor:
@@ -64,23 +64,23 @@ class KernelDensity:
             LeastworkError: there is only one guide.
         """
         if len(self) < 2:
-            raise LeastworkError("one guide has no others to be judged by: pass two or more, or a region of your own")
+            raise LeastworkError("one guide has no others to compare with: pass two or more, or a region of your own")
         return _log_mean(_without_own(self.kernel.squared_distances(self.points, self.guides)), self.bandwidth)
 
 
 def kernel_density(points: State, kernel: Kernel | None = None, bandwidth: float | None = None) -> KernelDensity:
-    """Check guiding points and give them a kernel.
+    """Check guiding points, and make their kernel density.
 
     Args:
         points: guides, (M, *event), data units.
         kernel: EuclideanKernel (by default), AlignedKernel or FeatureKernel.
-        bandwidth: b > 0, the unit of the distance; by default the one under which the guides are likeliest, each
-            judged by the others. It holds M² distances. Guides that are steps of one trajectory are closer to each
-            other than to the rest of the region, and their bandwidth too small: thin them out.
+        bandwidth: b > 0 in the unit of the distance; by default the one with the largest likelihood of each guide under
+            the others, which takes memory for M² distances. Successive steps of one trajectory are closer to each
+            other than to the rest of the region, which makes the bandwidth too small: thin them out.
 
     Raises:
-        LeastworkError: no guides; one, without a bandwidth; a guide given twice or not finite; a bandwidth that is not
-            positive.
+        LeastworkError: there are no guides, or only one and no bandwidth; a guide is given twice or not finite; or the
+            bandwidth is not positive.
 
     >>> points = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
     >>> 0.2 < kernel_density(points).bandwidth < 0.8
@@ -107,7 +107,7 @@ def kernel_density(points: State, kernel: Kernel | None = None, bandwidth: float
 
 
 def _refuse_duplicates(squared: Tensor, guides: Tensor) -> None:
-    """Two guides are one where their distance is rounding of float32 coordinates, 10⁻⁶ of a guide's size."""
+    """Raise an error if two guides are closer than the rounding of float32 coordinates, 10⁻⁶ of a guide's size."""
     about = guides - guides.mean(dim=1, keepdim=True) if guides.ndim == 3 else guides - guides.mean(dim=0)
     size = about.square().flatten(1).sum(dim=1).mean()
     twice = torch.nonzero(squared.triu() <= 1e-12 * size + torch.finfo(torch.float64).tiny)
@@ -119,10 +119,10 @@ def _refuse_duplicates(squared: Tensor, guides: Tensor) -> None:
 
 
 def _likeliest_bandwidth(squared: Tensor, dimension: int) -> float:
-    """b of the largest leave-one-out likelihood; squared: d², (M, M), infinite on the diagonal.
+    """The b of largest leave-one-out likelihood; squared: d², (M, M), infinite on the diagonal.
 
-    There b² = ⟨d²⟩/D, with ⟨·⟩ the mean over guides of the others' weighted distances, and so it lies between the
-    values for the nearest and for the farthest ones.
+    At the maximum b² = ⟨d²⟩/D, with ⟨·⟩ the mean over guides of the weighted squared distances to the others. So b lies
+    between the values for the nearest and for the farthest guides.
     """
     far = squared.where(squared.isfinite(), 0.0).amax(dim=1)
     low, high = (0.5 * math.log(float(end.mean()) / dimension) for end in (squared.amin(dim=1), far))
@@ -144,12 +144,12 @@ def _without_own(squared: Tensor) -> Tensor:
 
 
 def _log_mean(squared: Tensor, bandwidth: float) -> Tensor:
-    """ln of the others' mean kernel, (M,), from d², (M, M), infinite on the diagonal."""
+    """ln of the mean kernel of the other guides, (M,), from d², (M, M), infinite on the diagonal."""
     return (squared * (-0.5 / bandwidth**2)).logsumexp(dim=1) - math.log(len(squared) - 1)
 
 
 def usual_kernel(model: Scored) -> Kernel:
-    """The distance between a model's structures: after rigid-body alignment where it has no orientation."""
+    """Default kernel of a model: the distance after rigid-body alignment if the model has no preferred orientation."""
     if not has_no_orientation(model):
         return EuclideanKernel()
     return FrameKernel() if model.has_rotations else AlignedKernel()

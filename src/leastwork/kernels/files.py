@@ -1,4 +1,4 @@
-"""Kernels and guiding points as plain values and tensors, for a file that holds more than them."""
+"""Kernels and guiding points as plain values and tensors, for the file of a guidance."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def kernel_parts(kernel: Kernel) -> Mapping[str, Any]:
     """The plain values of a kernel.
 
     Raises:
-        ConfigError: a kernel of functions, or on a subspace of one's own.
+        ConfigError: the kernel contains functions, or has a subspace other than ZeroCentre().
     """
     if isinstance(kernel, AlignedKernel):
         return {"distance": "aligned"}
@@ -34,7 +34,7 @@ def kernel_parts(kernel: Kernel) -> Mapping[str, Any]:
 
 
 def kernel_from(parts: Mapping[str, Any]) -> Kernel:
-    """The kernel of :func:`kernel_parts`.
+    """The kernel from the parts of :func:`kernel_parts`.
 
     Raises:
         KeyError: a part is missing.
@@ -45,5 +45,5 @@ def kernel_from(parts: Mapping[str, Any]) -> Kernel:
 
 
 def points_from(stored: Tensor | list[Tensor]) -> State:
-    """Guiding points as a state; of a state of several tensors a file holds a list."""
+    """Guiding points as a state; a file holds a list for a state of several tensors."""
     return tuple(stored) if isinstance(stored, list) else stored

@@ -2,10 +2,10 @@
 
     ∇ ln k = −(x − Σ_m w_m R_m x_m)/b²,    w = softmax(−d²/2b²)
 
-with d the Euclidean distance (R = 1), the distance after rigid-body alignment (R_m takes x_m onto x, both about their
-centroids, so that the score has no net force and no torque), or the distance of features, where the score goes through
-their Jacobian. Sums of exponentials are taken in log space and float64: far from every guide the score points to the
-nearest of them.
+d is the Euclidean distance (R = 1), the distance after rigid-body alignment (R_m takes x_m onto x, both about their
+centroids, so that the score has no net force and no torque), or the distance of features (then the score is multiplied
+by their Jacobian). Sums of exponentials are taken in log space and float64, so that far from all guides the score
+points to the nearest one.
 """
 
 import math
@@ -22,7 +22,7 @@ from leastwork.geometry.state import State, flatten, leaves, smap, unflatten
 
 __all__ = ["EuclideanKernel", "FeatureKernel", "row_blocks"]
 
-_PAIRS = 2**18  # of a sample and a guide, held at a time where nothing is aligned: 2 MiB
+_PAIRS = 2**18  # pairs of a sample and a guide in memory at a time if nothing is aligned: 2 MiB
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class EuclideanKernel:
     """d² = |x − x_m|².
 
     Args:
-        subspace: on which the model lives; the distance is then taken there.
+        subspace: the model's subspace, onto which states are projected before the distance is taken.
 
     >>> kernel, guides = EuclideanKernel(), torch.tensor([[0.0], [1.0]], dtype=torch.float64)
     >>> log_k, score = kernel.log_kernel_and_score(torch.tensor([[9.0]]), guides, 0.1)
@@ -75,7 +75,7 @@ class FeatureKernel:
 
     Args:
         features: φ, a differentiable function of states in data units, (B, *event) -> (B, F), such as an Observable.
-            Bring its columns to one scale: the bandwidth is the same for all.
+            Scale its columns to similar size, since the bandwidth is the same for all.
     """
 
     features: Callable[[State], Tensor]
@@ -117,7 +117,7 @@ class FeatureKernel:
 
 
 def _squared_distances(x: Tensor, guides: Tensor) -> Tensor:
-    """|x − y|², (B, M), about the guides' mean, so that little cancels."""
+    """|x − y|², (B, M), relative to the mean of the guides, so that little cancels."""
     centre = guides.mean(dim=0)
     x, guides = x - centre, guides - centre
     own, other = x.square().sum(dim=1, keepdim=True), guides.square().sum(dim=1)
@@ -140,5 +140,5 @@ def row_blocks(x: Tensor, guides: Tensor) -> Iterator[slice]:
 
 
 def _like(flat: Tensor, x: State) -> State:
-    """Flat float64 in the structure and precision of x."""
+    """Flat float64 values in the structure and precision of x."""
     return smap(lambda part, leaf: part.to(leaf.dtype), unflatten(flat, x), x)

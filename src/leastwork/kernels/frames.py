@@ -3,9 +3,9 @@
     ∂ ln k/∂p_i = (Σ_m w_m Q_m p_i^m − p_i)/ℓ²b²,    ∂ ln k/∂ω_i = ½κ (C_i − C_iᵀ)^∨/b²,    C_i = R_iᵀ Σ_m w_m Q_m R_i^m
 
 with d the distance of `leastwork.geometry.frame_alignment`, positions about their centroids, w = softmax(−d²/2b²) and
-ω the rotation in the body's frame, R → R exp(ω̂). Q_m takes guide m onto x and is one for all of its positions and
-orientations, and so is w_m: no residue follows a guide of its own. d² is least in Q, whose derivative therefore drops
-out (the envelope theorem). There is no net force, Σ f_i = 0, and no net torque, Σ p_i × f_i + R_i τ_i = 0.
+ω the rotation in the body's frame, R → R exp(ω̂). Q_m takes guide m onto x; Q_m and w_m are the same for all positions
+and orientations of the guide. d² is minimal in Q, whose derivative therefore drops out (the envelope theorem). There is
+no net force, Σ f_i = 0, and no net torque, Σ p_i × f_i + R_i τ_i = 0.
 """
 
 import math
@@ -21,20 +21,20 @@ from leastwork.kernels.aligned import AlignedKernel
 
 __all__ = ["FrameKernel"]
 
-_TOLERANCE = 1e-3  # of RᵀR = 1: coordinates rounded in a file pass, a mean of rotations far apart does not
+_TOLERANCE = 1e-3  # largest deviation of RᵀR from 1: passes rounded coordinates, but no means of distant rotations
 
 
 @dataclass(frozen=True)
 class FrameKernel:
     """d² = min Σ_i [|p_i − Q p_i^m − shift|²/ℓ² + κ 4 sin²(θ_i/2)], θ_i the angle from Q R_i^m to R_i.
 
-    States are (positions (B, A, 3), rotations (B, A, 3, 3)), R from the body's frame to the world's. d² is a sum over
-    frames, as it is over atoms in `AlignedKernel`, which this is for κ → 0 and ℓ = 1: b/√A is the bandwidth per frame.
+    States are (positions (B, A, 3), rotations (B, A, 3, 3)), with R from the body's frame to the world's. d² is a sum
+    over frames, so b/√A is the bandwidth per frame. For κ → 0 and ℓ = 1 this kernel is the `AlignedKernel`.
 
     Args:
-        length: ℓ, data units: for κ = 1 a shift by ℓ counts as a turn by one radian.
-        orientation_weight: κ.
-        pairs: of a sample and a guide to hold at a time; by default as many as suit the machine.
+        length: ℓ in data units; for κ = 1 a shift by ℓ counts as much as a rotation by one radian.
+        orientation_weight: κ, the weight of orientations.
+        pairs: number of pairs of a sample and a guide in memory at a time; by default as many as suit the machine.
 
     Raises:
         LeastworkError: ℓ or κ is not a finite number > 0.
@@ -65,7 +65,7 @@ class FrameKernel:
         """Guides as vectors (M, 4A, 3), float64.
 
         Raises:
-            LeastworkError: the states are not frames, or their orientations not rotations.
+            LeastworkError: the states are not frames, or their orientations are not rotations.
         """
         positions, rotations = _frames(points)
         R = rotations.to(torch.float64)

@@ -1,9 +1,9 @@
-"""Regions of state space: that of the guides, A = {x: ln k(x) ≥ c}, a ball, and an interval of one coordinate.
+"""Regions of state space: the region of the guides, A = {x: ln k(x) ≥ c}, a ball, and an interval of one coordinate.
 
-For the guides' region, c is a low quantile of ln k₋ᵢ(x_i) over the guides.
+For the region of the guides, c is a low quantile of ln k₋ᵢ(x_i) over the guides.
 
-k is the guides' kernel density and k₋ᵢ the same without guide i, so that a guide is judged as a new sample is. By
-default all but the outermost 5 % of the guides lie inside.
+k is the kernel density of the guides and k₋ᵢ the density without guide i, so that guides are treated like new samples.
+By default all but the outermost 5 % of the guides lie inside.
 """
 
 import math
@@ -21,29 +21,29 @@ from leastwork.observables import Observable
 
 __all__ = ["Ball", "DefinedRegion", "IntervalRegion", "Membership", "Region", "Slab", "definition_of"]
 
-_HUGE = 1e150  # a radius whose square is no float64 any more
+_HUGE = 1e150  # a radius whose square overflows float64
 
 
 @runtime_checkable
 class IntervalRegion(Protocol):
-    """A region that is l ≤ f(x) ≤ u of a differentiable coordinate, so that guidance can follow its border."""
+    """A region l ≤ f(x) ≤ u of a differentiable coordinate, whose border guidance can resolve."""
 
     @property
     def interval(self) -> tuple[Observable, float, float]:
-        """f of one column, l and u, data units."""
+        """The coordinate f, with one column, and l and u in its unit."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Whether samples belong to the region of the guides.
+    """The region of the guides.
 
     Args:
         density: the guides, two or more, with their kernel.
         quantile: share of the guides that the region leaves out, in [0, 1).
 
     Raises:
-        LeastworkError: a quantile outside [0, 1), or a single guide.
+        LeastworkError: the quantile is outside [0, 1), or there is only one guide.
 
     >>> import torch
     >>> from leastwork.kernels.density import kernel_density
@@ -60,11 +60,11 @@ class Region:
         if not 0 <= self.quantile < 1:
             raise LeastworkError(f"quantile={self.quantile} is a share of the guides: choose it in [0, 1)")
         if len(self.density) < 2:
-            raise LeastworkError("one guiding point does not say how wide its region is: pass more, or region=...")
+            raise LeastworkError("one guiding point does not define the width of a region: pass more, or region=...")
 
     @cached_property
     def level(self) -> float:
-        """c, the ln k at the border."""
+        """c, the value of ln k at the border."""
         return float(self.density.leave_one_out().quantile(self.quantile))
 
     def __call__(self, x: State) -> Tensor:
@@ -87,7 +87,7 @@ Membership: TypeAlias = Callable[[State], Tensor]
 
 @runtime_checkable
 class DefinedRegion(Protocol):
-    """A membership test that can say what it tests."""
+    """A membership test with a definition for reports."""
 
     @property
     def definition(self) -> str:
@@ -100,7 +100,7 @@ class DefinedRegion(Protocol):
 
 
 def definition_of(region: Membership) -> str:
-    """The sentence that defines a region in a report; of a plain function, its name."""
+    """The sentence that defines a region in a report; for a plain function it contains the function's name."""
     if isinstance(region, DefinedRegion):
         return region.definition
     return f"A = {{x: {getattr(region, '__name__', type(region).__name__)} is true}}"

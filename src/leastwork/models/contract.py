@@ -1,7 +1,7 @@
-"""What a network owes its model: one prediction for each coordinate of x, in single or double precision, everywhere.
+"""Contract of a network: one prediction for each coordinate of x, in single or double precision, at all states.
 
-Every answer is looked at for structure and shape, which costs nothing; a half-precision network is refused before
-anything is drawn; and the first step of a sampler shows coordinates that the network says nothing of.
+Structure and shape of every output are checked, which costs nothing. A half-precision network raises an error before
+sampling. The first step of a sampler shows whether the network leaves some coordinates noisy.
 """
 
 import warnings
@@ -16,16 +16,16 @@ from leastwork.geometry.state import State, flatten, leaves, smap
 __all__ = ["HALF", "answered", "never_denoised", "refuse_half", "undenoised", "warn_of_undenoised", "what_is_wrong"]
 
 HALF = (torch.float16, torch.bfloat16)
-_SILENT = 1e-6  # of x, by which αD may differ from it where the network says nothing
+_SAME_AS_INPUT = 1e-6  # largest difference of αD and x, relative to x, of a coordinate that the network leaves noisy
 
 
 def what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> str:
-    """What is wrong with the structure and shape of a network's answer, or nothing.
+    """A fault in the structure and shape of a network's output, in words; empty if there is none.
 
     Args:
-        x: the states that it was asked about.
-        y: what it returned.
-        wanted: the shapes of one answer's tensors.
+        x: the input states.
+        y: the output of the network.
+        wanted: the shapes of the output's tensors for one sample.
     """
     given = y if isinstance(y, tuple) else (y,)
     parts = [leaf for leaf in given if isinstance(leaf, Tensor)]
@@ -47,14 +47,14 @@ def what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> s
 
 
 def answered(x: State, y: object, wanted: tuple[tuple[int, ...], ...], t: float) -> State:
-    """A network's answer, in the precision of x where it was in half of it, as under autocast.
+    """A network's output after a check; half precision, as under autocast, is converted to the precision of x.
 
     Args:
         x, y, wanted: as in :func:`what_is_wrong`.
-        t: time, for the message.
+        t: the time, for the message.
 
     Raises:
-        LeastworkError: it has another structure or shape than the model declares.
+        LeastworkError: the output has another structure or shape than the model declares.
     """
     wrong = what_is_wrong(x, y, wanted)
     if wrong:
@@ -64,13 +64,13 @@ def answered(x: State, y: object, wanted: tuple[tuple[int, ...], ...], t: float)
 
 
 def refuse_half(parameters: Iterable[Tensor]) -> None:
-    """See that work and weights are not computed in half precision.
+    """Raise an error if work and weights would be computed in half precision.
 
     Args:
-        parameters: of the network.
+        parameters: the parameters of the network.
 
     Raises:
-        LeastworkError: the network's parameters are in it.
+        LeastworkError: the parameters have half precision.
     """
     half = next((p.dtype for p in parameters if p.dtype in HALF), None)
     if half is not None:
@@ -81,15 +81,15 @@ def refuse_half(parameters: Iterable[Tensor]) -> None:
 
 
 def never_denoised(x: State, end: State, alpha: float) -> Tensor:
-    """Indices of flat coordinates, of which the network says nothing: αD = x for all states, though x is not zero.
+    """Indices of flat coordinates that the network leaves noisy: αD = x for all states, although x is not zero.
 
     Args:
         x: noisy states, network units, (B, *event).
-        end: D of these.
-        alpha: α of their time.
+        end: D of these states.
+        alpha: α at the time of the states.
     """
     noisy, clean = flatten(x), alpha * flatten(end)
-    silent = ((clean - noisy).abs() <= _SILENT * noisy.abs()).all(dim=0) & (noisy != 0).all(dim=0)
+    silent = ((clean - noisy).abs() <= _SAME_AS_INPUT * noisy.abs()).all(dim=0) & (noisy != 0).all(dim=0)
     return silent.nonzero()[:, 0]
 
 
@@ -100,7 +100,7 @@ def warn_of_undenoised(x: State, end: State, alpha: float) -> None:
         x, end, alpha: as in :func:`never_denoised`.
 
     Warns:
-        LeastworkWarning: there are such, as padding is that a mask hides from the network.
+        LeastworkWarning: some coordinates stay noise, such as padding that a mask hides from the network.
     """
     silent = never_denoised(x, end, alpha)
     if len(silent):

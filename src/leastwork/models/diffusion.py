@@ -32,7 +32,7 @@ class DiffusionModel:
         net: called as ``net(x, t, **context)``; x: network units, (B, *event); t: scalar tensor in [0, 1] with
             t = 0 the data; returns the prediction, same structure as x.
         schedule: the schedule α and σ.
-        predicts: what the network returns: "score", "noise", "data", "velocity" (α̇D + σ̇ε) or "v" (αε − σD).
+        predicts: kind of the network's output: "score", "noise", "data", "velocity" (α̇D + σ̇ε) or "v" (αε − σD).
         event_shape: shape of one sample, or a tuple of shapes for a state of several tensors.
         subspace: linear subspace of the states, such as ``ZeroCentre()``.
         shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.

@@ -114,7 +114,7 @@ def match_adjoint(
         points: number of pairs of a path and a step, stratified over the steps, in one optimiser step.
         learning_rate: largest learning rate; the rate rises over a tenth of the run and then falls as a cosine.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
-        choices: how samples are drawn, by the solver "exponential" or "euler".
+        choices: process and steps; the solver must be "exponential" or "euler".
 
     Raises:
         NonFiniteError: a path or its adjoint became NaN or infinite.

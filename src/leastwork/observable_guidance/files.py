@@ -155,7 +155,7 @@ def stored_data(folder: Path, observable: Observable) -> Experiment:
     """The data of the fit in a folder, with the errors that were used in the fit.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         observable: the observable of these data, which has no file form.
 
     Raises:
@@ -179,7 +179,7 @@ def load_fit(
     """The fitted run in a folder, or None if there is none yet.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         model: the model that was guided.
         data: the experiment, with the errors that were used in the fit.
         method, choices, seed: the method, sampling choices and seed of the fit.

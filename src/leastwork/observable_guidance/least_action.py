@@ -121,7 +121,7 @@ def learn_control(
         batch: number of paths in each iteration of descent.
         meeting_samples: number of paths for the last Newton steps; their sampling error stays in the averages.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
-        choices: how samples are drawn; the process is the ODE.
+        choices: solver and steps; the process is always the ODE.
 
     Raises:
         InfeasibleError: no reweighting of the model's samples reaches the data.

@@ -157,7 +157,7 @@ def learn_guidance(
         iterations: number of optimiser steps in the last stage, and half as many in the others; by default
             1500, or 4000 above 8 dimensions if V is given the noisy state.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
-        choices: how samples are drawn. For a process without path weights (the ODE, Heun, κ ≠ 1) the guidance is
+        choices: process, solver and steps. For a process without path weights (the ODE, Heun, κ ≠ 1) the guidance is
             fitted on the usual steps of the SDE.
 
     Returns:

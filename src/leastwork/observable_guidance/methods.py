@@ -59,7 +59,7 @@ class Problem:
     """The input of a method.
 
     Args:
-        model: what is guided.
+        model: the model that is guided.
         data: the experiment.
         own: the model's own samples.
         observed: the observables of ``own``, float64 (n, K).

@@ -1,4 +1,4 @@
-"""What is measured: differentiable functions of a state, in data units."""
+"""Observables: differentiable functions of a state, in data units."""
 
 from leastwork.observables.contacts import contacts, native_fraction, smooth_above
 from leastwork.observables.couplings import KINDS, Backbone, forward_model_covariance, scalar_couplings

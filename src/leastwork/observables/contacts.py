@@ -1,7 +1,7 @@
-"""Contacts: c_ij = 1/(1 + exp(β(r_ij − λ r₀))) goes from one to zero as a pair parts, and Q is their mean.
+"""Contacts: c_ij = 1/(1 + exp(β(r_ij − λ r₀))) falls from one to zero as a pair separates; Q is the mean contact.
 
-Q is the fraction of native contacts (Best, Hummer & Eaton, PNAS 110, 17874, 2013); a logistic function of Q, which
-changes over a width, is the share of folded molecules that a differentiable observable can have.
+Q is the fraction of native contacts (Best, Hummer & Eaton, PNAS 110, 17874, 2013). The average of a logistic function
+of Q is a differentiable population of folded molecules.
 """
 
 import math
@@ -21,21 +21,21 @@ __all__ = ["contacts", "native_fraction", "pairs_in_contact", "smooth_above"]
 def contacts(
     pairs: Sequence[tuple[int, int]], lengths: Sequence[float], steepness: float = 50.0, reach: float = 1.8
 ) -> Observable:
-    """c_ij, (B, K).
+    """The contacts c_ij of pairs, (B, K).
 
     Args:
-        pairs: (i, j), counted from 0.
-        lengths: r₀ of each pair in the native structure, in the unit of the coordinates.
-        steepness: β, one over the unit of the coordinates.
-        reach: λ; a pair at λ r₀ counts one half. By default β and λ are those of Best et al. for nm.
+        pairs: pairs of atoms (i, j), counted from 0.
+        lengths: distance r₀ of each pair in the native structure, in the unit of the coordinates.
+        steepness: β, in inverse units of the coordinates.
+        reach: λ; a pair at the distance λ r₀ counts one half. By default β and λ are those of Best et al. for nm.
 
     Raises:
-        LeastworkError: not one positive length for each of the pairs, or pairs that are none.
+        LeastworkError: there is not one positive length for each pair, or the pairs are not valid.
 
     >>> contacts([(0, 1)], [1.0], reach=1.5)(torch.tensor([[[0.0, 0.0, 0.0], [1.5, 0.0, 0.0]]]))
     tensor([[0.5000]])
     """
-    made = _made(pairs, lengths, steepness, reach)
+    made = _make(pairs, lengths, steepness, reach)
     return Observable(made, tuple(f"c({i},{j})" for i, j in made.pairs))
 
 
@@ -43,7 +43,7 @@ def native_fraction(
     pairs: Sequence[tuple[int, int]], lengths: Sequence[float], steepness: float = 50.0, reach: float = 1.8
 ) -> Observable:
     """Q, the mean of :func:`contacts`, (B, 1)."""
-    return Observable(_Mean(_made(pairs, lengths, steepness, reach)), ("Q",))
+    return Observable(_Mean(_make(pairs, lengths, steepness, reach)), ("Q",))
 
 
 def pairs_in_contact(
@@ -52,12 +52,12 @@ def pairs_in_contact(
     """Pairs (i, j) of a structure with j − i ≥ ``apart`` and r₀ < ``cutoff``, and their r₀.
 
     Args:
-        structure: native, (A, 3).
-        cutoff: in the unit of the structure; by default one for Cα atoms and nm.
-        apart: places along the chain.
+        structure: the native structure, (A, 3).
+        cutoff: largest distance, in the unit of the structure; the default suits Cα atoms in nm.
+        apart: smallest separation of a pair along the chain.
 
     Raises:
-        LeastworkError: there are none.
+        LeastworkError: there are no such pairs.
 
     >>> pairs_in_contact(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]), 0.9, apart=1)
     ([(0, 2), (1, 2)], [0.7071..., 0.7071...])
@@ -79,13 +79,13 @@ def smooth_above(observable: Observable, threshold: float, width: float, name: s
     """1/(1 + exp(−(O − threshold)/width)): the population of O > threshold, differentiable, (B, K).
 
     Args:
-        observable: O.
-        threshold: where the indicator is one half.
-        width: half of that over which it goes from 0.27 to 0.73.
-        name: of the population; of several, the column is appended.
+        observable: the observables O.
+        threshold: value of O at which the indicator is one half.
+        width: difference of O from the threshold at which the indicator is 0.27 or 0.73.
+        name: name of the population; for several columns the name of the column is appended.
 
     Raises:
-        LeastworkError: a threshold or a width that is none.
+        LeastworkError: the threshold is not finite, or the width not positive.
     """
     if not 0 < width < math.inf:
         raise LeastworkError(f"width={width} must be a positive number, in the unit of {observable.names}")
@@ -95,7 +95,7 @@ def smooth_above(observable: Observable, threshold: float, width: float, name: s
     return Observable(_Above(observable, threshold, width), names)
 
 
-def _made(pairs: Sequence[tuple[int, int]], lengths: Sequence[float], steepness: float, reach: float) -> "_Contacts":
+def _make(pairs: Sequence[tuple[int, int]], lengths: Sequence[float], steepness: float, reach: float) -> "_Contacts":
     index = atoms_of(pairs, 2, "pairs")
     if len(lengths) != len(index):
         raise LeastworkError(f"{len(lengths)} lengths for {len(index)} pairs: give r₀ of each")

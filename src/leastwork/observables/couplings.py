@@ -1,12 +1,12 @@
-"""Scalar couplings J of a backbone, from its torsions θ by relations of Karplus (J. Am. Chem. Soc. 85, 2870, 1963), Hz.
+"""Scalar couplings J (Hz) of a backbone from its torsions θ by Karplus relations (J. Am. Chem. Soc. 85, 2870, 1963).
 
     J = A cos²(θ + δ) + B cos(θ + δ) + C        φ_i = C_{i−1} N_i Cα_i C_i        ψ_i = N_i Cα_i C_i N_{i+1}
 
-³J(HN,Hα), ³J(HN,Cβ), ³J(HN,C′) and ³J(Hα,C′) see φ_i; ¹J(N,Cα) sees ψ_i, ²J(N,Cα) the ψ_{i−1} of the residue before;
-³J(HN,Cα) sees φ_i and ψ_{i−1} (Hennig, Bermel, Schwalbe & Griesinger, J. Am. Chem. Soc. 122, 6268, 2000). The residue
-i is that of the amide, or of Hα: the second atom of ³J(Hα,C′), ³J(HN,Cα) and ²J(N,Cα) is one residue before it.
+³J(HN,Hα), ³J(HN,Cβ), ³J(HN,C′) and ³J(Hα,C′) depend on φ_i, ¹J(N,Cα) on ψ_i, ²J(N,Cα) on ψ_{i−1} of the residue before,
+and ³J(HN,Cα) on φ_i and ψ_{i−1} (Hennig, Bermel, Schwalbe & Griesinger, J. Am. Chem. Soc. 122, 6268, 2000). The residue
+i is that of the amide, or of Hα: the second atom of ³J(Hα,C′), ³J(HN,Cα) and ²J(N,Cα) is one residue before.
 
-A relation is itself in error, by σ, and by much the same amount for all residues that use it:
+A relation has itself an error σ, which is correlated between the residues that use it:
 
     Σ_ij = σ_i σ_j (1 if i = j, ρ if i and j are of one kind, else 0)
 """
@@ -42,22 +42,22 @@ _TORSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 KINDS: tuple[str, ...] = tuple(_TORSIONS)
-"""The couplings that there are relations for."""
+"""The kinds of couplings for which there are relations."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """Which atoms of a structure are a chain's backbone; residues are numbered as in the data.
+    """Indices of the backbone atoms of a chain; residues are numbered as in the data.
 
     Args:
-        n: the atom N of each residue, counted from 0.
-        ca: the atom Cα of each.
-        c: the atom C′ of each.
-        end: the oxygen of the terminal carboxyl group that stands for N_{i+1} in ψ of the last residue, or None.
+        n: index of the atom N of each residue, counted from 0.
+        ca: index of the atom Cα of each residue.
+        c: index of the atom C′ of each residue.
+        end: index of an oxygen of the terminal carboxyl group, which replaces N_{i+1} in the last ψ, or None.
         first: the number of the first residue.
 
     Raises:
-        LeastworkError: unequal numbers of atoms, none, or an atom given twice.
+        LeastworkError: the numbers of atoms differ or are zero, or an atom is given twice.
 
     >>> chain = Backbone.chain(2, end=True)
     >>> chain.phi(2), chain.psi(2)
@@ -84,11 +84,11 @@ class Backbone:
 
     @classmethod
     def chain(cls, residues: int, *, end: bool = False, first: int = 1) -> "Backbone":
-        """A structure of nothing but N Cα C′ of each residue, in this order, and the terminal oxygen last, if any.
+        """The backbone of a structure of N, Cα, C′ of each residue, in this order, and perhaps a terminal oxygen.
 
         Args:
-            residues: how many.
-            end: the terminal oxygen is the last atom.
+            residues: number of residues.
+            end: whether a terminal oxygen is the last atom.
             first: the number of the first residue.
         """
         start = range(0, 3 * residues, 3)
@@ -101,10 +101,10 @@ class Backbone:
         return self.first + len(self.n) - 1
 
     def phi(self, residue: int) -> tuple[int, int, int, int]:
-        """C_{i−1} N_i Cα_i C_i.
+        """Indices of the atoms C_{i−1} N_i Cα_i C_i.
 
         Raises:
-            LeastworkError: no such residue, or the first, whose φ is undefined.
+            LeastworkError: there is no such residue, or it is the first, whose φ is undefined.
         """
         i = self._place(residue)
         if i == 0:
@@ -112,10 +112,10 @@ class Backbone:
         return self.c[i - 1], self.n[i], self.ca[i], self.c[i]
 
     def psi(self, residue: int) -> tuple[int, int, int, int]:
-        """N_i Cα_i C_i N_{i+1}, or the terminal oxygen in the place of N_{i+1}.
+        """Indices of the atoms N_i Cα_i C_i N_{i+1}, with the terminal oxygen in place of N_{i+1} for the last residue.
 
         Raises:
-            LeastworkError: no such residue, or the last of a backbone without the oxygen, whose ψ is undefined.
+            LeastworkError: there is no such residue, or it is the last and there is no oxygen, so that ψ is undefined.
         """
         i = self._place(residue)
         after = self.n[i + 1] if i + 1 < len(self.n) else self.end
@@ -126,14 +126,14 @@ class Backbone:
         return self.n[i], self.ca[i], self.c[i], after
 
     def torsions_of(self, kind: str, residue: int) -> tuple[tuple[int, int, int, int], ...]:
-        """The quadruples of atoms whose torsions a coupling sees.
+        """The quadruples of atoms on whose torsions a coupling depends.
 
         Args:
             kind: one of :data:`KINDS`.
-            residue: its number.
+            residue: number of the residue.
 
         Raises:
-            LeastworkError: an unknown kind, a residue that is not there, or a torsion undefined at a terminus.
+            LeastworkError: the kind is unknown, there is no such residue, or a torsion is undefined at a terminus.
         """
         if kind not in _TORSIONS:
             raise LeastworkError(f"there is no relation for a coupling {kind!r}: known are {', '.join(KINDS)}")
@@ -142,7 +142,7 @@ class Backbone:
         if residue == self.first and angles != (_PSI,):
             missing = "its phi" if _PHI in angles else "the psi of a residue before it"
             raise LeastworkError(
-                f"{kind} of residue {residue}, the first, is undefined, for it sees {missing}: leave it out"
+                f"{kind} of residue {residue}, the first, is undefined, for it depends on {missing}: leave it out"
             )
         if residue == self.last and _PSI in angles and self.end is None:
             raise LeastworkError(
@@ -162,16 +162,16 @@ class Backbone:
 def scalar_couplings(
     backbone: Backbone, data: Sequence[tuple[str, int]], karplus: KarplusSet = KARPLUS["vogeli2007"]
 ) -> Observable:
-    """J of each kind and residue, (B, K), Hz; differentiable.
+    """The couplings J of given kinds and residues, (B, K), Hz.
 
     Args:
-        backbone: which atoms of a structure (B, A, 3), in any unit of length, are N, Cα and C′.
-        data: (kind, residue), kinds from :data:`KINDS`, (K,).
+        backbone: indices of the atoms N, Cα and C′ in structures (B, A, 3), in any unit of length.
+        data: K pairs (kind, residue), with kinds from :data:`KINDS`.
         karplus: a relation for each kind, such as ``KARPLUS["vogeli2007"]``.
 
     Raises:
-        LeastworkError: no data, one given twice, an unknown kind or one the set has no relation for, a residue that is
-            not there, or a coupling undefined at a terminus.
+        LeastworkError: there are no data, or one is given twice; a kind is unknown or has no relation in the set; a
+            residue does not exist; or a coupling is undefined at a terminus.
 
     >>> both = scalar_couplings(Backbone.chain(3), [("3J(HN,HA)", 2), ("2J(N,CA)", 3)])
     >>> both.names, both.unit
@@ -180,7 +180,7 @@ def scalar_couplings(
     data = [(kind, whole(residue)) for kind, residue in data]
     if not data:
         raise LeastworkError("there are no couplings: give (kind, residue) of at least one")
-    quadruples: dict[tuple[int, int, int, int], int] = {}  # in the order of their columns
+    quadruples: dict[tuple[int, int, int, int], int] = {}  # column of each quadruple
     of_relation: dict[Relation, list[tuple[int, tuple[int, ...]]]] = {}  # column of J, columns of its torsions
     for column, (kind, residue) in enumerate(data):
         if data.count((kind, residue)) > 1:
@@ -204,11 +204,11 @@ def forward_model_covariance(
     """Σ of the relations' own errors, float64 (K, K), Hz².
 
     Args:
-        kinds: of the data, in their order.
+        kinds: the kind of each datum, (K,).
         karplus: a relation for each kind.
-        shared: ρ, the correlation of the errors of one relation at two residues: 0 for independent errors, 1 for one
-            error that all residues share. How far a relation's error is one of its coefficients, and how far the
-            residue's own, is not published; one half is a compromise.
+        shared: ρ, the correlation of the errors of one relation at two residues: 0 for independent errors, 1 for the
+            same error at all residues. Which part of a relation's error is due to its coefficients, and which to the
+            residue, is not published; one half is a compromise.
 
     Raises:
         LeastworkError: ``shared`` is not in [0, 1], or a kind has no relation.
@@ -238,7 +238,7 @@ def _relation(karplus: KarplusSet, kind: str) -> Relation:
 
 @dataclass(frozen=True)
 class _ScalarCouplings:
-    """Relation by relation, each for all of its residues at once; then in the order of the data."""
+    """Evaluates each relation for all of its residues at once, then sorts the couplings as the data."""
 
     angles: Observable
     groups: tuple[tuple[Relation, tuple[tuple[int, ...], ...]], ...]

@@ -4,9 +4,9 @@ x and y have their centroids at the origin. Near the best rotation R, the rotati
 
     ω = K⁻¹ Σ_i z_i × x_i        z_i = R y_i,    K = tr(S) − ½(S + Sᵀ),    S = Σ_i x_i z_iᵀ
 
-is the best one of an x nearby to first order, and that makes the deviation right to second order (the minimum is
-stationary in ω). So R itself may be found without a graph, and the gradient can still be differentiated once more, as
-a schedule fitted through the sampler needs. ω is zero at x, where it but tidies up the rounding of R.
+is to first order the best rotation for a nearby x, which makes the deviation correct to second order, since the minimum
+is stationary in ω. So R can be computed without a graph, and the gradient can still be differentiated once more, as
+needed when a schedule is fitted through the sampler. At x itself ω only corrects the rounding of R.
 """
 
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ from leastwork.observables.function import Observable
 
 __all__ = ["rmsd"]
 
-_SAMPLES = 512  # aligned at a time
+_SAMPLES = 512  # samples that are aligned at a time
 
 
 def rmsd(reference: Tensor, unit: str = "nm") -> Observable:
-    """RMSD, (B, 1), about the centroids and over proper rotations only: a mirror image is not near.
+    """RMSD, (B, 1), after alignment by shifts and proper rotations, so that mirror images are not alike.
 
-    Where x is the reference itself the deviation has a kink, and its gradient is one of those around.
+    At the reference itself the deviation has a kink, where its gradient is not unique.
 
     Args:
-        reference: y, (A, 3), in the unit of the model's coordinates.
-        unit: of the model's coordinates.
+        reference: the structure y, (A, 3), in the unit of the model's coordinates.
+        unit: unit of the model's coordinates.
 
     Raises:
-        LeastworkError: a reference that is no structure of three or more atoms, or not finite.
+        LeastworkError: the reference is not a structure of three or more atoms, or not finite.
 
     >>> y = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]])
     >>> turned, mirrored = y.roll(1, dims=1) + 5.0, -y
@@ -58,11 +58,11 @@ class _Deviation:
         if x.shape[1] != len(self.reference):
             raise LeastworkError(f"a structure of {x.shape[1]} atoms has no RMSD from one of {len(self.reference)}")
         own, y = centred(x), centred(self.reference[None].to(x.device))
-        apart = own - _turned_onto(own, y)
+        apart = own - _rotated_reference(own, y)
         return (torch.linalg.vector_norm(apart, dim=(1, 2)) / len(self.reference) ** 0.5).to(x.dtype)
 
 
-def _turned_onto(x: Tensor, y: Tensor) -> Tensor:
+def _rotated_reference(x: Tensor, y: Tensor) -> Tensor:
     """exp([ω]×) R y for every x, (B, A, 3); y: (1, A, 3)."""
     with torch.no_grad():
         z = y @ _rotations(x, y).mT
@@ -70,7 +70,7 @@ def _turned_onto(x: Tensor, y: Tensor) -> Tensor:
         trace = S.diagonal(dim1=1, dim2=2).sum(dim=1)
         K = trace[:, None, None] * torch.eye(3, dtype=S.dtype, device=S.device) - 0.5 * (S + S.mT)
         inverse = torch.linalg.inv_ex(K).inverse
-        # points on a line, or a mirror image: no rotation is the best, and the one taken is left as it is
+        # for points on a line or a mirror image the best rotation is not unique; no correction is made
         unique = torch.linalg.det(K) > 1e-9 * trace**3
         inverse = torch.where(unique[:, None, None], inverse, 0.0)
     omega = torch.einsum("bij,bj->bi", inverse, torch.linalg.cross(z, x).sum(dim=1))[:, None].expand_as(z)
@@ -79,7 +79,7 @@ def _turned_onto(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _rotations(x: Tensor, y: Tensor) -> Tensor:
-    """R, which take y onto each x, (B, 3, 3)."""
+    """The rotations R that take y onto each x, (B, 3, 3)."""
     found = x.new_empty(len(x), 3, 3)
     for some, tiles in align(x, y, _SAMPLES):
         for tile in tiles:

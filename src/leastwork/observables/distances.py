@@ -1,8 +1,8 @@
-"""Lengths in a structure x (A, 3): distances r_ij = |x_i − x_j|, the end-to-end distance and the radius of gyration.
+"""Lengths in a structure x (A, 3): distances r_ij = |x_i − x_j|, end-to-end distance and radius of gyration.
 
     R_g² = Σ_i m_i |x_i − x̄|² / Σ_i m_i        x̄ = Σ_i m_i x_i / Σ_i m_i
 
-Where a length is zero it has a kink, and its gradient is taken to be zero.
+A length has a kink where it is zero; its gradient there is set to zero.
 """
 
 import math
@@ -20,14 +20,14 @@ __all__ = ["atoms_of", "distances", "end_to_end", "pick", "radius_of_gyration"]
 
 
 def distances(pairs: Sequence[tuple[int, int]], unit: str = "nm") -> Observable:
-    """r_ij of pairs of atoms, (B, K).
+    """The distances r_ij of pairs of atoms, (B, K).
 
     Args:
-        pairs: (i, j), counted from 0, (K, 2).
-        unit: of the model's coordinates.
+        pairs: pairs of atoms (i, j), counted from 0, (K, 2).
+        unit: unit of the model's coordinates.
 
     Raises:
-        LeastworkError: no pairs, an atom paired with itself, or a pair given twice.
+        LeastworkError: there are no pairs, an atom is paired with itself, or a pair is given twice.
 
     >>> distances([(0, 1)])(torch.tensor([[[0.0, 0.0, 0.0], [3.0, 4.0, 0.0]]]))
     tensor([[5.]])
@@ -45,11 +45,11 @@ def radius_of_gyration(masses: Sequence[float] | None = None, unit: str = "nm") 
     """R_g, (B, 1).
 
     Args:
-        masses: of the atoms, in any unit, (A,); by default all alike.
-        unit: of the model's coordinates.
+        masses: masses of the atoms, in any unit, (A,); by default equal.
+        unit: unit of the model's coordinates.
 
     Raises:
-        LeastworkError: masses that are negative, infinite or all zero.
+        LeastworkError: masses are negative, infinite or all zero.
 
     >>> radius_of_gyration()(torch.tensor([[[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]]]))
     tensor([[1.]])
@@ -61,7 +61,7 @@ def radius_of_gyration(masses: Sequence[float] | None = None, unit: str = "nm") 
 
 
 def atoms_of(groups: Sequence[Sequence[int]], size: int, what: str) -> tuple[tuple[int, ...], ...]:
-    """Atom numbers, ``size`` to a group, all different within one, and no group twice."""
+    """Groups of ``size`` different atom numbers each, after a check that no group is given twice."""
     try:
         numbers = tuple(tuple(whole(i) for i in group) for group in groups)
     except TypeError:
@@ -77,10 +77,10 @@ def atoms_of(groups: Sequence[Sequence[int]], size: int, what: str) -> tuple[tup
 
 
 def pick(x: Tensor, index: tuple[tuple[int, ...], ...]) -> tuple[Tensor, ...]:
-    """The atoms of each place in the groups, (B, K, 3) each.
+    """Positions of the first, second, … atoms of the groups, (B, K, 3) each.
 
     Raises:
-        LeastworkError: the states are no structures, or too small ones.
+        LeastworkError: the states are not structures, or have too few atoms.
     """
     if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[2] != 3:
         what = f"of shape {tuple(x.shape[1:])}" if isinstance(x, Tensor) else "of several parts"

@@ -3,8 +3,8 @@
     e₁ ∥ x_C′ − x_Cα        e₂ ∥ (x_N − x_Cα) − e₁ e₁·(x_N − x_Cα)        e₃ = e₁ × e₂
 
 So Cα is the origin of a residue's frame, C′ lies on its first axis and N in the plane of the first two (Jumper et al.,
-Nature 596, 583, 2021, algorithm 21 of the supplement). r_a are the ideal places of N and C′ of each kind of residue,
-those of AlphaFold and OpenFold (``rigid_group_atom_positions``). All is differentiable in p and R.
+Nature 596, 583, 2021, algorithm 21 of the supplement). r_a are the ideal positions of N and C′ in each kind of residue,
+as in AlphaFold and OpenFold (``rigid_group_atom_positions``). The atoms are differentiable functions of p and R.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ IDEAL_BACKBONE: Mapping[str, tuple[float, float, float]] = MappingProxyType(
 )  # fmt: skip
 """First and second coordinate of N, and the first of C′, in a residue's frame, nm; the others are zero."""
 
-_BOND = 0.38  # nm, of neighbouring Cα atoms
+_CA_DISTANCE = 0.38  # distance of neighbouring Cα atoms, nm
 _Measured = TypeVar("_Measured")  # an Observable, or an Experiment, which builds on this module
 
 
@@ -44,11 +44,11 @@ def backbone_atoms(x: State, sequence: str | None = None) -> Tensor:
 
     Args:
         x: positions of Cα, (B, N, 3), nm, and rotations from residue to world, (B, N, 3, 3).
-        sequence: N one-letter codes; without it all residues have the geometry of alanine, which puts N of glycine,
-            the farthest, 0.005 nm beside its place.
+        sequence: N one-letter codes; without it all residues have the geometry of alanine, with an error of N of at
+            most 0.005 nm, for glycine.
 
     Raises:
-        LeastworkError: no frames, or a sequence of another length or with an unknown residue.
+        LeastworkError: the states are not frames, or the sequence has another length or an unknown residue.
 
     >>> atoms = backbone_atoms((torch.zeros(1, 2, 3), torch.eye(3).expand(1, 2, 3, 3)), "GA")
     >>> atoms[0, 2], atoms[0, 3]
@@ -70,13 +70,13 @@ def backbone_atoms(x: State, sequence: str | None = None) -> Tensor:
 
 
 def frames_of(atoms: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions (B, N, 3) and rotations (B, N, 3, 3) of residues: of guide structures, for instance.
+    """Positions (B, N, 3) and rotations (B, N, 3, 3) of residues, for instance of guiding structures.
 
     Args:
         atoms: N, Cα and C′ of each residue in this order, (B, 3N, 3), nm.
 
     Raises:
-        LeastworkError: another shape, atoms on a line, or lengths that are in Å.
+        LeastworkError: the shape does not match, atoms lie on a line, or the lengths are in Å.
 
     >>> frames = torch.zeros(1, 2, 3), torch.eye(3).expand(1, 2, 3, 3)
     >>> positions, rotations = frames_of(backbone_atoms(frames))
@@ -102,10 +102,11 @@ def frames_of(atoms: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def on_frames(measured: _Measured, sequence: str | None = None) -> _Measured:
-    """An observable of backbone atoms, or an experiment with one, as one of frames.
+    """Turn an observable of backbone atoms, or an experiment with one, into one of frames.
 
     Args:
-        measured: sees N, Cα and C′ of each residue, (B, 3N, 3), nm, as ``Backbone.chain(N)`` numbers them.
+        measured: observable or experiment of N, Cα and C′ of each residue, (B, 3N, 3), nm, in the order of
+            ``Backbone.chain(N)``.
         sequence: as in :func:`backbone_atoms`.
 
     >>> from leastwork.observables import Backbone, scalar_couplings
@@ -113,36 +114,36 @@ def on_frames(measured: _Measured, sequence: str | None = None) -> _Measured:
     >>> couplings((torch.randn(5, 3, 3), torch.eye(3).expand(5, 3, 3, 3))).shape
     torch.Size([5, 1])
     """
-    return _seeing(measured, lambda observable: _OfBackbone(observable, sequence))
+    return _with_function(measured, lambda observable: _OfBackbone(observable, sequence))
 
 
 def on_alpha_carbons(measured: _Measured) -> _Measured:
-    """An observable of Cα atoms, (B, N, 3), nm, such as distances and contacts, as one of frames; or an experiment."""
-    return _seeing(measured, _OfPositions)
+    """Turn an observable of Cα atoms (B, N, 3), nm, or an experiment with one, into one of frames."""
+    return _with_function(measured, _OfPositions)
 
 
 def check_nanometres(positions: Tensor, what: str = "the structures") -> None:
-    """Raise if neighbouring Cα atoms are about ten times as far apart as they are in nm, that is, if lengths are in Å.
+    """Raise an error if lengths are in Å: then neighbouring Cα atoms are ten times as far apart as expected in nm.
 
     Args:
-        positions: (B, N, 3), one chain.
-        what: they are, for the message.
+        positions: positions of Cα of one chain, (B, N, 3).
+        what: name of the structures, for the message.
     """
     if positions.shape[1] < 2 or len(positions) == 0:
         return
     typical = float((positions[:, 1:] - positions[:, :-1]).norm(dim=-1).median())
-    if 5 < typical / _BOND < 20:
+    if 5 < typical / _CA_DISTANCE < 20:
         raise LeastworkError(
             f"{what}: neighbouring Cα atoms are {typical:.3g} nm apart, ten times too far: the lengths are in Å, "
             "divide them by ten"
         )
 
 
-def _seeing(measured: Any, fn: Callable[[Observable], Callable[[State], Tensor]]) -> Any:
-    """The observable with another function of the state; of an experiment, the experiment with that observable."""
+def _with_function(measured: Any, fn: Callable[[Observable], Callable[[State], Tensor]]) -> Any:
+    """The observable with another function of the state, or the experiment with that observable."""
     if isinstance(measured, Observable):
         return replace(measured, fn=fn(measured))
-    return replace(measured, observable=_seeing(measured.observable, fn))
+    return replace(measured, observable=_with_function(measured.observable, fn))
 
 
 def _frames(x: State) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
-"""An observable O: state (B, *event) -> (B, K), K differentiable functions of a state in data units.
+"""Observables O: state (B, *event) -> (B, K), K differentiable functions of a state in data units.
 
-Guidance needs ∇ₓ O(x), so indicators are smoothed: 1[a < x < b] becomes σ((x − a)/w) σ((b − x)/w), with σ the
-logistic function and w the width of an edge.
+Guidance needs ∇ₓ O(x), so indicators are smoothed: 1[a < x < b] becomes σ((x − a)/w) σ((b − x)/w), with the logistic
+function σ and the width w of an edge.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from leastwork.support.text import plural
 
 __all__ = ["Observable", "component", "evaluate", "smooth_interval", "stack"]
 
-_count_samples = batch_size  # `batch_size` is an argument of evaluate
+_count_samples = batch_size  # another name, since `batch_size` is an argument of evaluate
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Observable:
     """K functions of a state, with their names and units.
 
     Args:
-        fn: differentiable; state (B, *event) in data units -> (B,) or (B, K), floating point.
-        names: one per column; a single string will do for one column.
-        unit: of all columns, or a tuple with one per column.
+        fn: differentiable function of states (B, *event) in data units -> (B,) or (B, K), floating point.
+        names: one name per column; for one column a string is enough.
+        unit: the unit of all columns, or a tuple with one per column.
 
     >>> radius = Observable(lambda x: x.square().sum(dim=1).sqrt(), names="r", unit="nm")
     >>> radius(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
@@ -35,7 +35,7 @@ class Observable:
             [1.]])
     """
 
-    fn: Callable[[Any], Tensor]  # of a tensor or of a tuple of tensors, as the model has it
+    fn: Callable[[Any], Tensor]  # the state is a tensor or a tuple of tensors
     names: tuple[str, ...] = ("O",)
     unit: str | tuple[str, ...] = ""
 
@@ -100,7 +100,7 @@ def evaluate(observable: Observable, x: State, batch_size: int = 4096) -> Tensor
     Args:
         observable: K functions of a state.
         x: state, (n, *event), in data units.
-        batch_size: samples evaluated at once.
+        batch_size: number of samples in one call of ``fn``.
 
     >>> evaluate(component(1), torch.tensor([[0.0, 1.0], [2.0, 3.0]])).tolist()
     [[1.0], [3.0]]
@@ -153,8 +153,8 @@ def smooth_interval(
         lower: left edge in data units, or None for no edge.
         upper: right edge in data units, or None for no edge.
         width: w of an edge, over which the indicator goes from 0.27 to 0.73, in data units.
-        index: of the coordinate.
-        name: of the observable; says what it is when left out.
+        index: index of the coordinate.
+        name: name of the observable; by default it describes the interval.
 
     >>> right = smooth_interval(0.0, None, width=0.01)
     >>> right(torch.tensor([[-1.0], [0.0], [1.0]])).tolist()

@@ -1,4 +1,4 @@
-"""Karplus relations: J = A cos²(φ + θ) + B cos(φ + θ) + C, and those of two torsions; published sets by name."""
+"""Karplus relations J = A cos²(θ + δ) + B cos(θ + δ) + C, relations of two torsions, and published sets by name."""
 
 import math
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Karplus:
         c: C, Hz.
         delta: δ, degrees.
         sigma: σ, the relation's own error, Hz.
-        citation: where the numbers stand.
+        citation: the paper with the numbers.
 
     >>> import torch
     >>> strand = torch.tensor(-120.0).deg2rad()
@@ -43,7 +43,7 @@ class Karplus:
     citation: str
 
     def __call__(self, angle: Tensor) -> Tensor:
-        """J, Hz, of a torsion in rad, of any shape."""
+        """J, Hz, for torsions in rad, of any shape."""
         cosine = (angle + math.radians(self.delta)).cos()
         return (self.a * cosine + self.b) * cosine + self.c
 
@@ -60,9 +60,9 @@ class TwoTorsions:
 
     Args:
         c: C, Hz.
-        cos_phi: and all that follow: the coefficients, Hz.
+        cos_phi: this and the following arguments are the coefficients, Hz.
         sigma: σ, the relation's own error, Hz.
-        citation: where the numbers stand.
+        citation: the paper with the numbers.
     """
 
     c: float
@@ -78,7 +78,7 @@ class TwoTorsions:
     citation: str
 
     def __call__(self, phi: Tensor, psi: Tensor) -> Tensor:
-        """J, Hz, of torsions in rad, of one shape."""
+        """J, Hz, for torsions φ and ψ in rad, of equal shape."""
         cosine, sine = psi.cos(), psi.sin()
         rest = self.c + self.cos_psi * cosine + self.sin_psi * sine
         of_cosine = self.cos_phi + self.cos_phi_cos_psi * cosine + self.cos_phi_sin_psi * sine
@@ -103,7 +103,7 @@ _WIRMER = "Wirmer & Schwalbe, J. Biomol. NMR 23, 47, 2002"
 _DING = "Ding & Gronenborn, J. Am. Chem. Soc. 126, 6232, 2004"
 _HENNIG = "Hennig, Bermel, Schwalbe & Griesinger, J. Am. Chem. Soc. 122, 6268, 2000"
 
-# What sees ψ has one published relation, whatever the set.
+# Couplings that depend on ψ have one published relation, which all sets share.
 _OF_PSI: KarplusSet = {
     "3J(HN,CA)": TwoTorsions(
         c=0.54,
@@ -163,10 +163,11 @@ KARPLUS: Mapping[str, KarplusSet] = MappingProxyType(
         ),
     }
 )
-"""Named sets, each with a relation for every kind; the citation of each relation says whose it is.
+"""Named sets with a relation for every kind of coupling; each relation has the citation of its paper.
 
-What a set's own paper lacks is filled: ³J(Hα,C′) of both sets of Vögeli et al. is that of Hu & Bax 1997, and ³J(HN,Cα),
-¹J(N,Cα) and ²J(N,Cα) of all sets are those of Hennig et al. 2000, Wirmer & Schwalbe 2002 and Ding & Gronenborn 2004.
+Relations missing in a set's own paper are added: ³J(Hα,C′) of both sets of Vögeli et al. is that of Hu & Bax 1997, and
+³J(HN,Cα), ¹J(N,Cα) and ²J(N,Cα) of all sets are those of Hennig et al. 2000, Wirmer & Schwalbe 2002 and Ding &
+Gronenborn 2004.
 
 ``vogeli2007-mdtraj`` has the other coefficients of Vögeli et al., which mdtraj calls Bax2007. Two errors are in use for
 ³J(HN,Hα) of Hu & Bax, 0.91 Hz here and 0.39 Hz in mdtraj, and for ³J(HN,Hα) of Schmidt et al., 0.35 and 0.25 Hz; the
@@ -181,7 +182,7 @@ def karplus_set(name: str) -> KarplusSet:
         name: one of :data:`KARPLUS`.
 
     Raises:
-        ConfigError: there is no such set; lists those that there are.
+        ConfigError: there is no such set; the message lists all.
 
     >>> karplus_set("schmidt1999")["3J(HN,HA)"].citation
     'Schmidt, Blümel, Löhr & Rüterjans, J. Biomol. NMR 14, 1, 1999'

@@ -1,10 +1,10 @@
-"""Averages that a nuclear Overhauser effect measures: ⟨r⁻⁶⟩ of pairs of atoms, or ⟨r⁻³⟩ where they move fast.
+"""Averages measured by nuclear Overhauser effects: ⟨r⁻⁶⟩ of pairs of atoms, or ⟨r⁻³⟩ for fast motion.
 
     r_eff = ⟨r_ij⁻ᵖ⟩^(−1/p)        r_eff ≤ u  ⇔  ⟨r_ij⁻ᵖ⟩ ≥ u⁻ᵖ        p = 6, or 3
 
-The effective distance is no average, but r⁻ᵖ has one, so that an upper bound of the distance is a *lower* bound of an
-average (Tropp, J. Chem. Phys. 72, 6035, 1980, for the two exponents): p = 6 where the distance changes more slowly than
-the molecule tumbles, p = 3 where it changes faster.
+The effective distance is not an average, but ⟨r⁻ᵖ⟩ is, and an upper bound of the distance is a *lower* bound of ⟨r⁻ᵖ⟩.
+p = 6 if the distance changes more slowly than the molecule tumbles, p = 3 if it changes faster (Tropp, J. Chem. Phys.
+72, 6035, 1980).
 """
 
 import math
@@ -24,15 +24,15 @@ _POWERS = (3, 6)
 
 
 def inverse_powers(pairs: Sequence[tuple[int, int]], power: int = 6, unit: str = "nm") -> Observable:
-    """r_ij⁻ᵖ of pairs of atoms, (B, K), in unit⁻ᵖ; infinite for atoms in one place.
+    """r_ij⁻ᵖ of pairs of atoms, (B, K), in unit⁻ᵖ; infinite for atoms at the same position.
 
     Args:
-        pairs: (i, j), counted from 0, (K, 2).
+        pairs: pairs of atoms (i, j), counted from 0, (K, 2).
         power: p, 6 or 3.
-        unit: of the model's coordinates.
+        unit: unit of the model's coordinates.
 
     Raises:
-        LeastworkError: no pairs, an atom paired with itself, a pair given twice, or another power.
+        LeastworkError: there are no pairs, an atom is paired with itself, a pair is given twice, or p is not 6 or 3.
 
     >>> inverse_powers([(0, 1)], power=3)(torch.tensor([[[0.0, 0.0, 0.0], [0.0, 0.5, 0.0]]]))
     tensor([[8.]])
@@ -46,20 +46,20 @@ def inverse_powers(pairs: Sequence[tuple[int, int]], power: int = 6, unit: str =
 def bounds_from_distances(
     upper: float | Sequence[float] | Tensor, errors: float | Sequence[float] | Tensor = 0.0, power: int = 6
 ) -> tuple[Tensor, Tensor]:
-    """The lower bounds u⁻ᵖ of ⟨r⁻ᵖ⟩ that upper bounds of effective distances amount to, and their errors.
+    """Turn upper bounds u of effective distances into lower bounds u⁻ᵖ of ⟨r⁻ᵖ⟩, with their errors.
 
-    The error is to first order, p u^(−p−1) σ_u: a bound 10 % uncertain in the distance is 60 % uncertain in ⟨r⁻⁶⟩.
+    The error is p u^(−p−1) σ_u to first order: 10 % uncertainty of the distance gives 60 % of ⟨r⁻⁶⟩.
 
     Args:
-        upper: u, of the effective distances, in a unit such as nm, (K,).
-        errors: σ_u, their standard errors, a number or (K,).
+        upper: upper bounds u of the effective distances, in a unit such as nm, (K,).
+        errors: standard errors σ_u of the bounds, a number or (K,).
         power: p, 6 or 3.
 
     Returns:
         ``lower`` and ``errors`` of an :class:`~leastwork.Experiment` with :func:`inverse_powers`, float64 (K,) each.
 
     Raises:
-        LeastworkError: a distance that is not positive, an error that is negative, or another power.
+        LeastworkError: a distance is not positive, an error is negative, or p is not 6 or 3.
 
     >>> lower, errors = bounds_from_distances([0.5], errors=0.05, power=3)
     >>> lower.tolist(), [round(error, 3) for error in errors.tolist()]
@@ -80,14 +80,14 @@ def bounds_from_distances(
 
 
 def effective_distance(average: float | Sequence[float] | Tensor, power: int = 6) -> Tensor:
-    """⟨r⁻ᵖ⟩^(−1/p), float64 (K,), in the unit of r.
+    """The effective distance ⟨r⁻ᵖ⟩^(−1/p), float64 (K,), in the unit of r.
 
     Args:
         average: ⟨r⁻ᵖ⟩, (K,).
         power: p, 6 or 3.
 
     Raises:
-        LeastworkError: an average that is not positive, or another power.
+        LeastworkError: an average is not positive, or p is not 6 or 3.
 
     >>> effective_distance([8.0], power=3).tolist()
     [0.5]

@@ -2,8 +2,8 @@
 
     φ = atan2(|b₂| b₁·(b₂ × b₃), (b₁ × b₂)·(b₂ × b₃))        b_k = x_{k+1} − x_k
 
-An angle has no average; its cosine and sine have. Those of consecutive Cα atoms are a chain's pseudo-torsions: they
-change sign in a mirror, and so tell a structure from its mirror image.
+An angle has no average, but its cosine and sine have. The torsions of consecutive Cα atoms are the pseudo-torsions of a
+chain; they change sign in a mirror image and so determine handedness.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ __all__ = ["cosines_and_sines", "pseudo_torsions", "torsions"]
 
 
 def torsions(quadruples: Sequence[tuple[int, int, int, int]]) -> Observable:
-    """φ, (B, K), rad.
+    """The torsion angles φ of quadruples of atoms, (B, K), rad.
 
     Args:
-        quadruples: of atoms, counted from 0, (K, 4).
+        quadruples: quadruples of atoms, counted from 0, (K, 4).
 
     Raises:
-        LeastworkError: no quadruples, an atom twice in one, or one given twice.
+        LeastworkError: there are no quadruples, one has an atom twice, or one is given twice.
 
     >>> cis = torch.tensor([[[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
     >>> torsions([(0, 1, 2, 3)])(cis).item()
@@ -37,13 +37,13 @@ def torsions(quadruples: Sequence[tuple[int, int, int, int]]) -> Observable:
 
 
 def pseudo_torsions(atoms: int) -> Observable:
-    """φ of consecutive atoms of a chain, (B, A − 3), rad.
+    """The torsion angles of consecutive atoms of a chain, (B, A − 3), rad.
 
     Args:
-        atoms: A, 4 at least.
+        atoms: number A of atoms, at least four.
 
     Raises:
-        LeastworkError: fewer than four atoms.
+        LeastworkError: there are fewer than four atoms.
     """
     if atoms < 4:
         raise LeastworkError(f"a chain of {atoms} atoms has no torsion: it takes four")
@@ -51,7 +51,7 @@ def pseudo_torsions(atoms: int) -> Observable:
 
 
 def cosines_and_sines(quadruples: Sequence[tuple[int, int, int, int]]) -> Observable:
-    """cos φ of all, then sin φ of all, (B, 2K): smooth across ±π, so that they have averages."""
+    """cos φ of all quadruples, then sin φ of all, (B, 2K); they are smooth across ±π, so that averages make sense."""
     index = atoms_of(quadruples, 4, "quadruples")
     names = [f"{fn} φ({','.join(map(str, group))})" for fn in ("cos", "sin") for group in index]
     return Observable(_CosinesAndSines(index), tuple(names))
@@ -77,7 +77,7 @@ class _CosinesAndSines:
 
 
 def _parts(x: Tensor, quadruples: tuple[tuple[int, ...], ...]) -> tuple[Tensor, Tensor]:
-    """sin φ and cos φ, both times |b₁ × b₂||b₂ × b₃|, (B, K)."""
+    """sin φ and cos φ, both multiplied by |b₁ × b₂||b₂ × b₃|, (B, K)."""
     a, b, c, d = pick(x, quadruples)
     first, axis, last = b - a, c - b, d - c
     left, right = torch.linalg.cross(first, axis), torch.linalg.cross(axis, last)

@@ -201,12 +201,12 @@ def learn_region(
         points: members of A, (M, *event), data units.
         own: the model's own samples, drawn with the same choices.
         success: s, the share of the target in A, below one.
-        seed: of all random numbers.
+        seed: seed of all random numbers.
         budget: largest number of network evaluations, those of the model's own samples included.
         rounds: number of rounds of guided paths from which V is learned.
         focus: whether V has additional units for the part of space where the points are, on its scale.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
-        choices: how samples are drawn, with path weights at κ = 1.
+        choices: process, solver and steps, which must have path weights at κ = 1.
 
     Raises:
         LearningError: V was not learned.

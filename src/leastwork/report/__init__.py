@@ -1,1 +1,1 @@
-"""Pages on paper: blocks, figures, numerals and templates; knows no run."""
+"""Pages of reports: blocks, figures and templates, which do not depend on runs."""

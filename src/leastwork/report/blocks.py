@@ -1,7 +1,7 @@
-"""What a report is made of: a part for each run, and in it sections of text, tables and images.
+"""Building blocks of a report: a part for each run, with sections of text, tables and images.
 
-Text is a plain string, or a sequence of plain strings and :class:`Mark` where some words look different. All of it is
-escaped; of plain strings the templates set "k_BT" as a formula and keep numbers together with their errors and units.
+Text is a plain string, or a sequence of plain strings and :class:`Mark` if some words have another style. All of it is
+escaped. In plain strings the templates set "k_BT" as a formula and keep numbers together with their errors and units.
 """
 
 import base64
@@ -18,7 +18,7 @@ _KINDS = {b"\x89PNG\r\n": "png", b"<svg": "svg+xml", b"<?xml": "svg+xml"}
 
 @dataclass(frozen=True)
 class Mark:
-    """Words that look different from those around them, and are shown letter for letter.
+    """Words with a style of their own, which are shown without changes.
 
     Args:
         text: the words.
@@ -31,7 +31,7 @@ class Mark:
 
 
 Words: TypeAlias = str | Sequence[str | Mark]
-"""Text, some of which may look different."""
+"""Text, parts of which may have a style."""
 
 
 def italic(variable: str) -> Mark:
@@ -46,7 +46,7 @@ class Image:
     Args:
         data: the bytes of a PNG or SVG file, or the data URI that :func:`leastwork.report.figures.image` makes.
         caption: sentences that say what the figure shows.
-        alt: the same in a few words, for those who do not see it.
+        alt: a short description for readers who cannot see the figure.
 
     Raises:
         LeastworkError: the data are of another kind.
@@ -62,7 +62,7 @@ class Image:
 
     @property
     def source(self) -> str:
-        """A data URI, which stands in the page itself."""
+        """A data URI, which is embedded in the page."""
         if isinstance(self.data, str):
             return self.data
         kind = next((kind for mark, kind in _KINDS.items() if self.data.lstrip().startswith(mark)), None)
@@ -117,7 +117,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Part:
-    """All that a report shows of one run, below the name of the run.
+    """The part of a report on one run, below the name of the run.
 
     Args:
         kind: the kind of run, in a few words.

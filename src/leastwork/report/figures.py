@@ -1,4 +1,4 @@
-"""The figures of a report, each a function from arrays to an SVG image that stands in the page itself.
+"""Figures of a report, each a function from arrays to an SVG image that is embedded in the page.
 
 Colours are those of Okabe and Ito, told apart with any colour vision; each has its own line and marker besides.
 """
@@ -27,7 +27,7 @@ _STYLE: Mapping[str, dict[str, Any]] = {
 }
 _MARKER = {"model": "o", "reweighted": "D", "guided": "s"}
 BINS = 80
-LEAST_COUNT = 5  # in a bin, for a free energy
+LEAST_COUNT = 5  # smallest count of a bin for which a free energy is shown
 RC: dict[Any, Any] = {
     "svg.hashsalt": "leastwork",
     "font.size": 8.5,
@@ -66,7 +66,7 @@ def densities(curves: Sequence[Samples], truth: Callable[[Array], Array] | None,
     Args:
         curves: the samples.
         truth: the exact density, if known.
-        label: of the axis.
+        label: label of the axis.
     """
     edges = _edges(curves, BINS)
     centres = (edges[1:] + edges[:-1]) / 2
@@ -199,7 +199,7 @@ def ledger(
 
 
 def _edges(curves: Sequence[Samples], bins: int) -> Array:
-    """Common bins that hold all but a thousandth at each end."""
+    """Common bins of all curves, without the outermost thousandth at each end."""
     ends = np.array([np.quantile(curve.values, (0.001, 0.999)) for curve in curves])
     low, high = ends[:, 0].min(), ends[:, 1].max()
     margin = 0.05 * (high - low) or 0.5

@@ -1,4 +1,4 @@
-"""Noise schedules: how much of a state is signal and how much is noise at every time."""
+"""Noise schedules: the amounts of signal and noise in a state at every time."""
 
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.base import Schedule

@@ -1,4 +1,4 @@
-"""The noise of rotations: σ of IGSO(3) against t."""
+"""Noise schedule of rotations: σ of IGSO(3) as a function of t."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ __all__ = ["AngleSchedule"]
 
 @dataclass(frozen=True)
 class AngleSchedule:
-    """σ_R(t) = σ_min (σ_max/σ_min)^t, rad; at σ_max rotations should have forgotten where they came from.
+    """σ_R(t) = σ_min (σ_max/σ_min)^t, rad; at σ_max rotations should be nearly uniform.
 
     >>> round(AngleSchedule().sigma(torch.tensor(1.0)).item(), 3)
     2.33

@@ -1,4 +1,4 @@
-"""What a schedule is: α(t), σ(t) and their derivatives, and what drift and diffusion follow from them."""
+"""Protocol of a schedule, α(t), σ(t) and their derivatives, and the drift and diffusion that follow from them."""
 
 from typing import Protocol, runtime_checkable
 

@@ -1,4 +1,4 @@
-"""Schedules as plain values, to be written beside a network and read back."""
+"""Schedules as plain values, for files."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,11 +15,11 @@ __all__ = ["describe_schedule", "schedule_from"]
 _BY_NAME: dict[str, Any] = {
     kind.__name__: kind for kind in (CosineSchedule, LinearSchedule, TabulatedSchedule, VESchedule, VPSchedule)
 }
-"""Every schedule with a file form."""
+"""All schedules with a file form."""
 
 
 def describe_schedule(schedule: Schedule) -> dict[str, Any]:
-    """A schedule of this module, or a tabulated one, as plain values, for a file.
+    """A schedule as plain values, for a file.
 
     >>> describe_schedule(VPSchedule(0.1, 20.0))["name"]
     'VPSchedule'
@@ -32,10 +32,10 @@ def describe_schedule(schedule: Schedule) -> dict[str, Any]:
 
 
 def schedule_from(described: Mapping[str, Any]) -> Schedule:
-    """The schedule that :func:`describe_schedule` described.
+    """The schedule from the plain values of :func:`describe_schedule`.
 
     Raises:
-        KeyError, TypeError: not such a description; readers of files say which file.
+        KeyError, TypeError: the values do not describe a schedule; callers add the name of the file.
     """
     parts = dict(described)
     return _BY_NAME[parts.pop("name")](**parts)

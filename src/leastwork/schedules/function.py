@@ -1,8 +1,8 @@
-"""A schedule from any two functions, x_t = α(t) x_0 + σ(t) ε, with its derivatives by automatic differentiation.
+"""Schedule from any two functions, x_t = α(t) x_0 + σ(t) ε, with derivatives by automatic differentiation.
 
     ℓ(t) = 2 ln α(t)/σ(t) falls with t;  t(ℓ) by bisection, to the precision of float64
 
-For paths that no schedule of :mod:`leastwork.schedules.gaussian` describes.
+It serves paths for which :mod:`leastwork.schedules.gaussian` has no schedule.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ __all__ = ["FunctionSchedule"]
 
 Function: TypeAlias = Callable[[Tensor], Tensor]
 
-_HALVINGS = 60  # of [0, 1]: beyond the spacing of float64
-_PROBES = 101
-_HIDDEN = -20.0  # a log-SNR at which nothing of the data is left
+_HALVINGS = 60  # halvings of [0, 1] in the bisection, down to the spacing of float64
+_PROBES = 101  # times at which the functions are checked
+_LEAST_LOG_SNR = -20.0  # a log-SNR at which nothing of the data is left
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +30,13 @@ class FunctionSchedule:
     """α and σ given as functions of a float64 tensor of times, differentiable by autograd.
 
     Args:
-        alpha_of: α(t), (…) -> (…); positive, but for t = t_max, where it may be zero.
-        sigma_of: σ(t), (…) -> (…); positive on the interval.
-        t_min: end of generation.
-        t_max: start of generation.
+        alpha_of: function α(t), (…) -> (…), positive; it may be zero at t_max.
+        sigma_of: function σ(t), (…) -> (…), positive on the interval.
+        t_min: time at which sampling ends.
+        t_max: time at which sampling starts.
 
     Raises:
-        ConfigError: not finite, not positive, or with a log-SNR that does not fall.
+        ConfigError: α or σ is not finite or not positive, or the log-SNR does not fall.
 
     >>> trigonometric = FunctionSchedule(lambda t: torch.cos(1.5 * t), lambda t: torch.sin(1.5 * t))
     >>> t = torch.tensor([0.2, 0.5], dtype=torch.float64)
@@ -64,8 +64,8 @@ class FunctionSchedule:
             )
         if not bool((self.log_snr(t).diff() < 0).all()):
             raise ConfigError(
-                "alpha/sigma does not fall with t, and t = 0 is the data: a path that runs from noise to data is "
-                "given as functions of 1 - t"
+                "alpha/sigma does not fall with t, although t = 0 is the data: if the path runs from noise to data, "
+                "give the functions of 1 - t"
             )
 
     def alpha(self, t: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class FunctionSchedule:
         return torch.where(log_snr.isneginf(), self.t_max, 0.5 * (low + high))
 
     def table(self, knots: int = 2000) -> TabulatedSchedule:
-        """The same schedule as a table, which has a file form; it ends where the log-SNR is −20 if α(t_max) = 0.
+        """The schedule as a table, which has a file form; if α(t_max) = 0, the table ends where the log-SNR is −20.
 
         >>> straight = FunctionSchedule(lambda t: 1 - t, lambda t: t)
         >>> t = torch.tensor([0.1, 0.7], dtype=torch.float64)
@@ -101,7 +101,7 @@ class FunctionSchedule:
         True
         """
         first, last = self.log_snr(torch.tensor([self.t_min, self.t_max], dtype=torch.float64)).tolist()
-        even = torch.linspace(first, max(last, _HIDDEN), knots, dtype=torch.float64)
+        even = torch.linspace(first, max(last, _LEAST_LOG_SNR), knots, dtype=torch.float64)
         t = self.time_of(even)
         t = torch.cat([t, torch.linspace(float(t[0]), float(t[-1]), knots, dtype=torch.float64)]).unique()
         t = t[torch.cat([torch.tensor([True]), t.diff() > 1e-9])]

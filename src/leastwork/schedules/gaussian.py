@@ -3,9 +3,9 @@
     f = α̇/α        g² = 2σσ̇ − 2(α̇/α)σ²        log-SNR = ln α²/σ²
 
 (Song et al., ICLR 2021; Kingma et al., NeurIPS 2021.) Times and results are float64 tensors of any shape.
-Every schedule carries the interval [t_min, t_max] on which it may be used; its prior at t_max is σ(t_max) times
-a standard normal. Where α(t_max) = 0 (cosine, flow matching) f and g² diverge there, and solvers start with the
-exponential kernel, which stays finite.
+Every schedule has the interval [t_min, t_max] on which it may be used; its prior at t_max is σ(t_max) times a standard
+normal. If α(t_max) = 0 (cosine, flow matching), f and g² diverge there, and solvers start with an exponential step,
+which stays finite.
 """
 
 import math
@@ -28,8 +28,8 @@ class VPSchedule:
     Args:
         beta_min: β₀, rate at t = 0.
         beta_max: β₁, rate at t = 1.
-        t_min: end of generation; g²/σ² diverges at 0.
-        t_max: start of generation.
+        t_min: time at which sampling ends; g²/σ² diverges at 0.
+        t_max: time at which sampling starts.
 
     >>> s = VPSchedule(0.1, 20.0)
     >>> t = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
@@ -114,8 +114,9 @@ class VESchedule:
     """Variance exploding: α = 1, σ = σ_min (σ_max/σ_min)^t (Song et al., ICLR 2021).
 
     Args:
-        sigma_min: noise at t = 0, in network units.
-        sigma_max: noise at t = 1; choose it several times the data's extent, or x at t_max remembers the data.
+        sigma_min: σ at t = 0, network units.
+        sigma_max: σ at t = 1, network units; choose several times the extent of the data, or x at t_max still depends
+            on the data.
 
     >>> VESchedule(0.01, 50.0).sigma(torch.tensor([0.0, 1.0], dtype=torch.float64))
     tensor([1.0000e-02, 5.0000e+01], dtype=torch.float64)

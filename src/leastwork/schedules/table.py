@@ -1,10 +1,10 @@
-"""A schedule from a table: the log-SNR ℓ and the norm n = √(α² + σ²) at some times, and smooth curves between them.
+"""Schedule from a table: smooth curves through the log-SNR ℓ and the norm n = √(α² + σ²) at given times.
 
     α = n √sigmoid(ℓ)    σ = n √sigmoid(−ℓ)    α̇/α = ṅ/n + ½ ℓ̇ sigmoid(−ℓ)    σ̇/σ = ṅ/n − ½ ℓ̇ sigmoid(ℓ)
 
 ℓ and ln n are monotone cubic interpolants (Fritsch & Carlson, SIAM J. Numer. Anal. 17, 238, 1980): they pass through
-the table, have continuous derivatives, and ℓ falls between two times if it falls from one to the next. So a model that
-was trained at a thousand discrete noise levels becomes one of continuous time.
+the table, have continuous derivatives, and ℓ falls everywhere if it falls in the table. So a model that was trained at
+a thousand discrete noise levels becomes a model in continuous time.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from leastwork.schedules.base import check_interval
 
 __all__ = ["TabulatedSchedule", "remembered"]
 
-_MOST_CACHED = 10_000
+_MOST_CACHED = 10_000  # times whose moments are kept
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class TabulatedSchedule:
     """α and σ at given times.
 
     Args:
-        times: rising, within [0, 1], with t = 0 the data; the first is t_min, the last t_max.
-        alphas, sigmas: at these times, positive; alphas/sigmas falls.
+        times: rising times in [0, 1], with t = 0 the data; the first is t_min, the last t_max.
+        alphas, sigmas: positive α and σ at these times, with falling ratio alphas/sigmas.
 
     Raises:
-        ConfigError: a table that is not so.
+        ConfigError: the table does not have these properties.
 
     >>> table = TabulatedSchedule([0.0, 0.5, 1.0], [0.99, 0.7, 0.1], [0.1, 0.7, 0.99])
     >>> t = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
@@ -127,12 +127,12 @@ class TabulatedSchedule:
 def remembered(
     t: Tensor, moments: Callable[[Tensor], tuple[Tensor, ...]], known: dict[float, tuple[Tensor, ...]]
 ) -> tuple[Tensor, ...]:
-    """Moments of a schedule; those at single times are kept, since every batch asks for the same ones.
+    """Moments of a schedule; those at single times are cached, since every batch needs the same ones.
 
     Args:
-        t: times; of no dimension, a single one.
-        moments: what is asked.
-        known: what has been kept, and will be.
+        t: times, any shape; a tensor without dimensions is a single time.
+        moments: function that computes the moments.
+        known: the cache, which is extended.
     """
     if t.ndim > 0:
         return moments(t)

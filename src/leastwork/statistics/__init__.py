@@ -1,1 +1,1 @@
-"""Estimates with standard errors, and what samples are compared by."""
+"""Estimates with standard errors, and measures that compare samples."""

@@ -1,13 +1,13 @@
-"""How far two sets of samples are from one distribution: maximum mean discrepancy and Wasserstein distance.
+"""Discrepancies between two sets of samples: maximum mean discrepancy and Wasserstein distance.
 
     MMD² = E k(x, x′) + E k(y, y′) − 2 E k(x, y)        k(x, y) = exp(−d²(x, y)/2b²)
     W₁ = ∫ |F_a(v) − F_b(v)| dv
 
-MMD² is estimated by its U-statistic, which leaves out k(x_i, x_i) and is unbiased, so that it can fall below zero
-(Gretton et al., J. Mach. Learn. Res. 13, 723, 2012). Its variance has a part linear in 1/n, the influence of single
-samples, and one in 1/n², that of pairs, which is all that is left where the distributions agree (Hoeffding, Ann. Math.
-Stat. 19, 293, 1948). The empirical variance of the influence holds the second part twice. Here it is taken off once,
-but the second part is never undercut, so that close to zero the error is a little too large rather than too small.
+MMD² is estimated by its U-statistic, which leaves out k(x_i, x_i) and is unbiased, so that it can be negative (Gretton
+et al., J. Mach. Learn. Res. 13, 723, 2012). Its variance has a part of order 1/n, from the influence of single samples,
+and a part of order 1/n², from pairs, which alone remains if the distributions agree (Hoeffding, Ann. Math. Stat. 19,
+293, 1948). The empirical variance of the influence contains the second part twice. Here it is subtracted once, but the
+variance is at least the second part, so that close to zero the error is a little too large rather than too small.
 """
 
 import math
@@ -25,7 +25,7 @@ from leastwork.statistics.estimate import Estimate
 
 __all__ = ["histogram_divergence", "maximum_mean_discrepancy", "wasserstein"]
 
-_PAIRS = 2**20  # of two samples, held at a time: 8 MiB
+_PAIRS = 2**20  # pairs of two samples in memory at a time: 8 MiB
 
 
 def maximum_mean_discrepancy(
@@ -36,19 +36,20 @@ def maximum_mean_discrepancy(
     log_weight_x: Tensor | None = None,
     log_weight_y: Tensor | None = None,
 ) -> Estimate:
-    """The squared MMD of two sets of independent samples, with its standard error; zero for equal distributions.
+    """The squared MMD of two sets of independent samples, with standard error; of mean zero for equal distributions.
 
-    All pairs are taken, a block at a time: 10⁴ samples against 10⁴ take a few seconds.
+    All pairs are evaluated, in blocks: 10⁴ samples against 10⁴ take a few seconds.
 
     Args:
-        x, y: samples, (n, *event) and (m, *event), two or more each, data units.
-        bandwidth: b, the unit of the distance; the median distance of the reference is the usual choice.
-        kernel: the distance; by default Euclidean.
-        log_weight_x, log_weight_y: ln w, (n,) and (m,), up to a constant; by default samples count alike. Weighted
-            averages are self-normalised, and unbiased up to 1/n.
+        x, y: two or more samples each, (n, *event) and (m, *event), data units.
+        bandwidth: b, in the unit of the distance; the usual choice is the median distance of the reference.
+        kernel: kernel that defines the distance; by default Euclidean.
+        log_weight_x, log_weight_y: ln w, (n,) and (m,), up to a constant; by default equal weights. Weighted averages
+            are self-normalised, with a bias of order 1/n.
 
     Raises:
-        LeastworkError: fewer than two samples, a bandwidth that is not positive, or weights of another shape.
+        LeastworkError: there are fewer than two samples, the bandwidth is not positive, or the weights have another
+            shape.
         NonFiniteError: a sample or a weight is NaN or infinite.
 
     >>> draw = torch.Generator().manual_seed(0)
@@ -75,8 +76,8 @@ def maximum_mean_discrepancy(
 
 @dataclass(frozen=True)
 class _PairMeans:
-    """Of k over pairs: the mean; the mean over the other one, for each sample on the left and on the right; and
-    Σ w² v² (k − left − right + mean)², the squared part of k that belongs to no single sample."""
+    """Means of k over pairs: over all; over the partners of each sample on the left and on the right; and
+    Σ w² v² (k − left − right + mean)², the squared part of k that is not due to single samples."""
 
     mean: float
     left: Tensor
@@ -85,7 +86,7 @@ class _PairMeans:
 
 
 def _pair_means(x: State, w: Tensor, y: State, v: Tensor, kernel: Kernel, bandwidth: float, same: bool) -> _PairMeans:
-    """Args: x: (n, *event); w: weights that sum to one, (n,); y, v likewise; same: leave out pairs of equal index."""
+    """x: (n, *event); w: weights of sum one, (n,); y, v: the same for m; same: whether to leave out pairs i = j."""
     guides = kernel.embed(y)
     w, v = w.to(guides.device), v.to(guides.device)
     left, left_squares = torch.empty_like(w), torch.empty_like(w)
@@ -104,7 +105,7 @@ def _pair_means(x: State, w: Tensor, y: State, v: Tensor, kernel: Kernel, bandwi
     mean = float(w @ left) / total
     if same:
         left, right = left / (1 - v), right / (1 - w)
-    # Σ a_i b_j (k_ij − f_i − g_j)² over the pairs that are there, a = w², b = v², multiplied out
+    # Σ a_i b_j (k_ij − f_i − g_j)² over the pairs, with a = w² and b = v², multiplied out
     a, b, f, g = w.square(), v.square(), left - mean, right
     cross = float((a * f) @ left_squares + (b * g) @ right_squares)
     fitted = float((a * f.square()).sum() * b.sum() + (b * g.square()).sum() * a.sum() + 2 * (a @ f) * (b @ g))
@@ -114,7 +115,7 @@ def _pair_means(x: State, w: Tensor, y: State, v: Tensor, kernel: Kernel, bandwi
 
 
 def _weights(x: State, log_weight: Tensor | None, name: str) -> Tensor:
-    """Weights that sum to one, float64, (n,), of samples that can be used."""
+    """Weights of sum one, float64 (n,), after a check of the samples."""
     n = batch_size(x)
     weights = _normalised(log_weight, n, name)
     if n < 2 or float(weights.max()) == 1:
@@ -143,21 +144,20 @@ def _normalised(log_weight: Tensor | None, n: int, name: str) -> Tensor:
 
 
 def wasserstein(a: Tensor, b: Tensor, log_weight_a: Tensor | None = None, log_weight_b: Tensor | None = None) -> Tensor:
-    """W₁, the mean distance by which values have to be moved to make one set of samples of the other, marginal by
-    marginal.
+    """W₁ of each marginal: the mean distance by which values must be moved to turn one set of samples into the other.
 
-    Finite samples of one distribution are about n^{−1/2} of its width apart: the distance of two halves of the
-    reference is the floor to compare with.
+    Two finite samples of one distribution have a distance of about n^{−1/2} of its width; compare with the distance
+    between two halves of the reference.
 
     Args:
-        a, b: samples, (n, K) and (m, K), or (n,) and (m,); the unit of the result.
-        log_weight_a, log_weight_b: ln w, (n,) and (m,), up to a constant; by default samples count alike.
+        a, b: samples, (n, K) and (m, K), or (n,) and (m,); the result has their unit.
+        log_weight_a, log_weight_b: ln w, (n,) and (m,), up to a constant; by default equal weights.
 
     Returns:
         (K,), or a scalar tensor for one-dimensional samples, float64.
 
     Raises:
-        LeastworkError: no samples, shapes that do not fit each other, or weights of another shape.
+        LeastworkError: there are no samples, the shapes do not match, or the weights have another shape.
         NonFiniteError: a value or a weight is NaN or infinite.
 
     >>> wasserstein(torch.tensor([0.0, 1.0]), torch.tensor([3.0, 2.0])).item()
@@ -171,7 +171,7 @@ def wasserstein(a: Tensor, b: Tensor, log_weight_a: Tensor | None = None, log_we
     _refuse_non_finite(b, "b")
     w, v = (_normalised(lw, len(s), name) for s, lw, name in ((a, log_weight_a, "a"), (b, log_weight_b, "b")))
     values, order = torch.cat([a.detach(), b.detach()]).to(torch.float64).sort(dim=0)
-    rise = torch.cat([w, -v]).to(values.device)[order]  # of F_a − F_b at each value
+    rise = torch.cat([w, -v]).to(values.device)[order]  # jump of F_a − F_b at each value
     return (rise.cumsum(dim=0)[:-1].abs() * values.diff(dim=0)).sum(dim=0)
 
 
@@ -179,11 +179,11 @@ def histogram_divergence(p: Tensor, q: Tensor) -> float:
     """Jensen–Shannon divergence of two histograms, nats, between 0 and ln 2.
 
     Args:
-        p, q: shares of the same bins, that sum to one, (bins,).
+        p, q: shares of the same bins, of sum one, (bins,).
 
     >>> round(histogram_divergence(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])), 4)  # ln 2
     0.6931
     """
     middle = 0.5 * (p + q)
-    there = middle > 0  # a bin that is empty in both has no share in it
+    there = middle > 0  # bins that are empty in both do not contribute
     return 0.5 * float(sum(torch.xlogy(one[there], one[there] / middle[there]).sum() for one in (p, q)))

@@ -1,14 +1,14 @@
-"""How diverse samples are: the Vendi score, and how far they keep from the guides that drew them.
+"""Diversity of samples: the Vendi score, and distances to the guides.
 
     V = exp(−tr ρ ln ρ)        ρ_ij = √(w_i w_j) exp(−d²(x_i, x_j)/2b²)        Σ w = 1
 
-the exponential of the von Neumann entropy of the samples' similarities (Friedman & Dieng, TMLR 2023, arXiv 2210.02410):
-an effective number of different samples, 1 if all are alike and n if none resembles another. It grows with n and falls
-with b, and so it is compared at equal n and b only, best with draws of the distribution that was wanted.
+V is the exponential of the von Neumann entropy of the samples' similarities (Friedman & Dieng, TMLR 2023, arXiv
+2210.02410), an effective number of different samples: 1 if all are equal and n if none is similar to another. It grows
+with n and falls with b, so compare it only at equal n and b, best with draws of the wanted distribution.
 
-With λ and U the eigenvalues and eigenvectors of ρ, the influence of sample i on ln V is −n Σ_k U_ik² λ_k ln λ_k − n w_i
-ln V, which gives the standard error without drawing again: to first order, so that it is a fifth too small where V is a
-quarter of n, and means little where V is close to n.
+With eigenvalues λ and eigenvectors U of ρ, the influence of sample i on ln V is −n Σ_k U_ik² λ_k ln λ_k − n w_i ln V.
+This gives the standard error to first order: it is a fifth too small if V is a quarter of n, and not meaningful if V is
+close to n.
 """
 
 import math
@@ -35,7 +35,7 @@ __all__ = [
     "vendi_score",
 ]
 
-_PAIRS = 2**18  # of a sample and a guide, held at a time
+_PAIRS = 2**18  # pairs of a sample and a guide in memory at a time
 
 
 def typical_distance(x: State, kernel: Kernel | None = None, max_samples: int = 1000) -> float:
@@ -44,7 +44,7 @@ def typical_distance(x: State, kernel: Kernel | None = None, max_samples: int = 
     Args:
         x: samples, (n, *event), n ≥ 2, data units.
         kernel: the distance; by default Euclidean.
-        max_samples: samples, evenly spaced, that are compared with each other.
+        max_samples: largest number of samples that are compared, evenly spaced among all.
 
     Raises:
         LeastworkError: fewer than two samples.
@@ -53,7 +53,7 @@ def typical_distance(x: State, kernel: Kernel | None = None, max_samples: int = 
     >>> typical_distance(torch.tensor([[0.0], [1.0], [3.0]]))
     2.0
     """
-    x = take(x, _chosen(batch_size(x), max_samples))
+    x = take(x, _evenly_spaced(batch_size(x), max_samples))
     if batch_size(x) < 2:
         raise LeastworkError("one sample has no distance to others: pass at least two")
     squared = _squared_distances(x, EuclideanKernel() if kernel is None else kernel)
@@ -72,15 +72,16 @@ def vendi_score(
 
     Args:
         x: independent samples, (n, *event), data units.
-        bandwidth: b, the unit of the distance: samples much closer than this count as one.
-        kernel: the distance; by default Euclidean. That of aligned structures is no inner product: if it makes
-            eigenvalues negative, these count as zero and the others are scaled to the sum of one.
-        log_weight: ln w, (n,), up to a constant; by default the samples count alike. The score then speaks of the
-            weighted distribution, through as many samples as the weights leave effective.
-        max_samples: samples, evenly spaced, that are used; the cost grows with their third power.
+        bandwidth: b, in the unit of the distance; samples that are much closer count as one.
+        kernel: kernel that defines the distance; by default Euclidean. The distance after alignment comes from no inner
+            product: if eigenvalues are negative, they are set to zero and the others are scaled to the sum one.
+        log_weight: ln w, (n,), up to a constant; by default equal weights. With weights the score is that of the
+            weighted distribution, limited by the number of effective samples.
+        max_samples: largest number of samples that are used, evenly spaced among all; the cost grows with its third
+            power.
 
     Raises:
-        LeastworkError: no samples, a bandwidth that is not positive, or weights of another shape.
+        LeastworkError: there are no samples, the bandwidth is not positive, or the weights have another shape.
         NonFiniteError: a sample or a weight is NaN or infinite.
 
     >>> x = torch.tensor([[0.0], [0.0], [50.0]])
@@ -94,7 +95,7 @@ def vendi_score(
         log_weight = torch.zeros(n, dtype=torch.float64)
     if log_weight.shape != (n,):
         raise LeastworkError(f"log_weight has shape {tuple(log_weight.shape)} for {n} samples: pass one for each")
-    chosen = _chosen(n, max_samples)
+    chosen = _evenly_spaced(n, max_samples)
     squared = _squared_distances(take(x, chosen), EuclideanKernel() if kernel is None else kernel)
     root = (0.5 * log_weight[chosen].to(squared).log_softmax(dim=0)).exp()
     if not bool(root.isfinite().all()):
@@ -117,22 +118,22 @@ def relative_diversity(
     log_weight: Tensor | None = None,
     max_samples: int = 1000,
 ) -> Estimate:
-    """The Vendi score of samples over that of draws of the distribution they should have, at equal n and bandwidth.
+    """The Vendi score of samples divided by that of draws of the wanted distribution, at equal n and bandwidth.
 
-    It is 1 for the right distribution, less for samples that crowd together, and more for samples that spread further.
+    It is 1 for the wanted distribution, smaller for samples that are less diverse, and larger for more diverse ones.
 
     Args:
         x: independent samples, (n, *event), data units.
         reference: draws of the wanted distribution, (m, *event).
         kernel: the distance; by default Euclidean.
-        bandwidth: b; by default half the median distance between two draws of the reference. At the median itself a
-            dozen points can score almost as well as the distribution they came from, since everything resembles
-            everything; far below it, in many dimensions, any two samples differ and every score is n.
+        bandwidth: b; by default half the median distance between two draws of the reference. With the median itself, a
+            dozen points can score almost as high as their distribution, since all samples are similar; with a far
+            smaller b, in many dimensions, all samples differ and every score is n.
         log_weight: ln w of x, (n,); uneven weights leave fewer effective samples, which lowers the score a little.
-        max_samples: n of both at most; else it is the smaller of the two numbers.
+        max_samples: largest n of both; otherwise n is the smaller of the two numbers.
 
     Raises:
-        LeastworkError: as :func:`vendi_score`.
+        LeastworkError: as in :func:`vendi_score`.
 
     >>> draw = torch.Generator().manual_seed(0)
     >>> reference = torch.randn(400, 2, generator=draw)
@@ -150,13 +151,13 @@ def relative_diversity(
 
 
 def nearest_guide(x: State, density: KernelDensity) -> Tensor:
-    """The distance of each sample to the guide nearest to it, in the kernel's geometry, (n,), float64.
+    """The distance of each sample to its nearest guide, measured by the kernel, float64 (n,).
 
-    Samples that collapse onto the guides are much closer to them than draws of the wanted distribution are, or than the
-    guides are to each other: see :func:`guides_apart`.
+    Samples that collapse onto the guides are much closer to them than draws of the wanted distribution are, or than
+    guides are to each other (:func:`guides_apart`).
 
     Args:
-        x: samples, (n, *event), data units; there may be none.
+        x: samples, (n, *event), data units; n may be zero.
         density: the guides with their kernel.
 
     Raises:
@@ -186,10 +187,10 @@ def guides_apart(density: KernelDensity) -> Tensor:
 
 @dataclass(frozen=True)
 class Novelty:
-    """Medians of the distance to the nearest guide: of samples, and of guides to the others; ``ratio`` of the two.
+    """Median distances to the nearest guide, of samples and of guides to other guides, and their ``ratio``.
 
-    A ratio near zero says that the guides were copied. A new sample that is as the guides are has a ratio a little
-    below one, since it may be near to M guides, a guide to M − 1.
+    A ratio near zero means that the guides were copied. Samples of the same distribution as the guides have a ratio a
+    little below one, since a sample has M guides to be near to, and a guide M − 1.
     """
 
     samples: Estimate
@@ -197,20 +198,20 @@ class Novelty:
 
     @property
     def ratio(self) -> Estimate:
-        """The samples' median over the guides'."""
+        """The median of the samples divided by that of the guides."""
         value = self.samples.value / self.guides.value
         return Estimate(value, math.hypot(self.samples.stderr, value * self.guides.stderr) / self.guides.value)
 
 
 def novelty(x: State, density: KernelDensity) -> Novelty:
-    """How far samples keep from the guides, beside how far these keep from each other.
+    """Median distances of samples to the nearest guide and of guides to each other.
 
     Args:
         x: independent samples, (n, *event), data units.
         density: the guides, two or more, with their kernel.
 
     Raises:
-        LeastworkError: no samples, or one guide only.
+        LeastworkError: there are no samples, or only one guide.
         NonFiniteError: a sample is NaN or infinite.
 
     >>> from leastwork.kernels.density import kernel_density
@@ -224,22 +225,22 @@ def novelty(x: State, density: KernelDensity) -> Novelty:
 
 
 def _median(values: Tensor) -> Estimate:
-    """The median; half the width of the order statistics √n/2 ranks to either side is its standard error."""
+    """The median; its standard error is half the distance of the order statistics √n/2 ranks below and above."""
     n = len(values)
     ranks = torch.tensor([0.5 - 0.5 / math.sqrt(n), 0.5 + 0.5 / math.sqrt(n)], dtype=values.dtype)
     low, high = values.quantile(ranks.to(values.device)).tolist()
     return Estimate(float(values.quantile(0.5)), 0.5 * (high - low))
 
 
-def _chosen(n: int, most: int) -> Tensor:
-    """Indices of at most so many of n samples, evenly spaced."""
+def _evenly_spaced(n: int, most: int) -> Tensor:
+    """Indices of at most ``most`` of n samples, evenly spaced."""
     if most < 1:
         raise LeastworkError(f"max_samples={most} leaves nothing to compare: choose at least 1")
     return evenly(n, most)
 
 
 def _squared_distances(x: State, kernel: Kernel) -> Tensor:
-    """d² of all pairs, symmetric to the last bit and zero with itself, (n, n), float64."""
+    """d² of all pairs, float64 (n, n), exactly symmetric and zero on the diagonal."""
     if batch_size(x) == 0:
         raise LeastworkError("there are no samples to compare: pass at least one")
     _refuse_non_finite(x)

@@ -1,4 +1,4 @@
-"""An estimate and its standard error, and how errors propagate through averages (the delta method).
+"""Estimates with standard errors, and error propagation through averages (the delta method).
 
 For a smooth function θ(⟨a⟩, ⟨b⟩, …) of averages over n independent samples the influence of sample i is
 ψ_i = Σ ∂θ/∂⟨a⟩ (a_i − ⟨a⟩), and stderr(θ)² = Σ ψ_i² / n² (van der Vaart, Asymptotic Statistics, ch. 3). Where
@@ -41,8 +41,8 @@ class Estimate:
         Args:
             value: the estimate.
             influence: ψ of every sample, up to a constant.
-            group: so many samples in a row depend on each other, but not on those of other groups; with a single
-                group, as with a single sample, the standard error is NaN.
+            group: number of successive samples that depend on each other; different groups are independent. With a
+                single group or a single sample the standard error is NaN.
 
         Raises:
             LeastworkError: the samples do not divide into groups of that size.
@@ -66,7 +66,7 @@ class Estimate:
 
     @classmethod
     def from_samples(cls, samples: Tensor, group: int = 1) -> "Estimate":
-        """The mean of samples, (n,) or (n, K), independent but for ``group`` as in :meth:`from_influence`."""
+        """The mean of samples, (n,) or (n, K); ``group`` as in :meth:`from_influence`."""
         samples = samples.to(torch.float64)
         mean = samples.mean(dim=0)
         return cls.from_influence(mean, samples, group)
@@ -78,11 +78,11 @@ class Estimate:
         Args:
             samples: φ, (n,) or (n, K).
             log_weight: ln w, (n,) up to a constant.
-            group: as in :meth:`from_influence`; weights of different groups are on one scale.
+            group: as in :meth:`from_influence`; the constant in ln w must be the same for all groups.
         """
         samples = samples.to(torch.float64)
         n = samples.shape[0]
-        w = torch.softmax(log_weight.to(torch.float64), dim=0) * n  # mean one
+        w = torch.softmax(log_weight.to(torch.float64), dim=0) * n  # weights of mean one
         w = w if samples.ndim == 1 else w[:, None]
         mean = (w * samples).mean(dim=0)
         return cls.from_influence(mean, w * (samples - mean), group)

@@ -1,7 +1,8 @@
-"""Samples of a model that blew up: farther from the mean than eight times where 99 of 100 lie.
+"""Samples that diverged: farther from the mean than eight times the 99 % quantile of the distance.
 
-A network knows nothing of states that it never saw, and once in ten thousand samples a step may lead there and on.
-One such sample outweighs all others in a mean of squares, and V learned from it guides others after it.
+A network may be wrong at states far from its training data, and in one of ten thousand samples a step may lead there,
+so that the path diverges. One such sample outweighs all others in a mean of squares, and a V learned from it guides
+others in its direction.
 """
 
 import warnings
@@ -14,13 +15,13 @@ from leastwork.support.text import plural
 
 __all__ = ["outliers", "warn_of_outliers"]
 
-_TIMES = 8.0
-_USUAL = 0.99
-_ENOUGH = 200  # samples
+_MULTIPLE = 8.0  # multiple of the quantile beyond which a sample is an outlier
+_QUANTILE = 0.99  # of the distance from the mean
+_FEWEST_SAMPLES = 200  # samples for which the quantile is meaningful
 
 
 def outliers(x: State) -> torch.Tensor:
-    """Indices of samples that lie so far out; none of fewer than 200 samples.
+    """Indices of samples that diverged; empty if there are fewer than 200 samples.
 
     >>> x = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
     >>> x[7] *= 100
@@ -30,19 +31,19 @@ def outliers(x: State) -> torch.Tensor:
     far: list[torch.Tensor] = []
     for leaf in leaves(x):
         flat = leaf.detach().flatten(1).double()
-        if len(flat) < _ENOUGH:
+        if len(flat) < _FEWEST_SAMPLES:
             return torch.zeros(0, dtype=torch.long)
         distance = (flat - flat.median(dim=0).values).norm(dim=1)
-        usual = distance.sort().values[int(_USUAL * len(distance))]
-        far.append(distance > _TIMES * usual)
+        usual = distance.sort().values[int(_QUANTILE * len(distance))]
+        far.append(distance > _MULTIPLE * usual)
     return torch.stack(far).any(dim=0).nonzero()[:, 0].cpu()
 
 
 def warn_of_outliers(x: State) -> None:
-    """Say so, with the remedy.
+    """Warn if some of the model's own samples diverged.
 
     Warns:
-        LeastworkWarning: some of the model's own samples blew up.
+        LeastworkWarning: some samples diverged.
     """
     found = outliers(x)
     if len(found):

@@ -1,1 +1,1 @@
-"""Problems with exact answers."""
+"""Model systems with exact results."""

@@ -3,7 +3,7 @@
     p(x) = Σ_k w_k Π_i N(p_i; m_ki, s²) f(R_kiᵀR_i; ς)       m_k → α m_k,  s² → α² s² + σ²,  ς² → ς² + σ_R²
     w → w′:   r(x) = ln p′(x)/p(x),  ln Z = 0,  h*(x, t) = ∇ ln p′_t − ∇ ln p_t
 
-f is the law of Brownian motion on rotations (:mod:`leastwork.geometry.igso3`), and two such motions add their σ².
+f is the distribution of Brownian motion on rotations (:mod:`leastwork.geometry.igso3`); the σ² of two motions add.
 Everything is evaluated in float64 and returned in the dtype of x.
 """
 
@@ -33,14 +33,14 @@ class FrameMixture:
     """K poses of N frames.
 
     Args:
-        weights: w_k, (K,), positive, of sum one.
-        positions: m, (K, N, 3).
-        rotations: R, (K, N, 3, 3).
-        spread: s, of each coordinate.
-        angle: ς, rad, of each coordinate of a turn.
+        weights: weights w_k, positive and of sum one, (K,).
+        positions: mean positions m, (K, N, 3).
+        rotations: mean rotations R, (K, N, 3, 3).
+        spread: standard deviation s of each coordinate of the positions.
+        angle: standard deviation ς of each coordinate of the rotation vectors, rad.
 
     Raises:
-        LeastworkError: sizes that do not fit, or weights that are no distribution.
+        LeastworkError: the sizes do not match, or the weights are not positive with sum one.
     """
 
     weights: Tensor
@@ -83,7 +83,7 @@ class FrameMixture:
         return self.weights.log() + log_p, (shift, turn)
 
     def responsibility(self, x: State) -> Tensor:
-        """To which pose a structure belongs, p(k | x), (B, K)."""
+        """Probability p(k | x) that a structure belongs to each pose, (B, K)."""
         return torch.softmax(self.parts(x)[0], dim=1).to(x[0])
 
     def score(self, x: State, alpha: float, sigma: float, turned: float) -> Tangent:
@@ -93,7 +93,7 @@ class FrameMixture:
         return (share * shift).sum(dim=1).to(x[0]), (share * turn).sum(dim=1).to(x[0])
 
     def model(self, schedule: Schedule | None = None, angles: AngleSchedule | None = None) -> FrameModel:
-        """The diffusion model whose scores are exact."""
+        """The diffusion model with the exact scores."""
         schedule, angles = schedule or VPSchedule(), angles or AngleSchedule()
 
         def net(x: State, t: Tensor) -> Tangent:
@@ -103,17 +103,17 @@ class FrameMixture:
         return FrameModel(net, schedule, angles, self.positions.shape[1])
 
     def log_ratio(self, other: "FrameMixture", x: State) -> Tensor:
-        """ln p′(x)/p(x), float64 (B,): the log-tilt that takes this mixture to another of the same poses."""
+        """ln p′(x)/p(x), float64 (B,): the log-tilt from this mixture to another mixture of the same poses."""
         return other.parts(x)[0].logsumexp(dim=1) - self.parts(x)[0].logsumexp(dim=1)
 
 
 @dataclass(frozen=True, eq=False)
 class FrameDoob(Composable):
-    """h* = ∇ ln p′_t − ∇ ln p_t, exact.
+    """The exact guidance h* = ∇ ln p′_t − ∇ ln p_t.
 
     Args:
         start, target: p and p′.
-        model: whose schedules are followed.
+        model: the model, for its schedules.
     """
 
     start: FrameMixture
@@ -133,7 +133,7 @@ class FrameDoob(Composable):
 
 
 def two_poses(residues: int = 2, weight: float = 0.2, turn: float = 1.2) -> FrameMixture:
-    """Two poses that differ in positions and in every orientation; the second has this weight.
+    """Two poses that differ in positions and in all orientations; ``weight`` is that of the second.
 
     >>> two_poses(3).positions.shape
     torch.Size([2, 3, 3])

@@ -1,13 +1,13 @@
-"""A Gaussian under guidance, in closed form: data N(m, s²) in every coordinate, tilt r(x) = −λ a·x − ½ μ |x|².
+"""A guided Gaussian in closed form: data N(m, s²) in every coordinate, tilt r(x) = −λ a·x − ½ μ |x|².
 
     p_t = N(αm, α²s² + σ²)                 D(x, t) = (α s² x + σ² m)/(α²s² + σ²)
     q = p e^r / Z = N((m − λ s² a)/(1 + μs²), s²/(1 + μs²))
 
 Doob's transform h* = ∇ ln q_t − ∇ ln p_t is affine in x. Under any affine guidance h = p_i + q_i x the chain of a
-first-order solver stays Gaussian, so that its ledger, with ln w = ln dP/dQ + r, follows from recursions of moments:
-forward for E ln w, backward for E[w^θ | x_i] = exp(u_i + v_i x + ½ w_i x²) at θ = 1 and 2. Nothing is sampled, and
-nothing is taken to the limit of small steps. With z the noise of a step and δ = e h its shift, the forward moments
-give W = Σ E δ²/2c², and the backward ones start from θ r(D(x, t_min)) and end with the prior N(0, σ(t_max)²).
+first-order solver stays Gaussian. So its ledger, with ln w = ln dP/dQ + r, follows from recursions of moments: forward
+for E ln w, backward for E[w^θ | x_i] = exp(u_i + v_i x + ½ w_i x²) at θ = 1 and 2. There is no sampling and no limit of
+small steps. With the noise z of a step and its shift δ = e h, the forward moments give W = Σ E δ²/2c²; the backward
+recursion starts from θ r(D(x, t_min)) and ends with the prior N(0, σ(t_max)²).
 """
 
 import math
@@ -34,7 +34,7 @@ class QuadraticTilt:
     Args:
         linear: λ.
         quadratic: μ.
-        direction: unit vector a; the first coordinate if none is given.
+        direction: unit vector a; by default along the first coordinate.
 
     >>> QuadraticTilt(linear=2.0)(torch.tensor([[1.0, 5.0]]))
     tensor([-2.])
@@ -89,7 +89,7 @@ class Gaussian:
         return DiffusionModel(net, schedule, predicts="data", event_shape=(self.dim,))
 
     def denoiser(self, m: Moments) -> tuple[float, float]:
-        """(k, d) of D(x, t) = k x + d."""
+        """Coefficients (k, d) of D(x, t) = k x + d."""
         variance = m.alpha**2 * self.std**2 + m.sigma**2
         return m.alpha * self.std**2 / variance, m.sigma**2 * self.mean / variance
 
@@ -107,7 +107,7 @@ class Gaussian:
         return QuadraticTilt(quadratic=(1 / u - 1) / s2)
 
     def for_variance(self, wanted: float) -> QuadraticTilt:
-        """The quadratic tilt with that variance in every coordinate: μ = 1/wanted − 1/s²."""
+        """The quadratic tilt with the variance ``wanted`` in every coordinate: μ = 1/wanted − 1/s²."""
         if wanted <= 0:
             raise LeastworkError(f"a variance is positive, not {wanted}")
         return QuadraticTilt(quadratic=1 / wanted - 1 / self.std**2)
@@ -147,12 +147,12 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class GaussianDoob(Composable):
-    """h = ε (∇ ln q_t − ∇ ln p_t), affine in x; a guidance.
+    """The guidance h = ε (∇ ln q_t − ∇ ln p_t), which is affine in x.
 
     Args:
-        gaussian: p.
+        gaussian: the density p of the model.
         tilt: r.
-        schedule: α and σ.
+        schedule: the model's schedule, α and σ.
         strength: ε; 1 is Doob's transform.
 
     >>> from leastwork.schedules.gaussian import VESchedule
@@ -206,7 +206,7 @@ class ChainLedger:
 
     @property
     def efficiency(self) -> float:
-        """1 − dissipation/W; NaN where nothing was done."""
+        """1 − dissipation/W; NaN if W is zero."""
         return 1 - self.dissipation / self.work if self.work else math.nan
 
 
@@ -221,15 +221,15 @@ def exact_chain(
     """The ledger of the discretised chain from N(0, σ(t_max)²) to x_0 = D(x, t_min), under h = p_i + q_i x.
 
     Args:
-        gaussian: the data, and so the model.
-        schedule: α and σ.
-        steps: of a first-order solver with noise in every step.
-        tilt: r(x_0).
+        gaussian: the distribution of the data, and so the model.
+        schedule: the schedule α and σ.
+        steps: steps of a first-order solver with noise in every step.
+        tilt: the log-tilt r(x_0).
         offset: p_i, (S, 1) or (S, dim).
-        slope: q_i, (S, 1) or (S, dim); without both the guidance is Doob's transform.
+        slope: q_i, (S, 1) or (S, dim); without offset and slope the guidance is Doob's transform.
 
     Raises:
-        NoPathWeightsError: a step without noise, with memory, or with a corrector.
+        NoPathWeightsError: a step has no noise, uses earlier steps, or has a corrector.
 
     >>> from leastwork.sampling.process import Process
     >>> from leastwork.sampling.grids import time_grid

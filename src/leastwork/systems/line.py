@@ -1,4 +1,4 @@
-"""Densities on a line, exact by quadrature: their scores, tilts and Doob transforms."""
+"""Densities on a line by quadrature: scores, tilts and Doob transforms."""
 
 import math
 from collections.abc import Callable
@@ -16,22 +16,22 @@ from leastwork.schedules.base import Schedule
 
 __all__ = ["LineDensity", "LineDoob", "LineOptimum", "kl_histogram", "maximum_entropy"]
 
-_CHUNK = 1 << 21  # entries of one block of the posterior's (B, G) table
-_TABLE = 2049  # positions at which a tabulated function is known
-_TIMES = 1024  # tables kept
+_CHUNK = 1 << 21  # entries in one block of the posterior's (B, G) table
+_TABLE = 2049  # positions at which a function is tabulated
+_MOST_TABLES = 1024  # tables that are kept, one for each time
 
 
 @dataclass(frozen=True, eq=False)
 class LineDensity:
-    """A density on an interval, with its averages by the trapezoidal rule.
+    """A density on an interval, with averages by the trapezoidal rule.
 
     The rule is exact to rounding for a smooth density that vanishes at both ends and is wide compared with the
     grid's spacing.
 
     Args:
         log_density: ln p(x) up to a constant; (B, 1) -> (B,), float64.
-        low, high: the interval.
-        points: nodes of the grid.
+        low, high: ends of the interval.
+        points: number of nodes of the grid.
 
     >>> standard = LineDensity(lambda x: -0.5 * x[:, 0] ** 2, -9.0, 9.0)
     >>> standard.log_prob(torch.zeros(1, 1)).exp().item()
@@ -95,7 +95,7 @@ class LineDensity:
         return LineDensity(lambda x: self.log_density(x) + log_tilt(x), self.low, self.high, self.points)
 
     def rescaled(self, scale: float) -> "LineDensity":
-        """The density of x/scale: of network units z, for a model in data units x = scale · z."""
+        """The density of x/scale, which are the network units z of a model with data units x = scale · z."""
         return LineDensity(lambda z: self.log_density(scale * z), self.low / scale, self.high / scale, self.points)
 
     def cdf(self, x: Tensor) -> Tensor:
@@ -130,9 +130,9 @@ class LineDensity:
         """The exact diffusion model of this density, event shape (1,).
 
         Args:
-            schedule: α and σ.
-            tabulated: interpolate D linearly in x in a table made once per time, a hundred times faster than the
-                quadrature and good to 10⁻⁴ on Prinz's potential.
+            schedule: the schedule α and σ.
+            tabulated: whether to interpolate D linearly in a table that is made once per time; this is a hundred times
+                faster than the quadrature, with an error of 10⁻⁴ for Prinz's potential.
         """
 
         def quadrature(x: Tensor, t: float) -> Tensor:
@@ -157,14 +157,14 @@ class LineDensity:
 
 @dataclass(frozen=True, eq=False)
 class LineDoob(Composable):
-    """Doob's transform of a density on a line, a guidance: the least-work one at κ = 1.
+    """Doob's transform of a density on a line, the guidance of least work at κ = 1.
 
     Args:
-        density: p, the model's own density.
-        log_tilt: r, (B, 1) -> (B,).
-        schedule: α and σ.
+        density: the density p of the model.
+        log_tilt: the log-tilt r, (B, 1) -> (B,).
+        schedule: the model's schedule, α and σ.
         strength: ε in h = ε h*.
-        tabulated: interpolate linearly in x in a table made once per time.
+        tabulated: whether to interpolate linearly in a table that is made once per time.
 
     >>> from leastwork.schedules.gaussian import VPSchedule
     >>> standard = LineDensity(lambda x: -0.5 * x[:, 0] ** 2, -9.0, 9.0, points=3001)
@@ -205,7 +205,7 @@ class LineDoob(Composable):
 
 @dataclass(frozen=True)
 class LineOptimum:
-    """The density nearest to a prior one among all that have the wanted averages."""
+    """The density closest to a prior density among all that have the wanted averages."""
 
     density: LineDensity
     lambdas: Tensor
@@ -220,10 +220,10 @@ def maximum_entropy(
     """p e^{−λ·O}/Z with E[O] = values: Newton's method on the convex ln Z(λ) + λ·values.
 
     Args:
-        prior: p.
-        observables: O, (B, 1) -> (B,) or (B, K).
+        prior: the density p.
+        observables: the observables O, (B, 1) -> (B,) or (B, K).
         values: wanted averages, (K,).
-        iterations: limit of Newton steps.
+        iterations: largest number of Newton steps.
 
     Raises:
         InfeasibleError: no density on the grid has these averages.
@@ -251,7 +251,7 @@ def maximum_entropy(
         if bool((mean.abs() < 1e-12 * scale).all()):
             return _optimum(prior, observables, lambdas)
         covariance = (centred - mean).T @ (q[:, None] * (centred - mean))
-        step = torch.linalg.lstsq(covariance, mean[:, None], driver="gelsd").solution[:, 0]  # populations are redundant
+        step = torch.linalg.lstsq(covariance, mean[:, None], driver="gelsd").solution[:, 0]  # for redundant observables
         length, slope = 1.0, float(mean @ step)
         while not dual(lambdas + length * step) <= dual(lambdas) - 0.25 * length * slope + 1e-14 and length > 1e-12:
             length /= 2
@@ -277,18 +277,18 @@ def kl_histogram(
     interval: tuple[float, float] = (-1.2, 1.2),
     log_weight: Tensor | None = None,
 ) -> float:
-    """KL(density ‖ samples) over equal bins of an interval and one more bin for all that lies outside.
+    """KL(density ‖ samples) over equal bins of an interval and one more bin for everything outside.
 
-    An empty bin counts as half a sample, since KL would be infinite otherwise. The bins' own noise adds about
-    (occupied bins − 1)/2n, 0.004 for 10,000 exact draws of Prinz's density.
+    An empty bin counts as half a sample, since KL would be infinite otherwise. Sampling noise adds about
+    (occupied bins − 1)/2n, which is 0.004 for 10,000 exact draws of Prinz's density.
 
     Args:
-        samples: (n,) or (n, 1).
-        density: the truth.
+        samples: samples, (n,) or (n, 1).
+        density: the true density.
         bins: number of bins.
-        interval: where they lie.
-        log_weight: of the samples, (n,), up to a constant; counts are then n times the normalised weight, and a bin
-            that holds less than half a count is raised to that.
+        interval: ends of the interval that is divided into bins.
+        log_weight: ln w of the samples, (n,), up to a constant; counts are then n times the normalised weights, and at
+            least one half in each bin.
 
     Raises:
         NonFiniteError: a sample is NaN or infinite.
@@ -296,7 +296,7 @@ def kl_histogram(
     x = samples.detach().to("cpu", torch.float64).reshape(-1)
     if not bool(torch.isfinite(x).all()):
         bad = int((~torch.isfinite(x)).nonzero()[0])
-        raise NonFiniteError(f"sample {bad} is not finite: no histogram can hold it")
+        raise NonFiniteError(f"sample {bad} is not finite, so it has no bin: leave it out")
     edges = torch.linspace(*interval, bins + 1, dtype=torch.float64)
     p = density.cdf(edges).diff()
     p = torch.cat([p, (1 - p.sum()).clamp(min=0)[None]])
@@ -312,7 +312,7 @@ class _Table:
 
     def __init__(self, fn: Callable[[Tensor, float], Tensor], density: LineDensity, schedule: Schedule) -> None:
         self._fn, self._density, self._schedule = fn, density, schedule
-        self._rows = lru_cache(maxsize=_TIMES)(self._row)
+        self._rows = lru_cache(maxsize=_MOST_TABLES)(self._row)
 
     def _row(self, t: float) -> tuple[float, float, Tensor]:
         m = Moments.at(self._schedule, t)

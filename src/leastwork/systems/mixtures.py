@@ -24,7 +24,7 @@ from leastwork.statistics.estimate import Estimate
 
 __all__ = ["GaussianMixture", "MixtureDoob", "two_states"]
 
-_LINE_POINTS = 4001  # of the quadrature on a line, over ±10 standard deviations
+_LINE_POINTS = 4001  # points of the quadrature on a line, over ±10 standard deviations
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +32,9 @@ class GaussianMixture:
     """A mixture of isotropic Gaussians.
 
     Args:
-        weights: w_k, (K,), at least zero; they are normalised.
-        means: m_k, (K, d).
-        stds: s_k, (K,) or one for all.
+        weights: weights w_k ≥ 0, (K,), which are normalised.
+        means: means m_k, (K, d).
+        stds: standard deviations s_k, (K,) or one number for all.
 
     >>> mixture = GaussianMixture([0.25, 0.75], [[-1.0], [1.0]], 0.5)
     >>> mixture.mean
@@ -67,7 +67,7 @@ class GaussianMixture:
 
     @property
     def dim(self) -> int:
-        """Coordinates d of a sample."""
+        """Number d of coordinates of a sample."""
         return self.means.shape[1]
 
     @property
@@ -105,7 +105,7 @@ class GaussianMixture:
         variance = noised.stds**2
         centre = (sigma**2 / variance)[:, None] * self.means
         slope = share @ (alpha * self.stds**2 / variance).to(x.device)[:, None]
-        # nothing cancels in this sum, so that the two large arrays may have the dtype of x
+        # nothing cancels in this sum, so the two large arrays can have the dtype of x
         return share.to(x.dtype) @ centre.to(x) + slope.to(x.dtype) * x
 
     def model(self, schedule: Schedule) -> DiffusionModel:
@@ -150,7 +150,7 @@ class GaussianMixture:
             if not high < 1e9:
                 raise InfeasibleError(f"no tilt reaches a mean of {wanted} along the direction: it is too far out")
         low = -high
-        while low < (middle := 0.5 * (low + high)) < high:  # to the last bit
+        while low < (middle := 0.5 * (low + high)) < high:  # down to the spacing of float64
             low, high = (middle, high) if excess(middle) > 0 else (low, middle)
         return middle
 
@@ -159,7 +159,7 @@ class GaussianMixture:
         return GaussianMixture(weights, self.means, self.stds)
 
     def log_ratio(self, target: "GaussianMixture", x: Tensor) -> Tensor:
-        """The log-tilt r(x) = ln q(x)/p(x) that makes ``target`` of this mixture: (B, d) -> (B,), float64."""
+        """The log-tilt r(x) = ln q(x)/p(x) from this mixture p to ``target`` q: (B, d) -> (B,), float64."""
         return target.log_prob(x) - self.log_prob(x)
 
     def doob(self, target: "GaussianMixture", schedule: Schedule, strength: float = 1.0) -> "MixtureDoob":
@@ -169,11 +169,11 @@ class GaussianMixture:
     def kl(self, target: "GaussianMixture") -> float:
         """KL(target ‖ self), the least work that reaches ``target``, by quadrature on a line.
 
-        In several dimensions all means must lie on one line and all components have one width, as those of
-        ``two_states`` do: the densities then differ along that line only.
+        In several dimensions all means must lie on one line and all components must have the same width, as in
+        ``two_states``: then the densities differ along that line only.
 
         Raises:
-            LeastworkError: they differ along more than a line; see :meth:`estimate_kl`.
+            LeastworkError: the densities do not differ along one line only; see :meth:`estimate_kl`.
         """
         p, q = self._along_a_line(target)
         low = float((q.means[:, 0] - 10 * q.stds).min())
@@ -214,9 +214,9 @@ class GaussianMixture:
         return p, GaussianMixture(target.weights, line[len(self.means) :], target.stds)
 
     def _log_joint(self, x: Tensor, up_to_constant: bool = False) -> Tensor:
-        """ln w_k N(x; m_k, s_k²), (B, K), float64; or up to what all components share."""
+        """ln w_k N(x; m_k, s_k²), float64 (B, K), or up to a term that all components share."""
         variance = self.stds**2
-        # |x − m|² expanded into a matrix product; about the mean, so that little is lost to cancellation
+        # |x − m|² is expanded into a matrix product, relative to the mean, so that little is lost to cancellation
         z, m = x - self.mean.to(x.device), self.means - self.mean
         constant = self.weights.log() - 0.5 * self.dim * (2 * math.pi * variance).log()
         constant = constant - 0.5 * m.square().sum(dim=1) / variance
@@ -236,14 +236,14 @@ class GaussianMixture:
 
 @dataclass(frozen=True, eq=False)
 class MixtureDoob(Composable):
-    """h = ε (∇ ln q_t − ∇ ln p_t), a guidance.
+    """The guidance h = ε (∇ ln q_t − ∇ ln p_t).
 
-    With r = ln q/p, E_p[e^r | x_t = x] = q_t(x)/p_t(x), so that h* is exact at ε = 1, not a fit.
+    With r = ln q/p, E_p[e^r | x_t = x] = q_t(x)/p_t(x), so that h is Doob's transform at ε = 1.
 
     Args:
-        mixture: p, the model's own density.
-        target: q.
-        schedule: α and σ.
+        mixture: the density p of the model.
+        target: the target density q.
+        schedule: the model's schedule, α and σ.
         strength: ε; 1 is Doob's transform.
 
     >>> from leastwork.schedules.gaussian import LinearSchedule
@@ -264,7 +264,7 @@ class MixtureDoob(Composable):
         m = Moments.at(self.schedule, float(t))
         q, p = self.target.noised(m.alpha, m.sigma), self.mixture.noised(m.alpha, m.sigma)
         pull = self.strength * torch.cat([q._pull(x), -p._pull(x)], dim=1)
-        # both differences in float64: in float32 two scores of size 1/σ would cancel badly
+        # both scores in float64: in float32 the difference of two scores of size 1/σ would lose too many digits
         constant = pull @ torch.cat([q.means, p.means]).to(x.device)
         slope = pull.sum(dim=1, keepdim=True)
         return constant.to(x.dtype) - slope.to(x.dtype) * x
@@ -278,10 +278,10 @@ def two_states(dim: int, populations: Sequence[float], separation: float, std: f
     """Two Gaussian states at ∓separation/2 along the first coordinate.
 
     Args:
-        dim: coordinates.
-        populations: of the left and the right state.
-        separation: distance of the two means.
-        std: of either state, in every coordinate.
+        dim: number of coordinates.
+        populations: populations of the left and of the right state.
+        separation: distance between the two means.
+        std: standard deviation of both states in every coordinate.
 
     >>> mixture = two_states(3, (0.15, 0.85), separation=2.0, std=0.3)
     >>> mixture.mean.tolist()

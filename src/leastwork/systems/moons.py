@@ -1,4 +1,4 @@
-"""Two moons: half circles of radius 1, point-symmetric about the origin, blurred by Gaussian noise.
+"""Two moons: half circles of radius 1, point-symmetric about the origin, with Gaussian noise added,
 
     p(x) = Σ_m w_m (1/π) ∫₀^π N(x; c_m(θ), s² I) dθ       c_±(θ) = ±(cos θ − ½, sin θ − ¼)
 
@@ -23,14 +23,14 @@ __all__ = ["Moons"]
 
 @dataclass(frozen=True)
 class Moons:
-    """The density, in two coordinates without a unit.
+    """The density of two moons, in two coordinates without a unit.
 
     Args:
-        std: s, the blur; at least 0.02.
+        std: standard deviation s of the noise, at least 0.02.
         upper: weight of the upper moon.
 
     Raises:
-        LeastworkError: a blur too small for the quadrature, or a weight outside (0, 1).
+        LeastworkError: s is too small for the quadrature, or the weight is outside (0, 1).
 
     >>> moons = Moons()
     >>> moons.sample(3, torch.Generator().manual_seed(0)).shape
@@ -83,7 +83,7 @@ class Moons:
     def flow(self) -> VelocityModel:
         """The exact flow of the straight path x_t = (1 − t) x_0 + t ε, whose density at t = 0 is p.
 
-        u = (x − D)/t = −(x + t ∇ln p_t)/(1 − t), the one where t is large, the other where it is small.
+        u = (x − D)/t = −(x + t ∇ln p_t)/(1 − t); the first form is used for large t, the second for small t.
         """
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
@@ -96,5 +96,5 @@ class Moons:
 
 
 def _arc(angle: Tensor) -> Tensor:
-    """The upper moon's axis at angles θ: (n,) -> (n, 2)."""
+    """Points of the upper half circle at angles θ: (n,) -> (n, 2)."""
     return torch.stack([angle.cos() - 0.5, angle.sin() - 0.25], dim=1)

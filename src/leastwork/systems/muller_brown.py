@@ -2,8 +2,9 @@
 
     V(x, y) = Σ_k A_k exp[a_k (x − x_k)² + b_k (x − x_k)(y − y_k) + c_k (y − y_k)²]
 
-(Müller & Brown, Theor. Chim. Acta 53, 75, 1979). Its depths are of the order of 100; e^{−V/20} is a density whose wells
-hold nearly all of the probability, 0.8 of it the deepest, and whose saddle between the upper two holds very little.
+(Müller & Brown, Theor. Chim. Acta 53, 75, 1979). The depths of the wells are of the order of 100. The wells of the
+density e^{−V/20} hold nearly all of the probability, the deepest 0.8; the saddle between the upper two wells holds very
+little.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""A density on a rectangle of the plane, known on a grid: averages by quadrature, samples by inversion.
+"""Density on a rectangle of the plane, tabulated on a grid: averages by quadrature, samples by inversion.
 
     p(x) = e^{ℓ(x)}/Z        E[φ] ≈ Σ_ij p_ij φ(x_ij) a        a: area of a cell
 
-with nodes at the middles of the cells. For a smooth density that vanishes at the edges the rule converges faster than
+The nodes are the midpoints of the cells. For a smooth density that vanishes at the edges the rule converges faster than
 any power of the spacing.
 """
 
@@ -25,11 +25,11 @@ class PlaneDensity:
 
     Args:
         log_density: ℓ, (B, 2) -> (B,), nats.
-        low, high: corners of the rectangle, which holds all but a negligible part of the density.
-        points: cells along each side.
+        low, high: corners of the rectangle, which must hold all but a negligible part of the density.
+        points: number of cells along each side.
 
     Raises:
-        LeastworkError: a rectangle without area, or ℓ not finite on it.
+        LeastworkError: the rectangle has no area, or ℓ is not finite on it.
 
     >>> normal = PlaneDensity(lambda x: -0.5 * (x**2).sum(dim=1), (-9.0, -9.0), (9.0, 9.0), 200)
     >>> round(float(normal.log_normaliser), 6), round(math.log(2 * math.pi), 6)
@@ -85,7 +85,7 @@ class PlaneDensity:
         return torch.tensordot(self.weights, fn(self.grid).to(torch.float64), dims=1)
 
     def probability(self, region: Callable[[Tensor], Tensor]) -> float:
-        """p(A) of a region, bool (B, 2) -> (B,); its edge is resolved by the grid and no finer."""
+        """p(A) of a region, (B, 2) -> bool (B,); its border is resolved to the spacing of the grid."""
         return float(self.weights[region(self.grid)].sum())
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:

@@ -1,8 +1,8 @@
 """Prinz's four wells: V(x) = 4 (x⁸ + 0.8 e^{−80x²} + 0.2 e^{−80(x−½)²} + ½ e^{−40(x+½)²}), in k_B T.
 
-(Prinz et al., J. Chem. Phys. 134, 174105, 2011.) The truth is e^{−V}/Z. A *biased* density, as an imperfect model
-would have it, is e^{−V − tanh 3x}/Z: two k_B T between far left and far right, which moves the population right of
-the middle barrier from 0.60 to 0.24. Everything on a line has an exact answer by quadrature: averages, samples, the
+(Prinz et al., J. Chem. Phys. 134, 174105, 2011.) The true density is e^{−V}/Z. The *biased* density of an imperfect
+model is e^{−V − tanh 3x}/Z: the added energy rises by two k_B T from left to right, which changes the population right
+of the middle barrier from 0.60 to 0.24. On a line everything is exact by quadrature: averages, samples, the
 maximum-entropy correction, the denoiser, and Doob's transform
 
     h*(x, t) = ∇ₓ ln E[e^{r(x_0)} | x_t = x] = (α/σ²) (D_q − D_p)(x, t),      q = p e^r / Z.
@@ -16,7 +16,7 @@ from leastwork.systems.line import LineDensity
 __all__ = ["PRINZ_BARRIERS", "position", "potential", "prinz", "prinz_biased", "well_populations"]
 
 PRINZ_BARRIERS = (-0.5015979524335832, -7.0953944444896135e-06, 0.5020093813164574)
-"""Barrier tops of V: they separate the four wells, numbered from the left."""
+"""Positions of the barrier tops of V, which separate the four wells, numbered from the left."""
 
 
 def position(x: Tensor) -> Tensor:

@@ -4,9 +4,9 @@
 
     a_l = e^{−l(l+1)σ_R²/2} ∫ p e^r χ_l dR,  b_l the same without e^r,  χ_l(θ) = sin((l + ½)θ)/sin(θ/2)
 
-since the characters χ_l are eigenfunctions of the heat equation on SO(3); dR is the uniform law, (1 − cos θ) dθ/π for
-functions of the angle (Weyl's integration formula), integrated by Gauss's rule. A position rides along, standard normal
-noise and data of its own, so that the model is one of frames; it is not tilted.
+since the characters χ_l are eigenfunctions of the heat equation on SO(3). dR is the uniform distribution, which is
+(1 − cos θ) dθ/π for functions of the angle (Weyl's integration formula) and is integrated by Gauss's rule. To make the
+model one of frames, there is also a position with its own Gaussian data, which is not tilted.
 """
 
 import math
@@ -30,20 +30,20 @@ from leastwork.systems.frame_mixture import FrameMixture
 
 __all__ = ["RotationTilt"]
 
-_DEGREES = 80  # of characters: e^{−l(l+1)ς²/2} is 10⁻²⁸ there for ς = 0.15
-_POINTS = 400  # of Gauss's rule
+_DEGREES = 80  # largest degree l of the characters: there e^{−l(l+1)ς²/2} is 10⁻²⁸ for ς = 0.15
+_POINTS = 400  # points of Gauss's rule
 
 
 @dataclass(frozen=True)
 class RotationTilt(Composable):
-    """Doob's transform of the tilt, a guidance for :attr:`model`.
+    """Doob's transform of the tilt, as a guidance of :attr:`model`.
 
     Args:
         strength: λ.
         angle: ς of the data, rad, at least 0.15.
 
     Raises:
-        LeastworkError: an angle so small that 80 characters are not enough.
+        LeastworkError: ς is so small that 80 characters are not enough.
 
     >>> tilt = RotationTilt(strength=2.0)
     >>> tilt.mean_cosine > RotationTilt(strength=0.0).mean_cosine
@@ -82,7 +82,7 @@ class RotationTilt(Composable):
 
     @cached_property
     def _rule(self) -> tuple[Tensor, Tensor]:
-        """Angles, and the weights of p dR there."""
+        """Nodes of the quadrature over the angle, and the weights of p dR."""
         points, weights = np.polynomial.legendre.leggauss(_POINTS)
         theta = torch.from_numpy(0.5 * math.pi * (points + 1))
         density = igso3.log_density(theta, torch.tensor(self.angle, dtype=torch.float64)).exp()
@@ -123,7 +123,7 @@ class RotationTilt(Composable):
         return self.strength * self.cosine(x)
 
     def value_and_slope(self, theta: Tensor, turned: float) -> tuple[Tensor, Tensor]:
-        """V + ln Z and dV/dθ at rotations carried to σ_R = turned, float64."""
+        """V + ln Z and dV/dθ at rotations with noise σ_R = ``turned``, float64."""
         chi, change = _characters(theta.clamp(1e-4, math.pi - 1e-4))
         order = torch.arange(_DEGREES, dtype=torch.float64)
         fading = torch.exp(-0.5 * order * (order + 1) * turned**2)

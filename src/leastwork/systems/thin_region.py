@@ -1,10 +1,10 @@
-"""Regions of little probability, with something known about them: the gap of two moons and the pass between two wells.
+"""Rare regions with known probabilities: the gap between two moons and the pass between two wells.
 
     gap:   A = {x: |x − c| ≤ w for a point c of the curve P(upper moon | x) = ½ with |c_1| ≤ reach}
     pass:  p = ½ N(−h e_1, s² I) + ½ N(h e_1, s² I)      A = {|x_1| < a}      p(A) = Φ((a − h)/s) − Φ((−a − h)/s)
 
-The gap is curved, and its probability follows from quadrature. That of the pass is a difference of two error functions
-and known to the last digit, for any wanted value, and draws of p within A are exact.
+The gap is curved, and its probability follows from quadrature. The probability of the pass is a difference of two error
+functions and can have any value, and exact samples of p in A can be drawn.
 """
 
 import math
@@ -26,19 +26,19 @@ from leastwork.systems.plane import PlaneDensity
 __all__ = ["Gap", "Slab", "TwoWell", "moons_gap", "two_well"]
 
 _CURVE_POINTS = 201
-_PAIRS = 2**20  # of a sample and a point of the curve, held at a time
-_STD = 0.3
-_HALF_WIDTH = 0.1
+_PAIRS = 2**20  # pairs of a sample and a point of the curve in memory at a time
+_STD = 0.3  # width of the two wells
+_HALF_WIDTH = 0.1  # half width of the pass
 
 
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """A band about a curve in the plane; made by :func:`moons_gap`.
+    """A band around a curve in the plane, made by :func:`moons_gap`.
 
     Args:
-        curve: points along the curve, close to each other, (P, 2), float64.
+        curve: closely spaced points along the curve, float64 (P, 2).
         half_width: w, the largest distance to the curve.
-        description: what the curve is.
+        description: description of the region for a report.
     """
 
     curve: Tensor
@@ -59,11 +59,11 @@ class Gap:
         return torch.cat([steps.new_zeros(1), steps.cumsum(dim=0)])
 
     def guides(self, count: int = 15, seed: int = 0) -> Tensor:
-        """Points of the gap, one somewhere in each of ``count`` equal pieces of the curve and up to w/2 off it.
+        """Random points of the gap, one in each of ``count`` equal pieces of the curve, at most w/2 away from it.
 
         Args:
-            count: M.
-            seed: of their places.
+            count: number M of points.
+            seed: seed of the positions.
 
         Returns:
             (M, 2), float64, from one end of the curve to the other.
@@ -83,7 +83,7 @@ class Gap:
         return start + share[:, None] * step + (across[:, None] - 0.5) * self.half_width * normal
 
     def probability(self, moons: Moons, points: int = 200) -> float:
-        """p(A) of the exact density, by quadrature on points² cells, to 0.2 %; a model trained on it has its own."""
+        """p(A) of the exact density by quadrature on points² cells, to 0.2 %; that of a trained model differs."""
         left, bottom = (self.curve.amin(dim=0) - self.half_width).tolist()
         right, top = (self.curve.amax(dim=0) + self.half_width).tolist()
         around = PlaneDensity(moons.log_prob, (left, bottom), (right, top), points)
@@ -91,15 +91,15 @@ class Gap:
 
 
 def moons_gap(moons: Moons | None = None, reach: float = 0.35, half_width: float = 0.08) -> Gap:
-    """The thin region between two moons, where their density is a fortieth to a six-thousandth of its largest value.
+    """The thin region between two moons, where the density is a fortieth to a six-thousandth of its largest value.
 
     Args:
-        moons: their density; by default that of the bundled models "moons" and "moons-cnf".
-        reach: the curve's largest |x_1|, at most 0.5, where it runs out into a moon's tip.
-        half_width: w.
+        moons: the density of the moons; by default that of the bundled models "moons" and "moons-cnf".
+        reach: largest |x_1| of the curve, at most 0.5, where the curve ends in the tip of a moon.
+        half_width: half width w of the region, at most 0.2.
 
     Raises:
-        LeastworkError: a reach outside (0, 0.5], or a half-width outside (0, 0.2].
+        LeastworkError: the reach is outside (0, 0.5], or the half width outside (0, 0.2].
 
     >>> gap = moons_gap()
     >>> guides = gap.guides()
@@ -125,7 +125,7 @@ def moons_gap(moons: Moons | None = None, reach: float = 0.35, half_width: float
 
 
 def _squared_distance_to_segments(x: Tensor, curve: Tensor) -> Tensor:
-    """To the nearest piece of a broken line: (B, 2), (P, 2) -> (B,)."""
+    """Squared distance to the nearest segment of a polygonal line: (B, 2), (P, 2) -> (B,)."""
     start, step = curve[:-1], curve.diff(dim=0)
     offset = x[:, None] - start
     share = ((offset * step).sum(dim=2) / step.square().sum(dim=1)).clamp(0, 1)
@@ -160,16 +160,16 @@ class TwoWell(NamedTuple):
     probability: float
 
     def conditional_sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n independent draws of the mixture's part in the region, (n, d), float64.
+        """n independent draws of the mixture, given that they lie in the region, float64 (n, d).
 
-        Either well holds the same share of the region: the first coordinate is a normal number cut off at the region's
-        borders, drawn by inversion, and the others are normal.
+        Each well contributes half. The first coordinate is a truncated normal number, drawn by inversion, and the
+        others are normal.
         """
         h, s, a = float(self.mixture.means[1, 0]), float(self.mixture.stds[1]), self.region.half_width
-        ends = torch.tensor([(-a - h) / s, (a - h) / s], dtype=torch.float64)  # of the right well, in its lower tail
+        ends = torch.tensor([(-a - h) / s, (a - h) / s], dtype=torch.float64)  # for the right well, in its lower tail
         low, high = torch.special.ndtr(ends)
         u = torch.rand(n, generator=generator, dtype=torch.float64)
-        z = torch.special.ndtri(low + u * (high - low)).clamp(*ends.tolist())  # the last digit of ndtri
+        z = torch.special.ndtri(low + u * (high - low)).clamp(*ends.tolist())  # against rounding of ndtri
         left = torch.rand(n, generator=generator, dtype=torch.float64) < 0.5
         x = s * torch.randn(n, self.mixture.dim, generator=generator, dtype=torch.float64)
         x[:, 0] = torch.where(left, -1.0, 1.0) * (h + s * z)
@@ -177,14 +177,14 @@ class TwoWell(NamedTuple):
 
 
 def two_well(probability: float, dim: int = 10) -> TwoWell:
-    """Two equal wells of width 0.3, as far apart as gives the pass |x_1| < 0.1 between them the wanted probability.
+    """Two equal wells of width 0.3, at the distance at which the pass |x_1| < 0.1 has the wanted probability.
 
     Args:
         probability: p(A), at least 1e-12 and at most 0.1.
-        dim: coordinates d.
+        dim: number d of coordinates.
 
     Raises:
-        LeastworkError: a probability outside these bounds, or dim < 1.
+        LeastworkError: the probability is out of these bounds, or dim < 1.
 
     >>> mixture, region, p = two_well(1e-3)
     >>> round(float(mixture.means[1, 0]), 3), region.description, p

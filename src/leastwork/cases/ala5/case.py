@@ -11,7 +11,7 @@ __all__ = ["CASES"]
 
 
 def _means() -> GroupMeans:
-    """How much of each basin there is, of each residue and, as that of none, of all residues together."""
+    """Populations of each basin, for each residue and, with residue None, for all residues together."""
     places = [(basin, int(residue)) for basin, residue in (name.rsplit(" ", 1) for name in populations().names)]
     basins = list(dict.fromkeys(basin for basin, _ in places))
 

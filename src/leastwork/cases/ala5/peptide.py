@@ -3,8 +3,8 @@
     A state is N Cα C′ of the five residues, then the terminal oxygen, (16, 3), nm; ψ₅ = N₅ Cα₅ C₅ O.
 
 The couplings are those of Graf, Nguyen, Stock & Schwalbe (J. Am. Chem. Soc. 129, 1179, 2007), in water, of the peptide
-with both ends protonated. Force fields of the time make too much helix of it, or too little (Best, Buchete & Hummer,
-Biophys. J. 95, L07, 2008). A simulation needs OpenMM (:mod:`leastwork.cases.ala5.simulation`); what is here does not.
+with both ends protonated. Force fields of the time give too much helix, or too little (Best, Buchete & Hummer, Biophys.
+J. 95, L07, 2008). A simulation needs OpenMM (:mod:`leastwork.cases.ala5.simulation`); this module does not.
 """
 
 import json
@@ -74,7 +74,7 @@ _REST = "other"
 
 
 def populations() -> Observable:
-    """In which basin each of the residues 2 to 5 is, 1 or 0: "PPII 2", …, "other 5", (B, 20); no gradient.
+    """Indicators, 1 or 0, of the basins of residues 2 to 5: "PPII 2", …, "other 5", (B, 20); they have no gradient.
 
     >>> populations().names[:5]
     ('PPII 2', 'beta 2', 'alpha_R 2', 'alpha_L 2', 'other 2')
@@ -105,11 +105,11 @@ def couplings() -> Couplings:
 
 @dataclass(frozen=True, eq=False)
 class Ensembles:
-    """What the simulations left behind, thinned.
+    """Thinned frames of the simulations.
 
     Args:
         biased: frames of the force field whose couplings agree less with the measured ones, float32 (n, 16, 3), nm.
-        other: frames of the force field whose couplings agree better, likewise.
+        other: frames of the force field whose couplings agree better, float32 (n, 16, 3), nm.
         record: settings, seeds, and statistics of the whole trajectories with their block errors.
     """
 
@@ -123,7 +123,7 @@ def ensembles() -> Ensembles:
     """The frames that ship with the package; scripts/simulate_ala5.py made them.
 
     Raises:
-        LeastworkError: they are not there.
+        LeastworkError: the file of frames is missing.
     """
     frames, record = DATA / "frames.safetensors", DATA / "simulation.json"
     for file in (frames, record):

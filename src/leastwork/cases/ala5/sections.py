@@ -1,4 +1,4 @@
-"""What the reports of the alanine pentapeptide show besides: how much of each basin of φ and ψ there is."""
+"""Additional sections in reports of the alanine pentapeptide: populations of the basins of φ and ψ."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _NAMES = {"PPII": "PPII", "beta": "β", "alpha_R": "α_R", "alpha_L": "α_L", "o
 
 
 def sections(run: Finished) -> Sequence[Section]:
-    """Populations before and after."""
+    """Populations of model, reweighted and guided samples."""
     rows = run.metrics["quality"].get("populations", [])
     if not rows:
         return []

@@ -138,11 +138,11 @@ ATOMS: int = len(_NAMES)
 
 
 def atom(residue: int, name: str) -> int:
-    """Which atom it is.
+    """Index of an atom.
 
     Args:
         residue: counted from 0.
-        name: as in the PDB: N, CA, C, O, HA, CB, …; of the first H1, H2 and H3, of the last also OXT and HXT.
+        name: name as in the PDB: N, CA, C, O, HA, CB, …; the first residue has H1, H2 and H3, the last OXT and HXT.
 
     Raises:
         LeastworkError: the residue has no such atom.
@@ -160,7 +160,7 @@ BACKBONE: tuple[int, ...] = (
     *(atom(i, name) for i in range(RESIDUES) for name in ("N", "CA", "C")),
     atom(_LAST, "OXT"),
 )
-"""Which atoms a frame holds: N₁ Cα₁ C₁ N₂ … C₅ OXT₅."""
+"""Indices of the atoms in a frame: N₁ Cα₁ C₁ N₂ … C₅ OXT₅."""
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,10 @@ class Lowered:
     """A barrier of a torsion that is lowered.
 
     Args:
-        torsion: of four atoms of a frame.
-        depth: d, by how much, k_BT.
+        torsion: four atoms of a frame.
+        depth: d, by which the barrier is lowered, k_BT.
         sharpness: κ.
-        at: θ₀, where, degrees.
+        at: θ₀, the position of the barrier, degrees.
     """
 
     torsion: tuple[int, int, int, int]
@@ -198,18 +198,18 @@ def lowering(x: Tensor) -> Tensor:
 
 
 def kept(x: Tensor, seed: int) -> Tensor:
-    """Those frames of a simulation with lowered barriers that have the distribution of one without.
+    """Select frames of a simulation with lowered barriers so that they have the unbiased distribution.
 
     Args:
         x: (B, 16, 3), nm.
-        seed: of the choice.
+        seed: seed of the selection.
     """
     chance = torch.rand(len(x), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return x[chance < (-lowering(x)).exp()]
 
 
 def built(phi: float, psi: float) -> np.ndarray:
-    """Every atom of a peptide of L residues whose torsions are all the same, (54, 3), nm.
+    """Positions of all atoms of a peptide of L residues with equal torsions, (54, 3), nm.
 
     Args:
         phi: degrees.
@@ -233,7 +233,7 @@ def built(phi: float, psi: float) -> np.ndarray:
 
 
 def _placed(a: np.ndarray, b: np.ndarray, c: np.ndarray, length: float, angle: float, torsion: float) -> np.ndarray:
-    """d, so far from c, with the angle b c d and the torsion a b c d."""
+    """Position of d, at a distance from c, with the angle b c d and the torsion a b c d."""
     along = (c - b) / np.linalg.norm(c - b)
     normal = np.cross(b - a, along)
     normal /= np.linalg.norm(normal)
@@ -243,7 +243,7 @@ def _placed(a: np.ndarray, b: np.ndarray, c: np.ndarray, length: float, angle: f
 
 @dataclass(frozen=True)
 class Phase:
-    """Where every atom is, and how fast: (54, 3), nm, and (54, 3), nm/ps."""
+    """Positions, (54, 3), nm, and velocities, (54, 3), nm/ps, of all atoms."""
 
     positions: Tensor
     velocities: Tensor
@@ -256,12 +256,12 @@ class Simulation(Motion):
     it, then make the next, and the same seed gives the same frames.
 
     Args:
-        force_field: its name, see ``FORCE_FIELDS``.
-        seed: of the thermostat and the first velocities, 1 or more.
-        start: φ and ψ of every residue at the start, degrees, or where another simulation ended.
-        temperature: K.
-        lowered: with lowered barriers, see :func:`kept`; their depths are of k_BT at this temperature.
-        platform: OpenMM's.
+        force_field: name of the force field, one of ``FORCE_FIELDS``.
+        seed: seed of the thermostat and the initial velocities, 1 or more.
+        start: initial φ and ψ of all residues, degrees, or the last phase of another simulation.
+        temperature: temperature, K.
+        lowered: whether barriers are lowered, see :func:`kept`; their depths are in k_BT at this temperature.
+        platform: name of OpenMM's platform.
 
     Raises:
         LeastworkError: OpenMM is not installed.
@@ -299,14 +299,14 @@ class Simulation(Motion):
 
     @property
     def phase(self) -> Phase:
-        """From which a simulation can go on."""
+        """The phase from which a simulation can go on."""
         state = self._context.getState(getPositions=True, getVelocities=True)
         x, v = state.getPositions(asNumpy=True)._value, state.getVelocities(asNumpy=True)._value
         return Phase(torch.tensor(x), torch.tensor(v))
 
     @property
     def kinetic_temperature(self) -> float:
-        """K, of the velocities now."""
+        """Temperature of the present velocities, K."""
         kinetic = self._context.getState(getEnergy=True).getKineticEnergy()._value
         return 2 * kinetic / (BOLTZMANN * (3 * ATOMS - self.system.getNumConstraints()))
 

@@ -1,9 +1,9 @@
-"""How far an ensemble is from the reference simulation, in what no measurement told: Q, contacts, size and ends.
+"""Errors of an ensemble against the reference simulation in quantities that were not fitted: Q, contacts, R_g, ends.
 
 JS = ½ KL(p ‖ m) + ½ KL(q ‖ m), m = ½(p + q), of histograms of Q        RMS = √⟨(c_ij − c′_ij)²⟩ of contacts
 
-Standard errors are those of the jackknife over twenty blocks in the order of the frames, so that a simulation's slow
-changes count, of either ensemble in turn (Quenouille, Biometrika 43, 353, 1956).
+Standard errors come from a jackknife over twenty blocks of successive frames of each ensemble, which includes the slow
+fluctuations of a simulation (Quenouille, Biometrika 43, 353, 1956).
 """
 
 import math
@@ -25,7 +25,7 @@ _BLOCKS = 20
 
 @dataclass(frozen=True, eq=False)
 class Descriptors:
-    """What is compared, of each structure: Q (n,), contacts (n, 14), R_g and end-to-end distance (n,), nm."""
+    """Quantities that are compared: Q (n,), contacts (n, 14), R_g and end-to-end distance (n,), nm."""
 
     q: Tensor
     contacts: Tensor
@@ -41,7 +41,7 @@ class HeldOut:
     """Errors against the reference.
 
     Args:
-        js: of the histogram of Q, nats.
+        js: Jensen–Shannon divergence of the histogram of Q, nats.
         contacts: root mean square error of the contact probabilities.
         radius: error of the mean radius of gyration, nm.
         ends: error of the mean end-to-end distance, nm.
@@ -61,7 +61,7 @@ def describe(x: Tensor) -> Descriptors:
 
 
 def held_out(found: Descriptors, truth: Descriptors, log_weight: Tensor | None = None) -> HeldOut:
-    """Errors of an ensemble, weighted if need be by e^{log_weight}, (n,), with standard errors."""
+    """Errors of an ensemble, optionally weighted by e^{log_weight}, (n,), with standard errors."""
     tilt = torch.zeros(len(found.q), dtype=torch.float64) if log_weight is None else log_weight.double()
     values = _errors(found, truth, tilt)
     variance = [0.0] * len(values)
@@ -89,7 +89,7 @@ def _errors(found: Descriptors, truth: Descriptors, log_weight: Tensor) -> tuple
 
 
 def removed(start: HeldOut, after: HeldOut, before: HeldOut, best: HeldOut) -> list[float]:
-    """What share of its errors an ensemble loses from start to after, over those lost from before to best."""
+    """Reduction of the errors from ``start`` to ``after``, relative to the reduction from ``before`` to ``best``."""
     errors = zip(*(_values(each) for each in (start, after, before, best)), strict=True)
     return [(s - a) / (b - e) if b > e else math.nan for s, a, b, e in errors]
 
@@ -99,13 +99,13 @@ def _values(errors: HeldOut) -> tuple[float, ...]:
 
 
 def jensen_shannon(x: Tensor, y: Tensor, weight: Tensor | None = None, bins: int = _BINS) -> float:
-    """Of histograms of fractions between 0 and 1, nats.
+    """Jensen–Shannon divergence, nats, of histograms of fractions between 0 and 1.
 
     Args:
         x: (n,), with ``weight``, (n,), that sums to one.
         y: (m,).
-        weight: by default the same for all.
-        bins: of the histograms.
+        weight: by default equal weights.
+        bins: number of bins.
 
     >>> round(jensen_shannon(torch.tensor([0.1]), torch.tensor([0.9])), 4)  # ln 2
     0.6931

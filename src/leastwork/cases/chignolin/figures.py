@@ -35,7 +35,7 @@ def profiles(curves: Sequence[Samples], label: str, marks: Sequence[float] = ())
 
     Args:
         curves: labelled "reference", "model" and "guided".
-        label: of the axis.
+        label: label of the axis.
         marks: values to be marked by a line.
     """
     edges = np.linspace(0, 1, _BINS + 1)
@@ -61,7 +61,7 @@ def maps(panels: Sequence[tuple[str, Array, Array]], labels: tuple[str, str]) ->
 
     Args:
         panels: title, x (n,) and y (n,).
-        labels: of the axes.
+        labels: labels of the axes.
     """
     top = max(float(np.quantile(y, 0.9995)) for _, _, y in panels)
     x_edges, y_edges = np.linspace(0, 1, _CELLS + 1), np.linspace(0, top, _CELLS + 1)
@@ -88,9 +88,9 @@ def committors(guided: Array, truth: Array, region: tuple[float, float]) -> str:
     """Histograms of committors: of guided structures, and of the simulated ones in the region.
 
     Args:
-        guided: (n,).
-        truth: (m,).
-        region: its lower and upper end.
+        guided: committors of guided structures, (n,).
+        truth: committors of simulated structures in the region, (m,).
+        region: lower and upper end of the region.
     """
     edges = np.linspace(0, 1, 41)
 
@@ -114,7 +114,7 @@ def traces(panels: Sequence[tuple[str, Array]], reference: Array) -> str:
     """Chains drawn over each other, projected on the reference's own principal plane.
 
     Args:
-        panels: title and structures, (n, N, 3), superposed on the reference.
+        panels: title and structures, (n, N, 3), superposed onto the reference.
         reference: (N, 3), drawn in black.
     """
     centre = reference.mean(axis=0)

@@ -11,7 +11,7 @@ has the same contacts.
 
 The *reference* force field has the energy E with which the molecule is folded as often as measured,
 f = 1/(1 + exp(−ΔG/RT)) with ΔG = ΔH(1 − T/T_m); the *biased* one is too weak. The simulation itself needs OpenMM
-(:mod:`leastwork.cases.chignolin.simulation`); what is here does not.
+(:mod:`leastwork.cases.chignolin.simulation`); this module does not.
 """
 
 import json
@@ -152,12 +152,12 @@ FOLDED, EDGE = 0.7, 0.05
 
 
 def native() -> Observable:
-    """Q as the force field has it, (B, 1)."""
+    """Q with the parameters of the force field, (B, 1)."""
     return native_fraction(*pairs_in_contact(NATIVE), REFERENCE.steepness, REFERENCE.reach)
 
 
 def contact_map() -> Observable:
-    """Each native contact as the force field has it, (B, 14)."""
+    """Native contacts with the parameters of the force field, (B, 14)."""
     return contacts(*pairs_in_contact(NATIVE), REFERENCE.steepness, REFERENCE.reach)
 
 
@@ -172,7 +172,7 @@ def is_folded(x: Tensor) -> Tensor:
 
 
 def nativeness(x: Tensor) -> Tensor:
-    """(Q T)^p, (B,), what E multiplies; x: (B, 10, 3), nm."""
+    """(Q T)^p, (B,), the factor of E; x: (B, 10, 3), nm."""
     chain = pseudo_torsions(len(NATIVE))
     twist = 0.5 * (1 + (chain(x) - chain(NATIVE[None]).to(x)).cos()).mean(dim=1)
     return (native()(x)[:, 0] * twist) ** REFERENCE.power
@@ -180,12 +180,12 @@ def nativeness(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Ensembles:
-    """What the simulations left behind, thinned.
+    """Thinned frames of the simulations.
 
     Args:
         biased: frames of the biased force field, float32 (n, 10, 3), centred, nm.
-        reference: frames of the reference force field, likewise.
-        transition: all biased frames in the transition region, less the bundled guides.
+        reference: frames of the reference force field, float32 (n, 10, 3), centred, nm.
+        transition: all biased frames in the transition region, except the bundled guides.
         record: settings, seeds, and statistics of the whole trajectories with their block errors.
     """
 
@@ -207,7 +207,7 @@ def ensembles() -> Ensembles:
 
 @cache
 def committor() -> Committor:
-    """Of the biased dynamics: the probability to fold before unfolding."""
+    """The committor of the biased dynamics: the probability to fold before unfolding."""
     return load_committor(DATA / "committor.safetensors")
 
 

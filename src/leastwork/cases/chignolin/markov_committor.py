@@ -24,7 +24,7 @@ from leastwork.observables import Observable, cosines_and_sines, distances
 __all__ = ["Committor", "TransitionRegion", "chain_features", "load_committor"]
 
 _LEAST = 1e-3
-_BLOCK = 8192  # structures whose distances to all clusters are held at a time
+_BLOCK = 8192  # structures whose distances to all clusters are in memory at a time
 
 
 def chain_features(x: Tensor) -> Tensor:
@@ -37,12 +37,12 @@ def chain_features(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Committor:
-    """q of structures.
+    """The committor q as a function of structures.
 
     Args:
-        mean: of the features, (F,).
-        directions: TICA's, (F, D).
-        clusters: their centres, (C, D).
+        mean: mean of the features, (F,).
+        directions: directions of TICA, (F, D).
+        clusters: centres of the clusters, (C, D).
         values: q of each cluster, (C,).
         width: b, in TICA coordinates.
     """
@@ -69,7 +69,7 @@ class Committor:
 
     @property
     def _bounded(self) -> Tensor:
-        """q of each cluster, within 10⁻³ of its ends, so that its log-odds are finite."""
+        """q of each cluster, at least 10⁻³ away from 0 and 1, so that the log-odds are finite."""
         return self.values.clamp(_LEAST, 1 - _LEAST)
 
     def _weights(self, x: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def _log_odds(q: float) -> float:
 
 
 def load_committor(file: Path) -> Committor:
-    """Read a committor that was written as tensors of these names."""
+    """Read a committor from a file of tensors with the names of its arguments."""
     tensors: Mapping[str, Tensor] = load_file(file)
     width = float(tensors["width"])
     return Committor(tensors["mean"], tensors["directions"], tensors["clusters"], tensors["values"], width)

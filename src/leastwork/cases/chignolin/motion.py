@@ -1,4 +1,4 @@
-"""A molecule in motion in OpenMM (Eastman et al., J. Phys. Chem. B 128, 109, 2024): steps, energy, centred frames."""
+"""Dynamics of a molecule in OpenMM (Eastman et al., J. Phys. Chem. B 128, 109, 2024): steps, energy, frames."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +14,12 @@ __all__ = ["Motion"]
 
 
 class Motion:
-    """What all simulations have in common.
+    """Base class of the simulations.
 
     Args:
-        context: OpenMM's, with positions and velocities.
-        integrator: of the context.
-        shown: which atoms a frame holds.
+        context: OpenMM's context, with positions and velocities.
+        integrator: integrator of the context.
+        shown: indices of the atoms in a frame.
     """
 
     def __init__(self, context: Any, integrator: Any, shown: Sequence[int]) -> None:
@@ -28,12 +28,12 @@ class Motion:
         self._shown = list(shown)
 
     def step(self, steps: int) -> None:
-        """Go on for so many steps."""
+        """Advance the dynamics by ``steps`` steps."""
         self._integrator.step(steps)
 
     @property
     def positions(self) -> np.ndarray:
-        """Where all atoms are, (A, 3), nm."""
+        """Positions of all atoms, (A, 3), nm."""
         return self._context.getState(getPositions=True).getPositions(asNumpy=True)._value
 
     @property

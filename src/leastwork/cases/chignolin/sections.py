@@ -1,8 +1,9 @@
-"""What the reports of chignolin's runs show besides: its folding, what no measurement told, and its transition states.
+"""Additional sections in reports of chignolin: folding, errors of held-out quantities, and transition states.
 
-Stability: the free energy along Q and a map of it beside the reference simulation, and errors of held-out quantities
-next to those of exact maximum-entropy reweighting of the biased simulation, the best that the one number can do.
-Transition: committors, and structures drawn over each other beside simulated ones.
+Stability: the free energy along Q and a map, compared with the reference simulation, and errors of held-out quantities,
+compared with exact maximum-entropy reweighting of the biased simulation, the best possible with the one measured
+number.
+Transition: committors and superposed structures, compared with simulated ones.
 """
 
 import math
@@ -32,12 +33,12 @@ from leastwork.support.random import generator
 __all__ = ["sections"]
 
 _DRAWN = 120  # structures in a figure of traces
-_COMPARED = 4000  # simulated structures at most in a figure
+_COMPARED = 4000  # largest number of simulated structures in a figure
 _Q = "fraction of native contacts  Q"
 
 
 def sections(run: Finished) -> Sequence[Section]:
-    """Those of either kind of run."""
+    """The sections for a run of either kind."""
     by_kind = {"observables": _stability, "path": _transition}
     return by_kind[run.config.kind_of_run](run)
 
@@ -77,7 +78,7 @@ def _stability(run: Finished) -> list[Section]:
 
 
 def _model(run: Finished) -> tuple[Descriptors, Tensor]:
-    """Of the model's own samples, which the fit kept as observables; and the log-tilt of each."""
+    """Descriptors of the model's own samples, from the observables of the fit, and their log-tilts."""
     fitted = read_numbers(run.folder)
     if fitted is None:
         raise ConfigError(f"{run.folder} holds no fit: finish the run with --resume")
@@ -86,7 +87,9 @@ def _model(run: Finished) -> tuple[Descriptors, Tensor]:
     wanted = ["R_g", "end-to-end", *(f"c({i},{j})" for i, j in pairs.tolist())]
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise ConfigError(f"{run.folder}: sections of chignolin need observable {missing[0]!r}: add it, or drop system")
+        raise ConfigError(
+            f"{run.folder}: sections of chignolin need observable {missing[0]!r}: add it, or leave out system"
+        )
     column = fitted.observed[:, [names.index(name) for name in wanted]]
     found = Descriptors(column[:, 2:].mean(dim=1), column[:, 2:], column[:, 0], column[:, 1])
     return found, fitted.maxent.log_tilt_of(fitted.observed)
@@ -113,14 +116,14 @@ def _held_out(kinds: Mapping[str, Descriptors], log_tilt: Tensor) -> Section:
         "the row above removes, over how much of the biased simulation's exact maximum-entropy reweighting removes.",
         ["ensemble", "JS of Q", "contacts", "R_g", "end-to-end"],
         [
-            *([name, *map(_shown, (each.js, each.contacts, each.radius, each.ends))] for name, each in rows),
+            *([name, *map(_cell, (each.js, each.contacts, each.radius, each.ends))] for name, each in rows),
             ["removed, over the best", *share],
         ],
     )
     return Section("Held-out quantities", [], [], [table])
 
 
-def _shown(error: Estimate) -> str:
+def _cell(error: Estimate) -> str:
     return plus_minus(float(error.value), float(error.stderr))
 
 
@@ -135,7 +138,7 @@ def _reweighted_simulation() -> tuple[Descriptors, Tensor]:
 def _transition(run: Finished) -> list[Section]:
     (x, *_) = leaves(run.ensemble.x)
     if not isinstance(run.config.region, TransitionConfig):
-        return []  # another region has no committors to be shown
+        return []  # for other regions there are no committors
     region = run.config.region.build(chignolin.NATIVE.shape)
     known = region_truth(region)
     truth = known.sample(_COMPARED, generator(run.config.seed, "truth")) if known is not None else x[:0]

@@ -23,9 +23,9 @@ class Simulation(Motion):
     """One molecule in motion.
 
     Args:
-        force_field: its energies.
-        seed: of the thermostat and the first velocities, 1 or more.
-        temperature: K.
+        force_field: the force field.
+        seed: seed of the thermostat and the initial velocities, 1 or more.
+        temperature: temperature, K.
 
     Raises:
         LeastworkError: OpenMM is not installed.
@@ -56,7 +56,7 @@ class Simulation(Motion):
         return self._context.getState(getForces=True).getForces(asNumpy=True)._value
 
     def until(self, done: Callable[[np.ndarray], int | None], every: int, most: int) -> int | None:
-        """What ``done`` says of the positions when it first says something, asked each ``every`` steps."""
+        """Run until ``done`` returns a number for the positions, checked each ``every`` steps; returns that number."""
         for _ in range(most):
             self.step(every)
             answer = done(self.positions)

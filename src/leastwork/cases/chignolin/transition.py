@@ -1,4 +1,4 @@
-"""Chignolin's transition region in run files, and the truth about any of its regions by counting simulated frames."""
+"""Chignolin's transition region in run files, and the truth about any region from counts of simulated frames."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ __all__ = ["TransitionConfig", "region_truth"]
 
 
 class TransitionConfig(RegionKind):
-    """The transition states of chignolin's biased dynamics, by the committor that comes with it."""
+    """The transition states of chignolin's biased dynamics, defined by the bundled committor."""
 
     kind: Literal["chignolin-transition"]
     lower: FiniteFloat = Field(default=0.4, ge=0, lt=1, description="the least probability to fold first, 0 to 1")
@@ -27,7 +27,7 @@ class TransitionConfig(RegionKind):
     def build(self, event_shape: EventShape) -> TransitionRegion:
         if event_shape != tuple(NATIVE.shape):
             raise ConfigError(
-                f"region: chignolin has ten beads in space, (10, 3), but the model {event_shape}: drop it"
+                f"region: chignolin has ten beads in space, (10, 3), but the model {event_shape}: leave it out"
             )
         if not self.lower < self.upper:
             raise ConfigError(f"region: lower = {self.lower:g} is not below upper = {self.upper:g}: exchange them")
@@ -35,7 +35,7 @@ class TransitionConfig(RegionKind):
 
 
 def region_truth(region: Callable[[Tensor], Tensor]) -> SimulatedRegion | None:
-    """The truth about a region, or None where no frame lies in it.
+    """The truth about a region, or None if no frame lies in it.
 
     The transition states have been kept from the whole trajectory; any other region is counted in thinned frames.
     """

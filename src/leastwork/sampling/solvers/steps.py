@@ -112,6 +112,6 @@ def _finite(corrector: list[float]) -> tuple[float, float, float] | None:
 
 
 def is_singular(process: Process, times: Tensor) -> Tensor:
-    """Which of the steps start where drift or diffusion diverges (α = 0), bool (S,)."""
+    """Whether each step starts where drift or diffusion diverges (α = 0), bool (S,)."""
     k = process.coefficients(times[:-1])
     return ~(torch.isfinite(k.A) & torch.isfinite(k.B) & torch.isfinite(k.G))
