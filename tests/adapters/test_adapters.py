@@ -33,7 +33,8 @@ def test_a_missing_package_is_told_with_the_command_that_brings_it(monkeypatch: 
         "flow_matching": lambda: adapters.from_flow_matching(net, None, (2,)),
         "torchcfm": lambda: adapters.from_torchcfm(net, None, (2,)),
     }.items():
-        with pytest.raises(lw.ConfigError, match=rf"pip install 'leastwork\[{name}\]'"):
+        extra = name.replace("_", "-")
+        with pytest.raises(lw.ConfigError, match=rf"pip install 'leastwork\[{extra}\]'"):
             call()
 
 

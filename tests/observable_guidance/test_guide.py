@@ -134,7 +134,7 @@ def test_the_certificate_is_of_fresh_samples() -> None:
     assert scheduled.certify(scheduled.certificate_ensemble).work == c.work
     assert c.miss.value.shape == c.miss.stderr.shape == (2,)
     assert 0 < c.ess.value <= 1
-    with pytest.raises(lw.NoPathWeightsError, match="no target"):
+    with pytest.raises(lw.NoPathWeightsError, match="no log-tilt of a target"):
         scheduled.certify(lw.sample(MODEL, 10, steps=5))
 
 
