@@ -1,6 +1,5 @@
 """Runs saved in Python: read back they go on as before, and what has no file form is asked for."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import leastwork as lw
 from leastwork.kernels.flat import FeatureKernel
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.path_guidance.run import PathRun
+from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import run as carry_out
 from leastwork.runs.load import load_config
 
@@ -68,7 +68,7 @@ def test_a_report_holds_the_certificate_of_the_run(fitted: ObservableRun, tmp_pa
     page = fitted.report(tmp_path / "run", model="prinz")
     assert page == tmp_path / "run" / "report.html"
     assert "Guiding run moved" in page.read_text()
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "run")
     assert metrics["certificate"]["efficiency"]["value"] == fitted.certificate.efficiency.value
     assert metrics["observables"][0]["unit"] == "nm"
     again = lw.load_run(tmp_path / "run", observable=POSITION)
@@ -105,7 +105,7 @@ def test_what_has_no_file_form_is_asked_for(fitted: ObservableRun, into_a_disc: 
 def test_a_path_run_is_reported_with_its_region(into_a_disc: PathRun, tmp_path: Path) -> None:
     page = into_a_disc.report(tmp_path / "run").read_text()
     assert "upper_right is true" in page
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "run")
     assert metrics["free_energy"]["value"] == into_a_disc.free_energy.value
     again = lw.load_run(tmp_path / "run", model=into_a_disc.model, region=upper_right)
     assert isinstance(again, PathRun)
@@ -172,7 +172,7 @@ def test_the_folder_of_a_run_file_is_loaded_as_well(tmp_path: Path) -> None:
     config = load_config("prinz", ["sampling.n=64", "sampling.steps=10", "method=loss", "fit.samples=200"])
     carry_out(config, tmp_path / "out")
     run = lw.load_run(tmp_path / "out")
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "out")
     assert run.ensemble is not None
     assert len(run.ensemble) == 64
     assert run.certify().efficiency.value == pytest.approx(metrics["certificate"]["efficiency"]["value"], rel=1e-12)

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from leastwork.errors import ConfigError
+from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.models.base import Model
 from leastwork.models.bundled import FOLDER, bundled_models
@@ -26,8 +26,9 @@ from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
-from leastwork.support.files import read_tensors, readable, write_tensors, write_text
-from leastwork.support.text import quoted
+from leastwork.support.files import read_tensors, readable, write_tensors
+from leastwork.support.json_files import read_json, write_json
+from leastwork.support.text import brief, quoted
 
 __all__ = [
     "check_fingerprint",
@@ -63,7 +64,7 @@ def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str |
     assert isinstance(model.net, nn.Module)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.net.state_dict().items()}
     write_tensors(folder / "model.safetensors", weights)
-    write_text(folder / "model.json", json.dumps(described, indent=1) + "\n")
+    write_json(folder / "model.json", described)
 
 
 def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[str, Any]:
@@ -211,9 +212,11 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
         net = _build_network(described, net, folder)
         _fill(net, folder / "model.safetensors")
         return _put_together(described, net)
-    except (KeyError, TypeError) as error:
+    except LeastworkError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
         raise ConfigError(
-            f"{folder / 'model.json'} is not a leastwork model ({error}): write it by save_model"
+            f"{folder / 'model.json'} is not a leastwork model ({brief(error)}): write it by save_model"
         ) from error
 
 
@@ -237,13 +240,9 @@ def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionMode
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(readable(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        return read_json(path, "write the model again by save_model")
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{path} is missing: a model folder holds model.safetensors and model.json") from error
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON ({error}): write the model again by save_model") from error
 
 
 def _build_network(described: dict[str, Any], net: nn.Module | None, folder: Path) -> nn.Module:
@@ -251,7 +250,9 @@ def _build_network(described: dict[str, Any], net: nn.Module | None, folder: Pat
         return net
     name = described["network"]["name"]
     if name not in _NETWORKS:
-        raise ConfigError(f"{folder}: network {name!r} is not of this package: pass it as load_model(..., net=...)")
+        raise ConfigError(
+            f"{folder}: network {quoted(name)} is not of this package: pass it as load_model(..., net=...)"
+        )
     return _NETWORKS[name](**described["network"]["config"])
 
 
@@ -263,7 +264,9 @@ def _fill(net: nn.Module, path: Path) -> None:
     try:
         weights = read_tensors(path)
     except SafetensorError as error:
-        raise ConfigError(f"{path} is truncated or not safetensors ({error}): fetch or write it again") from error
+        raise ConfigError(
+            f"{path} is truncated or not safetensors ({brief(error)}): fetch or write it again"
+        ) from error
     bad = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
     if bad:
         raise ConfigError(f"{path}: weight {bad[0]!r} is not finite: train or fetch the model again")
@@ -279,8 +282,10 @@ def _fill(net: nn.Module, path: Path) -> None:
 
 def _is_pickle(path: Path) -> bool:
     with path.open("rb") as file:
-        head = file.read(2)
-    return head[:1] == b"\x80" or head == b"PK"  # a bare pickle, or torch.save's zip of one
+        head = file.read(9)
+    if head[8:] == b"{":  # safetensors: a length, which may begin like anything, and JSON
+        return False
+    return head[:1] == b"\x80" or head[:2] == b"PK"  # a bare pickle, or torch.save's zip of one
 
 
 def _plain(value: float | Tensor) -> Any:

@@ -4,7 +4,6 @@ The folder afterwards:  config.yaml · fit/ · guidance/ · ensemble.zarr · plo
 Of a joint run:  config.yaml · metrics.json · report.html, and a folder like that for each of its parts
 """
 
-import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.geometry.state import evenly, leaves, shapes
 from leastwork.models.files import fingerprint
 from leastwork.runs.base import job
+from leastwork.runs.base.finished import write_metrics
 from leastwork.runs.base.forecast import duration, seconds_of
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import step_metrics, versions
@@ -41,7 +41,7 @@ from leastwork.sampling.solvers.usual import usual_grid
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import add_log_tilt, open_ensemble
 from leastwork.support.checkpoints import checkpoints
-from leastwork.support.files import sweep, write_text
+from leastwork.support.files import sweep
 from leastwork.support.locks import lock
 from leastwork.support.progress import Progress, labelled, no_progress
 from leastwork.support.random import derive_seed
@@ -310,7 +310,7 @@ def measure_run(
         "discretisation": {"t_grid": _grid(task), **step_metrics(step_error, *loss)},
         **task.measure(folder, fitted, ensemble, judged),
     }
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_metrics(folder, metrics)
 
 
 def _step_loss(config: AnyRun, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:

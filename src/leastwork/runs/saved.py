@@ -31,6 +31,7 @@ from leastwork.path_guidance import files as path_files
 from leastwork.path_guidance.methods import PATH_METHODS
 from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.complaints import sentences
+from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
 from leastwork.runs.base.settings import GIVEN_MODEL, AnyConfig, sampling_choices
 from leastwork.runs.carry_out import measure_run
 from leastwork.runs.joint.config import AnyRun, JointConfig
@@ -47,7 +48,6 @@ from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.solvers import as_solver, solver_names
 from leastwork.sampling.solvers.usual import usual_solver
 from leastwork.sampling.storage import open_ensemble, save_ensemble
-from leastwork.support.files import write_text
 from leastwork.support.progress import no_progress
 
 __all__ = ["load_run", "report_observable_run", "report_path_run", "save_observable_run", "save_path_run"]
@@ -108,6 +108,7 @@ def read_run_file(folder: Path) -> AnyRun:
     if not described.is_file():
         what = "config.yaml is missing" if folder.is_dir() else "there is no such folder"
         raise ConfigError(f"{folder} holds no run, {what}: pass a folder of leastwork run, or of run.save")
+    check_seal(folder)
     config = load_config(described)
     if isinstance(config, JointConfig):
         parts = ", ".join(str(folder / part) for part in config.runs)
@@ -266,10 +267,10 @@ def _begun(folder: Path, config: AnyConfig, model: Model) -> Path:
     text = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
     described = folder / "config.yaml"
     used = folder.is_dir() and any(folder.iterdir())
-    if used and not (described.is_file() and described.read_text(encoding="utf-8") == text):
+    if used and not (described.is_file() and settings_in(folder) == text):
         raise ConfigError(f"{folder} is not empty and holds something else than this run: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(described, text)
+    write_sealed(folder, text)
     if config.model == "model":
         save_model(model, folder / "model")  # pyright: ignore[reportArgumentType]  (as above)
     return folder

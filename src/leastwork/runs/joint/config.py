@@ -100,3 +100,11 @@ class JointConfig:
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         """The same, since only its parts name files."""
         return self
+
+    @property
+    def model_folder(self) -> None:
+        """Only its parts have models."""
+
+    def with_model(self, model: str) -> Self:
+        """The same, since only its parts have models."""
+        return self
