@@ -208,12 +208,13 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
     mark = folder / "fit" / "fit.json"
     if not mark.exists():
         return None, {}
+    about, tensors = read_json(mark, _REMEDY), mark.with_name("fit.safetensors")
     try:
-        return read_json(mark, _REMEDY), read_tensors(mark.with_name("fit.safetensors"))
-    except ConfigError:
-        raise
-    except (ValueError, SafetensorError, OSError) as error:
-        raise _damaged(folder, error) from error
+        return about, read_tensors(tensors)
+    except FileNotFoundError:
+        raise ConfigError(f"{tensors} is missing: {_REMEDY}") from None
+    except SafetensorError as error:
+        raise ConfigError(f"{tensors} is damaged ({brief(error)}): {_REMEDY}") from error
 
 
 def _damaged(folder: Path, error: Exception) -> ConfigError:

@@ -51,13 +51,15 @@ def open_folder(folder: Path, config: Run, resume: bool) -> None:
         if error.errno == errno.ENOSPC:
             raise ConfigError(f"{folder} cannot be written, the disk is full: make room and begin again") from error
         raise ConfigError(f"{folder} cannot be written ({error.strerror}): choose another folder with --out") from error
+    check_seal(folder)
     begun = settings_in(folder)
     earlier = copied if config.model_folder is None else copied.with_model(str(config.model_folder))
     if begun not in (text, dump_config(earlier)):  # earlier versions named a model's folder by where it lay
         here = [line for line in text.splitlines() if line not in begun.splitlines()]
         what = f" ({here[0].strip()!r} is new)" if here else ""
-        raise ConfigError(f"{folder} was begun with other settings{what}: use those, or another folder with --out")
-    check_seal(folder)
+        raise ConfigError(
+            f"{described} is of a run that was begun with other settings{what}: use those, or another folder with --out"
+        )
     for part, one in _inner(config):
         open_folder(folder / part, one, resume=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leastwork.errors import ConfigError
-from leastwork.support.files import read_bytes, write_text
+from leastwork.support.files import read_bytes, write_bytes
 from leastwork.support.text import brief, quoted
 
 __all__ = ["read_json", "write_json"]
@@ -17,13 +17,14 @@ _CHECKSUM = "sha256"
 _MOST_BYTES = 1 << 28
 
 
-def write_json(path: Path, values: Mapping[str, Any], readable: bool = False) -> None:
+def write_json(path: Path, values: Mapping[str, Any], readable: bool = False, force: bool = True) -> None:
     """Write keys and values whole or not at all, with a checksum of them.
 
     Args:
         path: the file.
         values: plain values.
         readable: letters of all scripts as they are, and no numbers that JSON does not have.
+        force: as of :func:`leastwork.support.files.write_bytes`.
 
     Raises:
         ValueError: ``readable``, and a number is not finite.
@@ -32,7 +33,7 @@ def write_json(path: Path, values: Mapping[str, Any], readable: bool = False) ->
     text = json.dumps(
         {**plain, _CHECKSUM: _checksum(plain)}, indent=1, allow_nan=not readable, ensure_ascii=not readable
     )
-    write_text(path, text + "\n")
+    write_bytes(path, (text + "\n").encode(), force)
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:

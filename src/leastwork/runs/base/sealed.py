@@ -6,6 +6,7 @@ from pathlib import Path
 
 from leastwork.errors import ConfigError
 from leastwork.support.files import read_bytes, write_text
+from leastwork.support.text import brief
 
 __all__ = ["check_seal", "settings_in", "write_sealed"]
 
@@ -41,8 +42,11 @@ def check_seal(folder: Path) -> None:
     """
     head, text = _divided(folder)
     for line in head:
-        known, _, name = line.removeprefix(_MARK).partition(" ")
-        path = folder / _name(name)
+        known, _, quoted = line.removeprefix(_MARK).partition(" ")
+        name = _name(quoted)
+        if name is None:
+            raise ConfigError(f"{folder / _FILE} is damaged ({brief(line[:80])!r} names no file): put it back")
+        path = folder / name
         try:
             data = text.encode("utf-8", "surrogateescape") if path == folder / _FILE else read_bytes(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -65,12 +69,12 @@ def _divided(folder: Path) -> tuple[list[str], str]:
     return [line for line in head if line.startswith(_MARK)], text
 
 
-def _name(quoted: str) -> str:
+def _name(quoted: str) -> str | None:
     try:
         name = json.loads(quoted)
-    except ValueError:
-        return quoted[:80].replace("\0", "")
-    return name if isinstance(name, str) and "\0" not in name else _FILE
+    except (ValueError, RecursionError):
+        return None
+    return name if isinstance(name, str) and name and "\0" not in name else None
 
 
 def _checksum(data: bytes) -> str:
