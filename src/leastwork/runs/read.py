@@ -31,7 +31,7 @@ def read_finished(folder: Path) -> Finished[AnyRun]:
             again = "delete metrics.json, and " if is_marked else ""
             hint = f"{again}finish it with leastwork run … --resume" if folder.is_dir() else "there is no such folder"
             raise ConfigError(f"{folder} holds no finished run, {name} is missing: {hint}")
-    check_seal(folder)
+    check_seal(folder, inputs=False)
     metrics = read_metrics(folder)
     try:
         plots = read_tensors(folder / "plots.safetensors")
@@ -61,7 +61,7 @@ def read_joint(folder: Path) -> FinishedJoint | None:
         raise ConfigError(
             f"{folder} holds no finished run, some parts are missing: finish it with leastwork run … --resume"
         )
-    check_seal(folder)
+    check_seal(folder, inputs=False)
     config = load_config(described)
     assert isinstance(config, JointConfig)
     found = read_metrics(folder)

@@ -62,6 +62,7 @@ def load_run(
     observable: Observable | None = None,
     region: Membership | None = None,
     kernel: Kernel | None = None,
+    trust_code: bool = False,
 ) -> ObservableRun | PathRun:
     """Read a run from its folder, be it of a run file or saved in Python; ``.sample`` and ``.certify`` go on from it.
 
@@ -71,16 +72,23 @@ def load_run(
         observable: what was measured, of a run that was saved in Python.
         region: A, of a run that was saved in Python with a region.
         kernel: of the guides, where it is not the usual one of the model.
+        trust_code: execute the Python files that the run names, as those of an observable of kind ``python``; without
+            it a folder that asks for that is refused.
 
     Returns:
         ObservableRun | PathRun: with the guided samples of the folder, if it has some, as ``ensemble``.
 
     Raises:
         ConfigError: the folder holds no fit, files are missing or damaged, the model has other weights than that of
-            the fit, or something that has no file form is not given.
+            the fit, something that has no file form is not given, or a file would be executed.
     """
     folder = Path(folder)
     config = read_run_file(folder)
+    if config.code and region is None and not trust_code:
+        raise ConfigError(
+            f"{folder} names code, and reading it would run {config.code[0]}: look into that file, and if you trust "
+            "it, load_run(folder, trust_code=True)"
+        )
     task = (
         _path_job(config, folder, model, region, kernel)
         if isinstance(config, PathConfig)

@@ -34,8 +34,12 @@ def settings_in(folder: Path) -> str:
     return _divided(folder)[1]
 
 
-def check_seal(folder: Path) -> None:
+def check_seal(folder: Path, inputs: bool = True) -> None:
     """See that settings and inputs are as the run wrote them; folders of older versions have no checksums of them.
+
+    Args:
+        folder: of the run.
+        inputs: whether they are needed, as by a report they are not.
 
     Raises:
         ConfigError: one is missing or changed.
@@ -46,6 +50,8 @@ def check_seal(folder: Path) -> None:
         name = _name(quoted)
         if name is None:
             raise ConfigError(f"{folder / _FILE} is damaged ({brief(line[:80])!r} names no file): put it back")
+        if not inputs and name != _FILE:
+            continue
         path = folder / name
         try:
             data = text.encode("utf-8", "surrogateescape") if path == folder / _FILE else read_bytes(path)
