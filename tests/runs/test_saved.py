@@ -1,6 +1,7 @@
 """Runs saved in Python: read back they go on as before, and what has no file form is asked for."""
 
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import run as carry_out
 from leastwork.runs.load import load_config
+from leastwork.runs.page import write_report
 
 POSITION = lw.Observable(lambda x: x, names=("x",), unit="nm")
 
@@ -179,3 +181,27 @@ def test_the_folder_of_a_run_file_is_loaded_as_well(tmp_path: Path) -> None:
     (tmp_path / "out" / "fit" / "fit.json").unlink()
     with pytest.raises(lw.ConfigError, match=r"holds no fit, fit/fit\.json is missing: finish it with"):
         lw.load_run(tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["observable", "region"])
+def test_code_of_a_folder_is_run_only_if_asked_for(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def inside(x):\n    return x[:, 0] > 0\n\n\ndef first(x):\n    return x[:, 0]\n")
+    (tmp_path / "guides.csv").write_text("0.5,0.5\n0.9,1\n")
+    text = {
+        "region": "model: moons\nguides: {csv: guides.csv}\nregion: {kind: python, file: mine.py, function: inside}\n"
+        "method: loss\nfit: {samples: 300}\nsampling: {n: 32, steps: 4}\n",
+        "observable": "model: prinz\nobservables: [{kind: python, file: mine.py, function: first}]\nmethod: loss\n"
+        "data: [{name: first, value: 0.0, error: 0.5}]\nfit: {samples: 64}\nsampling: {n: 32, steps: 4}\n",
+    }[kind]
+    (tmp_path / "r.yaml").write_text(text)
+    out = tmp_path / "out"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", lw.LeastworkWarning)
+        carry_out(load_config(tmp_path / "r.yaml"), out)
+    with pytest.raises(lw.ConfigError, match=r"would run .*inputs/mine\.py: look into .*trust_code=True"):
+        lw.load_run(out)
+    assert lw.load_run(out, trust_code=True).sample(4).x.isfinite().all()
+    (out / "inputs/mine.py").write_text("raise RuntimeError('it ran')")
+    write_report(out)
+    with pytest.raises(lw.ConfigError, match=r"mine\.py is not as the run was made with"):
+        lw.load_run(out, trust_code=True)

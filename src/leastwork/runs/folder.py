@@ -11,6 +11,7 @@ from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.load import Run, dump_config
 from leastwork.support.files import TEMPORARY, copy_file, sweep
+from leastwork.support.text import quoted
 
 __all__ = ["copy_inputs", "default_folder", "is_begun", "open_folder", "withdraw"]
 
@@ -56,7 +57,7 @@ def open_folder(folder: Path, config: Run, resume: bool) -> None:
     earlier = copied if config.model_folder is None else copied.with_model(str(config.model_folder))
     if begun not in (text, dump_config(earlier)):  # earlier versions named a model's folder by where it lay
         here = [line for line in text.splitlines() if line not in begun.splitlines()]
-        what = f" ({here[0].strip()!r} is new)" if here else ""
+        what = f" ({quoted(here[0].strip())} is new)" if here else ""
         raise ConfigError(
             f"{described} is of a run that was begun with other settings{what}: use those, or another folder with --out"
         )
