@@ -140,9 +140,15 @@ def _show(
             pass
 
 
+def _leave(number: int, _: object) -> None:
+    """What is open is closed on the way out."""
+    sys.exit(128 + number)
+
+
 def _carry_out(work: Work, threads: int, channel: Connection) -> None:
     """What a child process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent as well, which ends its children
+    signal.signal(signal.SIGTERM, _leave)
     set_num_threads(threads)
     numbers = count()
 
