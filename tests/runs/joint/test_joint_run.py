@@ -197,9 +197,14 @@ def test_a_run_can_be_repeated_from_its_folder_alone(
 def test_other_settings_do_not_continue_a_run(file: Path, finished: Path) -> None:
     with pytest.raises(ConfigError, match="is not empty: continue it with --resume"):
         run(load_config(file), finished)
-    with pytest.raises(ConfigError, match=r"out.rare was begun with other settings \('success: 0.5' is new\)"):
+    with pytest.raises(
+        ConfigError, match=r"rare.config\.yaml is of a run that was begun with other settings \('success: 0.5' is new\)"
+    ):
         run(load_config(file, ["rare.success=0.5"]), finished, resume=True)
-    with pytest.raises(ConfigError, match=r"out was begun with other settings \('third: third/config.yaml' is new\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"out.config\.yaml is of a run that was begun with other settings \('third: third/config.yaml' is new\)",
+    ):
         run(load_config(file, ["runs.third=moons"]), finished, resume=True)
 
 
