@@ -138,7 +138,7 @@ def test_a_joint_run_prints_its_parts_goes_on_after_ctrl_c_and_reports_again(
     with monkeypatch.context() as patch:
         patch.setattr("leastwork.runs.path.job.guide_path", interrupt)
         code, _, err = call("run", str(joint_file))
-    assert (code, err) == (130, "interrupted: continue with --resume --out runs/both-seed0\n")
+    assert (code, err) == (130, f"interrupted: go on with leastwork run {joint_file} --resume\n")
     made = Path("runs/both-seed0/average/report.html").stat().st_mtime_ns
     assert made > 0
     code, out, err = call("run", str(joint_file), "--resume")
@@ -230,7 +230,7 @@ def test_ctrl_c_says_how_to_go_on(file: Path, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr("leastwork.runs.carry_out.sample", interrupt)
         code, _, err = call("run", str(file))
     assert code == 130
-    assert err == "interrupted: continue with --resume --out runs/mine-seed0\n"
+    assert err == f"interrupted: go on with leastwork run {file} --resume\n"
     assert call("run", str(file), "--resume", "--quiet")[0] == 0
 
 

@@ -1,10 +1,14 @@
 """The command line: ``leastwork run``, ``compare``, ``list``, ``report`` and ``check-model``.
 
 Results go to stdout and everything else to stderr. The exit code is 0, 1 for a model with a fault, 2 for what the user
-can mend (one sentence, no traceback) or 130 after Ctrl-C. Heavy imports wait until a command needs them.
+can mend (one sentence, no traceback), 130 after Ctrl-C or 143 after SIGTERM. Heavy imports wait until a command needs
+them.
 """
 
+import shlex
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +70,7 @@ def run_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
 ) -> None:
     """Guide a model by data, to structures or both, and report what it cost."""
-    with _kindly() as where:
+    with _kindly(_command("run", source, out, settings, workers, quiet)) as where:
         from torch import get_num_threads
 
         from leastwork.runs.carry_out import run
@@ -95,7 +99,7 @@ def compare_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the table's path at the end.")] = False,
 ) -> None:
     """Meet the data of a run by every method, and compare what it costs."""
-    with _kindly() as where:
+    with _kindly(_command("compare", source, out, settings, None, quiet)) as where:
         from leastwork.runs.carry_out import compare_run
         from leastwork.runs.compare.run import cells
         from leastwork.runs.folder import default_folder
@@ -180,9 +184,49 @@ def _say(sentence: str) -> None:
     typer.echo(sentence, err=True)
 
 
+def _command(
+    name: str, source: str, out: Path | None, settings: list[str] | None, workers: int | None, quiet: bool
+) -> str:
+    """The command that goes on with this one."""
+    words = ["leastwork", name, source, *(["--out", str(out)] if out else [])]
+    words += [word for setting in settings or () for word in ("--set", setting)]
+    words += [*(["--workers", str(workers)] if workers else []), *(["--quiet"] if quiet else []), "--resume"]
+    return shlex.join(words)
+
+
+class _Signalled(KeyboardInterrupt):
+    """Somebody asked for the end, as a queue does by SIGTERM; a second time ends at once."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
-def _kindly() -> Iterator[list[Path]]:
-    """Say in one sentence what went wrong; the caller appends the folder that a run can be resumed from."""
+def _ending_cleanly() -> Iterator[None]:
+    """SIGTERM unwinds what is going on, as Ctrl-C does."""
+
+    def end(number: int, frame: object) -> None:
+        raise _Signalled(number)
+
+    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _kindly(again: str = "") -> Iterator[list[Path]]:
+    """Say in one sentence what went wrong.
+
+    Args:
+        again: the command that goes on with an interrupted one; the caller appends the folder that it goes on in.
+    """
     from leastwork.errors import LeastworkError, LeastworkWarning
 
     where: list[Path] = []
@@ -192,14 +236,14 @@ def _kindly() -> Iterator[list[Path]]:
             typer.echo(f"warning: {message}", err=True)
 
     try:
-        with warnings.catch_warnings():
+        with _ending_cleanly(), warnings.catch_warnings():
             warnings.simplefilter("default", LeastworkWarning)
             warnings.showwarning = show
             yield where
-    except KeyboardInterrupt:
-        later = f": continue with --resume --out {where[0]}" if where and where[0].exists() else ""
+    except KeyboardInterrupt as ended:
+        later = f": go on with {again}" if again and where and where[0].exists() else ""
         typer.echo(f"interrupted{later}", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(128 + getattr(ended, "number", signal.SIGINT)) from None
     except LeastworkError as error:
         for sentence in str(error).splitlines():
             typer.echo(f"error: {sentence}", err=True)

@@ -93,13 +93,17 @@ def test_damaged_files_are_told_apart(tmp_path: Path) -> None:
     tensors.write_bytes(whole)
     text = described.read_text()
     described.write_text(text.replace('"scheduled"', '"later"'))
+    with pytest.raises(ConfigError, match="its checksum is another"):
+        load_guidance(tmp_path, X)
+    text = json.dumps({key: value for key, value in json.loads(text).items() if key != "sha256"})
+    described.write_text(text.replace('"scheduled"', '"later"'))
     with pytest.raises(ConfigError, match="'later' is not known"):
         load_guidance(tmp_path, X)
     described.write_text(text.replace('"strength"', '"wrong"'))
     with pytest.raises(ConfigError, match="not complete"):
         load_guidance(tmp_path, X)
     described.write_text("{")
-    with pytest.raises(ConfigError, match="not JSON"):
+    with pytest.raises(ConfigError, match="is damaged"):
         load_guidance(tmp_path, X)
 
 

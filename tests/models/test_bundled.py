@@ -87,11 +87,14 @@ def test_bad_files(tmp_path) -> None:
     described = json.loads((tmp_path / "model.json").read_text())
     described["network"]["config"]["width"] = 16
     (tmp_path / "model.json").write_text(json.dumps(described))
+    refused("its checksum is another")
+    del described["sha256"]
+    (tmp_path / "model.json").write_text(json.dumps(described))
     refused("another network")
     (tmp_path / "model.json").write_text("{}")
     refused("not a leastwork model")
     (tmp_path / "model.json").write_text("{")
-    refused("not JSON")
+    refused("is damaged")
     (tmp_path / "model.json").unlink()
     refused("missing")
 

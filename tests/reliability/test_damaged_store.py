@@ -265,3 +265,21 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing is written through it"):
         lw.sample(MODEL, 40, out=out, resume=True, **CHOICES)
     assert not list(elsewhere.iterdir())
+
+
+def test_seconds_of_an_interrupted_run_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def tick(info: StepInfo) -> None:
+        clock[0] += 1.0
+
+    def stop(info: StepInfo) -> None:
+        tick(info)
+        if info.start == 32:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    with pytest.raises(KeyboardInterrupt):
+        lw.sample(MODEL, 40, out=tmp_path / "e.zarr", callback=stop, **CHOICES)
+    lw.sample(MODEL, 40, out=tmp_path / "e.zarr", callback=tick, resume=True, **CHOICES)
+    assert lw.open_ensemble(tmp_path / "e.zarr").seconds == 9.0  # three steps of three batches

@@ -1,25 +1,16 @@
-"""A store survives a kill, or a full disk, at each of its file operations in turn: it resumes to the same bytes.
+"""A store survives a kill, or a full disk, at each of its file operations in turn: it resumes to the same bytes."""
 
-The work is done in a forked process, which an audit hook ends, or gives an OSError, at the k-th operation on a file.
-"""
-
-import errno
-import os
-import sys
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import xarray
+from forked import DONE, KILLED, REFUSED, bytes_of, in_a_fork
 
 import leastwork as lw
 from leastwork.sampling.storage import add_log_tilt, save_ensemble
 from leastwork.support.files import sweep
 
-OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
-KILLED, REFUSED, TRACEBACK, DONE = 9, 3, 4, 0
 MODEL = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(2,))
 TILT = torch.arange(64, dtype=torch.float64)
 
@@ -56,55 +47,6 @@ WORK = {"draw": (draw, nothing), "save": (save, nothing), "tilt": (tilt_again, b
 def _without_time(monkeypatch) -> None:
     """Seconds are the only numbers in a store that are not those of the seed."""
     monkeypatch.setattr("time.perf_counter", lambda: 0.0)
-
-
-def in_a_fork(act: Callable[[], None], folder: Path, stop_at: int, how: str) -> tuple[int, int]:
-    """How it ended, and the number of operations on files in the folder."""
-    read, write = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of threads, which a process that computes with one does not have
-        process = os.fork()
-    if process == 0:
-        torch.set_num_threads(1)
-        seen = [0]
-
-        def hook(event: str, args: tuple) -> None:
-            inside = bool(args) and isinstance(args[0], str | Path) and str(folder) in str(args[0])
-            if event not in OPERATIONS or not (inside or event in ("os.remove", "os.rmdir")):
-                return
-            seen[0] += 1
-            if seen[0] == stop_at:
-                if how == "kill":
-                    os._exit(KILLED)
-                raise OSError(errno.ENOSPC, "No space left on device")
-
-        fsync = os.fsync
-
-        def force(opened: int) -> None:
-            hook("open", (str(folder),))
-            fsync(opened)
-
-        os.fsync = force
-        sys.addaudithook(hook)
-        end = DONE
-        try:
-            act()
-        except lw.LeastworkError:
-            end = REFUSED
-        except BaseException:
-            end = TRACEBACK
-            __import__("traceback").print_exc()
-        os.write(write, str(seen[0]).encode())
-        os._exit(end)
-    os.close(write)
-    _, status = os.waitpid(process, 0)
-    count = os.read(read, 100)
-    os.close(read)
-    return os.waitstatus_to_exitcode(status), int(count or 0)
-
-
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def check(tmp_path: Path, work: str, how: str, stop_at: int, wanted: dict[str, bytes]) -> None:

@@ -1,6 +1,5 @@
 """Cases and kinds of strangers: known to run files by a name, without a change of the package."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from leastwork.observables import Observable
 from leastwork.report.blocks import Section
 from leastwork.runs.base import cases
 from leastwork.runs.base.cases import Case, all_cases, case, find_case, register_case
-from leastwork.runs.base.finished import Finished
+from leastwork.runs.base.finished import Finished, read_metrics
 from leastwork.runs.base.kinds import ObservableKind, RegionKind
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import dump_config, load_config
@@ -93,7 +92,7 @@ def test_a_strangers_case_has_its_region_its_truth_and_its_sections(
     assert isinstance(config, PathConfig)
     assert config.region == HalfPlane(kind="toy-half", above=1.4)
     run(config, tmp_path / "out")
-    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    found = read_metrics(tmp_path / "out")
     assert found["free_energy"]["exact"]["value"] == 1.5
     assert found["free_energy"]["region"] == Half.definition
     text = text_of(write_report(tmp_path / "out"))

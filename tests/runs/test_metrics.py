@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from leastwork.errors import ConfigError
+from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.base.metrics import CertificateNumbers, run_numbers
 from leastwork.runs.base.typed import REST, dumped, read_as
 from leastwork.runs.carry_out import run
@@ -35,7 +36,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return read_metrics(folder)
 
 
 def test_what_is_written_is_what_is_read_back(average: Path, region: Path) -> None:

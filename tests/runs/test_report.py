@@ -11,6 +11,7 @@ import leastwork as lw
 from leastwork.errors import ConfigError
 from leastwork.networks.perceptron import Perceptron
 from leastwork.observable_guidance.least_action import learn_control
+from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.observables.metrics import reweighted_averages
@@ -109,7 +110,7 @@ def test_a_folder_without_a_finished_run_is_refused(folder: Path, tmp_path: Path
 
 def test_warnings_say_what_to_do(folder: Path) -> None:
     config = load_config("prinz", ["method=scheduled"])
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = read_metrics(folder)
     certificate = metrics["certificate"]
     certificate |= {"biased_high": False, "worst_path": 0.01, "on_target": {"value": True, "tolerance": 0.05}}
     certificate["ess"]["value"] = metrics["quality"]["reweighting_ess"] = 0.5
@@ -152,7 +153,7 @@ def test_a_flows_run_speaks_of_its_control(
     assert "weighted guided paths" not in page
     assert "budget" not in page
     config = load_config(plane, ["method=least-work"])
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "out")
     metrics["quality"]["reweighting_ess"] = 0.001
     assert "use more fit.samples" in warnings(config, observable_numbers(metrics), "", control=True)[0]
 
@@ -164,7 +165,7 @@ def test_a_learned_run_reports_its_stages_and_the_ceiling(tmp_path: Path, text_o
     assert "Least work guidance" in page
     assert "Stages of the fit" in page
     assert "of the exact guidance of least work" in page
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "out")
     exact, found = metrics["quality"]["efficiency_of_exact"], metrics["certificate"]["efficiency"]
     assert 0.5 < found["value"] < exact["value"] + 5 * (exact["stderr"] + found["stderr"])
 

@@ -1,6 +1,5 @@
 """Runs end to end: what a folder holds, what is refused, and that an interrupted run ends as if it never was."""
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import xarray
 import leastwork as lw
 from leastwork.errors import ConfigError, InfeasibleError, LeastworkError
 from leastwork.networks.perceptron import Perceptron
+from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import run
 from leastwork.runs.folder import default_folder
 from leastwork.runs.load import load_config
@@ -106,7 +106,7 @@ def test_a_run_leaves_everything_in_its_folder(file: Path, tmp_path: Path) -> No
 
 def test_metrics_have_the_promised_form(file: Path, tmp_path: Path) -> None:
     run(config(file), tmp_path / "out")
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "out")
     keys = [
         "seed",
         "versions",
@@ -136,7 +136,7 @@ def test_metrics_have_the_promised_form(file: Path, tmp_path: Path) -> None:
 
 def test_metrics_agree_with_the_stored_ensemble(file: Path, tmp_path: Path) -> None:
     run(config(file), tmp_path / "out")
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "out")
     stored = lw.open_ensemble(tmp_path / "out" / "ensemble.zarr")
     mean = stored.mean(lambda x: x[:, 0])
     assert metrics["observables"][0]["guided"] == pytest.approx(float(mean.value), rel=1e-6)
@@ -147,12 +147,12 @@ def test_metrics_agree_with_the_stored_ensemble(file: Path, tmp_path: Path) -> N
 def test_without_path_weights_there_is_no_certificate(choice: str, file: Path, tmp_path: Path) -> None:
     more = ["method=reweight"] if "heun" in choice else []  # Heun's step has no cost that a schedule could be fitted to
     run(config(file, choice, *more), tmp_path / "out")
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["certificate"] is None
+    assert read_metrics(tmp_path / "out")["certificate"] is None
 
 
 def test_reweighting_has_no_guided_averages(file: Path, tmp_path: Path) -> None:
     run(config(file, "method=reweight"), tmp_path / "out")
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "out")
     assert metrics["certificate"] is None
     assert [row["guided"] for row in metrics["observables"]] == [None, None]
     assert 0 < metrics["quality"]["reweighting_ess"] <= 1
@@ -161,7 +161,7 @@ def test_reweighting_has_no_guided_averages(file: Path, tmp_path: Path) -> None:
 
 def test_a_certificate_may_have_samples_of_its_own(file: Path, tmp_path: Path) -> None:
     run(config(file, "certificate_samples=40"), tmp_path / "out")
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["certificate"]["samples"] == 40
+    assert read_metrics(tmp_path / "out")["certificate"]["samples"] == 40
 
 
 def test_a_run_can_be_repeated_from_its_folder_alone(file: Path, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(label: str, ticks: int,
     if fitted:
         assert (out / "fit" / "fit.json").stat().st_mtime_ns == fitted
     drop = ("seconds",)
-    one, other = (json.loads((folder / "metrics.json").read_text()) for folder in (out, tmp_path / "whole"))
+    one, other = (read_metrics(folder) for folder in (out, tmp_path / "whole"))
     assert {k: v for k, v in one.items() if k not in drop} == {k: v for k, v in other.items() if k not in drop}
 
 

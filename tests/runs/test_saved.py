@@ -1,7 +1,7 @@
 """Runs saved in Python: read back they go on as before, and what has no file form is asked for."""
 
-import json
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,10 @@ import leastwork as lw
 from leastwork.kernels.flat import FeatureKernel
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.path_guidance.run import PathRun
+from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import run as carry_out
 from leastwork.runs.load import load_config
+from leastwork.runs.page import write_report
 
 POSITION = lw.Observable(lambda x: x, names=("x",), unit="nm")
 
@@ -68,7 +70,7 @@ def test_a_report_holds_the_certificate_of_the_run(fitted: ObservableRun, tmp_pa
     page = fitted.report(tmp_path / "run", model="prinz")
     assert page == tmp_path / "run" / "report.html"
     assert "Guiding run moved" in page.read_text()
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "run")
     assert metrics["certificate"]["efficiency"]["value"] == fitted.certificate.efficiency.value
     assert metrics["observables"][0]["unit"] == "nm"
     again = lw.load_run(tmp_path / "run", observable=POSITION)
@@ -105,7 +107,7 @@ def test_what_has_no_file_form_is_asked_for(fitted: ObservableRun, into_a_disc: 
 def test_a_path_run_is_reported_with_its_region(into_a_disc: PathRun, tmp_path: Path) -> None:
     page = into_a_disc.report(tmp_path / "run").read_text()
     assert "upper_right is true" in page
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "run")
     assert metrics["free_energy"]["value"] == into_a_disc.free_energy.value
     again = lw.load_run(tmp_path / "run", model=into_a_disc.model, region=upper_right)
     assert isinstance(again, PathRun)
@@ -172,10 +174,34 @@ def test_the_folder_of_a_run_file_is_loaded_as_well(tmp_path: Path) -> None:
     config = load_config("prinz", ["sampling.n=64", "sampling.steps=10", "method=loss", "fit.samples=200"])
     carry_out(config, tmp_path / "out")
     run = lw.load_run(tmp_path / "out")
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    metrics = read_metrics(tmp_path / "out")
     assert run.ensemble is not None
     assert len(run.ensemble) == 64
     assert run.certify().efficiency.value == pytest.approx(metrics["certificate"]["efficiency"]["value"], rel=1e-12)
     (tmp_path / "out" / "fit" / "fit.json").unlink()
     with pytest.raises(lw.ConfigError, match=r"holds no fit, fit/fit\.json is missing: finish it with"):
         lw.load_run(tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["observable", "region"])
+def test_code_of_a_folder_is_run_only_if_asked_for(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def inside(x):\n    return x[:, 0] > 0\n\n\ndef first(x):\n    return x[:, 0]\n")
+    (tmp_path / "guides.csv").write_text("0.5,0.5\n0.9,1\n")
+    text = {
+        "region": "model: moons\nguides: {csv: guides.csv}\nregion: {kind: python, file: mine.py, function: inside}\n"
+        "method: loss\nfit: {samples: 300}\nsampling: {n: 32, steps: 4}\n",
+        "observable": "model: prinz\nobservables: [{kind: python, file: mine.py, function: first}]\nmethod: loss\n"
+        "data: [{name: first, value: 0.0, error: 0.5}]\nfit: {samples: 64}\nsampling: {n: 32, steps: 4}\n",
+    }[kind]
+    (tmp_path / "r.yaml").write_text(text)
+    out = tmp_path / "out"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", lw.LeastworkWarning)
+        carry_out(load_config(tmp_path / "r.yaml"), out)
+    with pytest.raises(lw.ConfigError, match=r"would run .*inputs/mine\.py: look into .*trust_code=True"):
+        lw.load_run(out)
+    assert lw.load_run(out, trust_code=True).sample(4).x.isfinite().all()
+    (out / "inputs/mine.py").write_text("raise RuntimeError('it ran')")
+    write_report(out)
+    with pytest.raises(lw.ConfigError, match=r"mine\.py is not as the run was made with"):
+        lw.load_run(out, trust_code=True)

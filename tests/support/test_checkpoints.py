@@ -118,7 +118,7 @@ def test_seconds_are_those_of_all_parts(tmp_path: Path) -> None:
     with checkpoints(tmp_path, {}) as first:
         kept("x", lambda: 1)
     assert first.earlier == 0.0
-    spent = json.loads((tmp_path / "seconds.json").read_text())
+    spent = json.loads((tmp_path / "seconds.json").read_text())["seconds"]
     with checkpoints(tmp_path, {}) as second:
         assert second.earlier == spent > 0.0
     assert isinstance(second, Checkpoints)

@@ -249,11 +249,13 @@ def _check_units(path: Path, units: dict[int, str]) -> None:
     for number in numbers[1:]:
         if units[number].lower() != units[numbers[0]].lower():
             raise ConfigError(
-                f"{place(path, numbers[0], number)}: mixed units, {units[numbers[0]]!r} and {units[number]!r}: give "
-                "all couplings in Hz"
+                f"{place(path, numbers[0], number)}: mixed units, {quoted(units[numbers[0]])} and "
+                f"{quoted(units[number])}: give all couplings in Hz"
             )
     if numbers and units[numbers[0]].lower() != "hz":
-        raise ConfigError(f"{place(path, numbers[0])}: the unit is {units[numbers[0]]!r}: give the couplings in Hz")
+        raise ConfigError(
+            f"{place(path, numbers[0])}: the unit is {quoted(units[numbers[0]])}: give the couplings in Hz"
+        )
 
 
 def _header(line: str, where: str) -> list[str]:
@@ -280,5 +282,7 @@ def _row(line: str, header: list[str], default: float | None, number: int, where
     value, error = measured(f"{kind} of residue {residue}", row["value"], row.get("error", ""), default, where)
     held_out = flag(row.get("held_out", ""))
     if held_out is None:
-        raise ConfigError(f"{where}: held_out of {kind} of residue {residue} is {row['held_out']!r}: write yes or no")
+        raise ConfigError(
+            f"{where}: held_out of {kind} of residue {residue} is {quoted(row['held_out'])}: write yes or no"
+        )
     return Coupling(kind, residue, value, error, held_out, number), row.get("unit", "")

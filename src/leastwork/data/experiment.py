@@ -150,7 +150,7 @@ def _column(data: Any, key: str, names: tuple[str, ...]) -> Tensor:
         raise ConfigError(f"{got} for {plural(len(names), 'observable')} {names}: give one {noun} per observable")
     for name, number in zip(names, column.tolist(), strict=True):
         if math.isinf(number):
-            raise ConfigError(f"the {noun} of {name!r} is infinite: give a finite number, or None for no {noun}")
+            raise ConfigError(f"the {noun} of {quoted(name)} is infinite: give a finite number, or None for no {noun}")
     return column
 
 
@@ -168,7 +168,9 @@ def _errors(data: Any, names: tuple[str, ...]) -> Tensor:
     diagonal = errors if errors.ndim == 1 else errors.diagonal()
     for name, number in zip(names, diagonal.tolist(), strict=True):
         if not (math.isfinite(number) and number >= 0):
-            raise ConfigError(f"the error of {name!r} is {number}: give 0 for exact, or a positive standard error")
+            raise ConfigError(
+                f"the error of {quoted(name)} is {number}: give 0 for exact, or a positive standard error"
+            )
     if errors.ndim == 2:
         scale = float(errors.abs().max())
         if not errors.isfinite().all() or not torch.allclose(errors, errors.T, rtol=0, atol=1e-12 * scale):
@@ -200,11 +202,15 @@ def _flags(data: Any, names: tuple[str, ...]) -> Tensor:
 def _check_datum(name: str, value: float, lower: float, upper: float) -> None:
     valued, bounded = not math.isnan(value), not (math.isnan(lower) and math.isnan(upper))
     if valued and bounded:
-        raise ConfigError(f"{name!r} has both a value and a bound: give one or the other")
+        raise ConfigError(f"{quoted(name)} has both a value and a bound: give one or the other")
     if not (valued or bounded):
-        raise ConfigError(f"{name!r} has neither a value nor a bound: give one, or leave it out of the observable")
+        raise ConfigError(
+            f"{quoted(name)} has neither a value nor a bound: give one, or leave it out of the observable"
+        )
     if lower > upper:
-        raise ConfigError(f"the bounds of {name!r} exclude each other: lower = {lower:g} is above upper = {upper:g}")
+        raise ConfigError(
+            f"the bounds of {quoted(name)} exclude each other: lower = {lower:g} is above upper = {upper:g}"
+        )
 
 
 def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Experiment:
@@ -222,10 +228,12 @@ def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Expe
             raise ConfigError(f"{where}: there is no observable {quoted(name)}{nearest(name, observable.names)}")
         first, known = found.setdefault(name, (number, datum))
         if known != datum:
-            raise ConfigError(f"{path}, lines {first} and {number}: two different data for {name!r}: keep one of them")
+            raise ConfigError(
+                f"{path}, lines {first} and {number}: two different data for {quoted(name)}: keep one of them"
+            )
     for name in observable.names:
         if name not in found:
-            raise ConfigError(f"{path}: there is no row for {name!r}: add one, or leave it out of the observable")
+            raise ConfigError(f"{path}: there is no row for {quoted(name)}: add one, or leave it out of the observable")
     data = [found[name][1] for name in observable.names]
     return cls(observable, **{key: [datum[key] for datum in data] for key in data[0]})
 
@@ -248,10 +256,12 @@ def _row(line: str, header: list[str], where: str) -> tuple[str, dict[str, Any]]
         raise ConfigError(f"{where}: the row has no name: write the observable's")
     value, error, lower, upper = (_number(row.get(key, ""), key, name, where) for key in _COLUMNS[1:5])
     if value is not None and error is None:
-        raise ConfigError(f"{where}: the value of {name!r} has no error: write 0 if it is exact, or its standard error")
+        raise ConfigError(
+            f"{where}: the value of {quoted(name)} has no error: write 0 if it is exact, or its standard error"
+        )
     if error is not None and error < 0:
         raise ConfigError(
-            f"{where}: the error of {name!r} is {error:g}: write 0 for exact, or a positive standard error"
+            f"{where}: the error of {quoted(name)} is {error:g}: write 0 for exact, or a positive standard error"
         )
     try:
         _check_datum(name, *(math.nan if number is None else number for number in (value, lower, upper)))

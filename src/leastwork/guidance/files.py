@@ -4,7 +4,6 @@ There are no pickles. Functions have no file form, so only the names of an obser
 passed again on loading. A new kind of guidance is registered by :func:`leastwork.guidance.base.register` at its class.
 """
 
-import json
 import pkgutil
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -15,11 +14,13 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 import leastwork.guidance
-from leastwork.errors import ConfigError
+from leastwork.errors import ConfigError, LeastworkError
 from leastwork.guidance.base import Find, Guidance, Savable, kinds
 from leastwork.observables import Observable
-from leastwork.support.files import readable, write_text
+from leastwork.support.files import readable
+from leastwork.support.json_files import read_json, write_json
 from leastwork.support.tensor_files import read_tensors, write_tensors
+from leastwork.support.text import brief, quoted
 
 __all__ = ["load_guidance", "save_guidance"]
 
@@ -46,7 +47,7 @@ def save_guidance(guidance: Guidance, path: str | Path) -> None:
     described = {"format": 1, **_pack(guidance, "guidance", tensors)}
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / "guidance.safetensors", tensors)
-    write_text(folder / "guidance.json", json.dumps(described, indent=1) + "\n")
+    write_json(folder / "guidance.json", described)
 
 
 def load_guidance(path: str | Path, observable: Observable | Sequence[Observable] | None = None) -> Guidance:
@@ -75,8 +76,12 @@ def load_guidance(path: str | Path, observable: Observable | Sequence[Observable
 
     try:
         return _unpack(described, tensors, find)
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / 'guidance.json'} is not complete ({error}): save the guidance again") from error
+    except LeastworkError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
+        raise ConfigError(
+            f"{folder / 'guidance.json'} is not complete ({brief(error)}): save the guidance again"
+        ) from error
 
 
 def _pack(value: Any, at: str, tensors: dict[str, Tensor]) -> Any:
@@ -115,8 +120,8 @@ def _unpack(value: Any, tensors: Mapping[str, Tensor], find: Find) -> Any:
     known = _known()
     if kind not in known:
         raise ConfigError(
-            f"guidance of kind {kind!r} is not known here, only {', '.join(known)}: update leastwork, or import the "
-            "module that registers it"
+            f"guidance of kind {quoted(kind)} is not known here, only {', '.join(known)}: update leastwork, or import "
+            "the module that registers it"
         )
     parts = {name: _unpack(part, tensors, find) for name, part in value["parts"].items()}
     return known[kind].from_parts(parts, find)
@@ -127,11 +132,11 @@ def _read(folder: Path) -> tuple[Any, dict[str, Tensor]]:
         if not readable(folder / name).is_file():
             raise ConfigError(f"{folder / name} is missing: pass a folder written by save_guidance")
     try:
-        described = json.loads((folder / "guidance.json").read_text(encoding="utf-8"))
+        described = read_json(folder / "guidance.json", "save the guidance again")
         return described, read_tensors(folder / "guidance.safetensors")
     except ConfigError:
         raise
-    except ValueError as error:
-        raise ConfigError(f"{folder / 'guidance.json'} is not JSON ({error}): save the guidance again") from error
     except SafetensorError as error:
-        raise ConfigError(f"{folder / 'guidance.safetensors'} is damaged ({error}): save the guidance again") from error
+        raise ConfigError(
+            f"{folder / 'guidance.safetensors'} is damaged ({brief(error)}): save the guidance again"
+        ) from error

@@ -20,6 +20,7 @@ from leastwork.models.contract import answered
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
 from leastwork.models.units import Affine, ToData, check_units, to_network_units
 from leastwork.schedules.base import Schedule
+from leastwork.support.text import quoted
 
 __all__ = ["DiffusionModel"]
 
@@ -63,13 +64,13 @@ class DiffusionModel:
     def __post_init__(self) -> None:
         if self.predicts not in get_args(Prediction):
             known = ", ".join(repr(kind) for kind in get_args(Prediction))
-            raise LeastworkError(f"predicts={self.predicts!r} is not a prediction: choose one of {known}")
+            raise LeastworkError(f"predicts={quoted(self.predicts)} is not a prediction: choose one of {known}")
         if not isinstance(self.schedule, Schedule):
             raise LeastworkError(f"schedule={self.schedule!r} lacks alpha, sigma, … : pass e.g. VPSchedule(0.1, 20.0)")
         if self.predicts in ("score", "noise") and Moments.at(self.schedule, self.schedule.t_max).alpha == 0:
             name = type(self.schedule).__name__
             raise LeastworkError(
-                f"predicts={self.predicts!r} does not determine the data at t_max, where alpha = 0: "
+                f"predicts={quoted(self.predicts)} does not determine the data at t_max, where alpha = 0: "
                 f"end the schedule before, {name}(t_max=0.999)"
             )
         check_units(self.event_shape, self.scale)

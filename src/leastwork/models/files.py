@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from leastwork.errors import ConfigError
+from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.models.base import Model
 from leastwork.models.bundled import FOLDER, bundled_models
@@ -26,9 +26,10 @@ from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
-from leastwork.support.files import readable, write_text
+from leastwork.support.files import readable
+from leastwork.support.json_files import read_json, write_json
 from leastwork.support.tensor_files import read_tensors, write_tensors
-from leastwork.support.text import quoted
+from leastwork.support.text import brief, quoted
 
 __all__ = [
     "check_fingerprint",
@@ -65,7 +66,7 @@ def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str |
     assert isinstance(model.net, nn.Module)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.net.state_dict().items()}
     write_tensors(folder / "model.safetensors", weights)
-    write_text(folder / "model.json", json.dumps(described, indent=1) + "\n")
+    write_json(folder / "model.json", described)
 
 
 def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[str, Any]:
@@ -214,9 +215,11 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
         net = _build_network(described, net, folder)
         _fill(net, folder / "model.safetensors")
         return _put_together(described, net)
-    except (KeyError, TypeError) as error:
+    except LeastworkError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
         raise ConfigError(
-            f"{folder / 'model.json'} is not a leastwork model ({error}): write it by save_model"
+            f"{folder / 'model.json'} is not a leastwork model ({brief(error)}): write it by save_model"
         ) from error
 
 
@@ -240,13 +243,9 @@ def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionMode
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(readable(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        return read_json(path, "write the model again by save_model")
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"{path} is missing: a model folder holds model.safetensors and model.json") from error
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON ({error}): write the model again by save_model") from error
 
 
 def _build_network(described: dict[str, Any], net: nn.Module | None, folder: Path) -> nn.Module:
@@ -254,7 +253,9 @@ def _build_network(described: dict[str, Any], net: nn.Module | None, folder: Pat
         return net
     name = described["network"]["name"]
     if name not in _NETWORKS:
-        raise ConfigError(f"{folder}: network {name!r} is not of this package: pass it as load_model(..., net=...)")
+        raise ConfigError(
+            f"{folder}: network {quoted(name)} is not of this package: pass it as load_model(..., net=...)"
+        )
     return _NETWORKS[name](**described["network"]["config"])
 
 
@@ -266,7 +267,9 @@ def _fill(net: nn.Module, path: Path) -> None:
     try:
         weights = read_tensors(path)
     except SafetensorError as error:
-        raise ConfigError(f"{path} is truncated or not safetensors ({error}): fetch or write it again") from error
+        raise ConfigError(
+            f"{path} is truncated or not safetensors ({brief(error)}): fetch or write it again"
+        ) from error
     bad = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
     if bad:
         raise ConfigError(f"{path}: weight {bad[0]!r} is not finite: train or fetch the model again")

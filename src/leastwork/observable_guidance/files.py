@@ -4,7 +4,6 @@
 drawn, so that an interrupted run goes on with the same guidance.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -27,11 +26,13 @@ from leastwork.models.files import check_fingerprint, fingerprint, in_precision,
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import Observable
 from leastwork.sampling.storage import save_ensemble
-from leastwork.support.files import readable, write_text
+from leastwork.support.json_files import read_json, write_json
 from leastwork.support.tensor_files import read_tensors, write_tensors
+from leastwork.support.text import brief
 
 __all__ = ["FitNumbers", "load_fit", "numbers_of", "on_a_line", "read_numbers", "save_fit", "stored_data", "theta_of"]
 
+_REMEDY = "delete the folder fit to fit anew"
 _DATA = ("values", "errors", "lower", "upper", "held_out")
 
 
@@ -97,7 +98,7 @@ def save_fit(run: ObservableRun, folder: Path) -> None:
     tensors |= {f"data.{name}": getattr(run.data, name).contiguous() for name in _DATA}
     write_tensors(fit / "fit.safetensors", tensors)
     if found.trust is not None:
-        write_text(fit / "trust.json", json.dumps(found.trust.parts(), indent=1) + "\n")
+        write_json(fit / "trust.json", found.trust.parts())
     about = {
         "maxent": {name: part for name, part in parts.items() if not isinstance(part, Tensor)},
         "guided": run.guidance is not None,
@@ -112,7 +113,7 @@ def save_fit(run: ObservableRun, folder: Path) -> None:
         "model": fingerprint(run.model),
         "precision": precision(run.model),
     }
-    write_text(fit / "fit.json", json.dumps(about, indent=1) + "\n")
+    write_json(fit / "fit.json", about)
 
 
 def read_numbers(folder: Path) -> FitNumbers | None:
@@ -133,7 +134,7 @@ def read_numbers(folder: Path) -> FitNumbers | None:
         search = about.get("search", {"network_evaluations": whole[0], "seconds": whole[1]})
         record = FitRecord(**search, stages=tuple(about["stages"]), trials=about.get("trials", 0))
         curve = folder / "fit" / "trust.json" if about.get("theta_chosen") else None
-        trust = None if curve is None else TrustCurve.from_parts(_json(curve))
+        trust = None if curve is None else TrustCurve.from_parts(read_json(curve, _REMEDY))
         return FitNumbers(maxent, tensors["observed"], record, *whole, about.get("theta", 1.0), trust, tensors.get("x"))
     except ConfigError:
         raise
@@ -207,17 +208,14 @@ def _read(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Tensor]]:
     mark = folder / "fit" / "fit.json"
     if not mark.exists():
         return None, {}
+    about, tensors = read_json(mark, _REMEDY), mark.with_name("fit.safetensors")
     try:
-        return _json(mark), dict(read_tensors(mark.with_name("fit.safetensors")))
-    except ConfigError:
-        raise
-    except (ValueError, SafetensorError, OSError) as error:
-        raise _damaged(folder, error) from error
-
-
-def _json(path: Path) -> Any:
-    return json.loads(readable(path).read_text(encoding="utf-8"))
+        return about, read_tensors(tensors)
+    except FileNotFoundError:
+        raise ConfigError(f"{tensors} is missing: {_REMEDY}") from None
+    except SafetensorError as error:
+        raise ConfigError(f"{tensors} is damaged ({brief(error)}): {_REMEDY}") from error
 
 
 def _damaged(folder: Path, error: Exception) -> ConfigError:
-    return ConfigError(f"{folder / 'fit'} is damaged ({error}): delete it to fit anew")
+    return ConfigError(f"{folder / 'fit'} is damaged ({brief(error)}): {_REMEDY}")

@@ -4,7 +4,6 @@
 drawn, so that an interrupted run goes on with the same guidance.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,9 +23,12 @@ from leastwork.models.base import Scored, is_scored
 from leastwork.models.files import check_fingerprint, fingerprint, in_precision, precision
 from leastwork.path_guidance.run import PathRun
 from leastwork.sampling.storage import save_ensemble
-from leastwork.support.files import readable, write_text
+from leastwork.support.json_files import read_json, write_json
+from leastwork.support.text import brief
 
 __all__ = ["FitNumbers", "load_fit", "read_numbers", "save_fit"]
+
+_REMEDY = "delete the folder fit to fit anew"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def save_fit(run: PathRun, folder: Path) -> None:
         {"network_evaluations": record.network_evaluations, "seconds": record.seconds}, _kernel_values(run),
         precision(run.model),
     )  # fmt: skip
-    write_text(folder / "fit" / "fit.json", json.dumps(asdict(found), indent=1) + "\n")
+    write_json(folder / "fit" / "fit.json", asdict(found))
 
 
 def read_numbers(folder: Path) -> FitNumbers | None:
@@ -95,12 +97,12 @@ def read_numbers(folder: Path) -> FitNumbers | None:
     if not mark.exists():
         return None
     try:
-        described = json.loads(readable(mark).read_text(encoding="utf-8"))
+        described = read_json(mark, _REMEDY)
         return FitNumbers(**{**described, "stages": tuple(described["stages"])})
     except ConfigError:
         raise
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ConfigError(f"{mark.parent} is damaged ({error}): delete it to fit anew") from error
+        raise ConfigError(f"{mark.parent} is damaged ({brief(error)}): {_REMEDY}") from error
 
 
 def load_fit(

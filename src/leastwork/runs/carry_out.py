@@ -4,7 +4,6 @@ The folder afterwards:  config.yaml · fit/ · guidance/ · ensemble.zarr · plo
 Of a joint run:  config.yaml · metrics.json · report.html, and a folder like that for each of its parts
 """
 
-import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +15,11 @@ from typing import Any, TypeVar
 
 from torch import get_num_threads, set_num_threads
 
-from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
+from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning, WriteError
 from leastwork.geometry.state import evenly, leaves, shapes
 from leastwork.models.files import fingerprint
 from leastwork.runs.base import job
+from leastwork.runs.base.finished import write_metrics
 from leastwork.runs.base.forecast import duration, seconds_of
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import step_metrics, versions
@@ -41,14 +41,16 @@ from leastwork.sampling.solvers.usual import usual_grid
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import add_log_tilt, open_ensemble
 from leastwork.support.checkpoints import checkpoints
-from leastwork.support.files import sweep, write_text
+from leastwork.support.files import sweep
 from leastwork.support.locks import lock
 from leastwork.support.progress import Progress, labelled, no_progress
 from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
+from leastwork.support.text import brief
 
 __all__ = ["compare_run", "measure_run", "run"]
 
+_PIECES = "fit.partial"
 _VIEWED = 2000  # structures in a trajectory
 _Fitted = TypeVar("_Fitted", bound=job.Fitted)
 
@@ -113,7 +115,8 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         )
     if isinstance(config, PathConfig):
         raise ConfigError(f"{config.name} is guided to structures, and compare is for runs with data: use run")
-    return compare_methods(config, out, lambda: open_folder(out, config, resume), progress)
+    with _disk(out):
+        return compare_methods(config, out, lambda: open_folder(out, config, resume), progress)
 
 
 def _job(config: AnyRun) -> Job[Any]:
@@ -155,7 +158,7 @@ def _carry_out_parts(
 
 
 def _carry_out_part(part: str, config: AnyRun, folder: Path, progress: Progress, task: Job[Any] | None = None) -> None:
-    with _named(part), _cleared(folder, config):
+    with _named(part), _cleared(folder, config), _disk(folder):
         _carry_out(config, _job(config) if task is None else task, folder, labelled(progress, part))
     _report_of_part(folder, part)
 
@@ -189,11 +192,12 @@ def _report_of_part(folder: Path, part: str) -> None:
 
 def _carry_out(config: AnyRun, task: Job[_Fitted], folder: Path, progress: Progress) -> None:
     choose_threads(task.model)
-    if (folder / "metrics.json").exists():
-        return
     held = lock(folder / ".lock", str(folder))
     try:
         sweep(folder)
+        if (folder / "metrics.json").exists():
+            shutil.rmtree(folder / _PIECES, ignore_errors=True)
+            return
         fitted = _fit(folder, task, progress)
         ensemble = _draw(folder, config, task, fitted, progress)
         if config.sequence is not None:
@@ -207,13 +211,26 @@ def _carry_out(config: AnyRun, task: Job[_Fitted], folder: Path, progress: Progr
 def _resumable(folder: Path, config: Run) -> Iterator[None]:
     """Says, of what stops a run, where it can be gone on with."""
     try:
-        with _cleared(folder, config):
+        with _cleared(folder, config), _disk(folder):
             yield
-    except (LeastworkError, OSError) as error:
+    except LeastworkError as error:
         if not is_begun(folder, config):
             raise
-        kind = type(error) if isinstance(error, LeastworkError) else LeastworkError
-        raise kind(f"{error}; what is finished is in {folder}, --resume continues there") from error
+        raise type(error)(f"{error}; what is finished is in {folder}, --resume continues there") from error
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """Says, of what the disk refuses, which file it was."""
+    try:
+        yield
+    except LeastworkError:
+        raise
+    except OSError as error:
+        what = error.strerror or brief(error)
+        raise WriteError(
+            f"{error.filename or folder}: {what}: make room there, or see to it that it may be written"
+        ) from error
 
 
 @contextmanager
@@ -221,7 +238,7 @@ def _cleared(folder: Path, config: Run) -> Iterator[None]:
     """A refused fit leaves no folder behind that would be in the way."""
     try:
         yield
-    except (LeastworkError, OSError):
+    except LeastworkError:
         if not is_begun(folder, config):
             withdraw(folder, config)
         raise
@@ -239,7 +256,7 @@ def _named(part: str) -> Iterator[None]:
 def _fit(folder: Path, task: Job[_Fitted], progress: Progress) -> _Fitted:
     """Fit, or read what was fitted before."""
     known = task.load(folder)
-    pieces = folder / "fit.partial"
+    pieces = folder / _PIECES
     if known is None:
         with _given_up(pieces), checkpoints(pieces, {"model": fingerprint(task.model)}) as point:
             known = task.fit(progress)
@@ -310,7 +327,7 @@ def measure_run(
         "discretisation": {"t_grid": _grid(task), **step_metrics(step_error, *loss)},
         **task.measure(folder, fitted, ensemble, judged),
     }
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_metrics(folder, metrics)
 
 
 def _step_loss(config: AnyRun, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:

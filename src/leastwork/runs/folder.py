@@ -1,18 +1,22 @@
 """The folder of a run: opened once, gone on with only under the same settings, given back if nothing came of it."""
 
+import errno
 import shutil
 from pathlib import Path
 from typing import TypeVar
 
 from leastwork.errors import ConfigError
+from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.load import Run, dump_config
-from leastwork.support.files import copy_file, sweep, write_text
+from leastwork.support.files import TEMPORARY, copy_file, sweep
+from leastwork.support.text import quoted
 
 __all__ = ["copy_inputs", "default_folder", "is_begun", "open_folder", "withdraw"]
 
 _DESCRIPTION = ("config.yaml", "inputs", ".lock")
+_Config = TypeVar("_Config", bound=AnyConfig | JointConfig)
 
 
 def default_folder(config: Run) -> Path:
@@ -31,26 +35,39 @@ def open_folder(folder: Path, config: Run, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file: choose another folder with --out")
     used = folder.is_dir() and any(folder.iterdir())
+    opened_halfway = used and not described.exists() and _holds_only_inputs(folder)
     if used and not resume:
-        remedy = "continue it with --resume, or " if described.exists() else ""
+        remedy = "continue it with --resume, or " if described.exists() or opened_halfway else ""
         raise ConfigError(f"{folder} is not empty: {remedy}choose another folder with --out")
-    if used and not described.exists():
+    if used and not described.exists() and not opened_halfway:
         raise ConfigError(f"{folder} holds no run to resume, config.yaml is missing: choose another folder with --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
-        text = dump_config(copy_inputs(config, folder))
-        if not used:
-            write_text(described, text)
+        copied = copy_inputs(config, folder)
+        text = dump_config(copied)
+        if not described.exists():
+            write_sealed(folder, text)
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ConfigError(f"{folder} cannot be written, the disk is full: make room and begin again") from error
         raise ConfigError(f"{folder} cannot be written ({error.strerror}): choose another folder with --out") from error
-    begun = described.read_text(encoding="utf-8")
-    if begun != text:
+    check_seal(folder)
+    begun = settings_in(folder)
+    earlier = copied if config.model_folder is None else copied.with_model(str(config.model_folder))
+    if begun not in (text, dump_config(earlier)):  # earlier versions named a model's folder by where it lay
         here = [line for line in text.splitlines() if line not in begun.splitlines()]
-        what = f" ({here[0].strip()!r} is new)" if here else ""
-        raise ConfigError(f"{folder} was begun with other settings{what}: use those, or another folder with --out")
+        what = f" ({quoted(here[0].strip())} is new)" if here else ""
+        raise ConfigError(
+            f"{described} is of a run that was begun with other settings{what}: use those, or another folder with --out"
+        )
     for part, one in _inner(config):
         open_folder(folder / part, one, resume=True)
+
+
+def _holds_only_inputs(folder: Path) -> bool:
+    """Whether a run was stopped while it opened the folder."""
+    return all(path.name in _DESCRIPTION or path.name.startswith(TEMPORARY) for path in folder.iterdir())
 
 
 def _inner(config: Run) -> list[tuple[str, AnyRun]]:
@@ -74,18 +91,15 @@ def withdraw(folder: Path, config: Run) -> None:
         folder.rmdir()
 
 
-_Config = TypeVar("_Config", bound=AnyConfig | JointConfig)
-
-
 def copy_inputs(config: _Config, folder: Path) -> _Config:
-    """The same run with the user's files copied into ``folder`` under the names it then gives them.
+    """The same run with the user's files, and a model that is a folder, copied to where it then says they are.
 
     Raises:
         ConfigError: a copy of an earlier call differs from the file.
     """
 
-    def copy(source: Path) -> Path:
-        target = folder / "inputs" / source.name
+    def copy(source: Path, name: Path | None = None) -> Path:
+        target = folder / "inputs" / (name or source.name)
         if target.exists():
             if target.read_bytes() != source.read_bytes():
                 raise ConfigError(
@@ -95,4 +109,10 @@ def copy_inputs(config: _Config, folder: Path) -> _Config:
             copy_file(source, target)
         return target.relative_to(folder)
 
-    return config.with_files(copy)
+    moved, model = config.with_files(copy), config.model_folder
+    if model is None:
+        return moved
+    for name in ("model.json", "model.safetensors"):
+        if (model / name).is_file():
+            copy(model / name, Path(model.name) / name)
+    return moved.with_model(f"inputs/{model.name}")

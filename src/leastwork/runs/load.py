@@ -21,6 +21,7 @@ from leastwork.runs.base.settings import AnyConfig, Named
 from leastwork.runs.joint.config import AnyRun, JointConfig, JointFile
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.path.config import PathConfig
+from leastwork.support.text import quoted
 
 __all__ = ["Run", "dump_config", "load_config"]
 
@@ -83,7 +84,7 @@ def _part(part: str, file: JointFile, folder: Path, overrides: Sequence[str]) ->
             raise ConfigError(f"{path.name} is a joint run itself: name the runs that it is made of")
         return _single(tree, path, overrides)
     except ConfigError as error:
-        raise ConfigError("\n".join(f"part {part!r}: {line}" for line in str(error).splitlines())) from None
+        raise ConfigError("\n".join(f"part {quoted(part)}: {line}" for line in str(error).splitlines())) from None
 
 
 def _single(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> AnyRun:

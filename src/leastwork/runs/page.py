@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
+from leastwork.errors import WriteError
 from leastwork.report.blocks import Part
 from leastwork.report.render import Numbering, environment
 from leastwork.runs.base.cases import joint_sections, part_sections
@@ -29,11 +30,16 @@ def write_report(folder: str | Path) -> Path:
 
     Raises:
         ConfigError: the folder holds no finished run.
+        WriteError: the page cannot be written.
     """
     path = Path(folder) / "report.html"
     joint = read_joint(Path(folder))
     page = _page(read_finished(Path(folder))) if joint is None else _joint_page(joint)
-    write_text(path, page)
+    try:
+        write_text(path, page)
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise WriteError(f"{path} cannot be written ({what}): make room, and then leastwork report {folder}") from error
     return path
 
 

@@ -1,6 +1,5 @@
 """Finished runs, read back from their folders."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +7,14 @@ from safetensors import SafetensorError
 
 from leastwork.errors import ConfigError
 from leastwork.runs.base.file import read
-from leastwork.runs.base.finished import Finished, FinishedJoint
+from leastwork.runs.base.finished import Finished, FinishedJoint, read_metrics
+from leastwork.runs.base.sealed import check_seal
 from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.load import load_config
 from leastwork.sampling.storage import open_ensemble
-from leastwork.support.files import readable
+from leastwork.support.json_files import read_json
 from leastwork.support.tensor_files import read_tensors
+from leastwork.support.text import brief
 
 __all__ = ["read_finished", "read_joint"]
 
@@ -26,20 +27,20 @@ def read_finished(folder: Path) -> Finished[AnyRun]:
     """
     for name in ("config.yaml", "metrics.json", "ensemble.zarr", "plots.safetensors"):
         if not (folder / name).exists():
-            hint = "finish it with leastwork run … --resume" if folder.is_dir() else "there is no such folder"
+            is_marked = name != "metrics.json" and (folder / "metrics.json").exists()
+            again = "delete metrics.json, and " if is_marked else ""
+            hint = f"{again}finish it with leastwork run … --resume" if folder.is_dir() else "there is no such folder"
             raise ConfigError(f"{folder} holds no finished run, {name} is missing: {hint}")
+    check_seal(folder, inputs=False)
+    metrics = read_metrics(folder)
     try:
-        metrics = json.loads(readable(folder / "metrics.json").read_text(encoding="utf-8"))
         plots = read_tensors(folder / "plots.safetensors")
-        guidance = folder / "guidance" / "guidance.json"
-        described: dict[str, Any] = {"kind": "", "parts": {}}
-        if readable(guidance).exists():
-            described = json.loads(guidance.read_text(encoding="utf-8"))
-        kind, schedule = described["kind"], described["parts"]
-    except ConfigError:
-        raise
-    except (ValueError, KeyError, SafetensorError) as error:
-        raise ConfigError(f"{folder} is damaged ({error}): delete metrics.json and resume the run") from error
+    except SafetensorError as error:
+        place = folder / "plots.safetensors"
+        raise ConfigError(
+            f"{place} is damaged ({brief(error)}): delete it and metrics.json, and resume the run"
+        ) from error
+    kind, schedule = _guidance(folder, metrics)
     ensemble = open_ensemble(folder / "ensemble.zarr")
     config = load_config(folder / "config.yaml")
     if isinstance(config, JointConfig):
@@ -60,12 +61,23 @@ def read_joint(folder: Path) -> FinishedJoint | None:
         raise ConfigError(
             f"{folder} holds no finished run, some parts are missing: finish it with leastwork run … --resume"
         )
+    check_seal(folder, inputs=False)
     config = load_config(described)
     assert isinstance(config, JointConfig)
-    try:
-        found = json.loads(readable(metrics).read_text(encoding="utf-8"))
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"{folder} is damaged ({error}): delete metrics.json and resume the run") from error
+    found = read_metrics(folder)
     return FinishedJoint(folder, config, found, {part: read_finished(folder / part) for part in config.runs})
+
+
+def _guidance(folder: Path, metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Kind and parameters of the guidance, as its file names them; nothing where the run has none."""
+    file = folder / "guidance" / "guidance.json"
+    remedy = "delete the folders fit and guidance and metrics.json, and resume the run"
+    try:
+        found = read_json(file, remedy)
+    except (FileNotFoundError, NotADirectoryError):
+        if metrics.get("certificate") is not None:
+            raise ConfigError(f"{file} is missing, and the run has a guidance: {remedy}") from None
+        return "", {}
+    if not isinstance(found.get("kind"), str) or not isinstance(found.get("parts"), dict):
+        raise ConfigError(f"{file} is damaged (it names no kind with its parts): {remedy}")
+    return found["kind"], found["parts"]

@@ -31,6 +31,7 @@ from leastwork.path_guidance import files as path_files
 from leastwork.path_guidance.methods import PATH_METHODS
 from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.complaints import sentences
+from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
 from leastwork.runs.base.settings import GIVEN_MODEL, AnyConfig, sampling_choices
 from leastwork.runs.carry_out import measure_run
 from leastwork.runs.joint.config import AnyRun, JointConfig
@@ -47,7 +48,6 @@ from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.solvers import as_solver, solver_names
 from leastwork.sampling.solvers.usual import usual_solver
 from leastwork.sampling.storage import open_ensemble, save_ensemble
-from leastwork.support.files import write_text
 from leastwork.support.progress import no_progress
 
 __all__ = ["load_run", "report_observable_run", "report_path_run", "save_observable_run", "save_path_run"]
@@ -62,6 +62,7 @@ def load_run(
     observable: Observable | None = None,
     region: Membership | None = None,
     kernel: Kernel | None = None,
+    trust_code: bool = False,
 ) -> ObservableRun | PathRun:
     """Read a run from its folder, be it of a run file or saved in Python; ``.sample`` and ``.certify`` go on from it.
 
@@ -71,16 +72,23 @@ def load_run(
         observable: what was measured, of a run that was saved in Python.
         region: A, of a run that was saved in Python with a region.
         kernel: of the guides, where it is not the usual one of the model.
+        trust_code: execute the Python files that the run names, as those of an observable of kind ``python``; without
+            it a folder that asks for that is refused.
 
     Returns:
         ObservableRun | PathRun: with the guided samples of the folder, if it has some, as ``ensemble``.
 
     Raises:
         ConfigError: the folder holds no fit, files are missing or damaged, the model has other weights than that of
-            the fit, or something that has no file form is not given.
+            the fit, something that has no file form is not given, or a file would be executed.
     """
     folder = Path(folder)
     config = read_run_file(folder)
+    if config.code and region is None and not trust_code:
+        raise ConfigError(
+            f"{folder} names code, and reading it would run {config.code[0]}: look into that file, and if you trust "
+            "it, load_run(folder, trust_code=True)"
+        )
     task = (
         _path_job(config, folder, model, region, kernel)
         if isinstance(config, PathConfig)
@@ -108,6 +116,7 @@ def read_run_file(folder: Path) -> AnyRun:
     if not described.is_file():
         what = "config.yaml is missing" if folder.is_dir() else "there is no such folder"
         raise ConfigError(f"{folder} holds no run, {what}: pass a folder of leastwork run, or of run.save")
+    check_seal(folder)
     config = load_config(described)
     if isinstance(config, JointConfig):
         parts = ", ".join(str(folder / part) for part in config.runs)
@@ -266,10 +275,10 @@ def _begun(folder: Path, config: AnyConfig, model: Model) -> Path:
     text = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
     described = folder / "config.yaml"
     used = folder.is_dir() and any(folder.iterdir())
-    if used and not (described.is_file() and described.read_text(encoding="utf-8") == text):
+    if used and not (described.is_file() and settings_in(folder) == text):
         raise ConfigError(f"{folder} is not empty and holds something else than this run: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(described, text)
+    write_sealed(folder, text)
     if config.model == "model":
         save_model(model, folder / "model")  # pyright: ignore[reportArgumentType]  (as above)
     return folder

@@ -1,12 +1,12 @@
 """What the command line prints of a run: small tables of text."""
 
-import json
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.load import Run
 
@@ -19,7 +19,7 @@ def print_summary(config: Run, folder: Path) -> None:
     for part, one in config.parts.items():
         if part:
             console.print(Text(part, style="bold"))
-        metrics = json.loads((folder / part / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_metrics(folder / part)
         for table in kind_of_run(one).summary(one, metrics):
             console.print(table)
 

@@ -136,16 +136,19 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype, callback)
     if out is None:
         return draw(model, n, choices, guidance, seed=seed, progress=progress)
-    begin = time.perf_counter()
+    begin, earlier = time.perf_counter(), 0.0
     run = _place(model, n, choices, guidance, seed)
     with EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume) as store:
         with _batch_drawer(run, callback, progress) as (batch, tick):
             for start in run.starts:
                 if store.has(start):
                     tick(len(run.sampler.steps))
+                    earlier += store.seconds(start)
                 else:
-                    store.write(start, batch(start))
-        return store.finish(run.evaluations, time.perf_counter() - begin)
+                    begun = time.perf_counter()
+                    result = batch(start)
+                    store.write(start, result, time.perf_counter() - begun)
+        return store.finish(run.evaluations, earlier + time.perf_counter() - begin)
 
 
 def draw(

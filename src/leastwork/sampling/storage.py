@@ -103,8 +103,12 @@ class EnsembleStore:
             )
         return bad is None
 
-    def write(self, start: int, result: BatchResult) -> None:
-        """Store one batch, then its mark."""
+    def seconds(self, start: int) -> float:
+        """How long the finished batch that begins at ``start`` took, as far as that is known."""
+        return 0.0 if self.is_finished else _read_mark(self.marks / f"{start}.npy")[2]
+
+    def write(self, start: int, result: BatchResult, seconds: float = 0.0) -> None:
+        """Store one batch, then its mark, which knows how long it took."""
         per_sample = {name: getattr(result, name, None) for name in PER_SAMPLE}
         arrays = _named(result.x) | {name: value for name, value in per_sample.items() if value is not None}
         with _saying(self.path):
@@ -114,7 +118,8 @@ class EnsembleStore:
                 written |= _write_rows(self.partial, name, value, self.n, rows, start // self.batch_size)
             moments = io.BytesIO()
             np.save(moments, result.step_moments.cpu().numpy())
-            about = {"moments": checksum(moments.getvalue()), "files": written}
+            spent = {"seconds": seconds}
+            about = {"moments": checksum(moments.getvalue() + json.dumps(spent).encode()), "files": written, **spent}
             mark = moments.getvalue() + b"\n" + json.dumps(about).encode()
             write_bytes(self.marks / f"{start}.npy", mark, force=False)  # its data are; one that is lost costs a batch
 
@@ -123,8 +128,8 @@ class EnsembleStore:
         with _saying(self.path):
             if not self.is_finished:
                 marks = [_read_mark(self.marks / f"{name}.npy") for name in self._starts()]
-                moments = np.asarray(sum(moments for moments, _ in marks)) / self.n
-                files = {name: known for _, written in marks for name, known in written.items()}
+                moments = np.asarray(sum(moments for moments, _, _ in marks)) / self.n
+                files = {name: known for _, written, _ in marks for name, known in written.items()}
                 _close(self.partial, self.ledger, moments, self.n, evaluations, seconds, files, self.settings)
                 os.replace(self.partial, self.path)
                 sync_folder(self.path.parent)
@@ -157,7 +162,7 @@ class EnsembleStore:
     def _damaged(self, mark: Path) -> Path | None:
         """The first file of a batch that is not as its mark says, or None."""
         try:
-            _, files = _read_mark(mark)
+            _, files, _ = _read_mark(mark)
         except (ConfigError, ValueError, KeyError, TypeError, AttributeError, EOFError):
             return mark
         for name, known in files.items():
@@ -311,14 +316,15 @@ def _write_if_other(path: Path, name: str, data: bytes) -> dict[str, str]:
     return {name: checksum(data)}
 
 
-def _read_mark(mark: Path) -> tuple[np.ndarray, dict[str, str]]:
-    """Moments of the steps, and the checksums of the files of a batch."""
+def _read_mark(mark: Path) -> tuple[np.ndarray, dict[str, str], float]:
+    """Moments of the steps, the checksums of the files of a batch, and its seconds, which older marks do not have."""
     data = read_bytes(mark)
     moments, _, about = data.rpartition(b"\n")
     described = json.loads(about)
-    if checksum(moments) != described["moments"]:
+    spent = {key: described[key] for key in ("seconds",) if key in described}
+    if checksum(moments + (json.dumps(spent).encode() if spent else b"")) != described["moments"]:
         raise ValueError("another checksum")
-    return np.load(io.BytesIO(moments)), described["files"]
+    return np.load(io.BytesIO(moments)), described["files"], float(spent.get("seconds", 0.0))
 
 
 def _clear(path: Path) -> None:

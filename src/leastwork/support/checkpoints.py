@@ -9,7 +9,6 @@ pieces in the same order every time, so that a piece is known by its number, and
 that was never stopped, bit for bit. A piece is written when it is done, or within a loop some time after the last.
 """
 
-import json
 import shutil
 import time
 import warnings
@@ -23,7 +22,8 @@ from typing import Any, TypeVar
 import torch
 
 from leastwork.errors import ConfigError, LeastworkWarning
-from leastwork.support.files import read_bytes, sweep, write_bytes, write_text
+from leastwork.support.files import read_bytes, sweep, write_bytes
+from leastwork.support.json_files import read_json, write_json
 from leastwork.support.packing import DamagedError, pack, unpack
 
 __all__ = ["Checkpoints", "Resumable", "checkpoints", "each", "kept", "resumable"]
@@ -46,8 +46,8 @@ class Checkpoints:
     folder: Path
     earlier: float = 0.0
     _count: int = 0
-    _begin: float = field(default_factory=time.perf_counter)
-    _last: float = field(default_factory=time.perf_counter)
+    _begin: float = field(default_factory=lambda: time.perf_counter())
+    _last: float = field(default_factory=lambda: time.perf_counter())
 
     def next(self, name: str) -> Path:
         """The place of the next piece, without its ending."""
@@ -60,10 +60,11 @@ class Checkpoints:
         return time.perf_counter() - self._last >= _EVERY
 
     def write(self, path: Path, value: Any) -> None:
-        """Write a piece, and how long all have taken."""
-        write_bytes(path, pack(value))
+        """Write a piece, and how long all have taken; one that a loss of power spoils is known by its checksum."""
+        write_bytes(path, pack(value), force=False)
         self._last = time.perf_counter()
-        write_text(_root(self.folder) / "seconds.json", json.dumps(self.earlier + self._last - self._begin))
+        spent = {"seconds": self.earlier + self._last - self._begin}
+        write_json(_root(self.folder) / "seconds.json", spent, force=False)
 
 
 def _file(place: Path) -> Path:
@@ -88,18 +89,14 @@ def checkpoints(folder: Path, about: Mapping[str, Any]) -> Iterator[Checkpoints]
     Raises:
         ConfigError: the pieces are those of another computation.
     """
-    described, mark = json.dumps(about, sort_keys=True), folder / "about.json"
-    if mark.exists() and mark.read_text(encoding="utf-8") != described:
+    mark, remedy = folder / "about.json", f"delete the folder {folder.name}, which holds the fit so far"
+    if mark.exists() and read_json(mark, remedy) != about:
         raise ConfigError(
             f"{folder} holds a fit that was begun with another model or other settings: use those, or delete it"
         )
-    write_text(mark, described)
+    write_json(mark, about)
     sweep(folder)
-    try:
-        earlier = float(json.loads((folder / "seconds.json").read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
-        earlier = 0.0
-    point = Checkpoints(folder, earlier)
+    point = Checkpoints(folder, _earlier(folder / "seconds.json"))
     token = _NOW.set(point)
     try:
         yield point
@@ -200,6 +197,18 @@ def resumable(name: str, *known: type) -> Resumable:
     place = _file(now.next(name))
     found = _read(place, known)
     return Resumable(None if found is None else found[0], now, place)
+
+
+def _earlier(path: Path) -> float:
+    """Seconds that were spent before; the result does not depend on them, so that they are not worth a refusal."""
+    try:
+        return float(read_json(path, "how long the fit took before is not counted")["seconds"])
+    except (FileNotFoundError, NotADirectoryError):
+        return 0.0
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
+        message = str(error) if isinstance(error, ConfigError) else f"{path} is damaged: it is not counted"
+        warnings.warn(message, LeastworkWarning, stacklevel=4)
+        return 0.0
 
 
 def _read(path: Path, known: tuple[type, ...]) -> Any:

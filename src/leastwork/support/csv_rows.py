@@ -36,7 +36,7 @@ def columns(line: str, known: Sequence[str], where: str) -> list[str]:
         if column not in known:
             raise ConfigError(f"{where}: there is no column {quoted(column)}{nearest(column, known)}")
         if header.count(column) > 1:
-            raise ConfigError(f"{where}: the column {column!r} appears twice: keep one of them")
+            raise ConfigError(f"{where}: the column {quoted(column)} appears twice: keep one of them")
     return header
 
 

@@ -8,7 +8,7 @@ breaks and the children end with it.
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -23,6 +23,8 @@ from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.support.progress import Progress, Tick
 
 __all__ = ["Work", "side_by_side"]
+
+_PATIENCE = 5.0  # seconds
 
 Work: TypeAlias = Callable[[Progress], None]
 """Something that can be pickled, by its name and arguments, and told how to show progress."""
@@ -103,12 +105,22 @@ def side_by_side(pieces: Mapping[str, Work], threads: int, progress: Progress) -
                         others = ", ".join(repr(other) for other, _ in running.values())
                         warnings.warn(f"{message.text}; {others} goes on", LeastworkWarning, stacklevel=2)
     finally:
-        for _, process in running.values():
-            process.terminate()
+        _end([process for _, process in running.values()])
         for stack, _ in shown.values():
             stack.close()
     if errors:
         raise errors[0]
+
+
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """No process outlives the call; one that does not listen is killed."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(_PATIENCE)
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 def _show(
@@ -128,9 +140,15 @@ def _show(
             pass
 
 
+def _leave(number: int, _: object) -> None:
+    """What is open is closed on the way out."""
+    sys.exit(128 + number)
+
+
 def _carry_out(work: Work, threads: int, channel: Connection) -> None:
     """What a child process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent as well, which ends its children
+    signal.signal(signal.SIGTERM, _leave)
     set_num_threads(threads)
     numbers = count()
 

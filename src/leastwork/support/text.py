@@ -4,9 +4,10 @@ import difflib
 import reprlib
 from collections.abc import Sequence
 
-__all__ = ["nearest", "plural", "quoted"]
+__all__ = ["brief", "nearest", "plural", "quoted"]
 
 _SHOWN = 80  # characters of what is refused that a message quotes
+_TOLD = 120  # characters of what another program says
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict, _BRIEF.maxtuple = 4, 10, 10, 10
 _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = _SHOWN
@@ -35,6 +36,12 @@ def quoted(value: object) -> str:
         text = _BRIEF.repr(value)
     line = " ".join(text.split())
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+
+
+def brief(told: object) -> str:
+    """What another program says of an error, on one line of bounded length."""
+    line = " ".join(str(told).split())
+    return line if len(line) <= _TOLD else line[: _TOLD - 1] + "…"
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkError
+from leastwork.support.text import quoted
 
 __all__ = ["load_function"]
 
@@ -54,7 +55,7 @@ def load_function(file: Path, function: str, holds: str) -> Callable[[Any], Tens
     if not callable(found):
         near = difflib.get_close_matches(function, [k for k, v in vars(module).items() if callable(v)], n=1)
         hint = f"did you mean {near[0]!r}?" if near else "give the name of one"
-        raise ConfigError(f"{file} has no function {function!r}: {hint}")
+        raise ConfigError(f"{file} has no function {quoted(function)}: {hint}")
     return _FromFile(cast(Callable[[Any], Tensor], found), file)
 
 

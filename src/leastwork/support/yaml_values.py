@@ -11,7 +11,7 @@ import yaml
 
 from leastwork.errors import ConfigError
 from leastwork.support.files import readable
-from leastwork.support.text import quoted
+from leastwork.support.text import brief, quoted
 
 __all__ = ["read_yaml", "yaml_value"]
 
@@ -120,12 +120,12 @@ def yaml_value(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{where}, line {mark.line + 1}" if mark else where
-        problem = _line(error.problem or "it is cut short")
+        problem = brief(error.problem or "it is cut short")
         raise ConfigError(f"{place} is not YAML ({problem}): check indentation, colons and quotes") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{where} is not YAML ({_line(str(error))}): give a text file of keys and values") from None
+        raise ConfigError(f"{where} is not YAML ({brief(error)}): give a text file of keys and values") from None
     except _REFUSED as error:  # such as a character beyond those of Unicode, or a version of 5,000 digits
-        raise ConfigError(f"{where} is not YAML ({_line(str(error))}): give a text file of keys and values") from None
+        raise ConfigError(f"{where} is not YAML ({brief(error)}): give a text file of keys and values") from None
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:
@@ -136,8 +136,3 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
 
 def _refusal(problem: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
-
-
-def _line(text: str) -> str:
-    whole = " ".join(text.split())
-    return whole if len(whole) <= 120 else whole[:119] + "…"

@@ -127,3 +127,10 @@ def test_each_wrong_key_of_a_part_has_a_sentence_that_names_it(tmp_path: Path) -
 def test_a_single_run_does_not_become_a_joint_one() -> None:
     with pytest.raises(ConfigError, match="unknown key 'runs'"):
         load_config("prinz", ["runs.a=moons"])
+
+
+def test_what_is_refused_is_quoted_in_part(tmp_path: Path) -> None:
+    for setting in (f"{'x' * 5000}=1", f"seed={'9' * 5000}", f"saddle.{'y' * 5000}=1", f"saddle={'z' * 5000}"):
+        with pytest.raises(ConfigError) as error:
+            load(tmp_path, BOTH, setting)
+        assert max(map(len, str(error.value).splitlines())) < 600

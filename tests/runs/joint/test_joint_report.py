@@ -1,6 +1,5 @@
 """One page for a joint run: its parts side by side, and of each the same that its own page says."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from leastwork.errors import ConfigError
+from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import run
 from leastwork.runs.joint.sections import overview
 from leastwork.runs.load import load_config
@@ -71,7 +71,7 @@ def test_the_parts_stand_side_by_side(folder: Path, text_of: Reader) -> None:
     table = re.sub(r"\s+", " ", text[text.index('<table class="overview">') : text.index("</table>")])
     rows = re.findall(r"<tr>(.*?)</tr>", table)
     cells = {row[0]: row[1:] for row in (re.findall(r"<t[dh][^>]*> ?(.*?) ?</t[dh]>", row) for row in rows)}
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = read_metrics(folder)
     average, region = metrics["parts"].values()
     page = (folder / "report.html").read_text()
     assert re.findall(r'href="#part-(\d)"', page) == re.findall(r'id="part-(\d)"', page) == ["1", "2"]
@@ -128,7 +128,7 @@ def test_a_run_that_is_not_finished_is_refused(folder: Path, tmp_path: Path) -> 
         write_report(out)
     (out / "metrics.json").write_text("{")
     shutil.copytree(folder / "average", out / "average")
-    with pytest.raises(ConfigError, match=r"out is damaged .*: delete metrics\.json and resume the run"):
+    with pytest.raises(ConfigError, match=r"metrics\.json is damaged .*: delete it and resume the run"):
         write_report(out)
 
 

@@ -17,6 +17,7 @@ from leastwork.errors import ConfigError, LeastworkError
 from leastwork.networks.equivariant import EquivariantPerceptron
 from leastwork.observable_guidance.files import read_numbers
 from leastwork.observables.karplus import KARPLUS
+from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import compare_run, run
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.observables.config import RunConfig
@@ -78,7 +79,7 @@ def config(folder: Path, *overrides: str) -> RunConfig:
 
 
 def metrics(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return read_metrics(folder)
 
 
 def test_the_named_sets_are_those_of_the_library() -> None:
@@ -281,7 +282,7 @@ def test_two_groups_are_warned_of(folder: Path, tmp_path: Path, text_of: Callabl
 def test_a_damaged_curve_is_told(done: Path, tmp_path: Path) -> None:
     shutil.copytree(done, tmp_path / "damaged")
     (tmp_path / "damaged" / "fit" / "trust.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"fit is damaged .*: delete it to fit anew"):
+    with pytest.raises(ConfigError, match=r"fit.trust\.json is damaged .*: delete the folder fit to fit anew"):
         read_numbers(tmp_path / "damaged")
 
 

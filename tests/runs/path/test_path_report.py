@@ -1,6 +1,5 @@
 """Reports of Path Guidance: made from the folder alone, for states of any dimension, and honest."""
 
-import json
 from collections.abc import Callable
 from copy import deepcopy
 from html import unescape
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from leastwork.errors import ConfigError
+from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.page import write_report
@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, path_case: Callable[..., Pa
 
 @pytest.fixture
 def metrics(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "metrics.json").read_text())
+    return read_metrics(folder)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import leastwork as lw
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.kernels.region import Slab
 from leastwork.runs import page as report
+from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.path.config import PathConfig
@@ -48,7 +49,7 @@ def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "metrics.json").read_text())
+    return read_metrics(folder)
 
 
 def same_numbers(a: Path, b: Path) -> bool:
@@ -207,7 +208,7 @@ def test_other_settings_and_damage_do_not_continue_a_run(file: Path, tmp_path: P
         run(load_config(file, ["success=0.5"]), out, resume=True)
     (out / "metrics.json").unlink()
     (out / "fit" / "fit.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"fit is damaged .*: delete it to fit anew"):
+    with pytest.raises(ConfigError, match=r"fit is damaged .*: delete the folder fit to fit anew"):
         run(load_config(file), out, resume=True)
 
 

@@ -35,6 +35,7 @@ from leastwork.geometry.state import EventShape
 from leastwork.observables import Backbone, Observable
 from leastwork.report.blocks import Section
 from leastwork.runs.base.kinds import RegionKind
+from leastwork.support.text import quoted
 from leastwork.systems.line import LineDensity
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def case(name: str) -> Case:
     """
     found = find_case(name)
     if found is None:
-        raise ConfigError(f"there is no system {name!r}: {_known()}")
+        raise ConfigError(f"there is no system {quoted(name)}: {_known()}")
     return found
 
 
@@ -206,7 +207,7 @@ def check_shape(system: str | None, model: str, event_shape: EventShape) -> None
     """
     shape = None if system is None else case(system).event_shape
     if shape is not None and shape != event_shape:
-        raise ConfigError(f"system {system} has events {shape}, but model {model!r} {event_shape}: drop it")
+        raise ConfigError(f"system {system} has events {shape}, but model {quoted(model)} {event_shape}: drop it")
 
 
 def part_sections(run: "Finished") -> Sequence[Section]:

@@ -8,7 +8,7 @@ from leastwork.errors import ConfigError
 from leastwork.support.text import nearest, quoted
 from leastwork.support.yaml_values import read_yaml, yaml_value
 
-__all__ = ["bundled_runs", "find", "first_key", "override", "read"]
+__all__ = ["bundled_runs", "find", "first_key", "override", "read", "shown"]
 
 _DEEPEST = 20  # keys of one --set
 _CASES = Path(__file__).parents[2] / "cases"
@@ -44,7 +44,7 @@ def find(source: str, folder: Path = Path()) -> Path:
         return _bundled()[source]
     if Path(source).suffix in (".yaml", ".yml"):
         raise ConfigError(
-            f"{_shown(source)}: there is no such file: give a run file or one of {', '.join(bundled_runs())}"
+            f"{shown(source)}: there is no such file: give a run file or one of {', '.join(bundled_runs())}"
         )
     raise ConfigError(f"no run {quoted(source)}{nearest(source, bundled_runs())}; or give a YAML file")
 
@@ -78,15 +78,15 @@ def override(tree: dict[str, Any], setting: str) -> None:
     """
     dotted, equals, text = setting.partition("=")
     if not equals or not dotted.strip():
-        raise ConfigError(f"--set {_shown(setting)}: write key=value, as in --set sampling.steps=200")
+        raise ConfigError(f"--set {shown(setting)}: write key=value, as in --set sampling.steps=200")
     try:
         value = yaml_value(text, "the value")
     except ConfigError:
-        raise ConfigError(f"--set {_shown(setting)}: the value is not YAML, quote it") from None
+        raise ConfigError(f"--set {shown(setting)}: the value is not YAML, quote it") from None
     at: Any = tree
     *outer, last = dotted.strip().split(".")
     if len(outer) > _DEEPEST:
-        raise ConfigError(f"--set {_shown(setting)}: nothing lies {len(outer)} levels deep, shorten the key")
+        raise ConfigError(f"--set {shown(setting)}: nothing lies {len(outer)} levels deep, shorten the key")
     for key in outer:
         at = at.setdefault(key, {}) if isinstance(at, dict) else at[_entry(at, key, setting)]
     if isinstance(at, dict):
@@ -97,14 +97,14 @@ def override(tree: dict[str, Any], setting: str) -> None:
 
 def _entry(at: Any, key: str, setting: str) -> int:
     if not isinstance(at, list):
-        raise ConfigError(f"--set {_shown(setting)}: there is nothing inside of {quoted(at)} to set, shorten the key")
+        raise ConfigError(f"--set {shown(setting)}: there is nothing inside of {quoted(at)} to set, shorten the key")
     if not (key.isascii() and key.isdecimal() and len(key) < 9) or int(key) >= len(at):
         raise ConfigError(
-            f"--set {_shown(setting)}: {quoted(key)} is no entry of this list, give a number from 0 to {len(at) - 1}"
+            f"--set {shown(setting)}: {quoted(key)} is no entry of this list, give a number from 0 to {len(at) - 1}"
         )
     return int(key)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """A setting or a name as it was given, if it is short and on one line."""
     return text if len(text) <= 80 and text.isprintable() else quoted(text)

@@ -12,10 +12,11 @@ from leastwork.report import figures
 from leastwork.runs.base.metrics import RunNumbers, run_numbers
 from leastwork.runs.base.settings import AnySettings, JointSettings
 from leastwork.sampling.ensemble import Ensemble
+from leastwork.support.json_files import read_json, write_json
 from leastwork.support.numerals import count, fraction, plain
 from leastwork.support.tensor_files import write_tensors
 
-__all__ = ["PLOTTED", "Finished", "FinishedJoint", "save_plots"]
+__all__ = ["PLOTTED", "Finished", "FinishedJoint", "read_metrics", "save_plots", "write_metrics"]
 
 _Settings = TypeVar("_Settings", bound=AnySettings)
 
@@ -74,13 +75,27 @@ class Finished(Generic[_Settings]):
         grid = f"{len(taken)} times given" if isinstance(taken, tuple) else taken
         noise = "" if sampling.process == "ode" else f", κ = {plain(sampling.kappa or 1.0)}"
         return [
-            ("model", config.model),
+            ("model", Path(config.model).name),
             ("method", config.method),
             ("seed", str(config.seed)),
             ("process", f"{sampling.process.upper()}{noise}"),
             ("solver", f"{sampling.solver}, {count(sampling.steps)} steps, grid {grid}"),
             ("samples drawn", count(sampling.n)),
         ]
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write ``metrics.json``, which marks a run as finished."""
+    write_json(folder / "metrics.json", metrics, readable=True)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What :func:`write_metrics` wrote.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    return read_json(folder / "metrics.json", "delete it and resume the run")
 
 
 def save_plots(folder: Path, arrays: Mapping[str, Tensor]) -> None:

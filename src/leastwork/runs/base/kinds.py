@@ -20,6 +20,11 @@ class Kind(Strict):
         """The same settings with ``place(file)`` for each file that they name, if any."""
         return self
 
+    @property
+    def code(self) -> Path | None:
+        """The file that is executed when this is built, None where nothing is."""
+        return None
+
 
 class ObservableKind(Kind):
     """Settings of an observable.

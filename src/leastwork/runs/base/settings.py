@@ -1,6 +1,7 @@
 """What all run files have in common: strict keys, a name, a model, how samples are drawn, and files to be moved."""
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args, get_type_hints
@@ -128,6 +129,20 @@ class AnyConfig(Named):
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         """The same run with ``place(file)`` for each file that it names."""
         raise NotImplementedError
+
+    @property
+    def code(self) -> Sequence[Path]:
+        """Files of the user's own that are executed when the run is carried out."""
+        raise NotImplementedError
+
+    @property
+    def model_folder(self) -> Path | None:
+        """Where the model lies, None for a bundled one."""
+        return Path(self.model).resolve() if os.path.isdir(self.model) else None
+
+    def with_model(self, model: str) -> Self:
+        """The same run of the model of that name."""
+        return self.model_copy(update={"model": model})
 
     @property
     def settings(self) -> dict[str, Any]:

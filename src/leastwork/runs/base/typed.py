@@ -9,6 +9,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from leastwork.errors import ConfigError
+from leastwork.support.text import quoted
 
 __all__ = ["REST", "dumped", "read_as"]
 
@@ -53,7 +54,7 @@ def read_as(kind: type[_T], found: Any, place: str) -> _T:
     Pair(value=1.5, stderr=None)
     """
     if not isinstance(found, Mapping):
-        raise ConfigError(f"{place} is of another version, it holds {found!r} and no keys: {_REMEDY}")
+        raise ConfigError(f"{place} is of another version, it holds {quoted(found)} and no keys: {_REMEDY}")
     hints, taken, rest = get_type_hints(kind), {}, dict(found)
     open_field: str | None = None
     for each in fields(kind):  # pyright: ignore[reportArgumentType]  (a dataclass, which no bound can say)
@@ -63,11 +64,11 @@ def read_as(kind: type[_T], found: Any, place: str) -> _T:
         elif key in rest:
             taken[each.name] = _value(hints[each.name], rest.pop(key), f"{place}, {key}")
         elif each.default is MISSING and each.default_factory is MISSING:
-            raise ConfigError(f"{place} is of another version, {key!r} is missing: {_REMEDY}")
+            raise ConfigError(f"{place} is of another version, {quoted(key)} is missing: {_REMEDY}")
     if open_field is not None:
         taken[open_field] = rest
     elif rest:
-        raise ConfigError(f"{place} is of another version, {next(iter(rest))!r} is unknown: {_REMEDY}")
+        raise ConfigError(f"{place} is of another version, {quoted(next(iter(rest)))} is unknown: {_REMEDY}")
     return kind(**taken)
 
 

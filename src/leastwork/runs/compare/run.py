@@ -3,7 +3,6 @@
 The folder afterwards:  config.yaml · comparison.json · comparison.md · comparison.png
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,17 @@ from leastwork.runs.observables.inputs import build_inputs
 from leastwork.runs.observables.truth import BINS, truth
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.files import write_text
+from leastwork.support.json_files import read_json, write_json
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 from leastwork.support.progress import Progress, no_progress
 from leastwork.systems.line import kl_histogram
 
 __all__ = ["cells", "compare_methods", "described", "markdown"]
 
+_CELLS = {
+    "method", "target_error", "held_out_error", "divergence", "work", "efficiency", "ess", "fit_evaluations",
+    "sample_evaluations", "seconds", "reason",
+}  # fmt: skip
 _BLOCK = 1024  # samples are drawn in whole blocks of so many
 
 
@@ -61,10 +65,7 @@ def compare_methods(
     path = out / "comparison.json"
     rows: list[dict[str, Any]] = []
     if path.exists():
-        try:
-            rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{path} is damaged ({error}): delete it and start again") from error
+        rows = _rows(path)
     density = truth(config.system)
 
     def divergence(x: State, log_weight: Tensor) -> float:
@@ -90,12 +91,20 @@ def compare_methods(
     held_out = inputs.data.held_out.tolist()
     for row in found:
         rows.append(described(row, held_out))
-        text = {"seed": config.seed, "versions": versions(), "rows": rows}
-        write_text(path, json.dumps(text, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+        write_json(path, {"seed": config.seed, "versions": versions(), "rows": rows}, readable=True)
     write_text(out / "comparison.md", markdown(rows))
     if all(row["reason"] for row in rows):
         raise LeastworkError(f"no method meets the data: {rows[-1]['reason']}")
     draw_comparison(rows, out / "comparison.png")
+    return rows
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of an interrupted call."""
+    remedy = "delete it and start again"
+    rows = read_json(path, remedy).get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and set(row) == _CELLS for row in rows):
+        raise ConfigError(f"{path} is damaged (it holds other rows than compare writes): {remedy}")
     return rows
 
 

@@ -13,11 +13,11 @@ from pydantic import (
 )
 
 from leastwork.errors import ConfigError
-from leastwork.runs.base.file import first_key
+from leastwork.runs.base.file import first_key, shown
 from leastwork.runs.base.settings import Named
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.path.config import PathConfig
-from leastwork.support.text import nearest
+from leastwork.support.text import nearest, quoted
 
 __all__ = ["AnyRun", "JointConfig", "JointFile"]
 
@@ -64,7 +64,8 @@ class JointFile(Named):
                 continue
             if first in found and rest == setting.strip():
                 raise ConfigError(
-                    f"--set {setting}: {first!r} is a part, name one of its settings, as in {first}.sampling.n=500"
+                    f"--set {shown(setting)}: {quoted(first)} is a part, name one of its settings, as in "
+                    f"{first[:40]}.sampling.n=500"
                 )
             if first in found:
                 found[first].append(rest)
@@ -72,7 +73,9 @@ class JointFile(Named):
                 for each in found.values():
                     each.append(setting)
             else:
-                raise ConfigError(f"--set {setting}: no part or setting {first!r}{nearest(first, [*found, *known])}")
+                raise ConfigError(
+                    f"--set {shown(setting)}: no part or setting {quoted(first)}{nearest(first, [*found, *known])}"
+                )
         return found
 
 
@@ -99,4 +102,12 @@ class JointConfig:
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         """The same, since only its parts name files."""
+        return self
+
+    @property
+    def model_folder(self) -> None:
+        """Only its parts have models."""
+
+    def with_model(self, model: str) -> Self:
+        """The same, since only its parts have models."""
         return self

@@ -1,6 +1,6 @@
 """A run file of Observable Guidance: data, method and sampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, get_args
 
@@ -157,6 +157,10 @@ class RunConfig(AnyConfig):
     def given_names(self) -> tuple[str, ...] | None:
         """The names of data that were given in Python, None for those of a run file."""
         return getattr(self.data, "given", None)
+
+    @property
+    def code(self) -> Sequence[Path]:
+        return [item.code for item in self.observables or () if item.code is not None]
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         observables = None if self.observables is None else tuple(item.with_files(place) for item in self.observables)

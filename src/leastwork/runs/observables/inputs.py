@@ -18,7 +18,7 @@ from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.observables.config import CsvConfig, DataList, DatumConfig, RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.inputs import CouplingData, coupling_data
-from leastwork.support.text import nearest
+from leastwork.support.text import nearest, quoted
 
 __all__ = ["Inputs", "build_inputs"]
 
@@ -124,15 +124,19 @@ def _experiment(given: DataList, observable: Observable) -> Experiment:
     data: dict[str, DatumConfig] = {}
     for datum in given.root:
         if datum.name not in observable.names:
-            raise ConfigError(f"data: there is no observable {datum.name!r}{nearest(datum.name, observable.names)}")
+            raise ConfigError(
+                f"data: there is no observable {quoted(datum.name)}{nearest(datum.name, observable.names)}"
+            )
         if datum.name in data:
-            raise ConfigError(f"data: two entries for {datum.name!r}: keep one of them")
+            raise ConfigError(f"data: two entries for {quoted(datum.name)}: keep one of them")
         if datum.value is not None and datum.error is None:
-            raise ConfigError(f"data: {datum.name!r} has no error: write 0 if it is exact, or its standard error")
+            raise ConfigError(f"data: {quoted(datum.name)} has no error: write 0 if it is exact, or its standard error")
         data[datum.name] = datum
     for name in observable.names:
         if name not in data:
-            raise ConfigError(f"data: there is none for observable {name!r}: add an entry, or drop the observable")
+            raise ConfigError(
+                f"data: there is none for observable {quoted(name)}: add an entry, or drop the observable"
+            )
     rows = [data[name] for name in observable.names]
     return Experiment(
         observable,

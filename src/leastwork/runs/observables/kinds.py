@@ -73,6 +73,10 @@ class PythonConfig(ObservableKind):
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         return self.model_copy(update={"file": place(self.file)})
 
+    @property
+    def code(self) -> Path:
+        return self.file
+
     def build(self, event_shape: EventShape) -> Observable:
         function = load_function(self.file, self.function, "observables")
         return Observable(function, self.names or (self.function,), self.unit)

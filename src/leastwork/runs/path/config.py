@@ -1,6 +1,6 @@
 """A run file of Path Guidance: YAML that says which model is guided to which structures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, get_args
 
@@ -102,6 +102,10 @@ class PathConfig(AnyConfig):
         if self.method in PATH_METHODS.owners("success"):
             given["success"] = self.success
         return PATH_METHODS.build(self.method, given)
+
+    @property
+    def code(self) -> Sequence[Path]:
+        return [] if self.region is None or self.region.code is None else [self.region.code]
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         region = None if self.region is None else self.region.with_files(place)

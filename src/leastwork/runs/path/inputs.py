@@ -14,6 +14,7 @@ from leastwork.runs.base.cases import check_shape
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.guide_points import read_points
+from leastwork.support.text import quoted
 
 __all__ = ["PathInputs", "build_path_inputs"]
 
@@ -49,7 +50,9 @@ def build_path_inputs(config: PathConfig, model: Model | None = None, region: Me
     """
     model = load_model(config.model) if model is None else model
     if not is_scored(model):
-        raise ConfigError(f"Path Guidance needs an SDE, and model {config.model!r} has none: use a diffusion model")
+        raise ConfigError(
+            f"Path Guidance needs an SDE, and model {quoted(config.model)} has none: use a diffusion model"
+        )
     check_shape(config.system, config.model, model.event_shape)
     dtype = placement(model)[1]
     points = smap(lambda leaf: leaf.to(dtype), read_points(config.guides, model.event_shape))

@@ -110,6 +110,10 @@ class MembershipConfig(RegionKind):
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         return self.model_copy(update={"file": place(self.file)})
 
+    @property
+    def code(self) -> Path:
+        return self.file
+
     def build(self, event_shape: EventShape) -> DefinedRegion:
         function = load_function(self.file, self.function, "membership tests")
         return UserRegion(function, f"{self.function} in {self.file.name}")
