@@ -56,6 +56,8 @@ def answered(x: State, y: object, wanted: tuple[tuple[int, ...], ...], t: float)
     Raises:
         LeastworkError: the output has another structure or shape than the model declares.
     """
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and (y.shape, y.dtype, y.device) == (x.shape, x.dtype, x.device):
+        return y  # as nearly always
     wrong = what_is_wrong(x, y, wanted)
     if wrong:
         raise LeastworkError(f"at t = {t:.4g} the network returns {wrong}")
