@@ -1,19 +1,22 @@
 """A fit that is stopped at any of its pieces goes on and ends as if it had not been: the same numbers, bit for bit."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leastwork.errors import ConfigError, LeastworkError
+from leastwork.fit.labels import fit_labels
 from leastwork.models.files import load_model, save_model
+from leastwork.observable_guidance import least_work
 from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.support import checkpoints
 
-OBSERVABLES = ["sampling.n=64", "sampling.steps=10", "fit.budget=140000", "fit.iterations=30", "certificate_samples=32"]
+OBSERVABLES = ["sampling.n=64", "sampling.steps=10", "fit.budget=140000", "fit.iterations=12", "certificate_samples=32"]
 SCHEDULED = ["sampling.n=64", "sampling.steps=8", "method=scheduled", "fit.samples=200", "fit.fit_samples=50"]
 PATH = ["sampling.n=64", "sampling.steps=12", "fit.budget=260000", "fit.samples=400", "certificate_samples=null"]
 SEARCH = ["sampling.n=64", "sampling.steps=30", "method=transported", "fit.budget=600000", "fit.samples=200"]
@@ -67,6 +70,7 @@ def test_it_ends_the_same(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(checkpoints, "_EVERY", 0.0)
+    monkeypatch.setattr(least_work, "fit_labels", partial(fit_labels, iterations=12))  # each of which is written
     key = f"{name} {settings}"
     config = load_config(name, settings)
     if key not in undisturbed:
