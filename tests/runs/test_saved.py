@@ -205,3 +205,20 @@ def test_code_of_a_folder_is_run_only_if_asked_for(kind: str, tmp_path: Path) ->
     write_report(out)
     with pytest.raises(lw.ConfigError, match=r"mine\.py is not as the run was made with"):
         lw.load_run(out, trust_code=True)
+
+
+def test_errors_that_theta_multiplied_are_multiplied_once(tmp_path: Path) -> None:
+    """θ is chosen in Python; what is saved and reported are the errors as stated."""
+    model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(2,))
+    both = lw.Observable(lambda x: x, names=("a", "b"))
+    stated = lw.Experiment(both, values=[0.1, -0.1], errors=[0.5, 0.5])
+    choices = {"samples": 500, "steps": 10, "certificate_samples": 100}
+    run = lw.guide_observables(model, stated, "reweight", groups=["1", "2"], **choices)
+    assert run.theta != 1
+    run.report(tmp_path / "run")
+    again = lw.load_run(tmp_path / "run", model=model, observable=both)
+    assert isinstance(again, ObservableRun)
+    assert again.theta == run.theta
+    torch.testing.assert_close(again.data.covariance, run.data.covariance)
+    rows = read_metrics(tmp_path / "run")["observables"]
+    assert [row["error"] for row in rows] == pytest.approx([0.5, 0.5])

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import MaxEnt
-from leastwork.data.trust import TrustCurve
+from leastwork.data.trust import TrustCurve, trusted
 from leastwork.errors import ConfigError
 from leastwork.fit.files import open_own_samples
 from leastwork.fit.result import FitRecord
@@ -30,7 +30,16 @@ from leastwork.support.json_files import read_json, write_json
 from leastwork.support.tensor_files import read_tensors, write_tensors
 from leastwork.support.text import brief
 
-__all__ = ["FitNumbers", "load_fit", "numbers_of", "on_a_line", "read_numbers", "save_fit", "stored_data", "theta_of"]
+__all__ = [
+    "FitNumbers",
+    "load_fit",
+    "numbers_of",
+    "on_a_line",
+    "read_numbers",
+    "save_fit",
+    "stated_data",
+    "stored_data",
+]
 
 _REMEDY = "delete the folder fit to fit anew"
 _DATA = ("values", "errors", "lower", "upper", "held_out")
@@ -95,7 +104,8 @@ def save_fit(run: ObservableRun, folder: Path) -> None:
     tensors["observed"] = found.observed
     if found.x is not None:
         tensors["x"] = found.x.contiguous()
-    tensors |= {f"data.{name}": getattr(run.data, name).contiguous() for name in _DATA}
+    data = stated_data(run)
+    tensors |= {f"data.{name}": getattr(data, name).contiguous() for name in _DATA}
     write_tensors(fit / "fit.safetensors", tensors)
     if found.trust is not None:
         write_json(fit / "trust.json", found.trust.parts())
@@ -123,8 +133,10 @@ def read_numbers(folder: Path) -> FitNumbers | None:
         ConfigError: the files are damaged.
     """
     about, tensors = _read(folder)
-    if about is None:
-        return None
+    return None if about is None else _numbers(folder, about, tensors)
+
+
+def _numbers(folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> FitNumbers:
     try:
         plain = about["maxent"]
         columns: set[str] = {field.name for field in fields(MaxEnt)} & set(tensors)
@@ -142,18 +154,13 @@ def read_numbers(folder: Path) -> FitNumbers | None:
         raise _damaged(folder, error) from error
 
 
-def theta_of(folder: Path) -> float | None:
-    """θ of the fit in a folder, by which the covariance of the data's errors was multiplied; None if there is no fit.
-
-    Raises:
-        ConfigError: the files are damaged.
-    """
-    found = read_numbers(folder)
-    return None if found is None else found.theta
+def stated_data(run: ObservableRun) -> Experiment:
+    """The data of a run with their errors as stated, before their covariance was multiplied by θ."""
+    return trusted(run.data, 1 / run.theta)
 
 
 def stored_data(folder: Path, observable: Observable) -> Experiment:
-    """The data of the fit in a folder, with the errors that were used in the fit.
+    """The data of the fit in a folder, with their errors as stated.
 
     Args:
         folder: the folder of the run.
@@ -182,17 +189,17 @@ def load_fit(
     Args:
         folder: the folder of the run.
         model: the model that was guided.
-        data: the experiment, with the errors that were used in the fit.
+        data: the experiment, with its errors as stated; the fit knows θ.
         method, choices, seed: the method, sampling choices and seed of the fit.
 
     Raises:
         ConfigError: the files are damaged, of an earlier version, or of another model.
     """
-    found = read_numbers(folder)
-    if found is None:
+    about, tensors = _read(folder)
+    if about is None:
         return None
-    about, _ = _read(folder)
-    assert about is not None
+    found = _numbers(folder, about, tensors)
+    data = trusted(data, found.theta)
     check_fingerprint(model, about.get("model"), folder)
     guidance = load_guidance(folder / "guidance", data.observable) if about["guided"] else None
     model = in_precision(model, about.get("precision"))

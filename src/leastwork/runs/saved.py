@@ -187,7 +187,7 @@ def report_observable_run(run: ObservableRun, folder: Path, model: str | Path | 
     save_observable_run(run, folder, model)
     config = read_run_file(folder)
     assert isinstance(config, RunConfig)
-    inputs = Inputs(run.model, run.data, sampling_choices(config.sampling))
+    inputs = Inputs(run.model, observable_files.stated_data(run), sampling_choices(config.sampling))
     measure_run(folder, config, ObservableJob(config, inputs), run, judged, no_progress)
     return write_report(folder)
 

@@ -12,7 +12,7 @@ from leastwork.data.trust import trusted
 from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State
 from leastwork.models.base import Model
-from leastwork.observable_guidance.files import load_fit, numbers_of, on_a_line, save_fit, theta_of
+from leastwork.observable_guidance.files import load_fit, numbers_of, on_a_line, save_fit
 from leastwork.observable_guidance.job import guide_observables
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import evaluate
@@ -59,11 +59,8 @@ class ObservableJob:
         return self.config.chosen.most_evaluations
 
     def load(self, folder: Path) -> ObservableRun | None:
-        theta = theta_of(folder)
-        if theta is None:
-            return None
-        data, config = trusted(self.inputs.data, theta), self.config
-        return load_fit(folder, self.model, data, config.method, self.choices, config.seed)
+        config = self.config
+        return load_fit(folder, self.model, self.inputs.data, config.method, self.choices, config.seed)
 
     def fit(self, progress: Progress) -> ObservableRun:
         config, inputs = self.config, self.inputs
