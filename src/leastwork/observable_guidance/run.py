@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
@@ -11,17 +10,17 @@ from torch import Tensor
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import LogTilt, MaxEnt
 from leastwork.data.trust import TrustCurve
-from leastwork.errors import LeastworkError, NoPathWeightsError
+from leastwork.errors import NoPathWeightsError
 from leastwork.fit.result import Fit
+from leastwork.fit.run import FittedRun
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.observables import evaluate
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import law_of, sample
+from leastwork.sampling.sample import law_of
 from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.above import above
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -31,7 +30,7 @@ Method: TypeAlias = Literal["least-work", "scheduled", "loss", "adjoint-matching
 
 
 @dataclass(frozen=True)
-class ObservableRun:
+class ObservableRun(FittedRun):
     """A fitted guidance for measured averages, with its target and its certificate.
 
     Args:
@@ -83,25 +82,9 @@ class ObservableRun:
         """The log-tilt r(x_0) of the target, nats."""
         return self.maxent.log_tilt(self.data.observable)
 
-    def sample(self, n: int, seed: int = 1, **choices: Any) -> Ensemble:
-        """Draw fresh guided samples, with the log-tilt of the target; ``choices`` as in :func:`leastwork.sample`.
-
-        Raises:
-            LeastworkError: ``seed`` is that of the fit, on whose samples the guidance would look better than it is.
-        """
-        if seed == self.seed:
-            raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
-        ensemble = sample(self.model, n, self.guidance, **{**self.choices, **choices, "seed": seed, "out": None})
-        observed = evaluate(self.data.observable, ensemble.x)
-        return replace(ensemble, log_tilt=self.maxent.log_tilt_of(observed))
-
-    @cached_property
-    def certificate_ensemble(self) -> Ensemble:
-        """The samples from which the certificate is computed."""
-        if self.certificate_samples is None and self.ensemble is not None:
-            return self.ensemble
-        seed = derive_seed(self.seed, "certificate")
-        return self.sample(self.certificate_samples or 10_000, seed=seed, progress=self.progress)
+    def with_target(self, ensemble: Ensemble) -> Ensemble:
+        """The samples with the log-tilt of the target."""
+        return replace(ensemble, log_tilt=self.maxent.log_tilt_of(evaluate(self.data.observable, ensemble.x)))
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -151,33 +134,3 @@ class ObservableRun:
             self.maxent.model_std,
             self.data.fitted,
         )
-
-    def save(self, folder: str | Path, model: str | Path | None = None) -> Path:
-        """Write the run, with the samples of its certificate if drawn, into a folder for :func:`leastwork.load_run`.
-
-        Args:
-            folder: a new or empty folder, or one into which this run was saved before.
-            model: the name of a bundled model or a folder written by ``save_model``, if the model came from there; by
-                default a copy of the model is written into the folder.
-
-        Returns:
-            Path: the folder.
-
-        Raises:
-            ConfigError: the folder holds another run, or a part of this run has no file form.
-        """
-        return above("leastwork.runs.saved", "save_observable_run")(self, Path(folder), model)
-
-    def report(self, folder: str | Path, model: str | Path | None = None) -> Path:
-        """Save the run, draw the samples of the certificate if they are missing, and write the report.
-
-        Args:
-            folder, model: as for :meth:`save`.
-
-        Returns:
-            Path: the path of ``report.html``; ``metrics.json`` beside it has the numbers.
-
-        Raises:
-            ConfigError: as for :meth:`save`.
-        """
-        return above("leastwork.runs.saved", "report_observable_run")(self, Path(folder), model)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -11,17 +10,17 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.fit.result import Fit
+from leastwork.fit.run import FittedRun
 from leastwork.geometry.state import State, take
 from leastwork.guidance.base import Guidance
 from leastwork.kernels.density import KernelDensity
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Model
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import law_of, sample
+from leastwork.sampling.sample import law_of
 from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.above import above
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -31,7 +30,7 @@ PathMethod: TypeAlias = Literal["least-work", "transported", "loss"]
 
 
 @dataclass(frozen=True)
-class PathRun:
+class PathRun(FittedRun):
     """A fitted guidance into a region, with its certificate and the free energy of the region.
 
     Args:
@@ -75,15 +74,8 @@ class PathRun:
         """The log-tilt r = L 1_A of the target, nats, float64 (B,)."""
         return self.log_odds * self.region(x).to(torch.float64)
 
-    def sample(self, n: int, seed: int = 1, **choices: Any) -> Ensemble:
-        """Draw fresh guided samples, with the log-tilt of the target; ``choices`` as in :func:`leastwork.sample`.
-
-        Raises:
-            LeastworkError: ``seed`` is that of the fit, on whose samples the guidance would look better than it is.
-        """
-        if seed == self.seed:
-            raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
-        ensemble = sample(self.model, n, self.guidance, **{**self.choices, **choices, "seed": seed, "out": None})
+    def with_target(self, ensemble: Ensemble) -> Ensemble:
+        """The samples with the log-tilt of the target."""
         return replace(ensemble, log_tilt=self.log_tilt(ensemble.x))
 
     def inside(self, ensemble: Ensemble) -> Ensemble:
@@ -101,14 +93,6 @@ class PathRun:
         return replace(
             ensemble, x=take(ensemble.x, index), ledger=replace(ledger, step_work=None, **parts), log_tilt=tilt
         )
-
-    @cached_property
-    def certificate_ensemble(self) -> Ensemble:
-        """The samples from which the certificate is computed."""
-        if self.certificate_samples is None and self.ensemble is not None:
-            return self.ensemble
-        seed = derive_seed(self.seed, "certificate")
-        return self.sample(self.certificate_samples or 10_000, seed=seed, progress=self.progress)
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -177,36 +161,6 @@ class PathRun:
         top = log_weight[inside > 0].max()
         w = torch.exp(log_weight - top) * inside
         return Estimate.from_influence(float(-(top + w.mean().log())), -w / w.mean(), ensemble.ledger.group)
-
-    def save(self, folder: str | Path, model: str | Path | None = None) -> Path:
-        """Write the run, with the samples of its certificate if drawn, into a folder for :func:`leastwork.load_run`.
-
-        Args:
-            folder: a new or empty folder, or one into which this run was saved before.
-            model: the name of a bundled model or a folder written by ``save_model``, if the model came from there; by
-                default a copy of the model is written into the folder.
-
-        Returns:
-            Path: the folder.
-
-        Raises:
-            ConfigError: the folder holds another run, or a part of this run has no file form.
-        """
-        return above("leastwork.runs.saved", "save_path_run")(self, Path(folder), model)
-
-    def report(self, folder: str | Path, model: str | Path | None = None) -> Path:
-        """Save the run, draw the samples of the certificate if they are missing, and write the report.
-
-        Args:
-            folder, model: as for :meth:`save`.
-
-        Returns:
-            Path: the path of ``report.html``; ``metrics.json`` beside it has the numbers.
-
-        Raises:
-            ConfigError: as for :meth:`save`.
-        """
-        return above("leastwork.runs.saved", "report_path_run")(self, Path(folder), model)
 
 
 _REMEDY = "give more guides, a wider region, or use method='least-work'"

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 import yaml
 from pydantic import ValidationError
-from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Registry, settings_of
@@ -31,6 +30,7 @@ from leastwork.path_guidance import files as path_files
 from leastwork.path_guidance.methods import PATH_METHODS
 from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.complaints import sentences
+from leastwork.runs.base.job import Job
 from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
 from leastwork.runs.base.settings import GIVEN_MODEL, AnyConfig, sampling_choices
 from leastwork.runs.carry_out import measure_run
@@ -44,13 +44,12 @@ from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.guide_points import write_points
 from leastwork.runs.path.inputs import PathInputs, build_path_inputs
 from leastwork.runs.path.job import PathJob
-from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.solvers import as_solver, solver_names
 from leastwork.sampling.solvers.usual import usual_solver
 from leastwork.sampling.storage import open_ensemble, save_ensemble
 from leastwork.support.progress import no_progress
 
-__all__ = ["load_run", "report_observable_run", "report_path_run", "save_observable_run", "save_path_run"]
+__all__ = ["load_run", "report_run", "save_run"]
 
 _N = 10_000
 
@@ -100,7 +99,7 @@ def load_run(
     store = folder / "ensemble.zarr"
     ensemble = open_ensemble(store) if store.exists() else None
     if ensemble is not None and ensemble.log_tilt is None:
-        ensemble = replace(ensemble, log_tilt=_tilt(run, ensemble))
+        ensemble = run.with_target(ensemble)
     own = config.certificate_samples is None and ensemble is not None
     samples = None if own else config.certificate_samples or config.sampling.n
     return replace(run, settings=_settings(config), ensemble=ensemble, certificate_samples=samples)
@@ -127,10 +126,6 @@ def read_run_file(folder: Path) -> AnyRun:
 def _settings(config: AnyRun) -> Mapping[str, Any]:
     more = {"success": config.success} if isinstance(config, PathConfig) else {}
     return {**config.own_settings, **more}
-
-
-def _tilt(run: ObservableRun | PathRun, ensemble: Ensemble) -> Tensor:
-    return run.log_tilt(ensemble.x)
 
 
 def _model(config: AnyRun, model: Model | None) -> Model:
@@ -162,46 +157,43 @@ def _path_job(
     return PathJob(config, replace(build_path_inputs(config, _model(config, model), region), kernel=kernel))
 
 
-def save_observable_run(run: ObservableRun, folder: Path, model: str | Path | None = None) -> Path:
-    """See :meth:`ObservableRun.save`."""
-    config = _describe(run, folder, model, RunConfig, METHODS, {"data": {"given": list(run.data.names)}})
-    observable_files.save_fit(run, _begun(folder, config, run.model))
+def save_run(run: ObservableRun | PathRun, folder: Path, model: str | Path | None = None) -> Path:
+    """See :meth:`leastwork.fit.run.FittedRun.save`."""
+    if isinstance(run, PathRun):
+        _save_path_run(run, folder, model)
+    else:
+        config = _describe(run, folder, model, RunConfig, METHODS, {"data": {"given": list(run.data.names)}})
+        observable_files.save_fit(run, _begun(folder, config, run.model))
     return _with_samples(run, folder)
 
 
-def save_path_run(run: PathRun, folder: Path, model: str | Path | None = None) -> Path:
-    """See :meth:`PathRun.save`."""
+def _save_path_run(run: PathRun, folder: Path, model: str | Path | None) -> None:
     own = bool(getattr(run.region, "density", None) is run.guides)
     region = {} if own else {"region": {"kind": "given", "definition": definition_of(run.region)}}
     more = {"guides": {"safetensors": "inputs/guides.safetensors"}, "bandwidth": run.guides.bandwidth, **region}
-    config = _describe(run, folder, model, PathConfig, PATH_METHODS, more)
-    _begun(folder, config, run.model)
+    _begun(folder, _describe(run, folder, model, PathConfig, PATH_METHODS, more), run.model)
     write_points(run.guides.points, folder / "inputs" / "guides.safetensors")
     path_files.save_fit(run, folder)
-    return _with_samples(run, folder)
 
 
-def report_observable_run(run: ObservableRun, folder: Path, model: str | Path | None = None) -> Path:
-    """See :meth:`ObservableRun.report`."""
+def report_run(run: ObservableRun | PathRun, folder: Path, model: str | Path | None = None) -> Path:
+    """See :meth:`leastwork.fit.run.FittedRun.report`."""
     judged = run.certificate_ensemble
-    save_observable_run(run, folder, model)
+    save_run(run, folder, model)
     config = read_run_file(folder)
+    measure_run(folder, config, _job_of(run, config), run, judged, no_progress)
+    return write_report(folder)
+
+
+def _job_of(run: ObservableRun | PathRun, config: AnyRun) -> Job[Any]:
+    """The job of a run in memory, which its own file describes."""
+    choices = sampling_choices(config.sampling)
+    if isinstance(run, PathRun):
+        assert isinstance(config, PathConfig)
+        assert is_scored(run.model)
+        return PathJob(config, PathInputs(run.model, run.guides.points, run.region, choices))
     assert isinstance(config, RunConfig)
-    inputs = Inputs(run.model, observable_files.stated_data(run), sampling_choices(config.sampling))
-    measure_run(folder, config, ObservableJob(config, inputs), run, judged, no_progress)
-    return write_report(folder)
-
-
-def report_path_run(run: PathRun, folder: Path, model: str | Path | None = None) -> Path:
-    """See :meth:`PathRun.report`."""
-    judged = run.certificate_ensemble
-    save_path_run(run, folder, model)
-    config = read_run_file(folder)
-    assert isinstance(config, PathConfig)
-    assert is_scored(run.model)
-    inputs = PathInputs(run.model, run.guides.points, run.region, sampling_choices(config.sampling))
-    measure_run(folder, config, PathJob(config, inputs), run, judged, no_progress)
-    return write_report(folder)
+    return ObservableJob(config, Inputs(run.model, observable_files.stated_data(run), choices))
 
 
 def _describe(

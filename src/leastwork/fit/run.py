@@ -1,0 +1,83 @@
+"""A fitted run of either job: fresh samples from seeds that the fit has not used, and a folder for it."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leastwork.errors import LeastworkError
+from leastwork.models.base import Model
+from leastwork.sampling.ensemble import Ensemble
+from leastwork.sampling.sample import sample
+from leastwork.support.above import above
+from leastwork.support.progress import Progress
+from leastwork.support.random import derive_seed
+
+__all__ = ["FittedRun"]
+
+
+class FittedRun:
+    """What the runs of both jobs share; each is a frozen dataclass with the attributes named here."""
+
+    if TYPE_CHECKING:
+        model: Model
+        choices: Mapping[str, Any]
+        seed: int
+        certificate_samples: int | None
+        progress: Progress
+        ensemble: Ensemble | None
+        guidance: Any  # a Guidance, or None of a run that only weighs
+
+    @abstractmethod
+    def with_target(self, ensemble: Ensemble) -> Ensemble:
+        """The samples with the log-tilt of the target."""
+
+    def sample(self, n: int, seed: int = 1, **choices: Any) -> Ensemble:
+        """Draw fresh guided samples, with the log-tilt of the target; ``choices`` as in :func:`leastwork.sample`.
+
+        Raises:
+            LeastworkError: ``seed`` is that of the fit, on whose samples the guidance would look better than it is.
+        """
+        if seed == self.seed:
+            raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
+        options = {**self.choices, **choices, "seed": seed, "out": None}
+        return self.with_target(sample(self.model, n, self.guidance, **options))
+
+    @cached_property
+    def certificate_ensemble(self) -> Ensemble:
+        """The samples from which the certificate is computed."""
+        if self.certificate_samples is None and self.ensemble is not None:
+            return self.ensemble
+        seed = derive_seed(self.seed, "certificate")
+        return self.sample(self.certificate_samples or 10_000, seed=seed, progress=self.progress)
+
+    def save(self, folder: str | Path, model: str | Path | None = None) -> Path:
+        """Write the run, with the samples of its certificate if drawn, into a folder for :func:`leastwork.load_run`.
+
+        Args:
+            folder: a new or empty folder, or one into which this run was saved before.
+            model: the name of a bundled model or a folder written by ``save_model``, if the model came from there; by
+                default a copy of the model is written into the folder.
+
+        Returns:
+            Path: the folder.
+
+        Raises:
+            ConfigError: the folder holds another run, or a part of this run has no file form.
+        """
+        return above("leastwork.runs.saved", "save_run")(self, Path(folder), model)
+
+    def report(self, folder: str | Path, model: str | Path | None = None) -> Path:
+        """Save the run, draw the samples of the certificate if they are missing, and write the report.
+
+        Args:
+            folder, model: as for :meth:`save`.
+
+        Returns:
+            Path: the path of ``report.html``; ``metrics.json`` beside it has the numbers.
+
+        Raises:
+            ConfigError: as for :meth:`save`.
+        """
+        return above("leastwork.runs.saved", "report_run")(self, Path(folder), model)
