@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from pydantic import ValidationError
 
 from leastwork.errors import ConfigError
@@ -32,10 +31,10 @@ from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.complaints import sentences
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
-from leastwork.runs.base.settings import GIVEN_MODEL, AnyConfig, sampling_choices
+from leastwork.runs.base.settings import GIVEN_MODEL, sampling_choices
 from leastwork.runs.carry_out import measure_run
 from leastwork.runs.joint.config import AnyRun, JointConfig
-from leastwork.runs.load import load_config
+from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.job import ObservableJob
@@ -200,10 +199,10 @@ def _describe(
     run: ObservableRun | PathRun,
     folder: Path,
     model: str | Path | None,
-    schema: type[AnyConfig],
+    schema: type[RunConfig] | type[PathConfig],
     registry: Registry[Any],
     more: Mapping[str, Any],
-) -> AnyConfig:
+) -> AnyRun:
     """The run as a run file says it.
 
     Raises:
@@ -262,9 +261,9 @@ def _sampling(run: ObservableRun | PathRun) -> dict[str, Any]:
     }
 
 
-def _begun(folder: Path, config: AnyConfig, model: Model) -> Path:
+def _begun(folder: Path, config: AnyRun, model: Model) -> Path:
     """Make the folder and describe the run there, or see that it is the same run."""
-    text = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+    text = dump_config(config)
     described = folder / "config.yaml"
     used = folder.is_dir() and any(folder.iterdir())
     if used and not (described.is_file() and settings_in(folder) == text):
