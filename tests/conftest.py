@@ -18,6 +18,8 @@ from leastwork.systems.mixtures import GaussianMixture, MixtureDoob, two_states
 
 torch.set_num_threads(1)
 
+collect_ignore_glob = ["*/conftest.py"]  # which pytest loads itself; as modules with doctests two of a name would clash
+
 
 @pytest.fixture(scope="module")
 def mixture() -> GaussianMixture:
