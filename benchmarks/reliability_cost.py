@@ -41,7 +41,6 @@ def counting(act: Callable[..., Any], kind: str, counted: Counted, busy: list[st
 
 def watch() -> Counted:
     """Count from now on, wherever a module of leastwork has one of the functions under its name."""
-    import leastwork.runs.carry_out
     from leastwork.sampling import zarr_arrays
     from leastwork.support import checkpoints, files, json_files, packing, tensor_files
 
