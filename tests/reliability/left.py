@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,13 @@ class Left:
     Args:
         at: number of the first operation that leaves it so.
         event: its name and arguments.
+        state: a digest of the folder.
         folder: the copy.
     """
 
     at: int
     event: str
+    state: str
     folder: Path
 
 
@@ -49,7 +51,9 @@ def state_of(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def left_by(act: Callable[[], Any], folder: Path, keep: Path, how: str, every: int = 1) -> tuple[int, list[Left]]:
+def left_by(
+    act: Callable[[], Any], folder: Path, keep: Path, how: str, every: int = 1, known: Collection[str] = ()
+) -> tuple[int, list[Left]]:
     """Carry it out in a forked process, and keep each folder that an interruption would leave, once.
 
     Args:
@@ -58,6 +62,7 @@ def left_by(act: Callable[[], Any], folder: Path, keep: Path, how: str, every: i
         keep: where the folders go, which must not be in the other.
         how: one of HOW.
         every: only each so many-th operation is interrupted.
+        known: digests of folders that are not kept again.
 
     Returns:
         the number of operations, and the different folders that they leave.
@@ -65,7 +70,7 @@ def left_by(act: Callable[[], Any], folder: Path, keep: Path, how: str, every: i
     keep.mkdir()
 
     def watched() -> None:
-        seen = _Seen(folder, keep, how, every)
+        seen = _Seen(folder, keep, how, every, set(known))
         watch(folder, seen.visit)
         try:
             act()
@@ -77,7 +82,7 @@ def left_by(act: Callable[[], Any], folder: Path, keep: Path, how: str, every: i
     assert forked(watched) == DONE
     found = json.loads((keep / "found.json").read_text())
     assert not found["bad"]
-    return found["count"], [Left(at, event, keep / str(at)) for at, event in found["left"]]
+    return found["count"], [Left(at, event, state, keep / str(at)) for at, event, state in found["left"]]
 
 
 @dataclass
@@ -86,11 +91,11 @@ class _Seen:
     keep: Path
     how: str
     every: int
+    known: set[str]
     count: int = 0
-    left: list[tuple[int, str]] = field(default_factory=list)
+    left: list[tuple[int, str, str]] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
     is_branch: bool = False
-    _known: set[str] = field(default_factory=set)
     _before: list[Any] = field(default_factory=list)
 
     def visit(self, event: str, arguments: tuple) -> None:
@@ -113,9 +118,9 @@ class _Seen:
 
     def _keep(self, event: str, put: Callable[[Path], Any]) -> None:
         state = state_of(self.folder)
-        if self.folder.exists() and state not in self._known:
-            self._known.add(state)
-            self.left.append((self.count, event))
+        if self.folder.exists() and state not in self.known:
+            self.known.add(state)
+            self.left.append((self.count, event, state))
             put(self.keep / str(self.count))
 
     def _branch(self, event: str) -> None:
