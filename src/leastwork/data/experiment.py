@@ -18,6 +18,7 @@ from leastwork.data.bme import bme_as_csv
 from leastwork.errors import ConfigError
 from leastwork.observables.function import Observable
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.arguments import path_of
 from leastwork.support.csv_rows import as_number, cells, columns, flag, numbered
 from leastwork.support.data_text import data_text
 from leastwork.support.text import nearest, plural, quoted
@@ -125,7 +126,7 @@ class Experiment:
             path: the file, comma separated, in the observable's units.
             observable: the observables that were measured; their names are those of the rows.
         """
-        return _read_csv(cls, Path(path), observable)
+        return _read_csv(cls, path_of("path", path), observable)
 
 
 def _floats(data: Any, key: str) -> Tensor:

@@ -11,6 +11,7 @@ from leastwork.models.base import Model
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import sample
 from leastwork.support.above import above
+from leastwork.support.arguments import path_of
 from leastwork.support.progress import Progress
 from leastwork.support.random import derive_seed
 
@@ -66,7 +67,7 @@ class FittedRun:
         Raises:
             ConfigError: the folder holds another run, or a part of this run has no file form.
         """
-        return above("leastwork.runs.saved", "save_run")(self, Path(folder), model)
+        return above("leastwork.runs.saved", "save_run")(self, path_of("folder", folder), model)
 
     def report(self, folder: str | Path, model: str | Path | None = None) -> Path:
         """Save the run, draw the samples of the certificate if they are missing, and write the report.
@@ -80,4 +81,4 @@ class FittedRun:
         Raises:
             ConfigError: as for :meth:`save`.
         """
-        return above("leastwork.runs.saved", "report_run")(self, Path(folder), model)
+        return above("leastwork.runs.saved", "report_run")(self, path_of("folder", folder), model)

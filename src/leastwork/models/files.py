@@ -26,6 +26,7 @@ from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
+from leastwork.support.arguments import path_of
 from leastwork.support.files import readable
 from leastwork.support.json_files import read_json, write_json
 from leastwork.support.tensor_files import read_tensors, write_tensors
@@ -60,7 +61,7 @@ def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str |
     Raises:
         ConfigError: the network is a plain function, or a part has no file form.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     described = description_of(model)
     folder.mkdir(parents=True, exist_ok=True)
     assert isinstance(model.net, nn.Module)
@@ -199,7 +200,7 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
         ConfigError: the name is unknown (the message suggests the nearest), or the file is a pickle, truncated or
             foreign.
     """
-    folder = Path(name)
+    folder = path_of("name", name)
     if not os.path.exists(folder):
         folder = FOLDER / str(name)
         if not os.path.exists(folder / "model.json"):
@@ -207,7 +208,7 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
             near = difflib.get_close_matches(str(name)[:80], known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(f"no model {quoted(str(name))}: {hint}bundled are {', '.join(known)}; or pass a folder")
-    if folder.is_file():
+    if not folder.is_dir():
         kind = "a pickle is refused, it can run code" if _is_pickle(folder) else "this is a file"
         raise ConfigError(f"{folder}: {kind}; pass a folder with model.safetensors and model.json (lw.save_model)")
     described = _read_json(folder / "model.json")
@@ -284,8 +285,13 @@ def _fill(net: nn.Module, path: Path) -> None:
 
 
 def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(9)
+    try:
+        head = b""
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(9)
+    except OSError:
+        return False
     if head[4:8] == bytes(4) and head[8:] == b"{":  # safetensors: the length of a header, which may begin like a pickle
         return False
     return head[:1] == b"\x80" or head[:2] == b"PK"  # a bare pickle, or torch.save's zip of one

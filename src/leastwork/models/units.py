@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkError
-from leastwork.geometry.state import EventShape, State, event_numel, smap
+from leastwork.geometry.state import EventShape, State, event_numel, shapes, smap
+from leastwork.support.arguments import whole
 
 __all__ = ["NETWORK_UNITS", "Affine", "ToData", "check_units", "to_data_units", "to_network_units", "units_parts"]
 
@@ -72,5 +73,7 @@ def check_units(event_shape: EventShape, scale: float | Tensor) -> None:
     """Raise unless the scale is positive and the event not empty."""
     if not bool((torch.as_tensor(scale) > 0).all()):
         raise LeastworkError("scale must be positive: it is the length of one network unit in data units")
+    for size in (size for shape in shapes(event_shape) for size in shape):
+        whole("event_shape", size, least=0)
     if event_numel(event_shape) == 0:
         raise LeastworkError(f"event_shape={event_shape} has no coordinates")

@@ -40,6 +40,7 @@ from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import add_log_tilt, open_ensemble
+from leastwork.support.arguments import path_of
 from leastwork.support.checkpoints import checkpoints
 from leastwork.support.files import sweep
 from leastwork.support.locks import lock
@@ -81,7 +82,7 @@ def run(
         ConfigError: settings or a folder that cannot be used.
         LeastworkError: what the fit or the sampling refuse.
     """
-    folder = default_folder(config) if out is None else Path(out)
+    folder = default_folder(config) if out is None else path_of("out", out)
     if isinstance(config, JointConfig):
         _carry_out_parts(config, folder, resume, progress, workers, tell)
     else:

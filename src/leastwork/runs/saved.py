@@ -46,6 +46,7 @@ from leastwork.runs.path.job import PathJob
 from leastwork.sampling.solvers import as_solver, solver_names
 from leastwork.sampling.solvers.usual import usual_solver
 from leastwork.sampling.storage import open_ensemble, save_ensemble
+from leastwork.support.arguments import path_of
 from leastwork.support.progress import no_progress
 
 __all__ = ["load_run", "report_run", "save_run"]
@@ -80,7 +81,7 @@ def load_run(
         ConfigError: the folder holds no fit, files are missing or damaged, the model has other weights than that of
             the fit, something that has no file form is not given, or a file would be executed.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     config = read_run_file(folder)
     if config.code and region is None and not trust_code:
         raise ConfigError(
