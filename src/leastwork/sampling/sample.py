@@ -4,7 +4,7 @@ Results do not depend on the batch size. With ``out`` the samples go to a file, 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
-from leastwork.sampling.choices import LAW, Choices, ProcessName
+from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import SolverLike
@@ -29,16 +29,7 @@ from leastwork.support.arguments import seed_number, whole
 from leastwork.support.checkpoints import each
 from leastwork.support.progress import Progress, no_progress
 
-__all__ = ["draw", "law_of", "sample"]
-
-
-def law_of(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the arguments of :func:`sample` that determine the distribution of the samples.
-
-    >>> law_of({"steps": 50, "batch_size": 64})
-    {'steps': 50}
-    """
-    return {name: value for name, value in choices.items() if name in LAW}
+__all__ = ["draw", "sample"]
 
 
 @dataclass(frozen=True)
