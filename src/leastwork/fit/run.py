@@ -1,13 +1,13 @@
 """A fitted run of either job: fresh samples from seeds that the fit has not used, and a folder for it."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leastwork.errors import LeastworkError
 from leastwork.models.base import Model
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import sample
 from leastwork.support.above import above
@@ -22,7 +22,7 @@ class FittedRun:
 
     if TYPE_CHECKING:
         model: Model
-        choices: Mapping[str, Any]
+        choices: Choices
         seed: int
         certificate_samples: int | None
         progress: Progress
@@ -41,7 +41,7 @@ class FittedRun:
         """
         if seed == self.seed:
             raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
-        options = {**self.choices, **choices, "seed": seed, "out": None}
+        options = {**self.choices.given, **choices, "seed": seed, "out": None}
         return self.with_target(sample(self.model, n, self.guidance, **options))
 
     @cached_property

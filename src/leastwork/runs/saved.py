@@ -243,7 +243,7 @@ def _reference(model: Model, folder: Path, given: str | Path | None) -> str:
 
 
 def _sampling(run: ObservableRun | PathRun) -> dict[str, Any]:
-    asked = {key: value for key, value in run.choices.items() if value is not None}
+    asked = run.choices.given
     solver = as_solver(asked.get("solver", usual_solver(run.model)))
     name = next((name for name, known in solver_names().items() if known == solver), None)
     if name is None:

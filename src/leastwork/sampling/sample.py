@@ -4,7 +4,7 @@ Results do not depend on the batch size. With ``out`` the samples go to a file, 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
-from leastwork.sampling.choices import LAW, Choices, ProcessName
+from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import SolverLike
@@ -31,16 +31,7 @@ from leastwork.support.checkpoints import each
 from leastwork.support.executors import on_workers
 from leastwork.support.progress import Progress, no_progress
 
-__all__ = ["draw", "law_of", "sample"]
-
-
-def law_of(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the arguments of :func:`sample` that determine the distribution of the samples.
-
-    >>> law_of({"steps": 50, "batch_size": 64})
-    {'steps': 50}
-    """
-    return {name: value for name, value in choices.items() if name in LAW}
+__all__ = ["draw", "sample"]
 
 
 @dataclass(frozen=True)

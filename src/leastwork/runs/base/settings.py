@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Registry, settings_of
-from leastwork.sampling.choices import ProcessName
+from leastwork.sampling.choices import Choices, ProcessName
 
 __all__ = [
     "GIVEN_MODEL",
@@ -216,9 +216,7 @@ class JointSettings(Protocol):
     def runs(self) -> Mapping[str, Any]: ...
 
 
-def sampling_choices(chosen: SamplingConfig) -> dict[str, Any]:
-    """Choices as :func:`leastwork.sample` takes them."""
-    choices = chosen.model_dump(exclude={"n"})
-    if isinstance(chosen.t_grid, tuple):
-        choices["t_grid"] = torch.tensor(chosen.t_grid, dtype=torch.float64)
-    return choices
+def sampling_choices(asked: SamplingConfig) -> Choices:
+    """The sampling choices of a run file."""
+    grid = torch.tensor(asked.t_grid, dtype=torch.float64) if isinstance(asked.t_grid, tuple) else asked.t_grid
+    return Choices(**asked.model_dump(exclude={"n", "t_grid"}), t_grid=grid)

@@ -18,6 +18,7 @@ from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.observables.config import CsvConfig, DataList, DatumConfig, RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.inputs import CouplingData, coupling_data
+from leastwork.sampling.choices import Choices
 from leastwork.support.text import nearest, quoted
 
 __all__ = ["Inputs", "build_inputs"]
@@ -37,7 +38,7 @@ class Inputs:
 
     model: Model
     data: Experiment
-    choices: dict[str, Any]
+    choices: Choices
     couplings: CouplingData | None = None
     reported: Observable | None = None
 

@@ -1,7 +1,6 @@
 """From a run file of Path Guidance to what the library takes: model, guides, region, and choices of the sampling."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, smap
@@ -14,6 +13,7 @@ from leastwork.runs.base.cases import check_shape
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.guide_points import read_points
+from leastwork.sampling.choices import Choices
 from leastwork.support.text import quoted
 
 __all__ = ["PathInputs", "build_path_inputs"]
@@ -34,7 +34,7 @@ class PathInputs:
     model: Scored
     points: State
     region: Membership | None
-    choices: dict[str, Any]
+    choices: Choices
     kernel: Kernel | None = None
 
 
