@@ -58,11 +58,13 @@ def refuse_pickle(path: Path) -> None:
     Raises:
         ConfigError: the file is a pickle.
     """
+    made = path.with_suffix(".safetensors")
     if is_pickle(readable(path)):
         raise ConfigError(
             f"{path} is a pickle, which can run code, and is refused: where you trust it, make a file of safetensors "
-            f'from it in Python, w = torch.load("{path}", weights_only=True); w = w.get("state_dict", w); '
-            f'safetensors.torch.save_file({{k: v.clone() for k, v in w.items()}}, "{path.with_suffix(".safetensors")}")'
+            "from it in Python, import torch, safetensors.torch; "
+            f"w = torch.load({str(path)!r}, weights_only=True); w = w.get('state_dict', w); "
+            f"safetensors.torch.save_file({{k: v.clone() for k, v in w.items()}}, {str(made)!r})"
         )
 
 
