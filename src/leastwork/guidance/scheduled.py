@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, leaves, smap
 from leastwork.guidance.base import Composable, Find, Parts, register
+from leastwork.models.latents import sees_decoded
 from leastwork.models.units import NETWORK_UNITS, Affine, ToData, units_parts
 from leastwork.observables import Observable
 
@@ -68,10 +70,17 @@ class ScheduledGuidance(Composable):
 
     def parts(self) -> Parts:
         own = {name: getattr(self, name) for name in ("lambdas", "strength", "decay", "jacobian")}
-        return {"names": self.observable.names, **own, **units_parts(self.to_data)}
+        seen = {"decoded": True} if sees_decoded(self.observable) else {}
+        return {"names": self.observable.names, **own, **units_parts(self.to_data), **seen}
 
     @classmethod
     def from_parts(cls, parts: Parts, find: Find) -> "ScheduledGuidance":
         rest = dict(parts)
-        to_data = Affine(rest.pop("shift"), rest.pop("scale"))
-        return cls(find(rest.pop("names")), **rest, to_data=to_data)
+        to_data, decoded = Affine(rest.pop("shift"), rest.pop("scale")), rest.pop("decoded", False)
+        observable = find(rest.pop("names"))
+        if decoded and not sees_decoded(observable):
+            raise ConfigError(
+                f"the guidance steers {', '.join(observable.names)} of decoded latents: pass "
+                "leastwork.models.latents.of_data(observable, model)"
+            )
+        return cls(observable, **rest, to_data=to_data)

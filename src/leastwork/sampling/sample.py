@@ -17,6 +17,7 @@ from leastwork.errors import NonFiniteError
 from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
+from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import LAW, Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
@@ -122,6 +123,7 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
 
     Returns:
         Ensemble: samples in data units, with work and log-weight of each path, nats. With ``out``, a StoredEnsemble.
+        The samples of a latent model without an encoder are latents.
 
     Raises:
         NonFiniteError: a sample became NaN or infinite; the message names step and sample.
@@ -148,7 +150,8 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
                     begun = time.perf_counter()
                     result = batch(start)
                     store.write(start, result, time.perf_counter() - begun)
-        return store.finish(run.evaluations, earlier + time.perf_counter() - begin)
+        stored = store.finish(run.evaluations, earlier + time.perf_counter() - begin)
+        return replace(stored, decoder=latent_decoder(model))
 
 
 def draw(
@@ -165,7 +168,8 @@ def draw(
     run = _place(model, n, choices, guidance, seed)
     with _batch_drawer(run, choices.callback, progress) as (batch, _):
         results = list(each("samples", len(run.starts), lambda i: batch(run.starts[i]), BatchResult))
-    return _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
+    joined = _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
+    return replace(joined, decoder=latent_decoder(model))
 
 
 def _place(model: Model, n: int, choices: Choices, guidance: Guidance | None, seed: int) -> Run:
