@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import leastwork as lw
+from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.kernels.region import definition_of
 from leastwork.models import latents
 from leastwork.observable_guidance.run import ObservableRun
@@ -143,6 +144,21 @@ def test_a_method_that_differentiates_the_decoder_says_so(method: str) -> None:
     data = lw.Experiment(HEIGHT, [0.5], errors=0.1)
     with pytest.raises(lw.LeastworkError, match=f"method='{method}' differentiates the decoder.*'least-work'"):
         lw.guide_observables(model, data, method, samples=200, steps=5)
+
+
+@pytest.mark.parametrize("jacobian", [False, True])
+def test_a_gradient_through_the_decoder_is_taken_in_pieces(jacobian: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latents, "_PIECE", 6)
+    model, whole = without_encoder(Decoder()), latent()
+    z = torch.randn(7, 2, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    found = [
+        ScheduledGuidance(observable, torch.tensor([0.7]), 1.0, 0.5, jacobian, units)
+        for observable, units in ((latents.of_data(HEIGHT, model), model.units), (HEIGHT, whole.units))
+    ]
+    end = model.denoise(z, 0.3)
+    with torch.no_grad():
+        first, second = (guidance(z, 0.3, end) for guidance in found)
+    torch.testing.assert_close(first, second)
 
 
 def test_a_scheduled_guidance_of_decoded_data_is_loaded_with_what_decodes(tmp_path: Path) -> None:

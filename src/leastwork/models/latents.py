@@ -28,14 +28,21 @@ __all__ = [
     "latent_decoder",
     "of_data",
     "of_decoded",
+    "pieces",
     "sees_decoded",
 ]
 
-_PIECE = 65_536  # latent coordinates that are decoded at a time, those of four images of 64 × 64 × 4
+_PIECE = 16_384  # latent coordinates that are decoded at a time, those of one image of 64 × 64 × 4
 _SAMPLES = 8  # samples on which an encoder is checked
 _TOLERANCE = 0.01  # largest difference of decode(encode(x)) and x, relative to x
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def pieces(z: State) -> list[slice]:
+    """The parts of a batch of latents that are decoded at a time."""
+    size = max(1, _PIECE // max(sum(leaf[:1].numel() for leaf in leaves(z)), 1))
+    return [slice(i, i + size) for i in range(0, max(batch_size(z), 1), size)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +66,9 @@ class Decoder:
         """
         if torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves(z)):
             return self._decoded(z)
-        size = max(1, _PIECE // max(sum(leaf[:1].numel() for leaf in leaves(z)), 1))
         with torch.no_grad():
-            pieces = [self._decoded(take(z, slice(i, i + size))) for i in range(0, max(batch_size(z), 1), size)]
-        return pieces[0] if len(pieces) == 1 else cat(pieces)
+            parts = [self._decoded(take(z, piece)) for piece in pieces(z)]
+        return parts[0] if len(parts) == 1 else cat(parts)
 
     def _decoded(self, z: State) -> State:
         first = leaves(z)[0]
@@ -107,11 +113,10 @@ class OfDecoded:
         """fn of the decoded latents, (B, ...)."""
         if torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves(z)):
             return self.fn(self.decoder(z))
-        size = max(1, _PIECE // max(sum(leaf[:1].numel() for leaf in leaves(z)), 1))
         with torch.no_grad():
-            pieces = [self.fn(self.decoder(take(z, slice(i, i + size)))) for i in range(0, max(batch_size(z), 1), size)]
-        whole = all(isinstance(piece, Tensor) and piece.ndim > 0 for piece in pieces)
-        return torch.cat(pieces) if whole else pieces[0]  # what is wrong with it is said where the function is used
+            parts = [self.fn(self.decoder(take(z, piece))) for piece in pieces(z)]
+        whole = all(isinstance(part, Tensor) and part.ndim > 0 for part in parts)
+        return torch.cat(parts) if whole else parts[0]  # what is wrong with it is said where the function is used
 
 
 def latent_decoder(model: Any) -> Decoder | None:
