@@ -17,6 +17,7 @@ from leastwork.geometry.euclidean import Subspace
 from leastwork.geometry.state import EventShape, State, event_numel, flatten, inner, leaves, shapes, smap, unflatten
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.contract import answered
+from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
 from leastwork.models.units import Affine, ToData, check_units, to_network_units
 from leastwork.schedules.base import Schedule
@@ -40,9 +41,13 @@ class DiffusionModel:
         context: keyword arguments for a conditional network, the same for every sample.
         decode, encode: for a latent model, in place of shift and scale: functions from latents (B, *event) to data
             (B, ...) and back, with encode(decode(z)) = z. Gradients of observables are taken through ``decode``.
+        mask: for a network that is padded, bools (N, ...) for the first axes of an event, True where it is real. States
+            are then the real coordinates alone, (n, ...) in place of (N, ...), as are shift, scale and samples; only
+            the network sees the padding, as zeros (:mod:`leastwork.models.mask`).
 
     Raises:
-        LeastworkError: the prediction is unknown, the scale is not positive, or a decoder has no encoder.
+        LeastworkError: the prediction is unknown, the scale is not positive, a decoder has no encoder, or the mask does
+            not fit.
 
     >>> import leastwork as lw
     >>> standard = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
@@ -60,6 +65,7 @@ class DiffusionModel:
     context: Mapping[str, Any] = field(default_factory=dict)
     decode: ToData | None = None
     encode: Callable[[State], State] | None = None
+    mask: MaskLike = None
 
     def __post_init__(self) -> None:
         if self.predicts not in get_args(Prediction):
@@ -73,7 +79,10 @@ class DiffusionModel:
                 f"predicts={quoted(self.predicts)} does not determine the data at t_max, where alpha = 0: "
                 f"end the schedule before, {name}(t_max=0.999)"
             )
-        check_units(self.event_shape, self.scale)
+        mask, event_shape = unmasked(self.mask, self.event_shape)
+        object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "event_shape", event_shape)
+        check_units(self.event_shape, self.scale, self.shift)
         if (self.decode is None) != (self.encode is None):
             raise LeastworkError("decode and encode belong together, as samples go both ways: pass both or neither")
         if self.decode is not None and not (_is_number(self.shift, 0.0) and _is_number(self.scale, 1.0)):
@@ -131,9 +140,9 @@ class DiffusionModel:
         return self.project(self._call(x, t))
 
     def _call(self, x: State, t: float) -> State:
-        first = leaves(x)[0]
-        found = self.net(x, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
-        return answered(x, found, shapes(self.event_shape), t)
+        first, inside = leaves(x)[0], padded(x, self.mask)
+        found = self.net(inside, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
+        return unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
 
     def denoise(self, x: State, t: float) -> State:
         """D(x, t) = E[x_0 | x_t = x], network units, (B, *event)."""
