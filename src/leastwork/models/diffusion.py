@@ -49,7 +49,7 @@ class DiffusionModel:
             the network sees the padding, as zeros (:mod:`leastwork.models.mask`).
 
     Raises:
-        LeastworkError: the prediction is unknown, the scale is not positive, an encoder has no decoder, or the mask does
+        LeastworkError: the prediction is unknown, the scale is not positive, there is an encoder alone, or the mask does
             not fit.
 
     >>> import leastwork as lw
