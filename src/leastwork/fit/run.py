@@ -1,9 +1,10 @@
 """A fitted run of either job: fresh samples from seeds that the fit has not used, and a folder for it."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from leastwork.errors import LeastworkError
 from leastwork.models.base import Model
@@ -20,8 +21,14 @@ __all__ = ["FittedRun"]
 class FittedRun:
     """What the runs of both jobs share; each is a frozen dataclass with the attributes named here."""
 
+    kind_of_run: ClassVar[str]
+    """The name of its kind among the runs of run files."""
+
     if TYPE_CHECKING:
         model: Model
+        method: str
+        settings: Mapping[str, Any]
+        model_samples: Ensemble
         choices: Choices
         seed: int
         certificate_samples: int | None

@@ -13,7 +13,7 @@ from leastwork.report.blocks import Part
 from leastwork.report.render import Numbering, environment
 from leastwork.runs.base.cases import joint_sections, part_sections
 from leastwork.runs.base.finished import Finished, FinishedJoint
-from leastwork.runs.joint.config import AnyRun
+from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.joint.sections import introduction, overview
 from leastwork.runs.read import read_finished, read_joint
@@ -43,7 +43,7 @@ def write_report(folder: str | Path) -> Path:
     return path
 
 
-def _page(run: Finished[AnyRun]) -> str:
+def _page(run: Finished[AnyConfig]) -> str:
     pages = environment()
     part = _part(run)
     body = _body(pages, part, Numbering(), level=2)
@@ -76,7 +76,7 @@ def _joint_page(run: FinishedJoint) -> str:
     )
 
 
-def _part(run: Finished[AnyRun]) -> Part:
+def _part(run: Finished[AnyConfig]) -> Part:
     """What a run shows, with the sections of its case."""
     part = kind_of_run(run.config).part(run)
     return replace(part, sections=[*part.sections, *part_sections(run)])

@@ -94,9 +94,9 @@ def lines(label: str, total: int) -> Iterator[Tick]:
 
 
 def labelled(progress: Progress, name: str) -> Progress:
-    """The same, with a name before every label.
+    """The same progress with a name before every label, or without if the name is empty.
 
     >>> with labelled(no_progress, "transition")("sampling", 10) as tick:
     ...     tick()
     """
-    return lambda label, total: progress(f"{name}: {label}", total)
+    return (lambda label, total: progress(f"{name}: {label}", total)) if name else progress

@@ -218,6 +218,6 @@ def part_sections(run: "Finished") -> Sequence[Section]:
 
 def joint_sections(run: "FinishedJoint") -> Sequence[Section]:
     """Sections that the system which all parts have in common adds to the report of a joint run."""
-    (system, *others) = {one.system for one in run.config.runs.values()}
+    (system, *others) = {one.system for one in run.config.parts.values()}
     builder = None if system is None or others else case(system).joint
     return () if builder is None else builder(run)

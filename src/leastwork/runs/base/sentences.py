@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leastwork.runs.base.metrics import CertificateNumbers, Estimated, RunNumbers
-from leastwork.runs.base.settings import AnySettings
+from leastwork.runs.base.settings import AnyConfig
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 
 __all__ = ["LEAST_ESS", "drawing", "few_effective", "gone_astray", "pm", "share", "too_few_steps"]
@@ -46,7 +46,7 @@ def too_few_steps(metrics: RunNumbers, names: Sequence[str]) -> list[str]:
     return [f"{count(found.steps)} steps are too few, they move {', '.join(what)}: take more sampling.steps."]
 
 
-def drawing(config: AnySettings, metrics: RunNumbers) -> str:
+def drawing(config: AnyConfig, metrics: RunNumbers) -> str:
     """How samples were drawn, of either kind of run."""
     chosen = config.sampling
     process = "probability-flow ODE" if chosen.process == "ode" else f"reverse SDE (κ = {plain(chosen.kappa or 1.0)})"
