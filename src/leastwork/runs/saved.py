@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from leastwork.adapters.source import ModelName, load_model, source_of
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import settings_of
 from leastwork.fit.run import FittedRun
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Model
-from leastwork.models.files import check_fingerprint, description_of, fingerprint, load_model, save_model
+from leastwork.models.files import check_fingerprint, description_of, fingerprint, save_model
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import Observable
 from leastwork.path_guidance.run import PathRun
@@ -71,9 +72,10 @@ def load_run(
     """
     folder = Path(folder)
     config = read_run_file(folder)
-    if config.code and region is None and not trust_code:
+    code = [*(config.code if region is None else ()), *(config.source.code if model is None else ())]
+    if code and not trust_code:
         raise ConfigError(
-            f"{folder} names code, and reading it would run {config.code[0]}: look into that file, and if you trust "
+            f"{folder} names code, and reading it would run {code[0]}: look into that file, and if you trust "
             "it, load_run(folder, trust_code=True)"
         )
     given = Given(observable, region, kernel)
@@ -115,7 +117,7 @@ def _model(config: AnyConfig, model: Model | None) -> Model:
     return load_model(config.model)
 
 
-def save_run(run: FittedRun, folder: Path, model: str | Path | None = None) -> Path:
+def save_run(run: FittedRun, folder: Path, model: ModelName | None = None) -> Path:
     """See :meth:`leastwork.fit.run.FittedRun.save`."""
     kind = kinds()[run.kind_of_run]
     _begin(folder, _described(run, kind, folder, model), run.model)
@@ -123,7 +125,7 @@ def save_run(run: FittedRun, folder: Path, model: str | Path | None = None) -> P
     return _with_samples(run, folder)
 
 
-def report_run(run: FittedRun, folder: Path, model: str | Path | None = None) -> Path:
+def report_run(run: FittedRun, folder: Path, model: ModelName | None = None) -> Path:
     """See :meth:`leastwork.fit.run.FittedRun.report`."""
     judged = run.certificate_ensemble
     save_run(run, folder, model)
@@ -132,7 +134,7 @@ def report_run(run: FittedRun, folder: Path, model: str | Path | None = None) ->
     return write_report(folder)
 
 
-def _described(run: FittedRun, kind: KindOfRun[Any, Any], folder: Path, model: str | Path | None) -> AnyConfig:
+def _described(run: FittedRun, kind: KindOfRun[Any, Any], folder: Path, model: ModelName | None) -> AnyConfig:
     """The run file of a run.
 
     Raises:
@@ -159,16 +161,22 @@ def _described(run: FittedRun, kind: KindOfRun[Any, Any], folder: Path, model: s
         raise ConfigError(f"the run has no file form: {sentences(error, schema)[0]}") from None
 
 
-def _reference(model: Model, folder: Path, given: str | Path | None) -> str:
+def _reference(model: Model, folder: Path, given: ModelName | None) -> Any:
     """How ``config.yaml`` names the model: as given, by its copy, or not at all."""
     if given is not None:
-        check_fingerprint(load_model(given), fingerprint(model), folder)
-        return os.path.relpath(given, folder) if Path(given).is_dir() else str(given)
+        source = source_of(given)
+        check_fingerprint(source.build(), fingerprint(model), folder)
+        return source.with_paths(lambda _, path: _seen_from(folder, path)).plain()
     try:
         description_of(model)  # pyright: ignore[reportArgumentType]  (a kind that has no file form is refused)
     except ConfigError:
         return GIVEN_MODEL
     return "model"
+
+
+def _seen_from(folder: Path, path: Path) -> Path:
+    """A path relative to a folder."""
+    return Path(os.path.relpath(path, folder))
 
 
 def _sampling(run: FittedRun) -> dict[str, Any]:
