@@ -19,6 +19,7 @@ from leastwork.kernels.base import Kernel
 from leastwork.kernels.density import kernel_density, usual_kernel
 from leastwork.kernels.region import Membership, Region
 from leastwork.models.base import Model, is_scored
+from leastwork.models.latents import check_encoder, of_data
 from leastwork.path_guidance.guides import check_guides
 from leastwork.path_guidance.methods import BUDGET, PATH_METHODS, PathGuidanceMethod, PathProblem
 from leastwork.path_guidance.run import PathMethod, PathRun
@@ -57,7 +58,7 @@ def guide_path(
 
     Args:
         model: a DiffusionModel, or a FrameModel.
-        points: guiding structures, (M, *event), data units, M ≥ 2.
+        points: guiding structures, (M, *event), data units, M ≥ 2; latents if the model's samples are latents.
         method: the name of a method. "least-work": h = ∇V, learned from members of A, which noising and denoising finds
             from the guides, and then on guided paths. "transported": the published form, kernels around guides that
             the probability-flow ODE carries forward, with strength and bandwidth sigmoid in t. "loss": the gradient of
@@ -126,7 +127,8 @@ def guide_path(
     own = draw(guided, whole("samples", samples), drawing, seed=derive_seed(seed, "model"), progress=progress)
     warn_of_outliers(own.x)
     check_guides(points, own.x)
-    inside = Region(guides) if region is None else region
+    check_encoder(guided, own.x)
+    inside = Region(guides) if region is None else of_data(region, guided)
     _check_region(inside, points, own.x, region is not None)
     if not guided.has_rotations:
         _check_reach(guided, points)

@@ -22,6 +22,7 @@ from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Model
 from leastwork.models.files import check_fingerprint, description_of, fingerprint, save_model
+from leastwork.models.latents import latent_decoder
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import Observable
 from leastwork.path_guidance.run import PathRun
@@ -55,7 +56,7 @@ def load_run(
     """Read a run from its folder, be it of a run file or saved in Python; ``.sample`` and ``.certify`` go on from it.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         model: what was guided, where it has no file form, or lies elsewhere now.
         observable: what was measured, of a run that was saved in Python.
         region: A, of a run that was saved in Python with a region.
@@ -84,6 +85,8 @@ def load_run(
         raise ConfigError(f"{folder} holds no fit, fit/fit.json is missing: finish it with leastwork run … --resume")
     store = folder / "ensemble.zarr"
     ensemble = open_ensemble(store) if store.exists() else None
+    if ensemble is not None:
+        ensemble = replace(ensemble, decoder=latent_decoder(run.model))
     if ensemble is not None and ensemble.log_tilt is None:
         ensemble = run.with_target(ensemble)
     own = config.certificate_samples is None and ensemble is not None

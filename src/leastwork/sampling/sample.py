@@ -18,6 +18,7 @@ from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
+from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
@@ -118,6 +119,7 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
 
     Returns:
         Ensemble: samples in data units, with work and log-weight of each path, nats. With ``out``, a StoredEnsemble.
+        The samples of a latent model without an encoder are latents.
 
     Raises:
         NonFiniteError: a sample became NaN or infinite; the message names step and sample.
@@ -147,7 +149,8 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
                 missing.append(start)
         for start, (result, seconds) in batches(missing):
             store.write(start, result, seconds)
-        return store.finish(run.evaluations, earlier + time.perf_counter() - begin)
+        stored = store.finish(run.evaluations, earlier + time.perf_counter() - begin)
+    return replace(stored, decoder=latent_decoder(model))
 
 
 def draw(
@@ -169,7 +172,8 @@ def draw(
         else:
             found = {start: result for start, (result, _) in batches(run.starts)}
             results = [found[start] for start in run.starts]
-    return _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
+    joined = _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
+    return replace(joined, decoder=latent_decoder(model))
 
 
 def _place(model: Model, n: int, choices: Choices, guidance: Guidance | None, seed: int) -> Run:

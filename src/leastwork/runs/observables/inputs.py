@@ -11,6 +11,7 @@ from leastwork.data.experiment import Experiment
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, shapes
 from leastwork.models.base import Model
+from leastwork.models.latents import data_shape, of_data
 from leastwork.observables import Observable, on_alpha_carbons, stack
 from leastwork.runs.base.cases import case, check_shape
 from leastwork.runs.base.kinds import ObservableKind
@@ -42,6 +43,12 @@ class Inputs:
     couplings: CouplingData | None = None
     reported: Observable | None = None
 
+    def __post_init__(self) -> None:
+        """Observables of a latent model see its samples decoded."""
+        object.__setattr__(self, "data", self.data.sampled_by(self.model))
+        if self.reported is not None:
+            object.__setattr__(self, "reported", of_data(self.reported, self.model))
+
 
 def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
     """Load and check everything, before anything is drawn.
@@ -61,7 +68,7 @@ def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
     choices = sampling_choices(config.sampling)
     known = None if config.system is None else case(config.system).reported
     without_data = [] if known is None else [known()]
-    read = _READERS[config.data.form](config.data, config.system, model.event_shape, items)
+    read = _READERS[config.data.form](config.data, config.system, data_shape(model), items)
     return Inputs(model, read.experiment, choices, read.couplings, _stacked([*read.without_data, *without_data]))
 
 
@@ -84,7 +91,7 @@ def _measured(number: int, item: ObservableKind, model: Model) -> Observable:
 def _built(item: ObservableKind, model: Model) -> Observable:
     """The observable, of frames that of their positions unless its kind sees frames as they are."""
     if not model.has_rotations or item.sees_frames:
-        return item.build(model.event_shape)
+        return item.build(data_shape(model))
     return on_alpha_carbons(item.build(shapes(model.event_shape)[0]))
 
 
@@ -94,7 +101,7 @@ def _probe(observable: Observable, model: Model) -> None:
     if model.has_rotations:
         parts = parts[0], parts[1] + torch.eye(3)
     is_tuple = bool(model.event_shape) and isinstance(model.event_shape[0], tuple)
-    observable(parts if is_tuple else parts[0])
+    of_data(observable, model)(parts if is_tuple else parts[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from leastwork.geometry.state import State, smap
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Model, Scored, is_scored
+from leastwork.models.latents import data_shape, of_data
 from leastwork.models.placement import placement
 from leastwork.runs.base.cases import check_shape
 from leastwork.runs.base.settings import sampling_choices
@@ -57,6 +58,6 @@ def build_path_inputs(config: PathConfig, model: Model | None = None, region: Me
     dtype = placement(model)[1]
     points = smap(lambda leaf: leaf.to(dtype), read_points(config.guides, model.event_shape))
     if config.region is not None and region is None:
-        region = config.region.build(model.event_shape)
+        region = of_data(config.region.build(data_shape(model)), model)
         region(points)  # finds a wrong function at once
     return PathInputs(model, points, region, sampling_choices(config.sampling))
