@@ -48,7 +48,7 @@ from leastwork.support.text import brief
 __all__ = ["compare_run", "measure_run", "run"]
 
 _PIECES = "fit.partial"
-_VIEWED = 2000  # structures in a trajectory
+_MOST_STRUCTURES = 2000  # structures in a trajectory
 _Fitted = TypeVar("_Fitted", bound=job.Fitted)
 
 
@@ -66,7 +66,7 @@ def run(
         config: from :func:`load_config`.
         out: folder of the results; must be empty or new unless resumed.
         resume: go on with an interrupted run of the same settings; the ensemble comes out the same, bit for bit.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         workers: processes that carry out the parts of a joint run, each with its share of torch's threads; with one,
             they are carried out here, one after another.
         tell: told in a sentence how long the run will take, before it begins; None, and it is not estimated.
@@ -104,7 +104,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         config: from :func:`load_config`; its method is not used.
         out: folder of the results.
         resume: keep the rows that an interrupted call has finished.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Returns:
         the rows, plain values, as they stand in comparison.json.
@@ -283,7 +283,7 @@ def _draw(folder: Path, config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, 
 def _write_structures(folder: Path, sequence: str, ensemble: Ensemble) -> None:
     """Guided structures, evenly chosen, for a viewer; says what is missing where an extra is not installed."""
     (x, *_) = leaves(ensemble.x)
-    some = x[evenly(len(x), _VIEWED)]
+    some = x[evenly(len(x), _MOST_STRUCTURES)]
     missing = write_structures(folder / "structures", "guided", some, [THREE_LETTERS[code] for code in sequence])
     if missing is not None:
         warnings.warn(missing, LeastworkWarning, stacklevel=2)

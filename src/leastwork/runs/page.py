@@ -26,7 +26,7 @@ def write_report(folder: str | Path) -> Path:
     """Make ``report.html`` of a finished run, again if need be.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
 
     Raises:
         ConfigError: the folder holds no finished run.
@@ -88,7 +88,7 @@ def _body(pages: Environment, part: Part, number: Numbering, level: int) -> str:
     Args:
         pages: templates.
         part: what the run shows.
-        number: of figures and tables, which goes on.
-        level: of its headings.
+        number: numbering of figures and tables, which continues.
+        level: level of its headings.
     """
     return pages.get_template("part.html.j2").render(part=part, number=number, level=level)

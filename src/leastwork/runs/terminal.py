@@ -1,4 +1,4 @@
-"""What the command line prints of a run: small tables of text."""
+"""Tables of text that the command line prints about a run."""
 
 from pathlib import Path
 

@@ -69,20 +69,20 @@ def _bars() -> Iterator[Any]:
             _display.clear()
 
 
-_FIRST, _OFTEN = 3.0, 10.0  # seconds before the first line, and between two lines
+_FIRST_LINE, _BETWEEN_LINES = 3.0, 10.0  # seconds before the first line, and between two lines
 
 
 @contextmanager
 def lines(label: str, total: int) -> Iterator[Tick]:
     """Lines on stderr, for a log file: how far it is and how long it still takes, every ten seconds."""
     begin = time.monotonic()
-    done, said = 0, begin - _OFTEN + _FIRST
+    done, said = 0, begin - _BETWEEN_LINES + _FIRST_LINE
 
     def tick(count: int = 1) -> None:
         nonlocal done, said
         done += count
         now = time.monotonic()
-        if now - said >= _OFTEN and 0 < done < total:
+        if now - said >= _BETWEEN_LINES and 0 < done < total:
             said = now
             left = (now - begin) * (total - done) / done
             print(f"{label}: {done / total:.0%}, {left:.0f} s left", file=sys.stderr, flush=True)

@@ -207,7 +207,9 @@ def check_shape(system: str | None, model: str, event_shape: EventShape) -> None
     """
     shape = None if system is None else case(system).event_shape
     if shape is not None and shape != event_shape:
-        raise ConfigError(f"system {system} has events {shape}, but model {quoted(model)} {event_shape}: drop it")
+        raise ConfigError(
+            f"system {system} has events {shape}, but model {quoted(model)} {event_shape}: leave out system"
+        )
 
 
 def part_sections(run: "Finished") -> Sequence[Section]:

@@ -29,11 +29,11 @@ class Finished(Generic[_Settings]):
     """A finished run, as its folder holds it.
 
     Args:
-        folder: where.
-        config: of the run.
+        folder: the folder of the run.
+        config: the settings of the run.
         metrics: as in metrics.json.
         ensemble: the guided samples.
-        kind: of the guidance, as its file names it; empty where there is none.
+        kind: kind of the guidance, as its file names it; empty if there is none.
         schedule: its parameters.
         plots: arrays for figures.
     """
@@ -108,8 +108,8 @@ class FinishedJoint:
     """A finished joint run, as its folder holds it.
 
     Args:
-        folder: where.
-        config: of the run.
+        folder: the folder of the run.
+        config: the settings of the run.
         metrics: as in metrics.json.
         parts: its finished parts by their names.
     """

@@ -9,7 +9,7 @@ from leastwork.support.numerals import count, fraction, plain, plus_minus
 __all__ = ["LEAST_ESS", "drawing", "few_effective", "gone_astray", "pm", "share", "too_few_steps"]
 
 LEAST_ESS = 0.01
-_ASTRAY = 0.1, 30  # share of the variance of ln w, at least, and in equal shares of all paths
+_OUTLIER_SHARE = 0.1, 30  # share of the variance of ln w, at least, and in equal shares of all paths
 
 
 def few_effective(certificate: CertificateNumbers) -> list[str]:
@@ -26,7 +26,7 @@ def few_effective(certificate: CertificateNumbers) -> list[str]:
 def gone_astray(certificate: CertificateNumbers) -> list[str]:
     """A warning where a single path makes much of the variance of ln w, or nothing; older runs do not tell."""
     worst = certificate.worst_path
-    if worst is None or worst < max(_ASTRAY[0], _ASTRAY[1] / certificate.samples):
+    if worst is None or worst < max(_OUTLIER_SHARE[0], _OUTLIER_SHARE[1] / certificate.samples):
         return []
     return [
         f"One of {count(certificate.samples)} guided paths makes {fraction(worst)} of the variance of ln w: it went "

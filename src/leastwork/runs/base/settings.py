@@ -1,4 +1,4 @@
-"""What all run files have in common: strict keys, a name, a model, how samples are drawn, and files to be moved."""
+"""Settings that all run files share: strict keys, name, model, sampling, and the files that they name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
@@ -235,7 +235,7 @@ class JointConfig:
     """Runs that are carried out one after another and reported on one page.
 
     Args:
-        name, description: of the whole.
+        name, description: name and description of the joint run.
         parts: its runs by their names, which are those of their folders, too.
     """
 

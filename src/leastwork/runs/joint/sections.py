@@ -37,7 +37,7 @@ def overview(parts: Sequence[Finished[AnyConfig]], warnings: Sequence[int]) -> l
 
     Args:
         parts: finished runs.
-        warnings: how many there are of each.
+        warnings: number of warnings of each part.
     """
     lines: dict[str, Callable[[Finished[AnyConfig]], str]] = {
         "model": lambda run: run.config.source.label,
