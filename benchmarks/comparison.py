@@ -15,7 +15,7 @@ import torch
 import leastwork as lw
 from leastwork.observable_guidance.compare import compare
 from leastwork.runs.compare.figure import draw_comparison
-from leastwork.runs.compare.run import compare_run, described, markdown
+from leastwork.runs.compare.run import compare_run, markdown, row_values
 from leastwork.runs.load import load_config
 from leastwork.systems.mixtures import two_states
 
@@ -36,7 +36,7 @@ def thirty() -> list[dict[str, Any]]:
     model, data = mixture.model(lw.VPSchedule()), lw.Experiment(right, values=[0.53])
     rows = []
     for row in compare(model, data, solver="euler", steps=200):
-        rows.append(described(row, [False]))
+        rows.append(row_values(row, [False]))
         print(f"  {row.method}: {row.seconds:.0f} s {row.reason}", flush=True)
     return rows
 

@@ -17,7 +17,7 @@ KINDS = ("observables", "path", "joint", "compare")
 @pytest.fixture(autouse=True)
 def _pieces_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fits leave a checkpoint wherever they can."""
-    monkeypatch.setattr("leastwork.support.checkpoints._EVERY", 0.0)
+    monkeypatch.setattr("leastwork.support.checkpoints._SECONDS_BETWEEN", 0.0)
 
 
 def check(runs, kind: str, how: str, stop_at: int, out: Path, wanted: dict[str, bytes]) -> None:

@@ -280,7 +280,7 @@ def _contacts(config: ContactsConfig, structure: Tensor) -> Observable:
     if config.quantity == "Q":
         return _named(native_fraction(pairs, lengths, config.steepness, config.reach), config.name)
     if config.name is not None:
-        raise LeastworkError("contacts are named by their atoms: drop the name, or take quantity Q")
+        raise LeastworkError("contacts are named by their atoms: leave out name, or take quantity Q")
     return contacts(pairs, lengths, config.steepness, config.reach)
 
 
