@@ -113,8 +113,7 @@ def guide_observables(
     if groups is not None:
         check_groups(data, groups)
     seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
-    choices = {**chosen.choices, **choices}
-    drawing = Choices.of(choices)
+    drawing = Choices.of({**chosen.choices, **choices})
     model = drawing.place(model)
     if samples is None:
         samples = own_samples(chosen.budget, drawing.sampler(model).evaluations)
@@ -130,7 +129,7 @@ def guide_observables(
         METHODS.name_of(chosen),
         found.maxent,
         found.guidance,
-        choices,
+        drawing,
         seed,
         replace(own, log_tilt=found.maxent.log_tilt_of(observed)),
         observed,
