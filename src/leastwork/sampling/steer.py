@@ -149,7 +149,8 @@ def steer(
     sampler = choices.sampler(choices.place(model), guidance)
     if not sampler.steps.has_density:
         raise NoPathWeightsError(
-            "steering weighs every step, and these have no density: use process='sde' with solver 'euler', "
+            sampler.steps.unweighted
+            or "steering weighs every step, and these have no density: use process='sde' with solver 'euler', "
             "'exponential' or 'multistep', on a t_grid that ends above t = 0"
         )
     systems = n // particles
@@ -221,7 +222,7 @@ class _Steering:
             if ancestors is not None:
                 carry = Carry(take(carry.x, ancestors), _take(carry.y, ancestors), _take(carry.h, ancestors))
                 y, h, ahead = take(y, ancestors), _take(h, ancestors), ahead[ancestors]
-            carry, cost = move(self.sampler, step, carry, y, h, process.project(noise.draw()))
+            carry, cost = move(self.sampler, step, carry, y, h, self.sampler.noise(noise.draw()))
             log_w = log_w if cost.log_weight is None else log_w + cost.log_weight
             potential = ahead
             tick()
