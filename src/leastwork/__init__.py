@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
+    from leastwork.models.context import PerSample
     from leastwork.models.diffusion import DiffusionModel
     from leastwork.models.files import save_model
     from leastwork.models.frames import FrameModel
@@ -64,6 +65,7 @@ _HOME = {
     "NoPathWeightsError": "leastwork.errors",
     "NonFiniteError": "leastwork.errors",
     "Observable": "leastwork.observables",
+    "PerSample": "leastwork.models.context",
     "StandardNormal": "leastwork.models.velocity",
     "TabulatedSchedule": "leastwork.schedules.table",
     "VESchedule": "leastwork.schedules.gaussian",
@@ -111,6 +113,7 @@ __all__ = [
     "NoPathWeightsError",
     "NonFiniteError",
     "Observable",
+    "PerSample",
     "StandardNormal",
     "TabulatedSchedule",
     "VESchedule",
