@@ -219,7 +219,7 @@ def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Expe
     lines = numbered(bme_as_csv(path, data_text(path)))
     if not lines:
         raise ConfigError(f"{path}: the file holds no data: begin with the line {','.join(_COLUMNS)}")
-    header = _header(lines[0][1], f"{path}, line {lines[0][0]}")
+    header = _header(lines[0][1], f"{path}, line {lines[0][0]}", sorted(set(observable.units) - {""}))
     found: dict[str, tuple[int, dict[str, Any]]] = {}
     for number, line in lines[1:]:
         where = f"{path}, line {number}"
@@ -238,8 +238,8 @@ def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Expe
     return cls(observable, **{key: [datum[key] for datum in data] for key in data[0]})
 
 
-def _header(line: str, where: str) -> list[str]:
-    header = columns(line, _COLUMNS, where)
+def _header(line: str, where: str, units: list[str]) -> list[str]:
+    header = columns(line, _COLUMNS, where, units)
     if "name" not in header or not {"value", "lower", "upper"} & set(header):
         raise ConfigError(f"{where}: the first line must name the columns, at least name and value, lower or upper")
     return header

@@ -52,7 +52,7 @@ class FittedRun:
         seed = derive_seed(self.seed, "certificate")
         return self.sample(self.certificate_samples or 10_000, seed=seed, progress=self.progress)
 
-    def save(self, folder: str | Path, model: str | Path | None = None) -> Path:
+    def save(self, folder: str | Path, model: str | Path | Mapping[str, Any] | None = None) -> Path:
         """Write the run, with the samples of its certificate if drawn, into a folder for :func:`leastwork.load_run`.
 
         Args:
@@ -68,7 +68,7 @@ class FittedRun:
         """
         return above("leastwork.runs.saved", "save_run")(self, Path(folder), model)
 
-    def report(self, folder: str | Path, model: str | Path | None = None) -> Path:
+    def report(self, folder: str | Path, model: str | Path | Mapping[str, Any] | None = None) -> Path:
         """Save the run, draw the samples of the certificate if they are missing, and write the report.
 
         Args:

@@ -16,6 +16,7 @@ from leastwork.errors import LeastworkError
 from leastwork.geometry.euclidean import Subspace
 from leastwork.geometry.state import EventShape, State, event_numel, flatten, inner, leaves, shapes, smap, unflatten
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
+from leastwork.models.context import arguments
 from leastwork.models.contract import answered
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
 from leastwork.models.units import Affine, ToData, check_units, to_network_units
@@ -37,7 +38,8 @@ class DiffusionModel:
         event_shape: shape of one sample, or a tuple of shapes for a state of several tensors.
         subspace: linear subspace of the states, such as ``ZeroCentre()``.
         shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.
-        context: keyword arguments for a conditional network, the same for every sample.
+        context: keyword arguments for a conditional network; a tensor of leading size 1 is expanded to the batch, and
+            :class:`leastwork.PerSample` has a row for each sample.
         decode, encode: for a latent model, in place of shift and scale: functions from latents (B, *event) to data
             (B, ...) and back, with encode(decode(z)) = z. Gradients of observables are taken through ``decode``.
 
@@ -132,7 +134,7 @@ class DiffusionModel:
 
     def _call(self, x: State, t: float) -> State:
         first = leaves(x)[0]
-        found = self.net(x, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
+        found = self.net(x, torch.tensor(t, dtype=first.dtype, device=first.device), **arguments(self.context, first))
         return answered(x, found, shapes(self.event_shape), t)
 
     def denoise(self, x: State, t: float) -> State:

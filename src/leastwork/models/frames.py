@@ -22,6 +22,7 @@ from leastwork.geometry.frames import Frames, Tangent, flat_tangent, tangent_fro
 from leastwork.geometry.rotations import exp, uniform
 from leastwork.geometry.state import State, shapes
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
+from leastwork.models.context import arguments
 from leastwork.models.contract import answered
 from leastwork.models.predictions import Moments
 from leastwork.models.units import ToData, check_units
@@ -46,7 +47,8 @@ class FrameModel:
         residues: number N of frames.
         scale: length of one network unit in data units.
         subspace: ``ZeroCentre()`` if the positions are centred.
-        context: keyword arguments for a conditional network, the same for every sample.
+        context: keyword arguments for a conditional network; a tensor of leading size 1 is expanded to the batch, and
+            :class:`leastwork.PerSample` has a row for each sample.
 
     Raises:
         LeastworkError: a size, the scale or the schedule cannot be used.
@@ -119,7 +121,8 @@ class FrameModel:
     def score(self, x: State, t: float) -> Tangent:
         """∇ ln p_t of positions and rotations, (B, N, 3) each."""
         time = torch.tensor(t, dtype=x[0].dtype, device=x[0].device)
-        shift, turn = self.project(answered(x, self.net(x, time, **self.context), shapes(self.noise_shape), t))
+        found = self.net(x, time, **arguments(self.context, x[0]))
+        shift, turn = self.project(answered(x, found, shapes(self.noise_shape), t))
         return shift, turn
 
     def estimate(self, x: State, t: float) -> tuple[Tensor, Tensor]:

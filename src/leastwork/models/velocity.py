@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape, State, event_numel, inner, leaves, shapes, smap
 from leastwork.models.coefficients import Coefficients, flow_coefficients
+from leastwork.models.context import arguments
 from leastwork.models.contract import answered
 from leastwork.models.units import Affine, check_units, to_data_units, to_network_units
 from leastwork.support.random import generator
@@ -59,7 +60,8 @@ class VelocityModel:
         prior: the density at t = 1.
         data_at_one: True if the network's own time runs from noise at 0 to data at 1; then u(x, t) = −net(x, 1 − t).
         shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.
-        context: keyword arguments for a conditional network, the same for every sample.
+        context: keyword arguments for a conditional network; a tensor of leading size 1 is expanded to the batch, and
+            :class:`leastwork.PerSample` has a row for each sample.
 
     >>> flow = VelocityModel(lambda x, t: x, event_shape=(2,))
     >>> flow.velocity(torch.ones(1, 2), 0.5)
@@ -118,7 +120,7 @@ class VelocityModel:
         """u(x, t) = dx/dt in network units, (B, *event)."""
         first = leaves(x)[0]
         time = torch.tensor(1 - t if self.data_at_one else t, dtype=first.dtype, device=first.device)
-        u = answered(x, self.net(x, time, **self.context), shapes(self.event_shape), t)
+        u = answered(x, self.net(x, time, **arguments(self.context, first)), shapes(self.event_shape), t)
         return smap(torch.neg, u) if self.data_at_one else u
 
     @property

@@ -17,6 +17,7 @@ from leastwork.data.trust import check_groups, trust, trusted
 from leastwork.fit.budget import own_samples
 from leastwork.fit.methods import settings_given
 from leastwork.models.base import Model
+from leastwork.models.context import refuse_per_sample
 from leastwork.observable_guidance.methods import METHODS, ObservableMethod, Problem
 from leastwork.observable_guidance.run import Method, ObservableRun
 from leastwork.observable_guidance.scheduled import Search
@@ -115,6 +116,7 @@ def guide_observables(
     seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
     choices = {**chosen.choices, **choices}
     drawing = Choices.of(choices)
+    refuse_per_sample(model)
     model = drawing.place(model)
     if samples is None:
         samples = own_samples(chosen.budget, drawing.sampler(model).evaluations)

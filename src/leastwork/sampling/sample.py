@@ -17,6 +17,7 @@ from leastwork.errors import NonFiniteError
 from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
+from leastwork.models.context import for_samples
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import LAW, Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
@@ -66,6 +67,12 @@ class Run:
     def starts(self) -> range:
         """First sample of every batch."""
         return range(0, self.n, self.batch_size)
+
+    def sampler_of(self, start: int, stop: int) -> Sampler:
+        """The sampler of some samples, whose model has their rows of a context that differs from sample to sample."""
+        process = self.sampler.process
+        model = for_samples(process.model, start, stop, self.n)
+        return self.sampler if model is process.model else replace(self.sampler, process=replace(process, model=model))
 
     def noise(self, start: int) -> BlockNoise:
         """The noise of the batch that begins at ``start``."""
@@ -195,9 +202,10 @@ def _fingerprint(run: Run) -> dict[str, object]:
 @torch.no_grad()
 def _probe(run: Run) -> list[str]:
     """The result of one step from a few states, which differs for another network or another guidance."""
-    sampler = run.sampler
+    few = min(8, run.n)
+    sampler = run.sampler_of(0, few)
     shape = sampler.process.model.noise_shape
-    z = BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw()
+    z = BlockNoise(run.seed, 0, few, shape, run.dtype, run.device).draw()
     x = sampler.process.prior(z)
     noise = sampler.process.project(z) if sampler.process.model.has_rotations else x
     middle = sampler.steps.table()[len(sampler.steps) // 2]
@@ -226,18 +234,19 @@ def _batch_drawer(
 
 
 def _batch(run: Run, start: int, on_step: Callable[[StepInfo], None]) -> BatchResult:
-    result = integrate(run.sampler, run.noise(start), on_step)
-    _check(run, start, result)
+    sampler = run.sampler_of(start, min(start + run.batch_size, run.n))
+    result = integrate(sampler, run.noise(start), on_step)
+    _check(run, sampler, start, result)
     return replace(result, x=run.sampler.process.model.to_data_units(result.x))
 
 
-def _check(run: Run, start: int, result: BatchResult) -> None:
+def _check(run: Run, sampler: Sampler, start: int, result: BatchResult) -> None:
     finite = all_finite(result.x)
     if result.log_weight is not None:
         finite = finite & torch.isfinite(result.log_weight)
     if bool(finite.all()):
         return
-    integrate(run.sampler, run.noise(start), check_steps=True)  # repeats the batch; the error names the step
+    integrate(sampler, run.noise(start), check_steps=True)  # repeats the batch; the error names the step
     first = start + int((~finite).nonzero()[0, 0])
     raise NonFiniteError(f"the path weight of sample {first} is not finite: use more steps or weaker guidance")
 

@@ -23,6 +23,7 @@ from leastwork.geometry.state import State, all_finite, cat, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model
+from leastwork.models.context import refuse_per_sample
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
@@ -146,6 +147,7 @@ def steer(
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype)
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
+    refuse_per_sample(model)
     sampler = choices.sampler(choices.place(model), guidance)
     if not sampler.steps.has_density:
         raise NoPathWeightsError(
