@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
+    from leastwork.models.context import PerSample
     from leastwork.models.diffusion import DiffusionModel
     from leastwork.models.files import save_model
     from leastwork.models.frames import FrameModel
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from leastwork.sampling.transport import transport
     from leastwork.sampling.work import Certificate, certify
     from leastwork.schedules.angles import AngleSchedule
+    from leastwork.schedules.edm import EDMSchedule
     from leastwork.schedules.function import FunctionSchedule
     from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
     from leastwork.schedules.table import TabulatedSchedule
@@ -52,6 +54,7 @@ _HOME = {
     "ConfigError": "leastwork.errors",
     "CosineSchedule": "leastwork.schedules.gaussian",
     "DiffusionModel": "leastwork.models.diffusion",
+    "EDMSchedule": "leastwork.schedules.edm",
     "Ensemble": "leastwork.sampling.ensemble",
     "Estimate": "leastwork.statistics.estimate",
     "Experiment": "leastwork.data.experiment",
@@ -64,6 +67,7 @@ _HOME = {
     "NoPathWeightsError": "leastwork.errors",
     "NonFiniteError": "leastwork.errors",
     "Observable": "leastwork.observables",
+    "PerSample": "leastwork.models.context",
     "StandardNormal": "leastwork.models.velocity",
     "TabulatedSchedule": "leastwork.schedules.table",
     "VESchedule": "leastwork.schedules.gaussian",
@@ -99,6 +103,7 @@ __all__ = [
     "ConfigError",
     "CosineSchedule",
     "DiffusionModel",
+    "EDMSchedule",
     "Ensemble",
     "Estimate",
     "Experiment",
@@ -111,6 +116,7 @@ __all__ = [
     "NoPathWeightsError",
     "NonFiniteError",
     "Observable",
+    "PerSample",
     "StandardNormal",
     "TabulatedSchedule",
     "VESchedule",

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, batch_size, leaves, shapes, smap, take
+from leastwork.models.context import arguments
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
 from leastwork.models.mask import padded, unpadded
@@ -84,7 +85,7 @@ class Subject:
         """The network's own output at states that have their padding."""
         first = leaves(x)[0]
         time = torch.tensor(t, dtype=first.dtype, device=first.device)
-        return self.model.net(x, time, **self.model.context)
+        return self.model.net(x, time, **arguments(self.model.context, first))
 
     def answer(self, x: State, t: float) -> State:
         """The denoiser D, or the velocity u."""

@@ -16,6 +16,7 @@ from leastwork.errors import LeastworkError
 from leastwork.geometry.euclidean import Subspace
 from leastwork.geometry.state import EventShape, State, event_numel, flatten, inner, leaves, shapes, smap, unflatten
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
+from leastwork.models.context import arguments
 from leastwork.models.contract import answered
 from leastwork.models.latents import Decoder
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
@@ -39,7 +40,8 @@ class DiffusionModel:
         event_shape: shape of one sample, or a tuple of shapes for a state of several tensors.
         subspace: linear subspace of the states, such as ``ZeroCentre()``.
         shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.
-        context: keyword arguments for a conditional network, the same for every sample.
+        context: keyword arguments for a conditional network; a tensor of leading size 1 is expanded to the batch, and
+            :class:`leastwork.PerSample` has a row for each sample.
         decode: for a latent model, in place of shift and scale: function from latents (B, *event) to data (B, ...).
             Samples stay latents; observables and regions see them decoded, in pieces and without a graph. Only methods
             with gradients of observables differentiate it ("scheduled", "loss", "adjoint-matching").
@@ -149,7 +151,8 @@ class DiffusionModel:
 
     def _call(self, x: State, t: float) -> State:
         first, inside = leaves(x)[0], padded(x, self.mask)
-        found = self.net(inside, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
+        time = torch.tensor(t, dtype=first.dtype, device=first.device)
+        found = self.net(inside, time, **arguments(self.context, first))
         return unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
 
     def denoise(self, x: State, t: float) -> State:

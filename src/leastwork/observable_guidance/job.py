@@ -17,6 +17,7 @@ from leastwork.data.trust import check_groups, trust, with_theta
 from leastwork.fit.budget import own_samples
 from leastwork.fit.methods import settings_given
 from leastwork.models.base import Model
+from leastwork.models.context import refuse_per_sample
 from leastwork.models.latents import check_encoder
 from leastwork.observable_guidance.methods import METHODS, ObservableMethod, Problem
 from leastwork.observable_guidance.run import Method, ObservableRun
@@ -115,6 +116,7 @@ def guide_observables(
         check_groups(data, groups)
     seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
     drawing = Choices.of({**chosen.choices, **choices})
+    refuse_per_sample(model)
     model = drawing.place(model)
     data = data.sampled_by(model)
     if samples is None:

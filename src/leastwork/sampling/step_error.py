@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkWarning
+from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.geometry.state import State, cat, smap
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model, is_scored
@@ -95,7 +95,7 @@ def step_check(
         law: process, solver, steps, t_grid, kappa as in :func:`leastwork.sample`.
 
     Raises:
-        LeastworkError: fewer than two paths.
+        LeastworkError: fewer than two paths, or steps with churn.
 
     >>> import leastwork as lw
     >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
@@ -104,6 +104,8 @@ def step_check(
     """
     paths, seed, choices = whole("paths", paths, least=2), seed_number(seed), Choices.of(law, LAW)
     coarse = choices.sampler(model, guidance)
+    if coarse.steps.own_noise:
+        raise LeastworkError("churn depends on the steps, and half a step has another: draw at two numbers of steps")
     fine = replace(choices, t_grid=_halved(model, coarse.steps.times)).sampler(model, guidance)
     device, dtype = placement(model)
     ends: list[tuple[State, State]] = []

@@ -91,13 +91,12 @@ def _losses(sampler: Sampler, noise: BlockNoise) -> Tensor:
     for step in sampler.steps.table():
         z = process.project(noise.draw())
         y, h = evaluate(sampler, carry.x, step.t)
-        e, c = step.e, step.c
         probe = process.project(noise.draw())
         ends: list[State | None] = []
         for side in (_DIFFERENCE, -_DIFFERENCE):
-            beside = smap(lambda x, v, by=side * c: x + by * v, carry.x, probe)
+            beside = smap(lambda x, v, by=side * step.c: x + by * v, carry.x, probe)
             ends.append(evaluate(sampler, beside, step.t)[1])
-        bent = smap(lambda a, b, by=e / (2 * _DIFFERENCE * c): by * (a - b), *ends)
+        bent = smap(lambda a, b, by=step.lever / (2 * _DIFFERENCE): by * (a - b), *ends)
         found.append(0.25 * inner(bent, bent).to(torch.float64))
         carry, _ = move(sampler, step, carry, y, h, z)
     return torch.stack(found, dim=1)

@@ -64,7 +64,7 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
         ("sampling.steps=many", "'steps' in 'sampling' is 'many': give the number of steps"),
         (
             "sampling.t_grid=cosine",
-            "'t_grid' in 'sampling' is 'cosine': give 'signal', 'uniform', 'log-snr', 'balanced', or a list",
+            "'t_grid' in 'sampling' is 'cosine': give 'signal', 'uniform', 'log-snr', 'balanced', 'karras', or a list",
         ),
         ("sampling=3", "'sampling' is 3: give settings, as keys and values"),
         ("data.0.value=.nan", "'value' in entry 1 of 'data' is nan: give a finite number"),

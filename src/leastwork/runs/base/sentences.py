@@ -55,6 +55,7 @@ def drawing(config: AnyConfig, metrics: RunNumbers) -> str:
         "uniform": "uniform in t",
         "log-snr": "uniform in the logarithmic signal-to-noise ratio",
         "balanced": "half of them uniform in the logarithmic signal-to-noise ratio, half in the signal's share",
+        "karras": "uniform in the power 1/ρ of the noise level σ/α",
         "signal": "denser where basins and structures form, uniform in α²/(α² + σ²), α/(α + 3σ) and the logarithmic "
         "signal-to-noise ratio in the proportion 2 : 2 : 1",
     }

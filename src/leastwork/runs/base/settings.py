@@ -53,9 +53,9 @@ class SamplingConfig(Strict):
     process: ProcessName = Field(default="sde", description="a process")
     solver: Literal["multistep", "exponential", "euler", "heun"] = Field(default="multistep", description="a solver")
     steps: int = Field(default=100, ge=1, description="the number of steps, at least 1")
-    t_grid: Literal["signal", "uniform", "log-snr", "balanced"] | tuple[FiniteFloat, ...] | None = Field(
+    t_grid: Literal["signal", "uniform", "log-snr", "balanced", "karras"] | tuple[FiniteFloat, ...] | None = Field(
         default=None,
-        description="'signal', 'uniform', 'log-snr', 'balanced', or a list of decreasing times; "
+        description="'signal', 'uniform', 'log-snr', 'balanced', 'karras', or a list of decreasing times; "
         "left out it is what fits the solver",
     )
     kappa: FiniteFloat | None = Field(
