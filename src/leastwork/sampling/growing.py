@@ -13,8 +13,9 @@ from pathlib import Path
 from leastwork.errors import ConfigError
 from leastwork.sampling.marks import Mark, write_mark
 from leastwork.sampling.stored import PER_SAMPLE, Contents
+from leastwork.support.files import TEMPORARY
 
-__all__ = ["take_over", "with_other_number"]
+__all__ = ["take_name", "take_over", "with_other_number"]
 
 _CHUNK = re.compile(rf"(x\d*|{'|'.join(name for name in PER_SAMPLE if name != 'log_tilt')})/(\d+)(\.0)*")
 
@@ -61,6 +62,15 @@ def take_over(found: Contents, partial: Path) -> None:
         for name in files[k]:
             _link(found.path / name, partial / name)
         write_mark(partial / "finished" / f"{k * rows}.npy", Mark(moments[k], files[k], seconds))
+
+
+def take_name(partial: Path, path: Path) -> None:
+    """Give a store its name, in place of a smaller one that it took over."""
+    before = path.with_name(f"{TEMPORARY}{path.name}.before")
+    if path.exists():
+        os.replace(path, before)
+    os.replace(partial, path)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _link(source: Path, target: Path) -> None:

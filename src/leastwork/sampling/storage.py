@@ -26,7 +26,7 @@ from torch import Tensor
 from leastwork.errors import ConfigError, LeastworkWarning, WriteError
 from leastwork.geometry.state import State, leaves
 from leastwork.sampling.ensemble import Ensemble, Ledger
-from leastwork.sampling.growing import take_over, with_other_number
+from leastwork.sampling.growing import take_name, take_over, with_other_number
 from leastwork.sampling.marks import Mark, read_mark, write_mark
 from leastwork.sampling.stepping import BatchResult
 from leastwork.sampling.stored import PER_SAMPLE, StoredEnsemble, consolidated, contents, open_ensemble
@@ -132,7 +132,7 @@ class EnsembleStore:
                 each = np.stack([marks[start].moments for start in sorted(marks)])
                 files |= _write_array(self.partial, "batch_moments", each, len(each), len(each), 0, _MOMENTS)
                 _close(self.partial, self.ledger, moments, self.n, evaluations, seconds, files, self.settings)
-                _rename(self.partial, self.path)
+                take_name(self.partial, self.path)
                 sync_folder(self.path.parent)
             _clear(self.path)
         return StoredEnsemble(self.path)
@@ -354,15 +354,6 @@ def _is_finished(path: Path, settings: str) -> bool:
     if not with_other_number(found, settings):
         raise ConfigError(_exists(path))
     return False
-
-
-def _rename(partial: Path, path: Path) -> None:
-    """Give a store its name, in place of a smaller one that it took over."""
-    before = path.with_name(f"{TEMPORARY}{path.name}.before")
-    if path.exists():
-        os.replace(path, before)
-    os.replace(partial, path)
-    shutil.rmtree(before, ignore_errors=True)
 
 
 def _partial(path: Path) -> Path:
