@@ -113,7 +113,7 @@ def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[s
 
 
 def fingerprint(model: Model) -> str | None:
-    """A hash of a model's weights, the same in every precision; None if the model has no weights.
+    """A hash of a model's weights, its decoder's included, the same in every precision; None if it has no weights.
 
     >>> model = load_model("prinz")
     >>> fingerprint(model) == fingerprint(load_model("prinz"))
@@ -121,8 +121,11 @@ def fingerprint(model: Model) -> str | None:
     """
     if not isinstance(model.net, nn.Module):
         return None
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(model.net.state_dict().items()):
+    digest, decode = hashlib.blake2b(digest_size=16), getattr(model, "decode", None)
+    weights = dict(model.net.state_dict())
+    if isinstance(decode, nn.Module):
+        weights |= {f"decode.{name}": value for name, value in decode.state_dict().items()}
+    for name, value in sorted(weights.items()):
         plain = value.detach().cpu()
         plain = plain.float() if plain.is_floating_point() else plain
         digest.update(f"{name} {tuple(plain.shape)}".encode())
