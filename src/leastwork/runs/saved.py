@@ -32,6 +32,7 @@ from leastwork.path_guidance.methods import PATH_METHODS
 from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.complaints import sentences
 from leastwork.runs.base.job import Job
+from leastwork.runs.base.placed import on_this_machine, placed
 from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
 from leastwork.runs.base.settings import GIVEN_MODEL, sampling_choices
 from leastwork.runs.carry_out import measure_run
@@ -137,7 +138,7 @@ def _model(config: AnyRun, model: Model | None) -> Model:
         return model
     if config.model == GIVEN_MODEL:
         raise ConfigError(f"{config.name} guides a model that has no file form: pass it, load_run(folder, model=…)")
-    return load_model(config.model)
+    return placed(load_model(config.model), on_this_machine(config))
 
 
 def _observable_job(

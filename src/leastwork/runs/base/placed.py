@@ -1,15 +1,20 @@
 """The model of a run on the device and in the precision that its file asks for."""
 
+import warnings
+from typing import TypeVar
+
 import torch
 
-from leastwork.errors import ConfigError, LeastworkError
+from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.models.base import Model
 from leastwork.models.contract import refuse_half
 from leastwork.models.placement import moved, placement
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.sampling.choices import check_device
 
-__all__ = ["placed"]
+__all__ = ["on_this_machine", "placed"]
+
+_Config = TypeVar("_Config", bound=AnyConfig)
 
 
 def placed(model: Model, config: AnyConfig) -> Model:
@@ -34,3 +39,22 @@ def placed(model: Model, config: AnyConfig) -> Model:
             "'device' and 'dtype' cannot move: leave them out"
         )
     return there
+
+
+def on_this_machine(config: _Config) -> _Config:
+    """A finished run's settings without a device that this machine lacks.
+
+    Warns:
+        LeastworkWarning: it lacks the device, and the model goes where it is.
+    """
+    try:
+        if config.device is not None:
+            check_device(config.device)
+    except LeastworkError:
+        warnings.warn(
+            f"{config.name} was made on device {config.device}, which this machine has not: its model stays on the CPU",
+            LeastworkWarning,
+            stacklevel=2,
+        )
+        return config.model_copy(update={"device": None})
+    return config
