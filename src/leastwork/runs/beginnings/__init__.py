@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from leastwork.errors import ConfigError
-from leastwork.support.text import nearest, quoted
+from leastwork.support.text import quoted
 
 __all__ = ["beginning", "beginning_names"]
 
@@ -25,10 +25,8 @@ def beginning(name: str | None) -> str:
     Raises:
         ConfigError: the name is missing or unknown; lists the known.
     """
-    if name is None:
-        raise ConfigError(
-            f"init needs a name, one of {', '.join(beginning_names())}: write it to a file, leastwork init prinz > run.yaml"
-        )
-    if name not in beginning_names():
-        raise ConfigError(f"there is no run file {quoted(name)} to begin with{nearest(name, beginning_names())}")
+    known = beginning_names()
+    if name not in known:
+        tell = "init needs a name" if name is None else f"there is no run file {quoted(name)} to begin with"
+        raise ConfigError(f"{tell}: write leastwork init prinz > run.yaml, or in its place {', '.join(known)}")
     return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
