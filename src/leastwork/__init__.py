@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from leastwork.sampling.transport import transport
     from leastwork.sampling.work import Certificate, certify
     from leastwork.schedules.angles import AngleSchedule
+    from leastwork.schedules.edm import EDMSchedule
     from leastwork.schedules.function import FunctionSchedule
     from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
     from leastwork.schedules.table import TabulatedSchedule
@@ -53,6 +54,7 @@ _HOME = {
     "ConfigError": "leastwork.errors",
     "CosineSchedule": "leastwork.schedules.gaussian",
     "DiffusionModel": "leastwork.models.diffusion",
+    "EDMSchedule": "leastwork.schedules.edm",
     "Ensemble": "leastwork.sampling.ensemble",
     "Estimate": "leastwork.statistics.estimate",
     "Experiment": "leastwork.data.experiment",
@@ -101,6 +103,7 @@ __all__ = [
     "ConfigError",
     "CosineSchedule",
     "DiffusionModel",
+    "EDMSchedule",
     "Ensemble",
     "Estimate",
     "Experiment",

@@ -51,7 +51,7 @@ class DiffusionModel:
             the network sees the padding, as zeros (:mod:`leastwork.models.mask`).
 
     Raises:
-        LeastworkError: the prediction is unknown, the scale is not positive, an encoder has no decoder, or the mask
+        LeastworkError: the prediction is unknown, the scale is not positive, there is an encoder alone, or the mask
             does not fit.
 
     >>> import leastwork as lw
@@ -151,9 +151,8 @@ class DiffusionModel:
 
     def _call(self, x: State, t: float) -> State:
         first, inside = leaves(x)[0], padded(x, self.mask)
-        found = self.net(
-            inside, torch.tensor(t, dtype=first.dtype, device=first.device), **arguments(self.context, first)
-        )
+        time = torch.tensor(t, dtype=first.dtype, device=first.device)
+        found = self.net(inside, time, **arguments(self.context, first))
         return unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
 
     def denoise(self, x: State, t: float) -> State:

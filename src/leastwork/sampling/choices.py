@@ -121,7 +121,10 @@ class Choices:
     def has_least_work(self, model: Model) -> bool:
         """Whether the samples have path weights at κ = 1, for which least-work guidance is defined."""
         plain = self.process == "sde" and self.kappa in (None, 1)
-        return plain and self.sampler(model).steps.has_density
+        if not plain:
+            return False
+        steps = self.sampler(model).steps
+        return steps.has_density and not steps.own_noise
 
 
 USUAL = Choices()

@@ -107,12 +107,13 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         n: number of samples.
         guidance: extra score h(x, t, denoised), or None to sample the model itself.
         process: "sde" (reverse SDE; has work and weights) or "ode" (probability-flow ODE; has a kinetic action).
-        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object; by default multistep,
-            and for frames Euler (:mod:`leastwork.sampling.solvers.usual`).
+        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object, such as
+            ``leastwork.sampling.solvers.Churn()``; by default multistep, and for frames Euler
+            (:mod:`leastwork.sampling.solvers.usual`).
         steps: number of steps.
-        t_grid: "signal", "uniform" in t, "log-snr", "balanced" (:func:`leastwork.sampling.grids.time_grid`), or
-            decreasing times; by default "signal" for multistep and exponential steps, "uniform" for others, frames and
-            flows.
+        t_grid: "signal", "uniform" in t, "log-snr", "balanced", "karras"
+            (:func:`leastwork.sampling.grids.time_grid`), or decreasing times; by default "signal" for multistep and
+            exponential steps, "karras" for churn, "uniform" for others, frames and flows.
         kappa: noise level κ of the SDE, by default 1.
         seed: seed of all random numbers; the samples do not depend on the batch size, up to 10⁻⁵ in float32.
         batch_size: number of samples in memory at a time; a thousand fit the caches of a CPU, a GPU needs more.
@@ -317,6 +318,8 @@ def _why_no_weights(sampler: Sampler) -> str:
             "the probability-flow ODE has no path measure, so no work and no weights: "
             "draw with process='sde', or read ens.action"
         )
+    if sampler.steps.unweighted:
+        return sampler.steps.unweighted
     if sampler.steps.corrector is not None:
         return (
             "Heun's corrected step has no transition density, so no work and no weights: "

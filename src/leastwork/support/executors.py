@@ -19,7 +19,8 @@ from leastwork.support.text import brief
 
 __all__ = ["on_workers"]
 
-_Shared, _Result = TypeVar("_Shared"), TypeVar("_Result")
+_Shared = TypeVar("_Shared")
+_Result = TypeVar("_Result")
 
 _MOST_PENDING = 256  # pieces that wait at a time, so that neither tasks nor results pile up
 
