@@ -18,6 +18,7 @@ BENCHMARKS = (
     "least_work",
     "learning",
     "scaling",
+    "latents",
     "cnf",
     "comparison",
     "alignment",

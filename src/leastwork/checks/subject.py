@@ -11,6 +11,7 @@ from leastwork.geometry.state import State, batch_size, leaves, shapes, smap, ta
 from leastwork.models.context import arguments
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
+from leastwork.models.mask import padded, unpadded
 from leastwork.models.placement import placement
 from leastwork.models.velocity import VelocityModel
 from leastwork.sampling.noise import BlockNoise
@@ -77,7 +78,11 @@ class Subject:
         return low + share * (high - low)
 
     def ask(self, x: State, t: float) -> State:
-        """The network's own output, neither projected nor converted."""
+        """The network's own output at the model's states, neither projected nor converted."""
+        return unpadded(self.call(padded(x, self.model.mask), t), self.model.mask)
+
+    def call(self, x: State, t: float) -> State:
+        """The network's own output at states that have their padding."""
         first = leaves(x)[0]
         time = torch.tensor(t, dtype=first.dtype, device=first.device)
         return self.model.net(x, time, **arguments(self.model.context, first))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leastwork.errors import LeastworkError
 from leastwork.models.base import Model
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import sample
 from leastwork.support.above import above
@@ -22,7 +23,7 @@ class FittedRun:
 
     if TYPE_CHECKING:
         model: Model
-        choices: Mapping[str, Any]
+        choices: Choices
         seed: int
         certificate_samples: int | None
         progress: Progress
@@ -41,7 +42,7 @@ class FittedRun:
         """
         if seed == self.seed:
             raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
-        options = {**self.choices, **choices, "seed": seed, "out": None}
+        options = {**self.choices.given, **choices, "seed": seed, "out": None}
         return self.with_target(sample(self.model, n, self.guidance, **options))
 
     @cached_property

@@ -18,6 +18,7 @@ from leastwork.models.base import Model
 from leastwork.models.bundled import FOLDER, bundled_models
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
+from leastwork.models.mask import Places
 from leastwork.models.placement import moved, placement
 from leastwork.models.velocity import StandardNormal, VelocityModel
 from leastwork.models.weights import fill, refuse_pickle
@@ -109,11 +110,11 @@ def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[s
         if not isinstance(model.prior, StandardNormal):
             raise ConfigError(f"prior {model.prior!r} has no file form: only StandardNormal has")
         described |= {"kind": "velocity", "data_at_one": model.data_at_one, "prior_scale": model.prior.scale}
-    return described
+    return described | ({"mask": model.mask.real.tolist()} if isinstance(model.mask, Places) else {})
 
 
 def fingerprint(model: Model) -> str | None:
-    """A hash of a model's weights, the same in every precision; None if the model has no weights.
+    """A hash of a model's weights, its decoder's included, and mask, the same in every precision; None without weights.
 
     >>> model = load_model("prinz")
     >>> fingerprint(model) == fingerprint(load_model("prinz"))
@@ -121,12 +122,18 @@ def fingerprint(model: Model) -> str | None:
     """
     if not isinstance(model.net, nn.Module):
         return None
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(model.net.state_dict().items()):
+    digest, decode = hashlib.blake2b(digest_size=16), getattr(model, "decode", None)
+    weights = dict(model.net.state_dict())
+    if isinstance(decode, nn.Module):
+        weights |= {f"decode.{name}": value for name, value in decode.state_dict().items()}
+    for name, value in sorted(weights.items()):
         plain = value.detach().cpu()
         plain = plain.float() if plain.is_floating_point() else plain
         digest.update(f"{name} {tuple(plain.shape)}".encode())
         digest.update(plain.contiguous().numpy().data)
+    mask = getattr(model, "mask", None)
+    if isinstance(mask, Places):
+        digest.update(str(mask.real.tolist()).encode())
     return digest.hexdigest()
 
 
@@ -144,8 +151,8 @@ def check_fingerprint(model: Model, known: str | None, folder: Path) -> None:
     own = fingerprint(model)
     if known is not None and own is not None and own != known:
         raise ConfigError(
-            f"the model's weights are not those that the guidance in {folder} was fitted to: pass the model as it was, "
-            "or fit anew in another folder"
+            f"the model's weights are not those that the guidance in {folder} was fitted to, or its mask is not: pass "
+            "the model as it was, or fit anew in another folder"
         )
 
 
@@ -238,16 +245,18 @@ def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionMode
     shape = described["event_shape"]
     event_shape = tuple(tuple(part) if isinstance(part, list) else part for part in shape)
     shift, scale = _tensor(described["shift"]), _tensor(described["scale"])
+    mask = Places(torch.tensor(described["mask"])) if "mask" in described else None
     if described["kind"] == "velocity":
         prior = StandardNormal(described["prior_scale"])
-        return VelocityModel(net, event_shape, prior, data_at_one=described["data_at_one"], shift=shift, scale=scale)
+        at_one = described["data_at_one"]
+        return VelocityModel(net, event_shape, prior, data_at_one=at_one, shift=shift, scale=scale, mask=mask)
     schedule = schedule_from(described["schedule"])
     subspace = ZeroCentre() if described["zero_centre"] else None
     if described["kind"] == "frames":
         angles, (residues, _) = AngleSchedule(**described["angles"]), shape[0]
-        return FrameModel(net, schedule, angles, residues, scale=described["scale"], subspace=subspace)
+        return FrameModel(net, schedule, angles, residues, scale=described["scale"], subspace=subspace, mask=mask)
     return DiffusionModel(
-        net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale
+        net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale, mask=mask
     )
 
 

@@ -25,6 +25,7 @@ from leastwork.guidance.base import Guidance
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.models.base import Model, is_scored
 from leastwork.models.denoised import check_gradient
+from leastwork.models.latents import check_decoder_gradient
 from leastwork.networks.control import ControlNetwork
 from leastwork.observable_guidance.adjoint_matching import match_adjoint
 from leastwork.observable_guidance.least_action import learn_control
@@ -280,6 +281,7 @@ class AdjointMatching(ObservableMethod):
     def fit(self, problem: Problem) -> Outcome:
         maxent = fit_lambdas(problem.observed, problem.data)
         tilt = maxent.log_tilt(problem.data.observable)
+        check_decoder_gradient(problem.model, problem.own.x, "adjoint-matching")
         found = match_adjoint(
             problem.model, tilt, seed=problem.seed, progress=problem.progress, choices=problem.choices
         )
@@ -310,6 +312,7 @@ def _denoised_gradient(problem: Problem, maxent: MaxEnt, through: bool, name: st
         raise LeastworkError(f"method={name!r} cannot guide a model of frames: use 'least-work' or 'reweight'")
     if through and is_scored(model):
         check_gradient(model, problem.own.x)
+    check_decoder_gradient(model, problem.own.x, name)
     return ScheduledGuidance(problem.data.observable, maxent.lambdas, 1.0, 0.0, through, model.units)
 
 

@@ -22,6 +22,7 @@ from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership, definition_of
 from leastwork.models.base import Model, is_scored
 from leastwork.models.files import check_fingerprint, description_of, fingerprint, save_model
+from leastwork.models.latents import latent_decoder
 from leastwork.observable_guidance import files as observable_files
 from leastwork.observable_guidance.methods import METHODS
 from leastwork.observable_guidance.run import ObservableRun
@@ -31,6 +32,7 @@ from leastwork.path_guidance.methods import PATH_METHODS
 from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.complaints import sentences
 from leastwork.runs.base.job import Job
+from leastwork.runs.base.placed import on_this_machine, placed
 from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
 from leastwork.runs.base.settings import GIVEN_MODEL, sampling_choices
 from leastwork.runs.carry_out import measure_run
@@ -99,6 +101,8 @@ def load_run(
         raise ConfigError(f"{folder} holds no fit, fit/fit.json is missing: finish it with leastwork run … --resume")
     store = folder / "ensemble.zarr"
     ensemble = open_ensemble(store) if store.exists() else None
+    if ensemble is not None:
+        ensemble = replace(ensemble, decoder=latent_decoder(run.model))
     if ensemble is not None and ensemble.log_tilt is None:
         ensemble = run.with_target(ensemble)
     own = config.certificate_samples is None and ensemble is not None
@@ -134,7 +138,7 @@ def _model(config: AnyRun, model: Model | None) -> Model:
         return model
     if config.model == GIVEN_MODEL:
         raise ConfigError(f"{config.name} guides a model that has no file form: pass it, load_run(folder, model=…)")
-    return load_model(config.model)
+    return placed(load_model(config.model), on_this_machine(config))
 
 
 def _observable_job(
@@ -251,7 +255,7 @@ def _seen_from(folder: Path, path: Path) -> Path:
 
 
 def _sampling(run: ObservableRun | PathRun) -> dict[str, Any]:
-    asked = {key: value for key, value in run.choices.items() if value is not None}
+    asked = run.choices.given
     solver = as_solver(asked.get("solver", usual_solver(run.model)))
     name = next((name for name, known in solver_names().items() if known == solver), None)
     if name is None:

@@ -24,6 +24,7 @@ from leastwork.guidance.base import Guidance
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model
 from leastwork.models.context import refuse_per_sample
+from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
@@ -175,7 +176,8 @@ def steer(
         times=sampler.steps.times, log_weight=torch.cat(log_weight), why_no_weights=_WHY_NO_WORK, group=particles
     )
     seconds = time.perf_counter() - begin
-    return Ensemble(cat(list(x)), ledger, torch.cat(tilt), n * sampler.evaluations, seconds)
+    evaluations = n * sampler.evaluations
+    return Ensemble(cat(list(x)), ledger, torch.cat(tilt), evaluations, seconds, latent_decoder(model))
 
 
 def systematic_ancestors(share: Tensor, uniform: Tensor) -> Tensor:

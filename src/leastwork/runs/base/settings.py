@@ -22,7 +22,7 @@ from leastwork.adapters.settings import ModelSettings
 from leastwork.adapters.source import source_of
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Registry, settings_of
-from leastwork.sampling.choices import ProcessName
+from leastwork.sampling.choices import Choices, ProcessName
 
 __all__ = [
     "GIVEN_MODEL",
@@ -137,6 +137,10 @@ class AnyConfig(Named):
     model: _Model = Field(
         description="a bundled model's name, a folder written by save_model, python: FILE, or adapter: NAME with keys"
     )
+    device: str | None = Field(default=None, min_length=1, description="a device, such as cpu or cuda:0, or left out")
+    dtype: Literal["float32", "float64", "float16", "bfloat16"] | None = Field(
+        default=None, description="float32 or float64, the precision of the network, or left out for its own"
+    )
     sequence: str | None = Field(
         default=None,
         pattern="^[ACDEFGHIKLMNPQRSTVWY]+$",
@@ -247,9 +251,7 @@ class JointSettings(Protocol):
     def runs(self) -> Mapping[str, Any]: ...
 
 
-def sampling_choices(chosen: SamplingConfig) -> dict[str, Any]:
-    """Choices as :func:`leastwork.sample` takes them."""
-    choices = chosen.model_dump(exclude={"n"})
-    if isinstance(chosen.t_grid, tuple):
-        choices["t_grid"] = torch.tensor(chosen.t_grid, dtype=torch.float64)
-    return choices
+def sampling_choices(asked: SamplingConfig) -> Choices:
+    """The sampling choices of a run file."""
+    grid = torch.tensor(asked.t_grid, dtype=torch.float64) if isinstance(asked.t_grid, tuple) else asked.t_grid
+    return Choices(**asked.model_dump(exclude={"n", "t_grid"}), t_grid=grid)

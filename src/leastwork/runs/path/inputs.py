@@ -1,7 +1,6 @@
 """From a run file of Path Guidance to what the library takes: model, guides, region, and choices of the sampling."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from leastwork.adapters.source import load_model
 from leastwork.errors import ConfigError
@@ -9,11 +8,14 @@ from leastwork.geometry.state import State, smap
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Model, Scored, is_scored
+from leastwork.models.latents import data_shape, of_data
 from leastwork.models.placement import placement
 from leastwork.runs.base.cases import check_shape
+from leastwork.runs.base.placed import placed
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.guide_points import read_points
+from leastwork.sampling.choices import Choices
 from leastwork.support.text import quoted
 
 __all__ = ["PathInputs", "build_path_inputs"]
@@ -34,7 +36,7 @@ class PathInputs:
     model: Scored
     points: State
     region: Membership | None
-    choices: dict[str, Any]
+    choices: Choices
     kernel: Kernel | None = None
 
 
@@ -48,7 +50,7 @@ def build_path_inputs(config: PathConfig, model: Model | None = None, region: Me
     Raises:
         ConfigError: a file, name or shape that cannot be used.
     """
-    model = load_model(config.model) if model is None else model
+    model = placed(load_model(config.model), config) if model is None else model
     if not is_scored(model):
         raise ConfigError(
             f"Path Guidance needs an SDE, and model {quoted(config.source.label)} has none: use a diffusion model"
@@ -57,6 +59,6 @@ def build_path_inputs(config: PathConfig, model: Model | None = None, region: Me
     dtype = placement(model)[1]
     points = smap(lambda leaf: leaf.to(dtype), read_points(config.guides, model.event_shape))
     if config.region is not None and region is None:
-        region = config.region.build(model.event_shape)
+        region = of_data(config.region.build(data_shape(model)), model)
         region(points)  # finds a wrong function at once
     return PathInputs(model, points, region, sampling_choices(config.sampling))
