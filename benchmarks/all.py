@@ -24,6 +24,7 @@ BENCHMARKS = (
     "alignment",
     "frame_alignment",
     "adapters",
+    "churn",
     "path_guidance",
     "free_energy_cost",
     "moons_panels",
