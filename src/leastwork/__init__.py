@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from leastwork.models.diffusion import DiffusionModel
     from leastwork.models.files import load_model, save_model
     from leastwork.models.frames import FrameModel
-    from leastwork.models.velocity import StandardNormal, VelocityModel
+    from leastwork.models.velocity import StandardNormal, UniformAngles, VelocityModel
     from leastwork.observable_guidance.job import guide_observables
     from leastwork.observables import Observable
     from leastwork.path_guidance.job import guide_path
@@ -65,6 +65,7 @@ _HOME = {
     "Observable": "leastwork.observables",
     "StandardNormal": "leastwork.models.velocity",
     "TabulatedSchedule": "leastwork.schedules.table",
+    "UniformAngles": "leastwork.models.velocity",
     "VESchedule": "leastwork.schedules.gaussian",
     "VPSchedule": "leastwork.schedules.gaussian",
     "VelocityModel": "leastwork.models.velocity",
@@ -112,6 +113,7 @@ __all__ = [
     "Observable",
     "StandardNormal",
     "TabulatedSchedule",
+    "UniformAngles",
     "VESchedule",
     "VPSchedule",
     "VelocityModel",
