@@ -2,6 +2,7 @@
 
     t = (k + 1)/N        ℓ(t) = ln ᾱ_k/(1 − ᾱ_k)        (Ho et al., NeurIPS 2020)
     t = σ, timestep Nσ,  α = 1 − σ                      flow matching (Esser et al., ICML 2024)
+    timestep ln σ/4 in place of k                       EDM (:mod:`leastwork.adapters.edm`)
 
 Between two timesteps the log-SNR is interpolated, and the network is evaluated at a fractional timestep, since its
 embedding of time is smooth. Clipping or thresholding of samples, which some schedulers do, is not done here.
@@ -13,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from leastwork.adapters.edm import from_edm
 from leastwork.adapters.wrapping import Wrapped, check_network, package
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import Subspace
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Prediction
 from leastwork.schedules.base import Schedule
+from leastwork.schedules.edm import EDMSchedule
 from leastwork.schedules.gaussian import LinearSchedule
 from leastwork.schedules.table import TabulatedSchedule
 
@@ -26,6 +29,20 @@ __all__ = ["from_diffusers"]
 
 _PREDICTS: dict[str, Prediction] = {"epsilon": "noise", "sample": "data", "v_prediction": "v"}
 _FLOWS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
+
+
+_EDM = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
+
+
+class _Raw(Wrapped):
+    """F of EDM: the first field of the network's output, or for v_prediction its negative."""
+
+    def __init__(self, net: Callable[..., Any], sign: int) -> None:
+        super().__init__(net)
+        self.sign = sign
+
+    def forward(self, x: Tensor, timestep: Tensor, **context: Any) -> Tensor:
+        return self.sign * _sample(self.net(x, timestep, **context), x)
 
 
 class _AtTimestep(Wrapped):
@@ -36,9 +53,13 @@ class _AtTimestep(Wrapped):
         self.count, self.offset = count, offset
 
     def forward(self, x: Tensor, t: Tensor, **context: Any) -> Tensor:
-        y = self.net(x, (t * self.count - self.offset).expand(len(x)), **context)
-        y = y if isinstance(y, Tensor) else y[0]  # the first field of an output object
-        return y[:, : x.shape[1]] if y.ndim > 1 and y.shape[1] == 2 * x.shape[1] else y
+        return _sample(self.net(x, (t * self.count - self.offset).expand(len(x)), **context), x)
+
+
+def _sample(output: Any, x: Tensor) -> Tensor:
+    """The first field of an output object, without a variance beside it."""
+    y = output if isinstance(output, Tensor) else output[0]
+    return y[:, : x.shape[1]] if y.ndim > 1 and y.shape[1] == 2 * x.shape[1] else y
 
 
 def from_diffusers(
@@ -55,7 +76,7 @@ def from_diffusers(
 
     Args:
         net: called as ``net(x, timestep, **context)``; returns a tensor or an output with ``.sample``.
-        scheduler: the scheduler of the training, either with ``alphas_cumprod`` or for flow matching.
+        scheduler: the scheduler of the training, with ``alphas_cumprod``, of EDM, or for flow matching.
         event_shape: shape of one sample, channels first.
         subspace, shift, scale: as in :class:`leastwork.DiffusionModel`; of a latent model, in the latent space.
         context: keyword arguments of the network, the same for every sample: ``class_labels``,
@@ -71,10 +92,33 @@ def from_diffusers(
         raise ConfigError(f"scheduler={type(scheduler).__name__} is not of diffusers: pass e.g. a DDPMScheduler")
     context = {} if context is None else context
     _check_channels(net, event_shape)
+    levels = _levels(scheduler)
+    if levels is not None:
+        raw = _Raw(net, -1 if config.prediction_type == "v_prediction" else 1)
+        return from_edm(
+            raw, levels, event_shape, predicts="raw", subspace=subspace, shift=shift, scale=scale, context=context
+        )
     schedule, predicts, offset = _path(scheduler)
     wrapped = _AtTimestep(net, int(config.num_train_timesteps), offset)
     check_network(wrapped, event_shape, context, "net(x, timestep)")
     return DiffusionModel(wrapped, schedule, predicts, event_shape, subspace, shift, scale, context)
+
+
+def _levels(scheduler: Any) -> EDMSchedule | None:
+    """The noise levels of a scheduler whose network is preconditioned as in EDM and takes ln σ/4; otherwise None."""
+    config, name = scheduler.config, type(scheduler).__name__
+    if name in _EDM:
+        return EDMSchedule(config.sigma_min, config.sigma_max, config.sigma_data, config.rho)
+    continuous = getattr(config, "timestep_type", "discrete") == "continuous"
+    if not continuous or getattr(config, "prediction_type", None) != "v_prediction":
+        return None
+    ends = [getattr(config, end, None) for end in ("sigma_min", "sigma_max")]
+    if None in ends:
+        raise ConfigError(
+            f"{name} has timestep_type='continuous' without sigma_min and sigma_max, which are those of the training: "
+            "give it both"
+        )
+    return EDMSchedule(*ends, sigma_data=1.0)
 
 
 def _path(scheduler: Any) -> tuple[Schedule, Prediction, float]:

@@ -7,7 +7,7 @@ held out are not used in a fit; they serve to judge it.
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from leastwork.data.bme import bme_as_csv
 from leastwork.errors import ConfigError
+from leastwork.models.latents import of_data
 from leastwork.observables.function import Observable
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.csv_rows import as_number, cells, columns, flag, numbered
@@ -93,6 +94,11 @@ class Experiment:
         lower = torch.where(valued, self.values, self.lower.nan_to_num(nan=-math.inf))
         upper = torch.where(valued, self.values, self.upper.nan_to_num(nan=math.inf))
         return lower, upper
+
+    def sampled_by(self, model: Any) -> "Experiment":
+        """The same data, with an observable of the model's samples: it decodes them if they are latents."""
+        seen = of_data(self.observable, model)
+        return self if seen is self.observable else replace(self, observable=seen)
 
     def outside(self, average: Tensor) -> Tensor:
         """Distances of averages (K,) from their intervals, (K,): positive above, negative below, zero inside."""

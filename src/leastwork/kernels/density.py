@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
@@ -136,6 +135,8 @@ def _likeliest_bandwidth(squared: Tensor, dimension: int) -> float:
     left, right = grid[max(best - 1, 0)], grid[min(best + 1, _GRID - 1)]
     if right - left < 1e-9:  # two guides, or all equally far apart
         return math.exp(grid[best])
+    from scipy.optimize import minimize_scalar  # slow to import, and needed here alone
+
     found = minimize_scalar(loss, bounds=(left, right), method="bounded", options={"xatol": 1e-6})
     return math.exp(float(found.x))
 

@@ -17,7 +17,9 @@ from leastwork.geometry.euclidean import Subspace
 from leastwork.geometry.state import EventShape, State, event_numel, flatten, inner, leaves, shapes, smap, unflatten
 from leastwork.geometry.torus import noise_on_circle, uniform_angles, wrap
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
+from leastwork.models.context import arguments
 from leastwork.models.contract import answered
+from leastwork.models.latents import Decoder
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
 from leastwork.models.units import Affine, ToData, check_units, is_identity, to_network_units
@@ -39,16 +41,19 @@ class DiffusionModel:
         event_shape: shape of one sample, or a tuple of shapes for a state of several tensors.
         subspace: linear subspace of the states, such as ``ZeroCentre()``.
         shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.
-        context: keyword arguments for a conditional network, the same for every sample.
-        decode, encode: for a latent model, in place of shift and scale: functions from latents (B, *event) to data
-            (B, ...) and back, with encode(decode(z)) = z. Gradients of observables are taken through ``decode``.
+        context: keyword arguments for a conditional network; a tensor of leading size 1 is expanded to the batch, and
+            :class:`leastwork.PerSample` has a row for each sample.
+        decode: for a latent model, in place of shift and scale: function from latents (B, *event) to data (B, ...).
+            Samples stay latents; observables and regions see them decoded, in pieces and without a graph. Only methods
+            with gradients of observables differentiate it ("scheduled", "loss", "adjoint-matching").
+        encode: the exact inverse of ``decode``, encode(decode(z)) = z; with it samples are decoded data.
         mask: for a network that is padded, bools (N, ...) for the first axes of an event, True where it is real. States
             are then the real coordinates alone, (n, ...) in place of (N, ...), as are shift, scale and samples; only
             the network sees the padding, as zeros (:mod:`leastwork.models.mask`).
         periodic: whether states are angles, rad, with wrapped noise and a uniform prior (see below).
 
     Raises:
-        LeastworkError: the prediction is unknown, the scale is not positive, a decoder has no encoder, or the mask does
+        LeastworkError: the prediction is unknown, the scale is not positive, there is an encoder alone, the mask does
             not fit, or angles have other noise than θ_0 + σε, a subspace or other units.
 
     Periodic models (Torsional Diffusion, Jing et al., NeurIPS 2022): θ_t = θ_0 + σε modulo 2π, α = 1. The chain runs on
@@ -93,8 +98,8 @@ class DiffusionModel:
         object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "event_shape", event_shape)
         check_units(self.event_shape, self.scale, self.shift)
-        if (self.decode is None) != (self.encode is None):
-            raise LeastworkError("decode and encode belong together, as samples go both ways: pass both or neither")
+        if self.decode is None and self.encode is not None:
+            raise LeastworkError("encode and decode belong together, as inverses: pass both, or decode alone")
         plain = is_identity(self.shift, self.scale)
         if self.decode is not None and not plain:
             raise LeastworkError("a decoder takes the place of shift and scale: leave them out, or put them into it")
@@ -143,11 +148,16 @@ class DiffusionModel:
 
     @property
     def units(self) -> ToData:
-        """The map from network units to data units."""
-        return Affine(self.shift, self.scale) if self.decode is None else self.decode
+        """The map from network units to data units, or to latents if these are the samples."""
+        return Affine(self.shift, self.scale) if self.decode is None or self.encode is None else Decoder(self.decode)
+
+    @property
+    def latent_decoder(self) -> Decoder | None:
+        """The decoder through which functions of data see samples, if samples are latents."""
+        return Decoder(self.decode) if self.decode is not None and self.encode is None else None
 
     def to_data_units(self, z: State) -> State:
-        """x = shift + scale · z, or decode(z)."""
+        """x = shift + scale · z, or decode(z) if there is an encoder."""
         return self.units(z)
 
     def to_network_units(self, x: State) -> State:
@@ -160,7 +170,8 @@ class DiffusionModel:
 
     def _call(self, x: State, t: float) -> State:
         first, inside = leaves(x)[0], padded(smap(wrap, x) if self.periodic else x, self.mask)
-        found = self.net(inside, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
+        time = torch.tensor(t, dtype=first.dtype, device=first.device)
+        found = self.net(inside, time, **arguments(self.context, first))
         return unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
 
     def denoise(self, x: State, t: float) -> State:

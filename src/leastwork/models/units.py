@@ -54,8 +54,9 @@ def units_parts(to_data: ToData) -> dict[str, float | Tensor]:
         ConfigError: the map is not affine.
     """
     if not isinstance(to_data, Affine):
+        name = type(getattr(to_data, "decode", to_data)).__name__
         raise ConfigError(
-            f"a guidance whose data units are decoded by a {type(to_data).__name__} has no file form, only "
+            f"a guidance whose data units are decoded by a {name} has no file form, only "
             "shift + scale · z has: fit it again in the program that uses it"
         )
     return {"shift": to_data.shift, "scale": to_data.scale}

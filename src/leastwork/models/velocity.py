@@ -15,6 +15,7 @@ from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape, State, event_numel, inner, leaves, shapes, smap
 from leastwork.geometry.torus import uniform_angles, wrap
 from leastwork.models.coefficients import Coefficients, flow_coefficients
+from leastwork.models.context import arguments
 from leastwork.models.contract import answered
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.units import Affine, check_units, is_identity, to_data_units, to_network_units
@@ -79,7 +80,8 @@ class VelocityModel:
             in [−π, π), so that the velocity is periodic.
         data_at_one: True if the network's own time runs from noise at 0 to data at 1; then u(x, t) = −net(x, 1 − t).
         shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.
-        context: keyword arguments for a conditional network, the same for every sample.
+        context: keyword arguments for a conditional network; a tensor of leading size 1 is expanded to the batch, and
+            :class:`leastwork.PerSample` has a row for each sample.
         mask: for a network that is padded, as in :class:`leastwork.DiffusionModel`.
 
     >>> flow = VelocityModel(lambda x, t: x, event_shape=(2,))
@@ -150,7 +152,7 @@ class VelocityModel:
         """u(x, t) = dx/dt in network units, (B, *event)."""
         first, inside = leaves(x)[0], padded(smap(wrap, x) if self.periodic else x, self.mask)
         time = torch.tensor(1 - t if self.data_at_one else t, dtype=first.dtype, device=first.device)
-        found = self.net(inside, time, **self.context)
+        found = self.net(inside, time, **arguments(self.context, first))
         u = unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
         return smap(torch.neg, u) if self.data_at_one else u
 

@@ -91,6 +91,12 @@ class Choices:
         return cls(**given)
 
     @property
+    def given(self) -> dict[str, Any]:
+        """The choices as keywords of :func:`leastwork.sample`, those without a value left out."""
+        every = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in every.items() if value is not None}
+
+    @property
     def law(self) -> dict[str, Any]:
         """The choices that determine the distribution of the samples, by name."""
         return {name: getattr(self, name) for name in LAW}
@@ -115,7 +121,10 @@ class Choices:
     def has_least_work(self, model: Model) -> bool:
         """Whether the samples have path weights at κ = 1, for which least-work guidance is defined."""
         plain = self.process == "sde" and self.kappa in (None, 1)
-        return plain and self.sampler(model).steps.has_density
+        if not plain:
+            return False
+        steps = self.sampler(model).steps
+        return steps.has_density and not steps.own_noise
 
 
 USUAL = Choices()

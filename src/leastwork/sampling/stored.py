@@ -8,7 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.geometry.state import State
+from leastwork.models.latents import Decoder
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.zarr_arrays import Array, array_from, checksum, damaged, foreign, parsed
 from leastwork.statistics.estimate import Estimate
@@ -196,13 +197,19 @@ def _check(found: Contents, attributes: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class StoredEnsemble:
-    """A finished store; ``load()`` brings it into memory, ``chunks()`` passes through it."""
+    """A finished store; ``load()`` brings it into memory, ``chunks()`` passes through it.
+
+    Args:
+        path: the folder of the store.
+        decoder: if the samples are latents, the decoder through which averages see them; it is not in the store.
+    """
 
     path: Path
+    decoder: Decoder | None = field(default=None, repr=False)
 
     def load(self) -> Ensemble:
         """The whole ensemble."""
-        return open_ensemble(self.path)
+        return replace(open_ensemble(self.path), decoder=self.decoder)
 
     def __len__(self) -> int:
         return contents(self.path).leaves[0].shape[0]
