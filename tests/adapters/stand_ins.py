@@ -151,6 +151,11 @@ def bioemu(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setattr("leastwork.adapters.bioemu.load_bioemu", load)
 
 
+def edm(monkeypatch: pytest.MonkeyPatch, folder: Path) -> nn.Module:
+    """There is no package: the page's own network, untrained."""
+    return made(folder, "Net")
+
+
 def made(folder: Path, name: str, **options: Any) -> nn.Module:
     """The network that ``network.py`` in a folder defines."""
     names: dict[str, Any] = {}
@@ -160,4 +165,5 @@ def made(folder: Path, name: str, **options: Any) -> nn.Module:
 
 STAND_INS = {
     "flow_matching": flow_matching, "torchcfm": torchcfm, "azula": azula, "diffusers": diffusers, "bioemu": bioemu,
+    "edm": edm,
 }  # fmt: skip

@@ -66,7 +66,7 @@ def length(code: str) -> int:
     return sum(bool(line.strip()) and not line.startswith("#") for line in code.splitlines())
 
 
-@pytest.mark.parametrize("name", [*PACKAGES, "bioemu"])
+@pytest.mark.parametrize("name", [*PACKAGES, "bioemu", "edm"])
 def test_wrapping_and_guiding_takes_ten_lines_of_python_and_twelve_of_yaml(name: str) -> None:
     wraps = "load_bioemu(" if name == "bioemu" else f"from_{name}("
     assert length(next(code for code in blocks(f"{name}.md") if wraps in code)) <= 10
@@ -123,9 +123,10 @@ def test_the_page_on_checking_a_model_runs(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("name", [*PACKAGES, "edm"])
 def test_the_pages_on_packages_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip(name, reason=f"needs the extra {name}")
+    if name != "edm":
+        pytest.importorskip(name, reason=f"needs the extra {name}")
     names = run(f"{name}.md", tmp_path, monkeypatch)
     assert isinstance(names["model"], lw.DiffusionModel)
     assert names["report"].ok, str(names["report"])

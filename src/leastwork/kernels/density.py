@@ -15,10 +15,11 @@ from torch import Tensor
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, all_finite, leaves
 from leastwork.kernels.aligned import AlignedKernel
+from leastwork.kernels.angles import AngleKernel
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.flat import EuclideanKernel
 from leastwork.kernels.frames import FrameKernel
-from leastwork.models.base import Scored
+from leastwork.models.base import Scored, is_periodic
 from leastwork.models.symmetry import has_no_orientation
 
 __all__ = ["KernelDensity", "kernel_density", "usual_kernel"]
@@ -150,7 +151,9 @@ def _log_mean(squared: Tensor, bandwidth: float) -> Tensor:
 
 
 def usual_kernel(model: Scored) -> Kernel:
-    """Default kernel of a model: the distance after rigid-body alignment if the model has no preferred orientation."""
+    """Default kernel of a model: of angles, or after rigid-body alignment if the model has no preferred orientation."""
+    if is_periodic(model):
+        return AngleKernel()
     if not has_no_orientation(model):
         return EuclideanKernel()
     return FrameKernel() if model.has_rotations else AlignedKernel()

@@ -1,5 +1,6 @@
 """Observables: differentiable functions of a state, in data units."""
 
+from leastwork.observables.angles import circular
 from leastwork.observables.contacts import contacts, native_fraction, smooth_above
 from leastwork.observables.couplings import KINDS, Backbone, forward_model_covariance, scalar_couplings
 from leastwork.observables.deviation import rmsd
@@ -22,6 +23,7 @@ __all__ = [
     "backbone_atoms",
     "bounds_from_distances",
     "check_differentiable",
+    "circular",
     "component",
     "contacts",
     "cosines_and_sines",

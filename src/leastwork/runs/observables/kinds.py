@@ -13,6 +13,7 @@ from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape
 from leastwork.observables import (
     Observable,
+    circular,
     component,
     contacts,
     cosines_and_sines,
@@ -153,6 +154,19 @@ class TorsionsConfig(ObservableKind):
         return _torsions(self)
 
 
+class AnglesConfig(ObservableKind):
+    """Angles of a model of angles, as cosines and then as sines."""
+
+    kind: Literal["angles"]
+    index: tuple[int, ...] = Field(min_length=1, description="a list of numbers of angles, counted from 0")
+    names: tuple[str, ...] | None = Field(
+        default=None, description="a list of names, one per angle, before which 'cos' and 'sin' are put"
+    )
+
+    def build(self, event_shape: EventShape) -> Observable:
+        return circular(self.index, self.names)
+
+
 class ContactsConfig(ObservableKind):
     """Contacts that a native structure has."""
 
@@ -226,6 +240,7 @@ _KINDS = OpenKinds[ObservableKind](
     [
         ComponentConfig,
         IntervalConfig,
+        AnglesConfig,
         PythonConfig,
         DistancesConfig,
         EndToEndConfig,
