@@ -250,7 +250,9 @@ def test_the_free_energy_of_a_region_across_the_cut() -> None:
 def test_a_flow_on_the_torus_is_guided() -> None:
     seen = circular([0])
     target = WELLS[1].reweighted([0.55, 0.45]).average(seen)
-    run = lw.guide_observables(flow(WELLS[1]), lw.Experiment(seen, values=target.tolist()), steps=40, seed=0)
+    run = lw.guide_observables(
+        flow(WELLS[1]), lw.Experiment(seen, values=target.tolist()), process="ode", steps=40, seed=0
+    )
     found = lw.Estimate.from_samples(seen(run.sample(N, seed=1).x).double())
     assert bool(((found.value - target).abs() < 5 * found.stderr + 0.01).all())
 
