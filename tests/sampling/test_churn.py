@@ -46,7 +46,7 @@ def test_paths_are_those_of_the_printed_loop(churn: Churn) -> None:
     theirs = algorithm_18(levels, levels[0], xi, churn)
     ours = lw.sample(MODEL, n, solver=churn, steps=steps, seed=4, dtype=torch.float64)
     if churn.step_scale == 1:
-        torch.testing.assert_close(ours.x, theirs, rtol=1e-4, atol=1e-4)  # the prior is N(0, 1): 2·10⁻⁵ off
+        torch.testing.assert_close(ours.x, theirs, rtol=1e-6, atol=1e-6)
     else:  # the last step to σ = 0 is a denoising step here, which does not go beyond
         assert float((ours.x - theirs).abs().max()) < 0.02
 

@@ -112,13 +112,13 @@ def _levels(scheduler: Any) -> EDMSchedule | None:
     continuous = getattr(config, "timestep_type", "discrete") == "continuous"
     if not continuous or getattr(config, "prediction_type", None) != "v_prediction":
         return None
-    ends = [getattr(config, end, None) for end in ("sigma_min", "sigma_max")]
-    if None in ends:
+    low, high = (getattr(config, end, None) for end in ("sigma_min", "sigma_max"))
+    if low is None or high is None:
         raise ConfigError(
             f"{name} has timestep_type='continuous' without sigma_min and sigma_max, which are those of the training: "
             "give it both"
         )
-    return EDMSchedule(*ends, sigma_data=1.0)
+    return EDMSchedule(low, high, sigma_data=1.0)
 
 
 def _path(scheduler: Any) -> tuple[Schedule, Prediction, float]:

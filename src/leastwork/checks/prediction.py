@@ -198,8 +198,8 @@ def denoising_errors(subject: Subject, data: State) -> dict[Hypothesis, _Trial]:
         declared = flat(model.denoise(x, t))
         for hypothesis, output in _outputs(subject, x, t):
             denoised = flat(model.project(to_data(hypothesis.predicts, output, x, m)))
-            parts = ((denoised - other).square().mean(dim=1) / linear for other in (wanted, declared))
-            trial = _Trial(*(torch.where(part.isfinite(), part, math.inf) for part in parts))
+            error, change = ((denoised - other).square().mean(dim=1) / linear for other in (wanted, declared))
+            trial = _Trial(error.nan_to_num(math.inf, math.inf), change.nan_to_num(math.inf, math.inf))
             sums[hypothesis] = sums[hypothesis] + trial if hypothesis in sums else trial
     return {hypothesis: trial for hypothesis, trial in sums.items() if trial.times == len(times)}
 

@@ -7,6 +7,7 @@ Of a joint run:  config.yaml · metrics.json · report.html, and a folder like t
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -36,7 +37,7 @@ from leastwork.sampling.sample import draw, sample
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid, usual_solver
 from leastwork.sampling.step_loss import StepLoss, step_loss
-from leastwork.sampling.storage import add_log_tilt, open_ensemble
+from leastwork.sampling.storage import StoredEnsemble, add_log_tilt, open_ensemble
 from leastwork.support.checkpoints import checkpoints
 from leastwork.support.files import sweep
 from leastwork.support.locks import lock
@@ -45,7 +46,7 @@ from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
 from leastwork.support.text import brief
 
-__all__ = ["compare_run", "measure_run", "run"]
+__all__ = ["compare_run", "draw_samples", "job_of", "measure_run", "resumable", "run"]
 
 _PIECES = "fit.partial"
 _MOST_STRUCTURES = 2000  # structures in a trajectory
@@ -80,11 +81,11 @@ def run(
     """
     folder = default_folder(config) if out is None else Path(out)
     parts = config.parts
-    tasks = {part: _job(part, one) for part, one in parts.items()}
+    tasks = {part: job_of(part, one) for part, one in parts.items()}
     _foretell({folder / part: (parts[part], task) for part, task in tasks.items()}, workers, tell)
     open_folder(folder, config, resume)
     threads = get_num_threads()
-    with _resumable(folder, config):
+    with resumable(folder, config):
         if workers > 1 and len(parts) > 1:
             pieces = {part: partial(_carry_out_part, part, one, folder / part) for part, one in parts.items()}
             side_by_side(pieces, max(threads // workers, 1), progress)
@@ -118,8 +119,8 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         return compare_methods(comparable, out, lambda: open_folder(out, config, resume), progress)
 
 
-def _job(part: str, config: AnyConfig) -> Job[Any]:
-    """Inputs are loaded and checked before a folder is made or anything drawn."""
+def job_of(part: str, config: AnyConfig) -> Job[Any]:
+    """The job of a run, or of a part of a joint one, its inputs loaded and checked before anything is drawn."""
     with _named(part):
         return _checked(config, kind_of_run(config).job(config))
 
@@ -138,7 +139,7 @@ def _carry_out_part(
 ) -> None:
     """Carry out a single run, or a part of a joint one, which gets a report of its own as soon as it is finished."""
     with _named(part), _cleared(folder, config), _disk(folder):
-        _carry_out(config, _job("", config) if task is None else task, folder, labelled(progress, part))
+        _carry_out(config, job_of("", config) if task is None else task, folder, labelled(progress, part))
     if part:
         _report_of_part(folder, part)
 
@@ -190,7 +191,7 @@ def _carry_out(config: AnyConfig, task: Job[_Fitted], folder: Path, progress: Pr
 
 
 @contextmanager
-def _resumable(folder: Path, config: Run) -> Iterator[None]:
+def resumable(folder: Path, config: Run) -> Iterator[None]:
     """Says, of what stops a run, where it can be gone on with."""
     try:
         with _cleared(folder, config), _disk(folder):
@@ -261,17 +262,32 @@ def _given_up(pieces: Path) -> Iterator[None]:
 
 
 def _draw(folder: Path, config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, progress: Progress) -> Ensemble:
+    there = StoredEnsemble(folder / "ensemble.zarr")
+    n = len(there) if there.path.exists() else config.sampling.n
+    return draw_samples(folder, config, task, fitted, progress, n)
+
+
+def draw_samples(
+    folder: Path,
+    config: AnyConfig,
+    task: Job[_Fitted],
+    fitted: _Fitted,
+    progress: Progress,
+    n: int,
+    executor: Executor | None = None,
+) -> Ensemble:
+    """The run's own store with ``n`` samples, of which those that are there already are kept."""
     out = folder / "ensemble.zarr"
-    if not out.exists():
-        seed = derive_seed(config.seed, "ensemble")
+    if not out.exists() or len(StoredEnsemble(out)) != n:
         sample(
             task.model,
-            config.sampling.n,
+            n,
             fitted.guidance,
-            seed=seed,
+            seed=derive_seed(config.seed, "ensemble"),
             progress=progress,
             out=out,
             resume=True,
+            executor=executor,
             **task.choices.given,
         )
     drawn = open_ensemble(out)

@@ -28,6 +28,7 @@ from leastwork.observables import Observable
 from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.complaints import sentences
 from leastwork.runs.base.kind_of_run import Given, KindOfRun
+from leastwork.runs.base.placed import on_this_machine, placed
 from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
 from leastwork.runs.base.settings import GIVEN_MODEL, AnyConfig
 from leastwork.runs.carry_out import measure_run
@@ -117,7 +118,7 @@ def _model(config: AnyConfig, model: Model | None) -> Model:
         return model
     if config.model == GIVEN_MODEL:
         raise ConfigError(f"{config.name} guides a model that has no file form: pass it, load_run(folder, model=…)")
-    return load_model(config.model)
+    return placed(load_model(config.model), on_this_machine(config))
 
 
 def save_run(run: FittedRun, folder: Path, model: ModelName | None = None) -> Path:

@@ -137,6 +137,10 @@ class AnyConfig(Named):
     model: _Model = Field(
         description="a bundled model's name, a folder written by save_model, python: FILE, or adapter: NAME with keys"
     )
+    device: str | None = Field(default=None, min_length=1, description="a device, such as cpu or cuda:0, or left out")
+    dtype: Literal["float32", "float64", "float16", "bfloat16"] | None = Field(
+        default=None, description="float32 or float64, the precision of the network, or left out for its own"
+    )
     sequence: str | None = Field(
         default=None,
         pattern="^[ACDEFGHIKLMNPQRSTVWY]+$",
