@@ -258,22 +258,20 @@ def test_a_flow_on_the_torus_is_guided() -> None:
 
 
 RUN = """\
-model: {model}
-observables: [{{kind: angles, index: [0], names: [phi]}}]
-data: [{{name: cos phi, value: 0.1, error: 0.05}}, {{name: sin phi, value: 0.0, error: 0.05}}]
+model: {python: mine.py}
+observables: [{kind: angles, index: [0], names: [phi]}]
+data: [{name: cos phi, value: 0.1, error: 0.05}, {name: sin phi, value: 0.0, error: 0.05}]
 method: reweight
-sampling: {{n: 512, steps: 8}}
-fit: {{samples: 512}}
+sampling: {n: 512, steps: 8}
+fit: {samples: 512}
 """
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::leastwork.LeastworkWarning")
 def test_a_run_of_angles(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    net = Perceptron(2, width=4, depth=1).requires_grad_(False).eval()
-    lw.save_model(lw.DiffusionModel(net, TORSIONAL, "noise", (2,), periodic=True), tmp_path / "model")
-    (tmp_path / "run.yaml").write_text(RUN.format(model=tmp_path / "model"))
+    (tmp_path / "mine.py").write_text("from leastwork.systems.wrapped import two_wells\nmodel = two_wells(2).model()\n")
+    (tmp_path / "run.yaml").write_text(RUN)
     told = CliRunner().invoke(app, ["run", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "out"), "--quiet"])
     assert told.exit_code == 0, told.output
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
