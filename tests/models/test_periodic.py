@@ -194,6 +194,14 @@ def test_check_model_of_angles() -> None:
     assert lw.check_model(short, samples=16)["memory"].status == "fault"
 
 
+def test_a_free_rotation_is_no_fault() -> None:
+    net = WELLS[2].model().net
+    free = replace(WELLS[2].model(), net=lambda x, t: net(x, t) * torch.tensor([1.0, 0.0]))
+    x = lw.sample(free, N, steps=20, seed=3).x  # no warning, which would be an error here
+    assert close(lw.Estimate.from_samples(x[:, 1].cos().double()), 0.0)
+    assert lw.check_model(free, samples=16)["coordinates"].status == "skipped"
+
+
 def test_models_of_angles_are_saved_and_loaded(tmp_path: Path) -> None:
     net = Perceptron(3, width=4, depth=1).requires_grad_(False).eval()
     mask = torch.tensor([True, False, True])
