@@ -32,10 +32,10 @@ test-all: install
 	$(if $(BIOEMU),scripts/test_bioemu.sh)
 
 bench: install
-	$(BIN)/python benchmarks/all.py
+	$(BIN)/python -m benchmarks.all
 
 figures: install
-	$(BIN)/python benchmarks/figures.py
+	$(BIN)/python -m benchmarks.figures
 
 docs: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -1,14 +1,14 @@
-"""What wrapping costs: sampling here over the package's own loop, at equal steps: `python benchmarks/adapters.py`.
+"""What wrapping costs: sampling here over the package's own loop, at equal steps: `python -m benchmarks.adapters`.
 
 The same network, the same number of samples in one batch, the same number of steps, deterministic: Euler steps of the
 flow for flow_matching (ODESolver) and torchcfm (torchdiffeq), DDIM for diffusers and azula. Both in turn, 15 times
 each, processor time of one thread; the ratio of the two least times, which others on the machine disturb least, and
-the median of the 15 ratios. Here the ledger is kept and a last denoising step is taken, one evaluation more. Packages
-that are not installed are left out.
+the median of the 15 ratios with its standard error. Here the ledger is kept and a last denoising step is taken, one
+evaluation more. Packages that are not installed are left out.
+
+Takes about five minutes on one core.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 import leastwork as lw
+from benchmarks.command import options
+from benchmarks.timing import cost, in_turn, ratio
 from leastwork import adapters
 
 SAMPLES, STEPS, REPEATS = 1024, 50, 15
@@ -35,8 +37,8 @@ class Network(nn.Module):
 
 
 def flow_matching() -> tuple[Callable[[], object], Callable[[], object]]:
-    from flow_matching.path import CondOTProbPath
-    from flow_matching.solver import ODESolver
+    from flow_matching.path import CondOTProbPath  # pyright: ignore[reportMissingImports]
+    from flow_matching.solver import ODESolver  # pyright: ignore[reportMissingImports]
 
     net = Network().eval()
     model = adapters.from_flow_matching(net, CondOTProbPath(), (64,))
@@ -47,8 +49,8 @@ def flow_matching() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def torchcfm() -> tuple[Callable[[], object], Callable[[], object]]:
-    from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
-    from torchdiffeq import odeint
+    from torchcfm.conditional_flow_matching import ConditionalFlowMatcher  # pyright: ignore[reportMissingImports]
+    from torchdiffeq import odeint  # pyright: ignore[reportMissingImports]
 
     net = Network().eval()
     model = adapters.from_torchcfm(lambda t, x: net(x, t), ConditionalFlowMatcher(0.1), (64,), call="t, x")
@@ -62,7 +64,7 @@ def torchcfm() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def diffusers() -> tuple[Callable[[], object], Callable[[], object]]:
-    from diffusers import DDIMScheduler
+    from diffusers import DDIMScheduler  # pyright: ignore[reportMissingImports]
 
     net = Network().eval()
     scheduler = DDIMScheduler(clip_sample=False, timestep_spacing="trailing")
@@ -81,9 +83,9 @@ def diffusers() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def azula() -> tuple[Callable[[], object], Callable[[], object]]:
-    from azula.denoise import KarrasDenoiser
-    from azula.noise import VPSchedule
-    from azula.sample import DDIMSampler
+    from azula.denoise import KarrasDenoiser  # pyright: ignore[reportMissingImports]
+    from azula.noise import VPSchedule  # pyright: ignore[reportMissingImports]
+    from azula.sample import DDIMSampler  # pyright: ignore[reportMissingImports]
 
     denoiser = KarrasDenoiser(Network(), VPSchedule()).eval()
     model = adapters.from_azula(denoiser, (64,))
@@ -96,27 +98,22 @@ def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str) -> Callable[[
     return lambda: lw.sample(model, SAMPLES, process="ode", solver=solver, steps=STEPS, seed=1)
 
 
-def seconds(call: Callable[[], object]) -> float:
-    begin = time.process_time()
-    call()
-    return time.process_time() - begin
-
-
 def main() -> None:
+    options(__doc__).parse_args()
     torch.set_num_threads(1)
-    print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'median':>7}")
+    print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'median':>13}")
     for make in (flow_matching, torchcfm, diffusers, azula):
         try:
             theirs, here = make()
         except (ImportError, lw.ConfigError) as error:
             print(f"{make.__name__:<14} left out: {error}")
             continue
-        seconds(theirs)
-        seconds(here)
-        pairs = [(seconds(theirs), seconds(here)) for _ in range(REPEATS)]
-        own, mine = (min(column) for column in zip(*pairs, strict=True))
-        middle = statistics.median(b / a for a, b in pairs)
-        print(f"{make.__name__:<14} {own:>7.3f} {mine:>7.3f} {mine / own:>6.3f} {middle:>7.3f}", flush=True)
+        calls = (theirs, here)
+        for call in calls:
+            call()
+        own, mine = ([one.cpu for one in costs] for costs in in_turn([lambda c=c: cost(c) for c in calls], REPEATS))
+        found = ratio(own, mine)
+        print(f"{make.__name__:<14} {min(own):>7.3f} {min(mine):>7.3f} {found.of_least:>6.3f} {found}", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from leastwork.models.diffusion import DiffusionModel
     from leastwork.models.files import save_model
     from leastwork.models.frames import FrameModel
-    from leastwork.models.velocity import StandardNormal, VelocityModel
+    from leastwork.models.velocity import StandardNormal, UniformAngles, VelocityModel
     from leastwork.observable_guidance.job import guide_observables
     from leastwork.observables import Observable
     from leastwork.path_guidance.job import guide_path
@@ -70,6 +70,7 @@ _HOME = {
     "PerSample": "leastwork.models.context",
     "StandardNormal": "leastwork.models.velocity",
     "TabulatedSchedule": "leastwork.schedules.table",
+    "UniformAngles": "leastwork.models.velocity",
     "VESchedule": "leastwork.schedules.gaussian",
     "VPSchedule": "leastwork.schedules.gaussian",
     "VelocityModel": "leastwork.models.velocity",
@@ -119,6 +120,7 @@ __all__ = [
     "PerSample",
     "StandardNormal",
     "TabulatedSchedule",
+    "UniformAngles",
     "VESchedule",
     "VPSchedule",
     "VelocityModel",

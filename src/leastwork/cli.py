@@ -1,4 +1,4 @@
-"""The command line: ``leastwork run``, ``compare``, ``init``, ``list``, ``report`` and ``check-model``.
+"""The command line: ``run``, ``sample``, ``compare``, ``init``, ``list``, ``report`` and ``check-model``.
 
 Results go to stdout and everything else to stderr. The exit code is 0, 1 for a model with a fault, 2 for what the user
 can mend (one sentence, no traceback), 130 after Ctrl-C or 143 after SIGTERM. Heavy imports wait until a command needs
@@ -86,6 +86,28 @@ def run_command(
         if not quiet:
             print_summary(config, where[0])
         typer.echo(report)
+
+
+@app.command("sample")
+def sample_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run whose fit is finished.")],
+    n: Annotated[int | None, typer.Option(min=1, help="Number of samples in all, with those that are there.")] = None,
+    until_ess: Annotated[
+        float | None, typer.Option(min=1, help="Go on until there are that many effective samples of the target.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that draw, each with one thread of torch.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
+) -> None:
+    """Draw more guided samples into a run, then measure and report it again."""
+    words = ["leastwork", "sample", str(folder), *(["--n", str(n)] if n else [])]
+    words += [*(["--until-ess", f"{until_ess:g}"] if until_ess else []), *(["--workers", str(workers)])]
+    with _kindly(shlex.join(words)) as where:
+        from leastwork.runs.top_up import more_samples
+        from leastwork.support.executors import processes
+
+        where.append(folder)
+        with processes(workers) as executor:
+            typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet)))
 
 
 @app.command("compare")

@@ -22,6 +22,7 @@ from torch import Tensor
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject, flat
 from leastwork.geometry.state import State, smap
+from leastwork.geometry.torus import noise_on_circle
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Moments, Prediction, to_data
 
@@ -191,6 +192,8 @@ def denoising_errors(subject: Subject, data: State) -> dict[Hypothesis, _Trial]:
     for t in times:
         m = Moments.at(model.schedule, t)
         x = smap(lambda a, b, m=m: m.alpha * a + m.sigma * b, data, noise)
+        if model.periodic:  # x_0 of all windings that lead to x, which is x_0 where there is little noise
+            wanted = flat(x) - m.sigma * noise_on_circle(flat(noise), m.sigma)
         linear = dimension * variance / (1 + variance * m.alpha**2 / m.sigma**2) * len(times)
         declared = flat(model.denoise(x, t))
         for hypothesis, output in _outputs(subject, x, t):
@@ -248,7 +251,7 @@ def _other_units(subject: Subject, mine: float) -> Check:
     assert data is not None
     declared = Hypothesis(model.predicts)
     spread = subject.variance**0.5
-    factors = {*_UNITS, 1 / spread}
+    factors = {1.0} if model.periodic else {*_UNITS, 1 / spread}
     errors = {f: denoising_errors(subject, smap(lambda leaf, f=f: f * leaf, data))[declared] for f in factors}
     means = {f: float(trial.error.mean()) for f, trial in errors.items()}
     best = min(means, key=lambda f: means[f])

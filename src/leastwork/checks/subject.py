@@ -8,6 +8,8 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, batch_size, leaves, shapes, smap, take
+from leastwork.geometry.torus import wrap
+from leastwork.models.base import is_periodic
 from leastwork.models.context import arguments
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
@@ -83,7 +85,7 @@ class Subject:
 
     def call(self, x: State, t: float) -> State:
         """The network's own output at states that have their padding."""
-        first = leaves(x)[0]
+        first, x = leaves(x)[0], smap(wrap, x) if is_periodic(self.model) else x
         time = torch.tensor(t, dtype=first.dtype, device=first.device)
         return self.model.net(x, time, **arguments(self.model.context, first))
 

@@ -121,7 +121,8 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         callback: called with a StepInfo after every step of every batch.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         out: folder of a Zarr store to which the batches are written, so that the memory does not grow with n.
-        resume: with ``out``, whether to keep the batches that an interrupted call has finished; the result is the same.
+        resume: with ``out``, whether to keep the batches that an interrupted call has finished, or a call for fewer
+            samples; the result is the same.
         executor: draws the batches on its workers, for example a ``concurrent.futures.ProcessPoolExecutor`` or
             Dask's ``client.get_executor()``; the result is the same, bit for bit with one thread.
 

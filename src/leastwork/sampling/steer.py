@@ -119,13 +119,13 @@ def steer(
             With a learned guidance, ``LearnedValue(guidance)`` is usually better.
         threshold: a system is resampled where its effective fraction falls below this; 0 never does, which is plain
             importance sampling.
-        particles: of one system.
+        particles: number of particles of one system.
         process, solver, steps, t_grid, kappa: as in :func:`leastwork.sample`, with path weights.
         seed: the only source of randomness; the batch size does not matter, but for choices of ancestors that hang on
             the rounding of a network's output.
         batch_size: samples in memory at a time, rounded down to whole systems, at least one.
-        device, dtype: where and how to compute; by default as the network's parameters are, else CPU, float32.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        device, dtype: device and precision; by default those of the network's parameters, else CPU and float32.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Returns:
         Ensemble: samples in data units with their log-tilt; log_weight is ln w − r, so that ``mean`` knows the model

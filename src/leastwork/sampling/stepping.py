@@ -237,7 +237,7 @@ def integrate(
     """Draw one batch, network units; differentiable with respect to the guidance if gradients are enabled.
 
     Args:
-        sampler: what to draw.
+        sampler: the sampler of the paths.
         noise: the batch's noise; the first draw is the prior.
         on_step: told of every step.
         check_steps: look for NaN and inf after every step.

@@ -6,7 +6,7 @@ import pytest
 
 from leastwork.errors import ConfigError
 from leastwork.runs.base.file import bundled_runs
-from leastwork.runs.joint.config import JointConfig
+from leastwork.runs.base.settings import JointConfig
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.observables.config import RunConfig
 
@@ -32,7 +32,7 @@ def test_a_minimal_run_takes_its_name_from_the_file(tmp_path: Path) -> None:
 def test_bundled_runs_are_valid_and_round_trip(name: str, tmp_path: Path) -> None:
     config = load_config(name)
     assert config.name == name
-    for one in config.runs.values() if isinstance(config, JointConfig) else [config]:
+    for one in config.parts.values() if isinstance(config, JointConfig) else [config]:
         assert load(tmp_path, dump_config(one)) == one
 
 

@@ -31,9 +31,9 @@ class Inputs:
     """What a run works with.
 
     Args:
-        model: what is guided.
+        model: the model that is guided.
         data: the experiment, its errors as stated.
-        choices: of the sampling.
+        choices: process, solver and steps with which samples are drawn.
         couplings: the same data where they are scalar couplings.
         reported: observables without data, or None.
     """
@@ -144,7 +144,7 @@ def _experiment(given: DataList, observable: Observable) -> Experiment:
     for name in observable.names:
         if name not in data:
             raise ConfigError(
-                f"data: there is none for observable {quoted(name)}: add an entry, or drop the observable"
+                f"data: there is none for observable {quoted(name)}: add an entry, or leave out the observable"
             )
     rows = [data[name] for name in observable.names]
     return Experiment(

@@ -26,11 +26,11 @@ class PathInputs:
     """What a run works with.
 
     Args:
-        model: what is guided.
+        model: the model that is guided.
         points: guides, (M, *event), data units, in the model's precision.
         region: A, or None for that of the guides' kernel.
-        choices: of the sampling.
-        kernel: of the guides, or None for the usual one of the model.
+        choices: process, solver and steps with which samples are drawn.
+        kernel: kernel of the guides, or None for the usual one of the model.
     """
 
     model: Scored
