@@ -102,7 +102,7 @@ def test_euler_steps_are_those_of_flow_matching() -> None:
     assert model.predicts == "velocity"
     scheduler.set_timesteps(25)
     grid = scheduler.sigmas[:-1].double()
-    ours = lw.sample(model, 50, process="ode", t_grid=grid, seed=3)
+    ours = lw.sample(model, 50, process="ode", solver="euler", t_grid=grid, seed=3)
     x = BlockNoise(3, 0, 50, (2,)).draw()
     for k in scheduler.timesteps:
         x = scheduler.step(net(x, k).sample, k, x).prev_sample  # type: ignore[arg-type]
