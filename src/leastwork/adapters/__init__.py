@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from leastwork.adapters.azula import from_azula
     from leastwork.adapters.bioemu import load_bioemu, wrap_bioemu, write_bioemu
     from leastwork.adapters.diffusers import from_diffusers
+    from leastwork.adapters.diffusers_guider import as_guider
     from leastwork.adapters.flow_matching import from_flow_matching
     from leastwork.adapters.torchcfm import from_torchcfm
 
 _HOME = {
+    "as_guider": "leastwork.adapters.diffusers_guider",
     "from_azula": "leastwork.adapters.azula",
     "from_diffusers": "leastwork.adapters.diffusers",
     "from_flow_matching": "leastwork.adapters.flow_matching",
@@ -24,6 +26,7 @@ _HOME = {
 }
 
 __all__ = [
+    "as_guider",
     "from_azula",
     "from_diffusers",
     "from_flow_matching",

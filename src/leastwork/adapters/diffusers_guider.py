@@ -8,6 +8,7 @@ with the scale of the model that the guidance was fitted to. The last step is no
 ``DDIMScheduler`` the ones of ``solver="exponential"``, at the scheduler's own times.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -78,19 +79,21 @@ class _Guiding:
         return 1 if self.net.null is None else 2
 
     def prepare_inputs(self, data: dict[str, Any]) -> list[Any]:
-        self._check_conditions(data)
+        self._check_conditions(data.values())
         return [self._prepare_batch(data, i, name) for i, name in enumerate(_PREDICTIONS[: self.num_conditions])]
 
     def prepare_inputs_from_block_state(self, data: Any, input_fields: dict[str, Any]) -> list[Any]:
-        self._check_conditions(input_fields)
+        fields = (field for field in input_fields.values() if isinstance(field, tuple))
+        self._check_conditions(tuple(getattr(data, name, None) for name in field) for field in fields)
         names = _PREDICTIONS[: self.num_conditions]
         return [self._prepare_batch_from_block_state(input_fields, data, i, name) for i, name in enumerate(names)]
 
-    def _check_conditions(self, data: dict[str, Any]) -> None:
-        if self.num_conditions == 2 and not any(isinstance(value, tuple) for value in data.values()):
+    def _check_conditions(self, pairs: Iterable[Any]) -> None:
+        """Check that a pipeline has the two conditions of classifier-free guidance."""
+        if self.num_conditions == 2 and not any(isinstance(pair, tuple) and pair[1] is not None for pair in pairs):
             raise ConfigError(
                 f"the model has guidance_scale={self.net.guidance_scale:g}, but the pipeline has no negative prompt: "
-                "pass negative_prompt or its embeddings, the null= of the model"
+                "pass negative_prompt_embeds, the null= of the model"
             )
 
     def prepare_models(self, denoiser: nn.Module) -> None:
@@ -115,8 +118,8 @@ class _Guiding:
         x = args[0] if name is None else given[name]
         if tuple(x.shape[1:]) != self.model.event_shape:
             raise ConfigError(
-                f"the pipeline has states of shape {tuple(x.shape[1:])}, and the guided model {self.model.event_shape}: "
-                "give the pipeline the height and width of the model"
+                f"the pipeline has states of shape {tuple(x.shape[1:])}, and the model that is guided has "
+                f"{self.model.event_shape}: give the pipeline the height and width of the model"
             )
         if self._count_prepared == 1:
             self.state = x.detach()
