@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leastwork.adapters.source import load_model
     from leastwork.checks.examine import check_model
     from leastwork.data.experiment import Experiment
     from leastwork.data.maxent import fit_lambdas
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
     from leastwork.models.diffusion import DiffusionModel
-    from leastwork.models.files import load_model, save_model
+    from leastwork.models.files import save_model
     from leastwork.models.frames import FrameModel
     from leastwork.models.velocity import StandardNormal, VelocityModel
     from leastwork.observable_guidance.job import guide_observables
@@ -75,7 +76,7 @@ _HOME = {
     "guide_observables": "leastwork.observable_guidance.job",
     "guide_path": "leastwork.path_guidance.job",
     "load_guidance": "leastwork.guidance.files",
-    "load_model": "leastwork.models.files",
+    "load_model": "leastwork.adapters.source",
     "load_run": "leastwork.runs.saved",
     "open_ensemble": "leastwork.sampling.storage",
     "sample": "leastwork.sampling.sample",

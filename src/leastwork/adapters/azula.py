@@ -6,10 +6,13 @@ Time has the same direction as here; the derivatives of α and σ, which the pac
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
+from leastwork.adapters.network import NetworkSettings, as_tensors
+from leastwork.adapters.settings import ModelSettings
 from leastwork.adapters.wrapping import Wrapped, check_network, package
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import Subspace
@@ -18,7 +21,7 @@ from leastwork.schedules.base import Schedule
 from leastwork.schedules.function import FunctionSchedule
 from leastwork.schedules.gaussian import VESchedule
 
-__all__ = ["from_azula"]
+__all__ = ["ADAPTERS", "AzulaSettings", "from_azula"]
 
 
 class _PosteriorMean(Wrapped):
@@ -58,6 +61,17 @@ def from_azula(
     wrapped = _PosteriorMean(denoiser)
     check_network(wrapped, event_shape, context, "denoiser(x, t).mean")
     return DiffusionModel(wrapped, _schedule(denoiser.schedule), "data", event_shape, subspace, shift, scale, context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzulaSettings(NetworkSettings):
+    """A denoiser of ``azula``: ``network`` names the function that makes it, with its schedule."""
+
+    def build(self) -> DiffusionModel:
+        return from_azula(self.net(), self.event_shape, context=as_tensors(self.context), **self.units)
+
+
+ADAPTERS: Mapping[str, type[ModelSettings]] = {"azula": AzulaSettings}
 
 
 def _schedule(theirs: Any) -> Schedule:

@@ -16,6 +16,7 @@ from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import State, leaves, shapes
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
+from leastwork.models.mask import padded_shapes
 from leastwork.models.placement import evaluating
 from leastwork.models.velocity import VelocityModel
 
@@ -83,9 +84,7 @@ def _measure(subject: Subject, equivariant: bool | Symmetry) -> list[Check]:
     checks.append(check_shapes(subject))
     if any(check.status == "fault" and check.name in ("output", "schedule") for check in checks):
         return checks
-    coordinates = check_coordinates(subject)
-    checks += [] if coordinates is None else [coordinates]
-    checks += check_purity(subject)
+    checks += [check_coordinates(subject), *check_purity(subject)]
     if any(check.name == "input" for check in checks):
         return checks
     try:
@@ -112,6 +111,8 @@ def _data_shape(model: Examined, data: Any) -> Check | None:
     if wanted == found:
         return check_rotations(leaves(data)[1]) if isinstance(model, FrameModel) else None
     words = f"data have event shape {', '.join(map(str, found))}, the model {', '.join(map(str, wanted))}"
+    if padded_shapes(wanted, model.mask) == found:
+        return Check("data", "fault", f"{words}: give the real places alone, data[:, mask]")
     if len(wanted) == len(found) == 1 and sorted(wanted[0]) == sorted(found[0]):
         left = list(range(len(found[0])))
         order = [left.pop(next(i for i, axis in enumerate(left) if found[0][axis] == size)) for size in wanted[0]]

@@ -10,6 +10,7 @@ from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, batch_size, leaves, shapes, smap, take
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
+from leastwork.models.mask import padded, unpadded
 from leastwork.models.placement import placement
 from leastwork.models.velocity import VelocityModel
 from leastwork.sampling.noise import BlockNoise
@@ -76,7 +77,11 @@ class Subject:
         return low + share * (high - low)
 
     def ask(self, x: State, t: float) -> State:
-        """The network's own output, neither projected nor converted."""
+        """The network's own output at the model's states, neither projected nor converted."""
+        return unpadded(self.call(padded(x, self.model.mask), t), self.model.mask)
+
+    def call(self, x: State, t: float) -> State:
+        """The network's own output at states that have their padding."""
         first = leaves(x)[0]
         time = torch.tensor(t, dtype=first.dtype, device=first.device)
         return self.model.net(x, time, **self.model.context)

@@ -22,15 +22,19 @@ def follow(average: nn.Module, network: nn.Module, keep: float) -> None:
         a.lerp_(b, 1 - keep)
 
 
-def state_of(networks: Sequence[nn.Module], optimiser: optim.Optimizer, random: torch.Generator) -> Any:
+def state_of(networks: Sequence[nn.Module], optimiser: optim.Optimizer, random: torch.Generator | None = None) -> Any:
     """The state from which a training loop can go on: weights, optimiser moments and state of the random numbers."""
-    return [dict(net.state_dict()) for net in networks], optimiser.state_dict(), random.get_state()
+    drawn = None if random is None else random.get_state()
+    return [dict(net.state_dict()) for net in networks], optimiser.state_dict(), drawn
 
 
-def restore(state: Any, networks: Sequence[nn.Module], optimiser: optim.Optimizer, random: torch.Generator) -> None:
+def restore(
+    state: Any, networks: Sequence[nn.Module], optimiser: optim.Optimizer, random: torch.Generator | None = None
+) -> None:
     """Restore a state that :func:`state_of` returned."""
     weights, moments, drawn = state
     for net, values in zip(networks, weights, strict=True):
         net.load_state_dict(values)
     optimiser.load_state_dict(moments)
-    random.set_state(drawn)
+    if random is not None:
+        random.set_state(drawn)

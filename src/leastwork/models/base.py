@@ -17,7 +17,7 @@ from leastwork.models.velocity import Prior
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.base import Schedule
 
-__all__ = ["Flow", "Model", "Scored", "is_flow", "is_scored"]
+__all__ = ["Flow", "Model", "Scored", "is_flow", "is_model", "is_scored"]
 
 
 class Model(Protocol):
@@ -172,6 +172,11 @@ class Flow(Model, Protocol):
     def scale(self) -> float | Tensor:
         """Length of one network unit in data units."""
         ...
+
+
+def is_model(value: object) -> TypeGuard[Model]:
+    """Whether an object has the properties and methods of a model."""
+    return all(hasattr(value, name) for name in ("net", "event_shape", "has_score", "estimate", "coefficients"))
 
 
 def is_scored(model: Model) -> TypeGuard[Scored]:

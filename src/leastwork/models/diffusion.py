@@ -18,6 +18,7 @@ from leastwork.geometry.state import EventShape, State, event_numel, flatten, in
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.contract import answered
 from leastwork.models.latents import Decoder
+from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
 from leastwork.models.units import Affine, ToData, check_units, to_network_units
 from leastwork.schedules.base import Schedule
@@ -43,9 +44,13 @@ class DiffusionModel:
             Samples stay latents; observables and regions see them decoded, in pieces and without a graph. Only methods
             with gradients of observables differentiate it ("scheduled", "loss", "adjoint-matching").
         encode: the exact inverse of ``decode``, encode(decode(z)) = z; with it samples are decoded data.
+        mask: for a network that is padded, bools (N, ...) for the first axes of an event, True where it is real. States
+            are then the real coordinates alone, (n, ...) in place of (N, ...), as are shift, scale and samples; only
+            the network sees the padding, as zeros (:mod:`leastwork.models.mask`).
 
     Raises:
-        LeastworkError: the prediction is unknown, the scale is not positive, or an encoder has no decoder.
+        LeastworkError: the prediction is unknown, the scale is not positive, an encoder has no decoder, or the mask does
+            not fit.
 
     >>> import leastwork as lw
     >>> standard = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
@@ -63,6 +68,7 @@ class DiffusionModel:
     context: Mapping[str, Any] = field(default_factory=dict)
     decode: ToData | None = None
     encode: Callable[[State], State] | None = None
+    mask: MaskLike = None
 
     def __post_init__(self) -> None:
         if self.predicts not in get_args(Prediction):
@@ -76,7 +82,10 @@ class DiffusionModel:
                 f"predicts={quoted(self.predicts)} does not determine the data at t_max, where alpha = 0: "
                 f"end the schedule before, {name}(t_max=0.999)"
             )
-        check_units(self.event_shape, self.scale)
+        mask, event_shape = unmasked(self.mask, self.event_shape)
+        object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "event_shape", event_shape)
+        check_units(self.event_shape, self.scale, self.shift)
         if self.decode is None and self.encode is not None:
             raise LeastworkError("encode and decode belong together, as inverses: pass both, or decode alone")
         if self.decode is not None and not (_is_number(self.shift, 0.0) and _is_number(self.scale, 1.0)):
@@ -139,9 +148,9 @@ class DiffusionModel:
         return self.project(self._call(x, t))
 
     def _call(self, x: State, t: float) -> State:
-        first = leaves(x)[0]
-        found = self.net(x, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
-        return answered(x, found, shapes(self.event_shape), t)
+        first, inside = leaves(x)[0], padded(x, self.mask)
+        found = self.net(inside, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
+        return unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
 
     def denoise(self, x: State, t: float) -> State:
         """D(x, t) = E[x_0 | x_t = x], network units, (B, *event)."""

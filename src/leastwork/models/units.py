@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkError
-from leastwork.geometry.state import EventShape, State, event_numel, smap
+from leastwork.geometry.state import EventShape, State, event_numel, shapes, smap
 
 __all__ = ["NETWORK_UNITS", "Affine", "ToData", "check_units", "to_data_units", "to_network_units", "units_parts"]
 
@@ -69,9 +69,20 @@ def to_network_units(x: State, shift: float | Tensor, scale: float | Tensor) -> 
     return smap(lambda leaf: (leaf - _to(shift, leaf)) / _to(scale, leaf), x)
 
 
-def check_units(event_shape: EventShape, scale: float | Tensor) -> None:
-    """Raise unless the scale is positive and the event not empty."""
+def check_units(event_shape: EventShape, scale: float | Tensor, shift: float | Tensor = 0.0) -> None:
+    """Raise unless the scale is positive, the event not empty, and shift and scale broadcast to an event."""
     if not bool((torch.as_tensor(scale) > 0).all()):
         raise LeastworkError("scale must be positive: it is the length of one network unit in data units")
     if event_numel(event_shape) == 0:
         raise LeastworkError(f"event_shape={event_shape} has no coordinates")
+    for name, value in (("shift", shift), ("scale", scale)):
+        own = torch.as_tensor(value).shape
+        if not all(_broadcasts(own, (1, *shape)) for shape in shapes(event_shape)):
+            raise LeastworkError(
+                f"{name} has shape {tuple(own)}, which does not broadcast to an event {event_shape}: give a number, or "
+                f"one value for each coordinate, and with a mask only for those that are real, {name}[mask]"
+            )
+
+
+def _broadcasts(shape: tuple[int, ...], onto: tuple[int, ...]) -> bool:
+    return len(shape) <= len(onto) and all(a in (1, b) for a, b in zip(shape[::-1], onto[::-1], strict=False))

@@ -14,6 +14,7 @@ from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape, State, event_numel, inner, leaves, shapes, smap
 from leastwork.models.coefficients import Coefficients, flow_coefficients
 from leastwork.models.contract import answered
+from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.units import Affine, check_units, to_data_units, to_network_units
 from leastwork.support.random import generator
 
@@ -60,6 +61,7 @@ class VelocityModel:
         data_at_one: True if the network's own time runs from noise at 0 to data at 1; then u(x, t) = −net(x, 1 − t).
         shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.
         context: keyword arguments for a conditional network, the same for every sample.
+        mask: for a network that is padded, as in :class:`leastwork.DiffusionModel`.
 
     >>> flow = VelocityModel(lambda x, t: x, event_shape=(2,))
     >>> flow.velocity(torch.ones(1, 2), 0.5)
@@ -75,11 +77,15 @@ class VelocityModel:
     context: Mapping[str, Any] = field(default_factory=dict)
     t_min: float = 0.0
     t_max: float = 1.0
+    mask: MaskLike = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.prior, Prior):
             raise LeastworkError(f"prior={self.prior!r} lacks from_noise or log_prob: pass e.g. StandardNormal()")
-        check_units(self.event_shape, self.scale)
+        mask, event_shape = unmasked(self.mask, self.event_shape)
+        object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "event_shape", event_shape)
+        check_units(self.event_shape, self.scale, self.shift)
 
     @property
     def noise_shape(self) -> EventShape:
@@ -116,9 +122,10 @@ class VelocityModel:
 
     def velocity(self, x: State, t: float) -> State:
         """u(x, t) = dx/dt in network units, (B, *event)."""
-        first = leaves(x)[0]
+        first, inside = leaves(x)[0], padded(x, self.mask)
         time = torch.tensor(1 - t if self.data_at_one else t, dtype=first.dtype, device=first.device)
-        u = answered(x, self.net(x, time, **self.context), shapes(self.event_shape), t)
+        found = self.net(inside, time, **self.context)
+        u = unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
         return smap(torch.neg, u) if self.data_at_one else u
 
     @property

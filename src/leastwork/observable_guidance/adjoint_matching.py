@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.fit.result import FitRecord
-from leastwork.fit.training import warm_cosine
+from leastwork.fit.training import restore, state_of, warm_cosine
 from leastwork.geometry.state import State, event_numel, flatten, leaves, smap
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model, Scored, is_scored
@@ -31,6 +31,7 @@ from leastwork.sampling.choices import Choices
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.sampling.stepping import Carry, Cost, Sampler, move
+from leastwork.support.checkpoints import resumable
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
@@ -135,8 +136,13 @@ def match_adjoint(
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
     history: list[Round] = []
     total = iterations * updates
+    point, first = resumable("matching adjoints", Round), 0
+    if point.state is not None:
+        first, history, loaded = point.state
+        restore(loaded, (network,), optimiser, random)
     with progress("matching adjoints", iterations) as tick, evaluating(model.net):
-        for i in range(iterations):
+        tick(first)
+        for i in range(first, iterations):
             noise = BlockNoise(derive_seed(seed, f"paths {i}"), 0, batch_size, model.event_shape, dtype, device)
             paths = draw_adjoint(sampler, log_tilt, noise)
             if not bool(paths.adjoint.isfinite().all() & paths.log_tilt.isfinite().all()):
@@ -157,6 +163,8 @@ def match_adjoint(
                 losses.append(float(loss.detach()))
             history.append(Round(i + 1, sum(losses) / updates, float((paths.work - paths.log_tilt).mean())))
             tick()
+            done = i + 1
+            point.save(lambda: (done, history, state_of((network,), optimiser, random)), done == iterations)  # noqa: B023  (called at once)
     per_path = sampler.evaluations + len(sampler.steps)
     return AdjointFit(guidance, tuple(history), iterations * batch_size * per_path, time.perf_counter() - begin)
 

@@ -26,6 +26,7 @@ from leastwork.models.files import check_fingerprint, fingerprint, in_precision,
 from leastwork.models.latents import latent_decoder
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import Observable
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.storage import save_ensemble
 from leastwork.support.json_files import read_json, write_json
 from leastwork.support.tensor_files import read_tensors, write_tensors
@@ -183,7 +184,7 @@ def stored_data(folder: Path, observable: Observable) -> Experiment:
 
 
 def load_fit(
-    folder: Path, model: Model, data: Experiment, method: str, choices: Mapping[str, Any], seed: int
+    folder: Path, model: Model, data: Experiment, method: str, choices: Choices, seed: int
 ) -> ObservableRun | None:
     """The fitted run in a folder, or None if there is none yet.
 

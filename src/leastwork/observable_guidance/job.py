@@ -114,8 +114,7 @@ def guide_observables(
     if groups is not None:
         check_groups(data, groups)
     seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
-    choices = {**chosen.choices, **choices}
-    drawing = Choices.of(choices)
+    drawing = Choices.of({**chosen.choices, **choices})
     model = drawing.place(model)
     data = data.sampled_by(model)
     if samples is None:
@@ -133,7 +132,7 @@ def guide_observables(
         METHODS.name_of(chosen),
         found.maxent,
         found.guidance,
-        choices,
+        drawing,
         seed,
         replace(own, log_tilt=found.maxent.log_tilt_of(observed)),
         observed,

@@ -29,12 +29,21 @@ from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import MaxEnt, fit_lambdas
 from leastwork.errors import LeastworkError, LeastworkWarning, NonFiniteError
 from leastwork.fit.result import FitRecord
-from leastwork.geometry.state import State, batch_size, event_numel, flatten, take, unflatten
+from leastwork.fit.training import restore, state_of
+from leastwork.geometry.state import State, batch_size, event_numel, take, unflatten
 from leastwork.guidance.control import ControlGuidance
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
 from leastwork.networks.control import ControlNetwork
-from leastwork.observable_guidance.responses import Answer, Push, end_and_action, in_pieces, step_weights
+from leastwork.observable_guidance.responses import (
+    Answer,
+    Push,
+    Recorder,
+    end_and_action,
+    in_pieces,
+    regress,
+    step_weights,
+)
 from leastwork.observables import Observable, evaluate
 from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.ensemble import Ensemble
@@ -42,6 +51,7 @@ from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.sample import draw
 from leastwork.sampling.stepping import Carry, Sampler
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.checkpoints import kept, resumable
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
@@ -52,7 +62,6 @@ _SOBOL_DIMENSIONS = 64  # up to so many dimensions paths start from Sobol points
 _SOBOL_MARGIN = 2.0**-32  # distance that Sobol points keep from 0 and 1, where the normal quantile is infinite
 _PATHS_A_ROUND = 2048  # paths in one round of regression
 _REGRESSION_RATE, _DESCENT_RATE = 3e-3, 1e-3  # initial learning rates of Adam
-_REGRESSION_STEPS, _POINTS_A_STEP = 120, 2048  # optimiser steps in one round, and points in each of them
 _MISS_DECAY = 0.95  # decay of the running average of the misses, per iteration
 _MOST_NEWTON_STEPS = 12
 _MISS_TOLERANCE = 1e-3  # largest miss that counts as met, in σ_O
@@ -224,8 +233,13 @@ class _Task:
         optimiser = torch.optim.Adam(network.parameters(), lr=_REGRESSION_RATE, betas=(0.9, 0.99))
         multipliers = torch.zeros(len(self.columns), dtype=torch.float64)
         stiffness, first = torch.empty(0), torch.empty(0)
+        point, begin = resumable("matching the control", Trial), 0
+        if point.state is not None:
+            begin, multipliers, stiffness, first, self.history, self.evaluations, loaded = point.state
+            restore(loaded, (network,), optimiser, draw)
         with progress("matching the control", rounds) as tick:
-            for i in range(rounds):
+            tick(begin)
+            for i in range(begin, rounds):
                 answer = self.answer(network, self.start(derive_seed(seed, f"round {i}"), _PATHS_A_ROUND))
                 if i == 0:
                     network.standardise(*answer.moments(network.knots()))
@@ -242,8 +256,10 @@ class _Task:
                 multipliers = multipliers + step
                 for group in optimiser.param_groups:
                     group["lr"] = _REGRESSION_RATE * (1 - 0.9 * i / rounds)
-                _regress(network, optimiser, answer, multipliers, draw)
+                regress(network, optimiser, answer, multipliers, draw)
                 tick()
+                known = (i + 1, multipliers, stiffness, first, self.history, self.evaluations)
+                point.save(lambda: (*known, state_of((network,), optimiser, draw)), i + 1 == rounds)  # noqa: B023  (called at once)
         return multipliers, stiffness
 
     def answer(self, network: ControlNetwork, start: Carry) -> "Answer":
@@ -283,8 +299,14 @@ class _Task:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(iterations, 1))
         averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.95))
         running = torch.zeros_like(multipliers)
+        point, begin = resumable("fitting the control", Trial), 0
+        if point.state is not None:
+            begin, multipliers, running, self.history, self.evaluations, rate, loaded = point.state
+            restore(loaded, (network, averaged), optimiser)
+            schedule.load_state_dict(rate)
         with progress("fitting the control", iterations) as tick, torch.enable_grad():
-            for i in range(iterations):
+            tick(begin)
+            for i in range(begin, iterations):
                 misses, action = self.paths(self.start(derive_seed(seed, f"iteration {i}"), batch))
                 miss = misses.mean(dim=0)
                 found = miss.detach().cpu()
@@ -299,12 +321,15 @@ class _Task:
                 multipliers = multipliers + (1 - _MISS_DECAY) * stiffness @ found
                 self.history.append(_trial("descend", float(action.detach().mean()), found, multipliers))
                 tick()
+                known = (i + 1, multipliers, running, self.history, self.evaluations, schedule.state_dict())
+                point.save(lambda: (*known, state_of((network, averaged), optimiser)), i + 1 == iterations)  # noqa: B023  (called at once)
         if iterations:
             network.load_state_dict(averaged.module.state_dict())
 
     def meet(self, network: ControlNetwork, start: Carry) -> ControlNetwork:
         """Change the head by Newton steps with Broyden's update until the mean misses of these paths are zero."""
-        jacobian, gram = self.response(network, Carry(take(start.x, slice(0, 4 * _PIECE))))
+        few = Carry(take(start.x, slice(0, 4 * _PIECE)))
+        jacobian, gram, self.evaluations = kept("response", lambda: (*self.response(network, few), self.evaluations))
         lever = torch.linalg.solve(gram, jacobian.transpose(1, 2)).transpose(1, 2)  # (K, d, width + 1)
         inverse = torch.linalg.pinv(torch.einsum("kdw,ldw->kl", jacobian, lever), rtol=_RANK_TOLERANCE, hermitian=True)
         amount, miss = torch.zeros(len(inverse), dtype=torch.float64), self.mean_miss(network, start)
@@ -332,13 +357,19 @@ class _Task:
     def mean_miss(self, network: ControlNetwork, start: Carry) -> Tensor:
         """Mean miss under a control, in σ_O, (K,)."""
         self.sampler = replace(self.sampler, guidance=ControlGuidance(network))
-        with torch.no_grad():
-            return torch.cat([self.paths(carry)[0] for carry in in_pieces(start, 4 * _PIECE)]).mean(dim=0).cpu()
+
+        def measured() -> tuple[Tensor, int]:
+            with torch.no_grad():
+                parts = [self.paths(carry)[0] for carry in in_pieces(start, 4 * _PIECE)]
+            return torch.cat(parts).mean(dim=0).cpu(), self.evaluations
+
+        miss, self.evaluations = kept("mean miss", measured)
+        return miss
 
     def response(self, network: ControlNetwork, start: Carry) -> tuple[Tensor, Tensor]:
         """∂ miss/∂(W, w) of the head's weight and bias, (K, d, width + 1), and the Gram matrix of the head's inputs."""
         head = [network.head.weight, network.head.bias]
-        recorder = _Recorder(network)
+        recorder = Recorder(network)
         self.sampler = replace(self.sampler, guidance=recorder)
         parts: list[Tensor] = []
         for carry in in_pieces(start, _PIECE):
@@ -351,29 +382,6 @@ class _Task:
         return torch.stack(parts).sum(dim=0) / batch_size(start.x), gram
 
 
-def _regress(
-    network: ControlNetwork,
-    optimiser: torch.optim.Optimizer,
-    answer: Answer,
-    multipliers: Tensor,
-    draw: torch.Generator,
-) -> None:
-    """Fit h to −ν·a by least squares over paths and times."""
-    size = _POINTS_A_STEP
-    wanted = -torch.einsum("k,ktbd->tbd", multipliers.to(answer.costate), answer.costate)
-    count, paths = answer.states.shape[:2]
-    weight = (answer.width / answer.width.mean()).to(answer.states)
-    times = answer.times.to(answer.states)
-    with torch.enable_grad():
-        for _ in range(_REGRESSION_STEPS):
-            at = torch.randint(count, (size,), generator=draw).to(weight.device)
-            path = torch.randint(paths, (size,), generator=draw).to(weight.device)
-            error = (network(answer.states[at, path], times[at]) - wanted[at, path]).square().sum(dim=1)
-            optimiser.zero_grad()
-            (weight[at] * error).mean().backward()
-            optimiser.step()
-
-
 def _secant(inverse: Tensor, multipliers: Tensor, moved: Tensor) -> Tensor:
     """G⁻¹ scaled so that it agrees with the change of the averages that the multipliers have made so far."""
     expected = float((inverse @ moved).norm())
@@ -382,18 +390,3 @@ def _secant(inverse: Tensor, multipliers: Tensor, moved: Tensor) -> Tensor:
 
 def _trial(stage: str, action: float, miss: Tensor, multipliers: Tensor) -> Trial:
     return Trial(stage, action, tuple(miss.tolist()), tuple(multipliers.tolist()))
-
-
-@dataclass
-class _Recorder:
-    """The control; it also adds up the Gram matrix of its head's inputs and a constant, (width + 1, width + 1)."""
-
-    network: ControlNetwork
-    gram: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
-    through_network: bool = False
-
-    def __call__(self, x: State, t: float, denoised: State) -> State:
-        features = self.network.features(flatten(x), float(t))
-        known = torch.cat([features.detach(), torch.ones_like(features[:, :1])], dim=1).to("cpu", torch.float64)
-        self.gram = self.gram + known.T @ known
-        return unflatten(self.network.head(features) * self.network.unit, x)

@@ -13,8 +13,10 @@ from leastwork.networks.control import ControlNetwork
 from leastwork.sampling.solvers.steps import Step, Steps
 from leastwork.sampling.stepping import Carry, Sampler, advance
 
-__all__ = ["Answer", "Push", "end_and_action", "in_pieces", "step_weights"]
+__all__ = ["Answer", "Push", "Recorder", "end_and_action", "in_pieces", "regress", "step_weights"]
+
 _LENGTH_QUANTILE = 0.99  # costates a longer than this quantile of |a| are shortened to it, for the regression and G
+_REGRESSION_STEPS, _POINTS_A_STEP = 120, 2048  # optimiser steps in one round, and points in each of them
 
 
 def in_pieces(start: Carry, size: int) -> list[Carry]:
@@ -60,6 +62,21 @@ class Push:
         return unflatten(control + self.velocity[t], x)
 
 
+@dataclass
+class Recorder:
+    """The control; it also adds up the Gram matrix of its head's inputs and a constant, (width + 1, width + 1)."""
+
+    network: ControlNetwork
+    gram: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    through_network: bool = False
+
+    def __call__(self, x: State, t: float, denoised: State) -> State:
+        features = self.network.features(flatten(x), float(t))
+        known = torch.cat([features.detach(), torch.ones_like(features[:, :1])], dim=1).to("cpu", torch.float64)
+        self.gram = self.gram + known.T @ known
+        return unflatten(self.network.head(features) * self.network.unit, x)
+
+
 @dataclass(frozen=True)
 class Answer:
     """B paths: times (T,), their weights in ∫dt (T,), states (T, B, d), costates a (K, T, B, d), mean miss, action."""
@@ -103,6 +120,29 @@ class Answer:
         placed = np.stack([np.interp(times.numpy(), known, column) for column in columns.T.cpu().numpy()], axis=1)
         mean, std = torch.from_numpy(placed).to(self.states).chunk(2, dim=1)
         return mean, std
+
+
+def regress(
+    network: ControlNetwork,
+    optimiser: torch.optim.Optimizer,
+    answer: Answer,
+    multipliers: Tensor,
+    draw: torch.Generator,
+) -> None:
+    """Fit h to −ν·a by least squares over paths and times."""
+    size = _POINTS_A_STEP
+    wanted = -torch.einsum("k,ktbd->tbd", multipliers.to(answer.costate), answer.costate)
+    count, paths = answer.states.shape[:2]
+    weight = (answer.width / answer.width.mean()).to(answer.states)
+    times = answer.times.to(answer.states)
+    with torch.enable_grad():
+        for _ in range(_REGRESSION_STEPS):
+            at = torch.randint(count, (size,), generator=draw).to(weight.device)
+            path = torch.randint(paths, (size,), generator=draw).to(weight.device)
+            error = (network(answer.states[at, path], times[at]) - wanted[at, path]).square().sum(dim=1)
+            optimiser.zero_grad()
+            (weight[at] * error).mean().backward()
+            optimiser.step()
 
 
 def step_weights(steps: Steps) -> Tensor:

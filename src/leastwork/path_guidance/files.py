@@ -23,6 +23,7 @@ from leastwork.models.base import Scored, is_scored
 from leastwork.models.files import check_fingerprint, fingerprint, in_precision, precision
 from leastwork.models.latents import latent_decoder, of_data
 from leastwork.path_guidance.run import PathRun
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.storage import save_ensemble
 from leastwork.support.json_files import read_json, write_json
 from leastwork.support.text import brief
@@ -112,7 +113,7 @@ def load_fit(
     points: State,
     region: Membership | None,
     method: str,
-    choices: Mapping[str, Any],
+    choices: Choices,
     seed: int,
     kernel: Kernel | None = None,
 ) -> PathRun | None:

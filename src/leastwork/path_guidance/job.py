@@ -112,8 +112,7 @@ def guide_path(
         raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
     if model.has_rotations and not chosen.frames:
         raise LeastworkError(f"method={name!r} cannot guide a model of frames: use 'least-work'")
-    choices = {**chosen.choices, **choices}
-    drawing = Choices.of(choices)
+    drawing = Choices.of({**chosen.choices, **choices})
     if not drawing.has_least_work(model):
         raise NoPathWeightsError(
             "a region's free energy needs path weights: guide with process='sde', kappa=1 and solver='multistep', "
@@ -142,7 +141,7 @@ def guide_path(
         found.guidance,
         found.log_odds,
         found.target,
-        choices,
+        drawing,
         seed,
         own,
         found.fit,

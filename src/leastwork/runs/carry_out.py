@@ -35,9 +35,9 @@ from leastwork.runs.page import write_report
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.job import PathJob
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import law_of, sample
+from leastwork.sampling.sample import draw, sample
 from leastwork.sampling.solvers import as_solver
-from leastwork.sampling.solvers.usual import usual_grid
+from leastwork.sampling.solvers.usual import usual_grid, usual_solver
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import add_log_tilt, open_ensemble
 from leastwork.support.checkpoints import checkpoints
@@ -288,7 +288,7 @@ def _draw(folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, pro
             progress=progress,
             out=out,
             resume=True,
-            **task.choices,
+            **task.choices.given,
         )
     drawn = open_ensemble(out)
     tilt = task.log_tilt(fitted, drawn.x)
@@ -312,9 +312,8 @@ def measure_run(
     judged = ensemble
     if fitted.guidance is not None and config.certificate_samples is not None and ensemble.ledger.work is not None:
         seed = derive_seed(config.seed, "certificate")
-        judged = sample(
-            task.model, config.certificate_samples, fitted.guidance, seed=seed, progress=progress, **task.choices
-        )
+        n, choices = config.certificate_samples, task.choices
+        judged = draw(task.model, n, choices, fitted.guidance, seed=seed, progress=progress)
         judged = replace(judged, log_tilt=task.log_tilt(fitted, judged.x))
     step_error = task.step_error(fitted)
     loss = _step_loss(config, task, fitted, ensemble)
@@ -334,13 +333,13 @@ def _step_loss(config: AnyRun, task: Job[_Fitted], fitted: _Fitted, ensemble: En
     """What the steps alone waste, where that is known."""
     if fitted.guidance is None or ensemble.ledger.log_weight is None or task.model.has_rotations:
         return []
-    law = law_of(task.choices)
-    return [step_loss(task.model, fitted.guidance, seed=derive_seed(config.seed, "loss of the steps"), **law)]
+    seed = derive_seed(config.seed, "loss of the steps")
+    return [step_loss(task.model, fitted.guidance, seed=seed, **task.choices.law)]
 
 
 def _grid(task: Job[Any]) -> str | None:
     """The name of the grid of times, or None where the run file gives the times."""
-    asked = task.choices["t_grid"]
+    asked = task.choices.t_grid
     if asked is None:
-        return usual_grid(task.model, as_solver(task.choices["solver"]))
+        return usual_grid(task.model, as_solver(task.choices.solver or usual_solver(task.model)))
     return asked if isinstance(asked, str) else None

@@ -1,6 +1,7 @@
 """The folder of a run: opened once, gone on with only under the same settings, given back if nothing came of it."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 from typing import TypeVar
@@ -54,7 +55,8 @@ def open_folder(folder: Path, config: Run, resume: bool) -> None:
         raise ConfigError(f"{folder} cannot be written ({error.strerror}): choose another folder with --out") from error
     check_seal(folder)
     begun = settings_in(folder)
-    earlier = copied if config.model_folder is None else copied.with_model(str(config.model_folder))
+    known = config.source
+    earlier = copied if known is None else copied.with_source(known.with_paths(lambda _, path: path.resolve()))
     if begun not in (text, dump_config(earlier)):  # earlier versions named a model's folder by where it lay
         here = [line for line in text.splitlines() if line not in begun.splitlines()]
         what = f" ({quoted(here[0].strip())} is new)" if here else ""
@@ -92,7 +94,7 @@ def withdraw(folder: Path, config: Run) -> None:
 
 
 def copy_inputs(config: _Config, folder: Path) -> _Config:
-    """The same run with the user's files, and a model that is a folder, copied to where it then says they are.
+    """The same run with the user's files, and those of its model, copied to where it then says they are.
 
     Raises:
         ConfigError: a copy of an earlier call differs from the file.
@@ -109,10 +111,12 @@ def copy_inputs(config: _Config, folder: Path) -> _Config:
             copy_file(source, target)
         return target.relative_to(folder)
 
-    moved, model = config.with_files(copy), config.model_folder
-    if model is None:
-        return moved
-    for name in ("model.json", "model.safetensors"):
-        if (model / name).is_file():
-            copy(model / name, Path(model.name) / name)
-    return moved.with_model(f"inputs/{model.name}")
+    def copy_of_model(key: str, path: Path) -> Path:
+        assert source is not None
+        path = Path(os.path.abspath(path))
+        for file in source.needed(key, path):
+            copy(file, file.relative_to(path.parent))
+        return Path("inputs") / path.name
+
+    moved, source = config.with_files(copy), config.source
+    return moved if source is None else moved.with_source(source.with_paths(copy_of_model))

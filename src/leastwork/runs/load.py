@@ -4,7 +4,6 @@ A run is read by :func:`load_config`, which checks every key, makes paths absolu
 What guides it tells its kind: ``observables`` and ``data``, or ``guides``. A joint run names other ``runs``, its parts.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -135,5 +134,4 @@ def _schema(tree: dict[str, Any], name: str) -> type[RunConfig] | type[PathConfi
 
 def _anchored(config: _Config, folder: Path) -> _Config:
     """The same run with paths that no longer depend on where its file lies."""
-    model = str(folder / config.model) if os.path.isdir(folder / config.model) else config.model
-    return config.with_files(lambda file: folder / file).model_copy(update={"model": model})
+    return config.with_files(lambda file: folder / file).with_source(config.source.anchored(folder))

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from leastwork.adapters.source import ModelName, load_model, source_of
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Registry, settings_of
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership, definition_of
 from leastwork.models.base import Model, is_scored
-from leastwork.models.files import check_fingerprint, description_of, fingerprint, load_model, save_model
+from leastwork.models.files import check_fingerprint, description_of, fingerprint, save_model
 from leastwork.models.latents import latent_decoder
 from leastwork.observable_guidance import files as observable_files
 from leastwork.observable_guidance.methods import METHODS
@@ -83,9 +84,10 @@ def load_run(
     """
     folder = Path(folder)
     config = read_run_file(folder)
-    if config.code and region is None and not trust_code:
+    code = [*(config.code if region is None else ()), *(config.source.code if model is None else ())]
+    if code and not trust_code:
         raise ConfigError(
-            f"{folder} names code, and reading it would run {config.code[0]}: look into that file, and if you trust "
+            f"{folder} names code, and reading it would run {code[0]}: look into that file, and if you trust "
             "it, load_run(folder, trust_code=True)"
         )
     task = (
@@ -159,7 +161,7 @@ def _path_job(
     return PathJob(config, replace(build_path_inputs(config, _model(config, model), region), kernel=kernel))
 
 
-def save_run(run: ObservableRun | PathRun, folder: Path, model: str | Path | None = None) -> Path:
+def save_run(run: ObservableRun | PathRun, folder: Path, model: ModelName | None = None) -> Path:
     """See :meth:`leastwork.fit.run.FittedRun.save`."""
     if isinstance(run, PathRun):
         _save_path_run(run, folder, model)
@@ -169,7 +171,7 @@ def save_run(run: ObservableRun | PathRun, folder: Path, model: str | Path | Non
     return _with_samples(run, folder)
 
 
-def _save_path_run(run: PathRun, folder: Path, model: str | Path | None) -> None:
+def _save_path_run(run: PathRun, folder: Path, model: ModelName | None) -> None:
     own = bool(getattr(run.region, "density", None) is run.guides)
     region = {} if own else {"region": {"kind": "given", "definition": definition_of(run.region)}}
     more = {"guides": {"safetensors": "inputs/guides.safetensors"}, "bandwidth": run.guides.bandwidth, **region}
@@ -178,7 +180,7 @@ def _save_path_run(run: PathRun, folder: Path, model: str | Path | None) -> None
     path_files.save_fit(run, folder)
 
 
-def report_run(run: ObservableRun | PathRun, folder: Path, model: str | Path | None = None) -> Path:
+def report_run(run: ObservableRun | PathRun, folder: Path, model: ModelName | None = None) -> Path:
     """See :meth:`leastwork.fit.run.FittedRun.report`."""
     judged = run.certificate_ensemble
     save_run(run, folder, model)
@@ -201,7 +203,7 @@ def _job_of(run: ObservableRun | PathRun, config: AnyRun) -> Job[Any]:
 def _describe(
     run: ObservableRun | PathRun,
     folder: Path,
-    model: str | Path | None,
+    model: ModelName | None,
     schema: type[RunConfig] | type[PathConfig],
     registry: Registry[Any],
     more: Mapping[str, Any],
@@ -233,11 +235,12 @@ def _describe(
         raise ConfigError(f"the run has no file form: {sentences(error, named)[0]}") from None
 
 
-def _reference(model: Model, folder: Path, given: str | Path | None) -> str:
+def _reference(model: Model, folder: Path, given: ModelName | None) -> Any:
     """How ``config.yaml`` names the model: as given, by its copy, or not at all."""
     if given is not None:
-        check_fingerprint(load_model(given), fingerprint(model), folder)
-        return os.path.relpath(given, folder) if Path(given).is_dir() else str(given)
+        source = source_of(given)
+        check_fingerprint(source.build(), fingerprint(model), folder)
+        return source.with_paths(lambda _, path: _seen_from(folder, path)).plain()
     try:
         description_of(model)  # pyright: ignore[reportArgumentType]  (a kind that has no file form is refused)
     except ConfigError:
@@ -245,8 +248,13 @@ def _reference(model: Model, folder: Path, given: str | Path | None) -> str:
     return "model"
 
 
+def _seen_from(folder: Path, path: Path) -> Path:
+    """A path relative to a folder."""
+    return Path(os.path.relpath(path, folder))
+
+
 def _sampling(run: ObservableRun | PathRun) -> dict[str, Any]:
-    asked = {key: value for key, value in run.choices.items() if value is not None}
+    asked = run.choices.given
     solver = as_solver(asked.get("solver", usual_solver(run.model)))
     name = next((name for name, known in solver_names().items() if known == solver), None)
     if name is None:

@@ -91,6 +91,12 @@ class Choices:
         return cls(**given)
 
     @property
+    def given(self) -> dict[str, Any]:
+        """The choices as keywords of :func:`leastwork.sample`, those without a value left out."""
+        every = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in every.items() if value is not None}
+
+    @property
     def law(self) -> dict[str, Any]:
         """The choices that determine the distribution of the samples, by name."""
         return {name: getattr(self, name) for name in LAW}

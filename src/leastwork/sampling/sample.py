@@ -4,22 +4,23 @@ Results do not depend on the batch size. With ``out`` the samples go to a file, 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import NonFiniteError
+from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
-from leastwork.sampling.choices import LAW, Choices, ProcessName
+from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import SolverLike
@@ -28,18 +29,10 @@ from leastwork.sampling.storage import EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import seed_number, whole
 from leastwork.support.checkpoints import each
+from leastwork.support.executors import on_workers
 from leastwork.support.progress import Progress, no_progress
 
-__all__ = ["draw", "law_of", "sample"]
-
-
-def law_of(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the arguments of :func:`sample` that determine the distribution of the samples.
-
-    >>> law_of({"steps": 50, "batch_size": 64})
-    {'steps': 50}
-    """
-    return {name: value for name, value in choices.items() if name in LAW}
+__all__ = ["draw", "sample"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +91,7 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     progress: Progress = no_progress,
     out: str | Path | None = None,
     resume: bool = False,
+    executor: Executor | None = None,
 ) -> Ensemble | StoredEnsemble:
     """Draw samples, and record the cost of guiding them.
 
@@ -120,6 +114,8 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         out: folder of a Zarr store to which the batches are written, so that the memory does not grow with n.
         resume: with ``out``, whether to keep the batches that an interrupted call has finished; the result is the same.
+        executor: draws the batches on its workers, for example a ``concurrent.futures.ProcessPoolExecutor`` or
+            Dask's ``client.get_executor()``; the result is the same, bit for bit with one thread.
 
     Returns:
         Ensemble: samples in data units, with work and log-weight of each path, nats. With ``out``, a StoredEnsemble.
@@ -137,21 +133,24 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     """
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype, callback)
     if out is None:
-        return draw(model, n, choices, guidance, seed=seed, progress=progress)
+        return draw(model, n, choices, guidance, seed=seed, progress=progress, executor=executor)
     begin, earlier = time.perf_counter(), 0.0
     run = _place(model, n, choices, guidance, seed)
-    with EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume) as store:
-        with _batch_drawer(run, callback, progress) as (batch, tick):
-            for start in run.starts:
-                if store.has(start):
-                    tick(len(run.sampler.steps))
-                    earlier += store.seconds(start)
-                else:
-                    begun = time.perf_counter()
-                    result = batch(start)
-                    store.write(start, result, time.perf_counter() - begun)
+    with (
+        EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume) as store,
+        _drawing(run, callback, progress, executor) as (batches, tick),
+    ):
+        missing = []
+        for start in run.starts:
+            if store.has(start):
+                tick(len(run.sampler.steps))
+                earlier += store.seconds(start)
+            else:
+                missing.append(start)
+        for start, (result, seconds) in batches(missing):
+            store.write(start, result, seconds)
         stored = store.finish(run.evaluations, earlier + time.perf_counter() - begin)
-        return replace(stored, decoder=latent_decoder(model))
+    return replace(stored, decoder=latent_decoder(model))
 
 
 def draw(
@@ -162,12 +161,17 @@ def draw(
     *,
     seed: int = 0,
     progress: Progress = no_progress,
+    executor: Executor | None = None,
 ) -> Ensemble:
     """Draw samples as :func:`sample` does, in memory, with choices that have been checked."""
     begin = time.perf_counter()
     run = _place(model, n, choices, guidance, seed)
-    with _batch_drawer(run, choices.callback, progress) as (batch, _):
-        results = list(each("samples", len(run.starts), lambda i: batch(run.starts[i]), BatchResult))
+    with _drawing(run, choices.callback, progress, executor) as (batches, _):
+        if executor is None:
+            results = list(each("samples", len(run.starts), lambda i: _only(batches([run.starts[i]])), BatchResult))
+        else:
+            found = {start: result for start, (result, _) in batches(run.starts)}
+            results = [found[start] for start in run.starts]
     joined = _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
     return replace(joined, decoder=latent_decoder(model))
 
@@ -209,11 +213,16 @@ def _probe(run: Run) -> list[str]:
     return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
 
 
+_Batches: TypeAlias = Iterator[tuple[int, tuple[BatchResult, float]]]
+
+
 @contextmanager
-def _batch_drawer(
-    run: Run, callback: Callable[[StepInfo], None] | None, progress: Progress
-) -> Iterator[tuple[Callable[[int], BatchResult], Callable[[int], None]]]:
-    """A function that draws the batch from a first sample on, in data units, and one that ticks for skipped steps."""
+def _drawing(
+    run: Run, callback: Callable[[StepInfo], None] | None, progress: Progress, executor: Executor | None
+) -> Iterator[tuple[Callable[[Sequence[int]], _Batches], Callable[[int], None]]]:
+    """A function that draws the batches with the given first samples, in any order, and one that ticks for steps."""
+    if executor is not None and callback is not None:
+        raise LeastworkError("a callback is called in this process and not on workers: leave out callback or executor")
     with (
         torch.no_grad(),
         evaluating(run.sampler.process.model.net),
@@ -225,13 +234,31 @@ def _batch_drawer(
             if callback is not None:
                 callback(info)
 
-        yield (lambda start: _batch(run, start, on_step)), tick
+        def batches(starts: Sequence[int]) -> _Batches:
+            if executor is None:
+                for start in starts:
+                    yield start, _timed_batch(run, start, on_step)
+            else:
+                for start, found in on_workers(executor, _timed_batch, run, starts):
+                    tick(len(run.sampler.steps))
+                    yield start, found
+
+        yield batches, tick
 
 
-def _batch(run: Run, start: int, on_step: Callable[[StepInfo], None]) -> BatchResult:
-    result = integrate(run.sampler, run.noise(start), on_step)
-    _check(run, start, result)
-    return replace(result, x=run.sampler.process.model.to_data_units(result.x))
+def _timed_batch(run: Run, start: int, on_step: Callable[[StepInfo], None] | None = None) -> tuple[BatchResult, float]:
+    """The batch from a first sample on, in data units, and its seconds."""
+    begin = time.perf_counter()
+    with torch.no_grad():
+        result = integrate(run.sampler, run.noise(start), on_step)
+        _check(run, start, result)
+    result = replace(result, x=run.sampler.process.model.to_data_units(result.x))
+    return result, time.perf_counter() - begin
+
+
+def _only(batches: _Batches) -> BatchResult:
+    ((_, (result, _)),) = batches
+    return result
 
 
 def _check(run: Run, start: int, result: BatchResult) -> None:

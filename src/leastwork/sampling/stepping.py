@@ -3,19 +3,18 @@
 The last denoising step, x_0 = D(x, t_min), is unguided and costs nothing.
 """
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.errors import LeastworkError, LeastworkWarning, NonFiniteError
 from leastwork.geometry.rotations import exp, orthonormal
 from leastwork.geometry.state import State, all_finite, smap
 from leastwork.guidance.base import Guidance
-from leastwork.models.base import is_scored
-from leastwork.models.contract import warn_of_undenoised
-from leastwork.models.predictions import Moments
+from leastwork.models.listening import listening, noise_left
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers.steps import Step, Steps, Turn
@@ -229,9 +228,7 @@ def integrate(
     moments = torch.zeros(2, len(steps), dtype=torch.float64, device=noise.device)
     for i, step in enumerate(steps.table()):
         z = process.project(noise.draw()) if process.kappa > 0 else None
-        y, h = evaluate(sampler, carry.x, step.t)
-        if i == noise.start == 0:
-            _look_at_first(process, carry.x, y, step.t)
+        y, h = (_first if i == noise.start == 0 else evaluate)(sampler, carry.x, step.t)
         carry, cost = move(sampler, step, carry, y, h, z)
         total = total + cost
         if cost.work is not None:
@@ -254,11 +251,17 @@ def integrate(
     return BatchResult(x, work, log_weight, action, moments)
 
 
-def _look_at_first(process: Process, x: State, y: State, t: float) -> None:
-    """Warn of coordinates that the network does not denoise."""
-    if is_scored(process.model) and not process.model.has_rotations:
-        alpha = Moments.at(process.model.schedule, t).alpha
-        warn_of_undenoised(smap(torch.detach, x), smap(torch.detach, process.endpoint(x, y, t)), alpha)
+def _first(sampler: Sampler, x: State, t: float) -> tuple[State, State | None]:
+    """:func:`evaluate` at the first step, which warns of coordinates that the network does not denoise."""
+    model = sampler.process.model
+    found, heard = listening(
+        model, lambda heard: evaluate(replace(sampler, process=replace(sampler.process, model=heard)), x, t)
+    )
+    for taken, returned in heard[:1]:
+        words = noise_left(model, smap(torch.detach, taken), smap(torch.detach, returned), t)
+        if words:
+            warnings.warn(words, LeastworkWarning, stacklevel=3)
+    return found
 
 
 def _check_finite(carry: Carry, start: int, where: str) -> None:

@@ -6,7 +6,8 @@
     .writing-NAME.lock                  held by the process that writes
 
 A batch counts once its mark is there and its files are those of the checksums. So a killed run loses the batch at work
-and nothing else. The store takes its name when all batches are there; marks and settings go after that.
+and nothing else; after a loss of power, batches whose data had not reached the disk are drawn again. When all batches
+are there, their files are forced to disk together, and only then the store takes its name; marks and settings go last.
 """
 
 import io
@@ -29,7 +30,7 @@ from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.stepping import BatchResult
 from leastwork.sampling.stored import PER_SAMPLE, StoredEnsemble, consolidated, contents, open_ensemble
 from leastwork.sampling.zarr_arrays import as_json, checksum, declared, encoded
-from leastwork.support.files import TEMPORARY, read_bytes, sweep, sync_folder, write_bytes, write_text
+from leastwork.support.files import TEMPORARY, read_bytes, sweep, sync_files, sync_folder, write_bytes, write_text
 from leastwork.support.locks import Lock, lock
 
 __all__ = ["EnsembleStore", "StoredEnsemble", "add_log_tilt", "open_ensemble", "save_ensemble"]
@@ -121,7 +122,7 @@ class EnsembleStore:
             spent = {"seconds": seconds}
             about = {"moments": checksum(moments.getvalue() + json.dumps(spent).encode()), "files": written, **spent}
             mark = moments.getvalue() + b"\n" + json.dumps(about).encode()
-            write_bytes(self.marks / f"{start}.npy", mark, force=False)  # its data are; one that is lost costs a batch
+            write_bytes(self.marks / f"{start}.npy", mark, force=False)
 
     def finish(self, evaluations: int, seconds: float) -> StoredEnsemble:
         """Close the store and give it its name."""
@@ -223,6 +224,7 @@ def _add_log_tilt(path: Path, tilt: Tensor) -> None:
     for k, start in enumerate(range(0, n, rows)):
         written |= _write_rows(path, "log_tilt", tilt[start : start + rows], n, rows, k)
     whole = rest | _metadata(path, written)
+    sync_files(path / name for name in written)
     write_bytes(path / ".zmetadata", consolidated(whole, None if known is None else known | written, found.settings))
 
 
@@ -278,6 +280,7 @@ def _close(
     }
     files |= _write_if_other(path, ".zattrs", as_json(attributes))
     ordered = dict(sorted(files.items()))
+    sync_files(path / name for name in ordered)
     write_bytes(path / ".zmetadata", consolidated(_metadata(path, ordered), ordered, settings))
 
 
@@ -296,14 +299,17 @@ def _write_rows(path: Path, name: str, value: Tensor, n: int, rows: int, k: int)
 def _write_array(
     path: Path, name: str, data: np.ndarray, n: int, rows: int, k: int, dimensions: list[str]
 ) -> dict[str, str]:
-    """Write the k-th chunk of an array, and its metadata where those are not there; the checksums of these files."""
+    """Write the k-th chunk of an array, and its metadata where those are not there; the checksums of these files.
+
+    They are not yet forced to disk.
+    """
     about = declared((n, *data.shape[1:]), max(rows, 1), data.dtype)
     written = _write_if_other(path, f"{name}/.zattrs", as_json({"_ARRAY_DIMENSIONS": dimensions}))
     written |= _write_if_other(path, f"{name}/.zarray", as_json(about))
     if data.size:
         chunk = f"{name}/{k}" + ".0" * (data.ndim - 1)
         packed = encoded(data, max(rows, 1))
-        write_bytes(path / chunk, packed)
+        write_bytes(path / chunk, packed, force=False)
         written[chunk] = checksum(packed)
     return written
 
@@ -312,7 +318,7 @@ def _write_if_other(path: Path, name: str, data: bytes) -> dict[str, str]:
     """Write a small file unless it is there already; its checksum by its name."""
     file = path / name
     if file.is_symlink() or not file.is_file() or file.read_bytes() != data:
-        write_bytes(file, data)
+        write_bytes(file, data, force=False)
     return {name: checksum(data)}
 
 

@@ -66,6 +66,8 @@ def _tag(model: type[BaseModel]) -> str | None:
 
 def _sentence(problem: Any, place: Place, models: list[type[BaseModel]], field: FieldInfo | None) -> str:
     outer = place[:-2] if isinstance(place[-1], int) else place[:-1]
+    if problem["type"] == "said":
+        return problem["msg"]
     what, where, given = _name(place), f" in {_name(outer)}" if outer else "", problem["input"]
     kind = problem["type"]
     if kind == "extra_forbidden":

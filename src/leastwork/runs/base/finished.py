@@ -75,7 +75,7 @@ class Finished(Generic[_Settings]):
         grid = f"{len(taken)} times given" if isinstance(taken, tuple) else taken
         noise = "" if sampling.process == "ode" else f", κ = {plain(sampling.kappa or 1.0)}"
         return [
-            ("model", Path(config.model).name),
+            ("model", config.source.label),
             ("method", config.method),
             ("seed", str(config.seed)),
             ("process", f"{sampling.process.upper()}{noise}"),

@@ -1,7 +1,6 @@
 """Sentences that reports of all kinds of run share: how samples were drawn, and what to beware of."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from leastwork.runs.base.metrics import CertificateNumbers, Estimated, RunNumbers
 from leastwork.runs.base.settings import AnySettings
@@ -64,7 +63,7 @@ def drawing(config: AnySettings, metrics: RunNumbers) -> str:
     steps = chosen.steps if given is None else len(given) - 1
     used = metrics.versions
     return (
-        f"Samples were drawn from the pre-trained model “{Path(config.model).name}” by "
+        f"Samples were drawn from the pre-trained model “{config.source.label}” by "
         f"the {process} with {count(steps)} {solvers[chosen.solver]} steps on a grid {times} "
         f"(leastwork {used['leastwork']}, PyTorch {used['torch']}, seed {metrics.seed})."
     )

@@ -1,17 +1,28 @@
 """What all run files have in common: strict keys, a name, a model, how samples are drawn, and files to be moved."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args, get_type_hints
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    PlainValidator,
+    create_model,
+)
+from pydantic_core import PydanticCustomError
 
+from leastwork.adapters.settings import ModelSettings
+from leastwork.adapters.source import source_of
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Registry, settings_of
-from leastwork.sampling.choices import ProcessName
+from leastwork.sampling.choices import Choices, ProcessName
 
 __all__ = [
     "GIVEN_MODEL",
@@ -68,6 +79,23 @@ def _text(value: Any) -> Any:
 _Text = Annotated[str, BeforeValidator(_text)]
 
 
+def _model(value: Any) -> str | ModelSettings:
+    """A name as it stands, or the settings of an adapter."""
+    if isinstance(value, Mapping):
+        try:
+            return source_of(value)
+        except ConfigError as error:
+            raise PydanticCustomError("said", "{said}", {"said": str(error)}) from None
+    if isinstance(value, ModelSettings | str) and value:
+        return value
+    if isinstance(value, int | float):
+        return str(value)
+    raise ValueError
+
+
+_Model = Annotated[str | ModelSettings, PlainValidator(_model), PlainSerializer(lambda model: source_of(model).plain())]
+
+
 class Named(Strict):
     """What every run file begins with."""
 
@@ -106,7 +134,9 @@ GIVEN_MODEL = "(given in Python)"
 class AnyConfig(Named):
     """A run of either kind."""
 
-    model: _Text = Field(description="a bundled model's name, or a folder written by save_model")
+    model: _Model = Field(
+        description="a bundled model's name, a folder written by save_model, python: FILE, or adapter: NAME with keys"
+    )
     sequence: str | None = Field(
         default=None,
         pattern="^[ACDEFGHIKLMNPQRSTVWY]+$",
@@ -132,17 +162,18 @@ class AnyConfig(Named):
 
     @property
     def code(self) -> Sequence[Path]:
-        """Files of the user's own that are executed when the run is carried out."""
+        """Files of the user's own, of data or regions, that are executed when the run is carried out."""
         raise NotImplementedError
 
     @property
-    def model_folder(self) -> Path | None:
-        """Where the model lies, None for a bundled one."""
-        return Path(self.model).resolve() if os.path.isdir(self.model) else None
+    def source(self) -> ModelSettings:
+        """The settings of the model, whatever its form."""
+        return source_of(self.model)
 
-    def with_model(self, model: str) -> Self:
-        """The same run of the model of that name."""
-        return self.model_copy(update={"model": model})
+    def with_source(self, source: ModelSettings) -> Self:
+        """The same run with another model; one that is stored is named as a run file names it."""
+        name = source.plain()
+        return self.model_copy(update={"model": name if isinstance(name, str) else source})
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -190,7 +221,7 @@ class AnySettings(Protocol):
     @property
     def description(self) -> str: ...
     @property
-    def model(self) -> str: ...
+    def source(self) -> ModelSettings: ...
     @property
     def sequence(self) -> str | None: ...
     @property
@@ -216,9 +247,7 @@ class JointSettings(Protocol):
     def runs(self) -> Mapping[str, Any]: ...
 
 
-def sampling_choices(chosen: SamplingConfig) -> dict[str, Any]:
-    """Choices as :func:`leastwork.sample` takes them."""
-    choices = chosen.model_dump(exclude={"n"})
-    if isinstance(chosen.t_grid, tuple):
-        choices["t_grid"] = torch.tensor(chosen.t_grid, dtype=torch.float64)
-    return choices
+def sampling_choices(asked: SamplingConfig) -> Choices:
+    """The sampling choices of a run file."""
+    grid = torch.tensor(asked.t_grid, dtype=torch.float64) if isinstance(asked.t_grid, tuple) else asked.t_grid
+    return Choices(**asked.model_dump(exclude={"n", "t_grid"}), t_grid=grid)

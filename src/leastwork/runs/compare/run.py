@@ -86,7 +86,7 @@ def compare_methods(
         samples=config.fit.samples,
         fit=config.settings,
         progress=progress,
-        **inputs.choices,
+        **inputs.choices.given,
     )
     held_out = inputs.data.held_out.tolist()
     for row in found:

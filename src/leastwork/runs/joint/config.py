@@ -12,6 +12,7 @@ from pydantic import (
     field_validator,
 )
 
+from leastwork.adapters.settings import ModelSettings
 from leastwork.errors import ConfigError
 from leastwork.runs.base.file import first_key, shown
 from leastwork.runs.base.settings import Named
@@ -105,9 +106,9 @@ class JointConfig:
         return self
 
     @property
-    def model_folder(self) -> None:
+    def source(self) -> None:
         """Only its parts have models."""
 
-    def with_model(self, model: str) -> Self:
+    def with_source(self, source: ModelSettings) -> Self:
         """The same, since only its parts have models."""
         return self

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.base.metrics import CertificateNumbers, Number
@@ -28,7 +27,7 @@ class Row:
 
 def introduction(run: FinishedJoint) -> str:
     """One sentence: what was run."""
-    models = {Path(one.model).name for one in run.config.runs.values()}
+    models = {one.source.label for one in run.config.runs.values()}
     whose = f" of model {models.pop()}" if len(models) == 1 else ""
     return f"A joint run{whose}: {', then '.join(run.config.runs)}."
 
@@ -41,7 +40,7 @@ def overview(parts: Sequence[Finished[AnyRun]], warnings: Sequence[int]) -> list
         warnings: how many there are of each.
     """
     lines: dict[str, Callable[[Finished[AnyRun]], str]] = {
-        "model": lambda run: Path(run.config.model).name,
+        "model": lambda run: run.config.source.label,
         "method": lambda run: kind_of_run(run.config).title(run.config),
         "asked": lambda run: kind_of_run(run.config).asked(run.config, run.metrics),
         "reached": lambda run: kind_of_run(run.config).reached(run.config, run.metrics),

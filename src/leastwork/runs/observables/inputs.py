@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from leastwork.adapters.source import load_model
 from leastwork.data.experiment import Experiment
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, shapes
 from leastwork.models.base import Model
-from leastwork.models.files import load_model
 from leastwork.models.latents import data_shape, of_data
 from leastwork.observables import Observable, on_alpha_carbons, stack
 from leastwork.runs.base.cases import case, check_shape
@@ -19,6 +19,7 @@ from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.observables.config import CsvConfig, DataList, DatumConfig, RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.inputs import CouplingData, coupling_data
+from leastwork.sampling.choices import Choices
 from leastwork.support.text import nearest, quoted
 
 __all__ = ["Inputs", "build_inputs"]
@@ -38,7 +39,7 @@ class Inputs:
 
     model: Model
     data: Experiment
-    choices: dict[str, Any]
+    choices: Choices
     couplings: CouplingData | None = None
     reported: Observable | None = None
 
@@ -63,7 +64,7 @@ def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
         raise ConfigError(f"{config.name} was saved in Python, with an observable that no file holds: use lw.load_run")
     model = load_model(config.model) if model is None else model
     items = [_measured(i, item, model) for i, item in enumerate(config.observables or (), 1)]
-    check_shape(config.system, config.model, model.event_shape)
+    check_shape(config.system, config.source.label, model.event_shape)
     choices = sampling_choices(config.sampling)
     known = None if config.system is None else case(config.system).reported
     without_data = [] if known is None else [known()]

@@ -1,20 +1,20 @@
 """From a run file of Path Guidance to what the library takes: model, guides, region, and choices of the sampling."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from leastwork.adapters.source import load_model
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, smap
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Model, Scored, is_scored
-from leastwork.models.files import load_model
 from leastwork.models.latents import data_shape, of_data
 from leastwork.models.placement import placement
 from leastwork.runs.base.cases import check_shape
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.guide_points import read_points
+from leastwork.sampling.choices import Choices
 from leastwork.support.text import quoted
 
 __all__ = ["PathInputs", "build_path_inputs"]
@@ -35,7 +35,7 @@ class PathInputs:
     model: Scored
     points: State
     region: Membership | None
-    choices: dict[str, Any]
+    choices: Choices
     kernel: Kernel | None = None
 
 
@@ -52,9 +52,9 @@ def build_path_inputs(config: PathConfig, model: Model | None = None, region: Me
     model = load_model(config.model) if model is None else model
     if not is_scored(model):
         raise ConfigError(
-            f"Path Guidance needs an SDE, and model {quoted(config.model)} has none: use a diffusion model"
+            f"Path Guidance needs an SDE, and model {quoted(config.source.label)} has none: use a diffusion model"
         )
-    check_shape(config.system, config.model, model.event_shape)
+    check_shape(config.system, config.source.label, model.event_shape)
     dtype = placement(model)[1]
     points = smap(lambda leaf: leaf.to(dtype), read_points(config.guides, model.event_shape))
     if config.region is not None and region is None:
