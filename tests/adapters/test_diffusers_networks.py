@@ -3,7 +3,10 @@
 Sizes are those of the package's own tests, or smaller. Skipped without the package.
 """
 
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +15,12 @@ from torch import Tensor, nn
 
 import leastwork as lw
 from leastwork.adapters import as_guider, from_diffusers
+from leastwork.adapters.registry import settings_from
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.latents import of_data
 from leastwork.networks.value import ValueNetwork
 from leastwork.sampling.noise import BlockNoise
+from leastwork.support.tensor_files import write_tensors
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra diffusers")
 pytest.importorskip("transformers", reason="needs transformers, as by make test-diffusers")
@@ -190,6 +195,46 @@ def test_observables_see_the_images_of_an_autoencoder() -> None:
     data = lw.Experiment(BRIGHT, [float(images.mean())], errors=0.1)
     run = lw.guide_observables(model, data, "loss", samples=30, steps=3, certificate_samples=20)
     assert float(run.certificate.work.value) > 0
+
+
+def test_the_page_on_latents_and_prompts_runs() -> None:
+    """With a pipeline that has the parts of the real one, tiny and random."""
+    net, _, given, null = sd3()
+    embeddings = [
+        context[name] for name in ("encoder_hidden_states", "pooled_projections") for context in (given, null)
+    ]
+    pipe = SimpleNamespace(
+        transformer=net, scheduler=flow(), vae=autoencoder(4), encode_prompt=lambda *prompts: embeddings
+    )
+    page = Path(__file__).parents[2] / "docs" / "adapters" / "diffusers.md"
+    (code,) = re.findall(r"```py\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(code.splitlines()) <= 10
+    few = code.replace("values=[0.2]", "values=[own]").replace("samples=200", "samples=20").replace("=30", "=3")
+    scope: dict[str, Any] = {"lw": lw, "pipe": pipe, "from_diffusers": from_diffusers, "own": -0.05}
+    exec(compile(few, "diffusers.md", "exec"), scope)
+    run = scope["run"]
+    assert float(run.certificate.work.value) >= 0
+    assert as_guider(run.guidance, run.model).num_conditions == 2
+
+
+def test_a_folder_with_an_autoencoder_and_embeddings_is_read(tmp_path: Path) -> None:
+    net, shape, given, null = sd3()
+    parts = (("transformer", net), ("scheduler", flow()), ("vae", autoencoder(4)))
+    for name, part in parts:
+        part.save_pretrained(tmp_path / "pipe" / name)
+    write_tensors(tmp_path / "text.safetensors", given | {f"null.{name}": value for name, value in null.items()})
+    settings = {"adapter": "diffusers", "path": "pipe", "embeddings": "text.safetensors", "guidance_scale": 3.0}
+    model = settings_from(settings).anchored(tmp_path).build()
+    assert isinstance(model, lw.DiffusionModel)
+    assert model.latent_decoder is not None
+    same = from_diffusers(net, flow(), shape, context=given, null=null, guidance_scale=3.0)
+    x = noise(2, *shape)
+    torch.testing.assert_close(model.predict(x, 0.4), same.predict(x, 0.4))
+    needed = list(settings_from(settings).needed("path", tmp_path / "pipe"))
+    assert sorted({file.parent.name for file in needed}) == ["scheduler", "transformer", "vae"]
+    plain = settings_from({**settings, "decode": False}).anchored(tmp_path).build()
+    assert isinstance(plain, lw.DiffusionModel)
+    assert plain.decode is None
 
 
 def test_tokens_are_unpacked_into_latent_images() -> None:

@@ -31,8 +31,8 @@ _HOME = {
 }
 
 __all__ = [
-    "as_guider",
     "ModelSettings",
+    "as_guider",
     "from_azula",
     "from_diffusers",
     "from_flow_matching",

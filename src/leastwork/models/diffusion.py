@@ -49,8 +49,8 @@ class DiffusionModel:
             the network sees the padding, as zeros (:mod:`leastwork.models.mask`).
 
     Raises:
-        LeastworkError: the prediction is unknown, the scale is not positive, an encoder has no decoder, or the mask does
-            not fit.
+        LeastworkError: the prediction is unknown, the scale is not positive, an encoder has no decoder, or the mask
+            does not fit.
 
     >>> import leastwork as lw
     >>> standard = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
