@@ -2,12 +2,17 @@
 
 The same network, the same number of samples in one batch, the same number of steps, deterministic: Euler steps of the
 flow for flow_matching (ODESolver), torchcfm (torchdiffeq) and a transformer of diffusers with two conditions, DDIM for
-diffusers and azula. Both in turn, 15 times each, processor time of one thread; the ratio of the two least times, which
-others on the machine disturb least, and the median of the 15 ratios. Here the ledger is kept and a last denoising step
-is taken, one evaluation more but for diffusers, whose own times are taken. Packages that are not installed are left out.
+diffusers and azula. Both in turn, 5 times each in each of 5 fresh processes, processor time of one thread; the median
+over processes of the median of the 5 ratios, and its range, since where a process has its memory makes a tenth. Here
+the ledger is kept and a last denoising step is taken, one evaluation more but for diffusers, whose own times are taken.
+Packages that are not installed are left out.
 """
 
+import argparse
+import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -18,7 +23,7 @@ from torch import Tensor, nn
 import leastwork as lw
 from leastwork import adapters
 
-SAMPLES, STEPS, REPEATS = 1024, 50, 15
+SAMPLES, STEPS, REPEATS, PROCESSES = 1024, 50, 5, 5
 
 
 class Network(nn.Module):
@@ -139,21 +144,43 @@ def seconds(call: Callable[[], object]) -> float:
     return time.process_time() - begin
 
 
-def main() -> None:
+def measure(name: str) -> dict[str, float] | str:
+    """Least times of both and the median of their ratios, or the reason why there are none."""
     torch.set_num_threads(1)
-    print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'median':>7}")
-    for make in (flow_matching, torchcfm, diffusers, diffusers_sd3, azula):
-        try:
-            theirs, here = make()
-        except (ImportError, lw.ConfigError) as error:
-            print(f"{make.__name__:<14} left out: {error}")
+    torch.manual_seed(0)
+    try:
+        theirs, here = MAKERS[name]()
+    except (ImportError, lw.ConfigError) as error:
+        return str(error)
+    seconds(theirs)
+    seconds(here)
+    pairs = [(seconds(theirs), seconds(here)) for _ in range(REPEATS)]
+    own, mine = (min(column) for column in zip(*pairs, strict=True))
+    return {"own": own, "here": mine, "ratio": statistics.median(b / a for a, b in pairs)}
+
+
+MAKERS = {make.__name__: make for make in (flow_matching, torchcfm, diffusers, diffusers_sd3, azula)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--one", choices=sorted(MAKERS), help=argparse.SUPPRESS)
+    one = parser.parse_args().one
+    if one:
+        print(json.dumps(measure(one)))
+        return
+    print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'range':>12}")
+    for name in MAKERS:
+        command = [sys.executable, __file__, "--one", name]
+        runs = [subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+        found = [json.loads(run.stdout.splitlines()[-1]) for run in runs]
+        if isinstance(found[0], str):
+            print(f"{name:<14} left out: {found[0]}")
             continue
-        seconds(theirs)
-        seconds(here)
-        pairs = [(seconds(theirs), seconds(here)) for _ in range(REPEATS)]
-        own, mine = (min(column) for column in zip(*pairs, strict=True))
-        middle = statistics.median(b / a for a, b in pairs)
-        print(f"{make.__name__:<14} {own:>7.3f} {mine:>7.3f} {mine / own:>6.3f} {middle:>7.3f}", flush=True)
+        own, mine = (min(run[key] for run in found) for key in ("own", "here"))
+        ratios = sorted(run["ratio"] for run in found)
+        spread = f"{ratios[0]:.3f}–{ratios[-1]:.3f}"
+        print(f"{name:<14} {own:>7.3f} {mine:>7.3f} {statistics.median(ratios):>6.3f} {spread:>12}", flush=True)
 
 
 if __name__ == "__main__":

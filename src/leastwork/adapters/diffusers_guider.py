@@ -122,9 +122,7 @@ class _Guiding:
                 f"{self.model.event_shape}: give the pipeline the height and width of the model"
             )
         if self._count_prepared == 1:
-            self.state = x.detach()
-            if self.guides and self.guidance.through_network:
-                self.state.requires_grad_()
+            self.state = x.detach().requires_grad_(self.guides and self.guidance.through_network)
         if not self.guides or not self.guidance.through_network:
             return None
         torch.set_grad_enabled(True)
