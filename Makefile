@@ -36,10 +36,10 @@ test-diffusers:
 	scripts/test_diffusers.sh
 
 bench: install
-	$(BIN)/python benchmarks/all.py
+	$(BIN)/python -m benchmarks.all
 
 figures: install
-	$(BIN)/python benchmarks/figures.py
+	$(BIN)/python -m benchmarks.figures
 
 docs: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -1,26 +1,26 @@
-"""What wrapping costs: sampling here over the package's own loop, at equal steps: `python benchmarks/adapters.py`.
+"""What wrapping costs: sampling here over the package's own loop, at equal steps: `python -m benchmarks.adapters`.
 
 The same network, the same number of samples in one batch, the same number of steps, deterministic: Euler steps of the
 flow for flow_matching (ODESolver), torchcfm (torchdiffeq) and a transformer of diffusers with two conditions, DDIM for
-diffusers and azula. Both in turn, 5 times each in each of 5 fresh processes, processor time of one thread; the median
-over processes of the median of the 5 ratios, and its range, since where a process has its memory makes a tenth. Here
-the ledger is kept and a last denoising step is taken, one evaluation more but for diffusers, whose own times are taken.
-Packages that are not installed are left out.
+diffusers and azula. Both in turn, 5 times each in each of 5 fresh processes, processor time of one thread; the least
+times, the median over processes of the median of the 5 ratios, and its range, as where a process has its memory makes
+a tenth. Here the ledger is kept and a last denoising step is taken, one evaluation more but for diffusers, whose own
+times are taken. Packages that are not installed are left out.
+
+Takes about five minutes on one core.
 """
 
-import argparse
-import json
-import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from itertools import pairwise
+from statistics import median
 
 import torch
 from torch import Tensor, nn
 
 import leastwork as lw
+from benchmarks.command import options
+from benchmarks.fresh import in_fresh_process
+from benchmarks.timing import cost, in_turn, ratio
 from leastwork import adapters
 
 SAMPLES, STEPS, REPEATS, PROCESSES = 1024, 50, 5, 5
@@ -40,8 +40,8 @@ class Network(nn.Module):
 
 
 def flow_matching() -> tuple[Callable[[], object], Callable[[], object]]:
-    from flow_matching.path import CondOTProbPath
-    from flow_matching.solver import ODESolver
+    from flow_matching.path import CondOTProbPath  # pyright: ignore[reportMissingImports]
+    from flow_matching.solver import ODESolver  # pyright: ignore[reportMissingImports]
 
     net = Network().eval()
     model = adapters.from_flow_matching(net, CondOTProbPath(), (64,))
@@ -52,8 +52,8 @@ def flow_matching() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def torchcfm() -> tuple[Callable[[], object], Callable[[], object]]:
-    from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
-    from torchdiffeq import odeint
+    from torchcfm.conditional_flow_matching import ConditionalFlowMatcher  # pyright: ignore[reportMissingImports]
+    from torchdiffeq import odeint  # pyright: ignore[reportMissingImports]
 
     net = Network().eval()
     model = adapters.from_torchcfm(lambda t, x: net(x, t), ConditionalFlowMatcher(0.1), (64,), call="t, x")
@@ -67,7 +67,7 @@ def torchcfm() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def diffusers() -> tuple[Callable[[], object], Callable[[], object]]:
-    from diffusers import DDIMScheduler
+    from diffusers import DDIMScheduler  # pyright: ignore[reportMissingImports]
 
     net = Network().eval()
     scheduler = DDIMScheduler(clip_sample=False, timestep_spacing="trailing")
@@ -123,9 +123,9 @@ def diffusers_sd3() -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def azula() -> tuple[Callable[[], object], Callable[[], object]]:
-    from azula.denoise import KarrasDenoiser
-    from azula.noise import VPSchedule
-    from azula.sample import DDIMSampler
+    from azula.denoise import KarrasDenoiser  # pyright: ignore[reportMissingImports]
+    from azula.noise import VPSchedule  # pyright: ignore[reportMissingImports]
+    from azula.sample import DDIMSampler  # pyright: ignore[reportMissingImports]
 
     denoiser = KarrasDenoiser(Network(), VPSchedule()).eval()
     model = adapters.from_azula(denoiser, (64,))
@@ -138,49 +138,34 @@ def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str) -> Callable[[
     return lambda: lw.sample(model, SAMPLES, process="ode", solver=solver, steps=STEPS, seed=1)
 
 
-def seconds(call: Callable[[], object]) -> float:
-    begin = time.process_time()
-    call()
-    return time.process_time() - begin
-
-
-def measure(name: str) -> dict[str, float] | str:
-    """Least times of both and the median of their ratios, or the reason why there are none."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    try:
-        theirs, here = MAKERS[name]()
-    except (ImportError, lw.ConfigError) as error:
-        return str(error)
-    seconds(theirs)
-    seconds(here)
-    pairs = [(seconds(theirs), seconds(here)) for _ in range(REPEATS)]
-    own, mine = (min(column) for column in zip(*pairs, strict=True))
-    return {"own": own, "here": mine, "ratio": statistics.median(b / a for a, b in pairs)}
-
-
 MAKERS = {make.__name__: make for make in (flow_matching, torchcfm, diffusers, diffusers_sd3, azula)}
 
 
+def measure(name: str) -> tuple[float, float, float] | str:
+    """Least times of both and the median of their ratios, or why there are none."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    try:
+        calls = MAKERS[name]()
+    except (ImportError, lw.ConfigError) as error:
+        return str(error)
+    for call in calls:
+        call()
+    own, mine = ([one.cpu for one in costs] for costs in in_turn([lambda c=c: cost(c) for c in calls], REPEATS))
+    return min(own), min(mine), ratio(own, mine).value
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--one", choices=sorted(MAKERS), help=argparse.SUPPRESS)
-    one = parser.parse_args().one
-    if one:
-        print(json.dumps(measure(one)))
-        return
-    print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'range':>12}")
+    options(__doc__).parse_args()
+    print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'range':>13}")
     for name in MAKERS:
-        command = [sys.executable, __file__, "--one", name]
-        runs = [subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
-        found = [json.loads(run.stdout.splitlines()[-1]) for run in runs]
+        found = [in_fresh_process(measure, name) for _ in range(PROCESSES)]
         if isinstance(found[0], str):
             print(f"{name:<14} left out: {found[0]}")
             continue
-        own, mine = (min(run[key] for run in found) for key in ("own", "here"))
-        ratios = sorted(run["ratio"] for run in found)
-        spread = f"{ratios[0]:.3f}–{ratios[-1]:.3f}"
-        print(f"{name:<14} {own:>7.3f} {mine:>7.3f} {statistics.median(ratios):>6.3f} {spread:>12}", flush=True)
+        own, mine, ratios = zip(*found, strict=True)
+        spread = f"{min(ratios):.3f}–{max(ratios):.3f}"
+        print(f"{name:<14} {min(own):>7.3f} {min(mine):>7.3f} {median(ratios):>6.3f} {spread:>13}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ constraints.txt -nt
     pip -c constraints.txt torch
     pip --no-deps bioemu==1.4.1
     pip -c constraints.txt mdtraj torch_geometric einops hydra-core stackprinter tqdm requests huggingface-hub typer \
-        modelcif bio fire dm-tree pydantic safetensors rich scipy matplotlib jinja2 xarray zarr PyYAML pytest
+        modelcif bio fire dm-tree pydantic safetensors rich scipy matplotlib jinja2 numcodecs PyYAML pytest
     pip --no-deps -e .
     touch "$stamp"
 fi

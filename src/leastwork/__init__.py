@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     )
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
+    from leastwork.models.context import PerSample
     from leastwork.models.diffusion import DiffusionModel
     from leastwork.models.files import save_model
     from leastwork.models.frames import FrameModel
-    from leastwork.models.velocity import StandardNormal, VelocityModel
+    from leastwork.models.velocity import StandardNormal, UniformAngles, VelocityModel
     from leastwork.observable_guidance.job import guide_observables
     from leastwork.observables import Observable
     from leastwork.path_guidance.job import guide_path
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from leastwork.sampling.transport import transport
     from leastwork.sampling.work import Certificate, certify
     from leastwork.schedules.angles import AngleSchedule
+    from leastwork.schedules.edm import EDMSchedule
     from leastwork.schedules.function import FunctionSchedule
     from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
     from leastwork.schedules.table import TabulatedSchedule
@@ -52,6 +54,7 @@ _HOME = {
     "ConfigError": "leastwork.errors",
     "CosineSchedule": "leastwork.schedules.gaussian",
     "DiffusionModel": "leastwork.models.diffusion",
+    "EDMSchedule": "leastwork.schedules.edm",
     "Ensemble": "leastwork.sampling.ensemble",
     "Estimate": "leastwork.statistics.estimate",
     "Experiment": "leastwork.data.experiment",
@@ -64,8 +67,10 @@ _HOME = {
     "NoPathWeightsError": "leastwork.errors",
     "NonFiniteError": "leastwork.errors",
     "Observable": "leastwork.observables",
+    "PerSample": "leastwork.models.context",
     "StandardNormal": "leastwork.models.velocity",
     "TabulatedSchedule": "leastwork.schedules.table",
+    "UniformAngles": "leastwork.models.velocity",
     "VESchedule": "leastwork.schedules.gaussian",
     "VPSchedule": "leastwork.schedules.gaussian",
     "VelocityModel": "leastwork.models.velocity",
@@ -99,6 +104,7 @@ __all__ = [
     "ConfigError",
     "CosineSchedule",
     "DiffusionModel",
+    "EDMSchedule",
     "Ensemble",
     "Estimate",
     "Experiment",
@@ -111,8 +117,10 @@ __all__ = [
     "NoPathWeightsError",
     "NonFiniteError",
     "Observable",
+    "PerSample",
     "StandardNormal",
     "TabulatedSchedule",
+    "UniformAngles",
     "VESchedule",
     "VPSchedule",
     "VelocityModel",

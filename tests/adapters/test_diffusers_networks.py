@@ -346,6 +346,10 @@ def test_networks_whose_time_runs_the_other_way_and_foreign_models_are_refused()
 
     with pytest.raises(lw.ConfigError, match="LuminaNextDiT2DModel counts time from noise to data"):
         from_diffusers(LuminaNextDiT2DModel(), flow(), (4, 4, 4))
+    reversed_ = LuminaNextDiT2DModel()
+    model = from_diffusers(lambda x, timestep: -reversed_(x, 1 - timestep / 1000), flow(), (4, 4, 4))
+    x = noise(2, 4, 4, 4)
+    torch.testing.assert_close(model.velocity(x, 0.3), -x)
     model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), "score", (4, 4, 4))
-    with pytest.raises(lw.ConfigError, match="made by from_diffusers"):
+    with pytest.raises(lw.ConfigError, match="that from_diffusers made"):
         as_guider(learned(model, False), model)

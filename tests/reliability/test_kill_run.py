@@ -2,60 +2,107 @@
 
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 import xarray
-from forked import DONE, KILLED, REFUSED, bytes_of, in_a_fork
+from forked import DONE, KILLED, bytes_of, forked, in_a_fork
+from left import HOW, left_by, state_of
 
 import leastwork as lw
 
 KINDS = ("observables", "path", "joint", "compare")
 
 
+class AtOnce:
+    """In place of a pool of threads, so that operations have an order."""
+
+    def __init__(self, _: int) -> None: ...
+
+    def __enter__(self) -> "AtOnce":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    map = staticmethod(map)
+
+
 @pytest.fixture(autouse=True)
-def _pieces_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fits leave a checkpoint wherever they can."""
-    monkeypatch.setattr("leastwork.support.checkpoints._EVERY", 0.0)
+def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits leave a checkpoint wherever they can, and no thread is started."""
+    monkeypatch.setattr("leastwork.support.checkpoints._SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr("leastwork.support.files.ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr("os.fsync", lambda opened: None)  # a kill loses nothing that the system was given
 
 
-def check(runs, kind: str, how: str, stop_at: int, out: Path, wanted: dict[str, bytes]) -> None:
-    """What is stopped there goes on to the same bytes, leaves nothing else, and every store opens."""
-    shutil.rmtree(out, ignore_errors=True)
-    ended, _ = in_a_fork(lambda: runs.carry_out(kind, out), out, stop_at, how)
-    assert ended in ({KILLED} if how == "kill" else {REFUSED, DONE}), stop_at
+def undisturbed(runs, kind: str, out: Path) -> dict[str, bytes]:
+    """The bytes without any interruption; afterwards this process has whatever a run loads."""
     runs.carry_out(kind, out)
     found = bytes_of(out)
-    assert {name for name in {*found, *wanted} if found.get(name) != wanted.get(name)} == set(), stop_at
+    assert not [name for name in found if ".lock" in name or "partial" in name or ".writing" in name]
     for store in out.rglob("*.zarr"):
         with xarray.open_zarr(store, chunks=None) as data:
             torch.testing.assert_close(torch.from_numpy(data["x"].values), lw.open_ensemble(store).x, rtol=0, atol=0)
+    shutil.rmtree(out)
+    return found
 
 
-def whole(runs, kind: str, out: Path) -> tuple[dict[str, bytes], int]:
-    """The bytes without any interruption, and the number of operations that lead to them."""
-    ended, operations = in_a_fork(lambda: runs.carry_out(kind, out), out, 0, "kill")
-    assert ended == DONE
-    found = bytes_of(out)
-    assert not [name for name in found if ".lock" in name or "partial" in name or ".writing" in name]
-    return found, operations
+def goes_on(runs, kind: str, left: Path, wanted: dict[str, bytes]) -> Callable[[], None]:
+    """What is left goes on to the same bytes, so that nothing else is left; and xarray opens whatever has its name."""
+
+    def resumed() -> None:
+        for store in left.rglob("*.zarr"):
+            xarray.open_zarr(store, chunks=None).close()
+        runs.carry_out(kind, left)
+        found = bytes_of(left)
+        assert {name for name in {*found, *wanted} if found.get(name) != wanted.get(name)} == set()
+
+    return resumed
 
 
-@pytest.mark.parametrize(("kind", "how"), [("observables", "kill"), ("path", "full"), ("compare", "kill")])
-def test_at_some_operations(tmp_path: Path, runs, kind: str, how: str) -> None:
-    out = tmp_path / "out"
-    wanted, operations = whole(runs, kind, out)
-    for share in (0.02, 0.35, 0.9):
-        check(runs, kind, how, int(share * operations), out, wanted)
+def check(tmp_path: Path, runs, kind: str, ways: Sequence[str], every: int) -> None:
+    out, keep = tmp_path / "out", tmp_path / "left"
+    wanted = undisturbed(runs, kind, out)
+    known: set[str] = set()
+    for how in ways:
+        operations, lefts = left_by(lambda: runs.carry_out(kind, out), out, keep, how, every, known)
+        known |= {left.state for left in lefts}
+        assert bytes_of(out) == wanted
+        shutil.rmtree(out)
+        failed = []
+        for left in lefts:
+            if forked(goes_on(runs, kind, left.folder, wanted)) != DONE:
+                failed.append(left)
+            shutil.rmtree(left.folder)
+        shutil.rmtree(keep)
+        print(f"{kind}, {how}: each {every} of {operations} operations, {len(lefts)} new folders, {len(failed)} fail")
+        assert not failed
+    assert known
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "every"), [("observables", "kill", 311), ("path", "full", 311), ("compare", "full once", 13)]
+)
+def test_at_some_operations(tmp_path: Path, runs, kind: str, how: str, every: int) -> None:
+    check(tmp_path, runs, kind, [how], every)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["kill", "full"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_at_many_operations(tmp_path: Path, runs, kind: str, how: str) -> None:
-    """Every 29th of some thousand; LEASTWORK_STRIDE=1 takes each, and hours."""
+def test_at_every_operation(tmp_path: Path, runs, kind: str) -> None:
+    """Some minutes each; LEASTWORK_STRIDE=10 takes every tenth operation."""
+    check(tmp_path, runs, kind, HOW, int(os.environ.get("LEASTWORK_STRIDE", "1")))
+
+
+def test_a_killed_process_leaves_what_was_copied(tmp_path: Path, runs) -> None:
     out = tmp_path / "out"
-    wanted, operations = whole(runs, kind, out)
-    for stop_at in [*range(1, operations, int(os.environ.get("LEASTWORK_STRIDE", "29"))), operations]:
-        check(runs, kind, how, stop_at, out, wanted)
+    undisturbed(runs, "observables", out)
+    _, lefts = left_by(lambda: runs.carry_out("observables", out), out, tmp_path / "left", "kill", every=409)
+    assert len(lefts) == 2
+    for left in lefts:
+        shutil.rmtree(out, ignore_errors=True)
+        ended, _ = in_a_fork(lambda: runs.carry_out("observables", out), out, left.at, "kill")
+        assert ended == KILLED
+        assert state_of(out) == state_of(left.folder), left

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from leastwork.adapters.bioemu import load_bioemu, wrap_bioemu, write_bioemu
     from leastwork.adapters.diffusers import from_diffusers
     from leastwork.adapters.diffusers_guider import as_guider
+    from leastwork.adapters.edm import from_edm
     from leastwork.adapters.flow_matching import from_flow_matching
+    from leastwork.adapters.k_diffusion import from_k_diffusion
     from leastwork.adapters.registry import register_adapter
     from leastwork.adapters.settings import ModelSettings, key
     from leastwork.adapters.torchcfm import from_torchcfm
@@ -21,7 +23,9 @@ _HOME = {
     "ModelSettings": "leastwork.adapters.settings",
     "from_azula": "leastwork.adapters.azula",
     "from_diffusers": "leastwork.adapters.diffusers",
+    "from_edm": "leastwork.adapters.edm",
     "from_flow_matching": "leastwork.adapters.flow_matching",
+    "from_k_diffusion": "leastwork.adapters.k_diffusion",
     "from_torchcfm": "leastwork.adapters.torchcfm",
     "key": "leastwork.adapters.settings",
     "load_bioemu": "leastwork.adapters.bioemu",
@@ -35,7 +39,9 @@ __all__ = [
     "as_guider",
     "from_azula",
     "from_diffusers",
+    "from_edm",
     "from_flow_matching",
+    "from_k_diffusion",
     "from_torchcfm",
     "key",
     "load_bioemu",

@@ -46,7 +46,8 @@ def from_azula(
         denoiser: a ``Denoiser``, which has the schedule.
         event_shape: shape of one sample.
         subspace, shift, scale: as in :class:`leastwork.DiffusionModel`.
-        context: keyword arguments of the denoiser, such as ``label``, the same for every sample.
+        context: keyword arguments of the denoiser, such as ``label``; :class:`leastwork.PerSample` has a row for each
+            sample.
 
     Raises:
         ConfigError: the package is missing, the object is not a denoiser, or the denoiser does not fit.

@@ -2,24 +2,28 @@
 
     t = (k + 1)/N        ℓ(t) = ln ᾱ_k/(1 − ᾱ_k)        (Ho et al., NeurIPS 2020)
     t = σ, timestep Nσ,  α = 1 − σ                      flow matching (Esser et al., ICML 2024)
+    timestep ln σ/4 in place of k                       EDM (:mod:`leastwork.adapters.edm`)
 
 Between two timesteps the log-SNR is interpolated, and the network is evaluated at a fractional timestep, since its
 embedding of time is smooth. Clipping or thresholding of samples, which some schedulers do, is not done here.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from leastwork.adapters.diffusers_network import AtTimestep, Pixels, check_channels, check_null, token_grid
+from leastwork.adapters.edm import from_edm
 from leastwork.adapters.wrapping import check_network, package
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import Subspace
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Prediction
 from leastwork.schedules.base import Schedule
+from leastwork.schedules.edm import EDMSchedule
 from leastwork.schedules.gaussian import LinearSchedule
 from leastwork.schedules.table import TabulatedSchedule
 
@@ -27,6 +31,7 @@ __all__ = ["from_diffusers"]
 
 _PREDICTS: dict[str, Prediction] = {"epsilon": "noise", "sample": "data", "v_prediction": "v"}
 _FLOWS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
+_EDM = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
 
 
 def from_diffusers(
@@ -46,7 +51,7 @@ def from_diffusers(
 
     Args:
         net: called as ``net(x, timestep=timestep, **context)``; returns a tensor or an output with ``.sample``.
-        scheduler: the scheduler of the training, either with ``alphas_cumprod`` or for flow matching.
+        scheduler: the scheduler of the training, with ``alphas_cumprod``, of EDM, or for flow matching.
         event_shape: shape of one sample, channels first, (C, H, W); of tokens, as Flux has, channels last, (L, C).
         subspace, shift, scale: as in :class:`leastwork.DiffusionModel`; of a latent model, in the latent space.
         context: keyword arguments of the network: ``class_labels``, ``encoder_hidden_states``, …; tensors of one sample
@@ -66,12 +71,36 @@ def from_diffusers(
         raise ConfigError(f"scheduler={type(scheduler).__name__} is not of diffusers: pass e.g. a DDPMScheduler")
     context = {} if context is None else context
     check_channels(net, event_shape)
-    schedule, predicts, offset = _path(scheduler)
     null = check_null(null, context, guidance_scale)
+    decode = None if vae is None else Pixels(vae, token_grid(event_shape, context))
+    levels = _levels(scheduler)
+    if levels is not None:
+        raw = AtTimestep(net, 1, 0.0, null, guidance_scale, -1 if config.prediction_type == "v_prediction" else 1)
+        model = from_edm(
+            raw, levels, event_shape, predicts="raw", subspace=subspace, shift=shift, scale=scale, context=context
+        )
+        return model if decode is None else replace(model, decode=decode)
+    schedule, predicts, offset = _path(scheduler)
     wrapped = AtTimestep(net, int(config.num_train_timesteps), offset, null, guidance_scale)
     check_network(wrapped, event_shape, context, "net(x, timestep)")
-    decode = None if vae is None else Pixels(vae, token_grid(event_shape, context))
     return DiffusionModel(wrapped, schedule, predicts, event_shape, subspace, shift, scale, context, decode)
+
+
+def _levels(scheduler: Any) -> EDMSchedule | None:
+    """The noise levels of a scheduler whose network is preconditioned as in EDM and takes ln σ/4; otherwise None."""
+    config, name = scheduler.config, type(scheduler).__name__
+    if name in _EDM:
+        return EDMSchedule(config.sigma_min, config.sigma_max, config.sigma_data, config.rho)
+    continuous = getattr(config, "timestep_type", "discrete") == "continuous"
+    if not continuous or getattr(config, "prediction_type", None) != "v_prediction":
+        return None
+    low, high = (getattr(config, end, None) for end in ("sigma_min", "sigma_max"))
+    if low is None or high is None:
+        raise ConfigError(
+            f"{name} has timestep_type='continuous' without sigma_min and sigma_max, which are those of the training: "
+            "give it both"
+        )
+    return EDMSchedule(low, high, sigma_data=1.0)
 
 
 def _path(scheduler: Any) -> tuple[Schedule, Prediction, float]:

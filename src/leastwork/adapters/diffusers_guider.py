@@ -43,7 +43,10 @@ def as_guider(guidance: Guidance, model: DiffusionModel) -> Any:
     """
     kind = _guider_class()
     if not isinstance(model.net, AtTimestep):
-        raise ConfigError("this model is not of diffusers, whose pipelines guide models made by from_diffusers")
+        raise ConfigError(
+            "pipelines of diffusers take the guidance of a model that from_diffusers made, not with a scheduler "
+            "of EDM: fit one to such a model"
+        )
     return kind(guidance, model, model.net)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from leastwork.adapters.wrapping import Wrapped
 from leastwork.errors import ConfigError
+from leastwork.models.context import arguments
 
 __all__ = ["AtTimestep", "Pixels", "check_channels", "check_null", "token_grid"]
 
@@ -32,6 +33,7 @@ class AtTimestep(Wrapped):
         offset: offset of the timestep.
         null: the context without condition, with the keys that differ from those of the context, or None.
         guidance_scale: s of classifier-free guidance; without effect if ``null`` is None.
+        sign: −1 for a network that predicts the negative, else 1.
 
     Raises:
         ConfigError: the network counts time from noise to data.
@@ -44,8 +46,10 @@ class AtTimestep(Wrapped):
         offset: float,
         null: Mapping[str, Any] | None = None,
         guidance_scale: float = 1.0,
+        sign: int = 1,
     ) -> None:
         super().__init__(net)
+        self.sign = sign
         inner = getattr(net, "_orig_mod", net)  # of torch.compile
         name = type(inner).__name__
         if name.startswith(_REVERSED):
@@ -61,14 +65,13 @@ class AtTimestep(Wrapped):
         self.null, self.guidance_scale = null if guidance_scale != 1 else None, guidance_scale
 
     def forward(self, x: Tensor, t: Tensor, **context: Any) -> Tensor:
-        n = len(x)
-        given = {key: _batched(value, n, x, key) for key, value in context.items()}
         if self.null is None:
-            return self._call(x, t, given)
-        null = {key: _batched(self.null.get(key, context[key]), n, x, key) for key in context}
-        both = {key: _joined(null[key], given[key], key) for key in context}
-        without, condition = self._call(torch.cat([x, x]), t, both).chunk(2)
-        return without + self.guidance_scale * (condition - without)
+            return self._call(x, t, context)
+        without = context | arguments({key: value for key, value in self.null.items() if key in context}, x)
+        both = {key: _joined(without[key], given, key) for key, given in context.items()}
+        y = self._call(torch.cat([x, x]), t if t.ndim == 0 else torch.cat([t, t]), both)
+        y_null, y_condition = y.chunk(2)
+        return y_null + self.guidance_scale * (y_condition - y_null)
 
     def time_of(self, timestep: float) -> float:
         """t of a timestep of the scheduler."""
@@ -78,19 +81,8 @@ class AtTimestep(Wrapped):
         timestep = (t * self.count - self.offset).expand(len(x))
         y = self.net(x, timestep=timestep, **context) if self.by_name else self.net(x, timestep, **context)
         y = y if isinstance(y, Tensor) else y[0]  # the first field of an output object
-        return y[:, : x.shape[1]] if y.ndim > 1 and y.shape[1] == 2 * x.shape[1] else y
-
-
-def _batched(value: Any, n: int, x: Tensor, key: str) -> Any:
-    """A condition for n samples, in the precision of x and on its device; one of a single sample is repeated."""
-    if isinstance(value, Mapping):
-        return {name: _batched(part, n, x, name) for name, part in value.items()}
-    if not isinstance(value, Tensor):
-        return value
-    value = value.to(x.device, x.dtype if value.is_floating_point() else None)
-    if key in _OF_NO_SAMPLE or value.ndim == 0 or len(value) != 1:
-        return value
-    return value.expand(n, *value.shape[1:])
+        y = y[:, : x.shape[1]] if y.ndim > 1 and y.shape[1] == 2 * x.shape[1] else y
+        return y if self.sign > 0 else -y
 
 
 def _joined(null: Any, given: Any, key: str) -> Any:

@@ -72,7 +72,7 @@ def from_flow_matching(
         predicts: the target of the training: "velocity" (dx_t), "data" (x_1) or "noise" (x_0).
         prior: the source distribution; by default a standard normal. Only a ``StandardNormal`` gives a score.
         subspace, shift, scale: as in :class:`leastwork.DiffusionModel`.
-        context: keyword arguments of the network, the same for every sample.
+        context: keyword arguments of the network; :class:`leastwork.PerSample` has a row for each sample.
 
     Returns:
         DiffusionModel: for an affine path from a Gaussian source. VelocityModel: otherwise.

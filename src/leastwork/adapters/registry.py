@@ -15,15 +15,13 @@ and imports the package that it adapts only when a model is built. Another packa
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import Field as DataclassField
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
-
-import pydantic
-from pydantic import TypeAdapter, ValidationError
 
 from leastwork.adapters.settings import ModelSettings
 from leastwork.errors import ConfigError, LeastworkError
@@ -105,7 +103,7 @@ def settings_from(given: Mapping[Any, Any]) -> ModelSettings:
         if one in values:
             try:
                 found[one] = check(values[one])
-            except ValidationError:
+            except ValueError:  # such as pydantic's
                 wrong.append(f"{one!r} in 'model' is {quoted(values[one])}: give {wanted}")
         elif about.default is MISSING and about.default_factory is MISSING:
             wrong.append(f"{one!r} is missing in 'model' with adapter {name}: give {wanted}")
@@ -118,19 +116,21 @@ def settings_from(given: Mapping[Any, Any]) -> ModelSettings:
 
 
 @cache
-def _keys(cls: type[ModelSettings]) -> Mapping[str, tuple[Callable[[Any], Any], Field[Any]]]:
+def _keys(cls: type[ModelSettings]) -> Mapping[str, tuple[Callable[[Any], Any], DataclassField[Any]]]:
     """The keys of an adapter, each with the function that checks a value."""
     hints = get_type_hints(cls)
     return {one.name: (_check(hints[one.name], one), one) for one in fields(cls) if one.name != "adapter"}
 
 
-def _check(hint: Any, about: Field[Any]) -> Callable[[Any], Any]:
+def _check(hint: Any, about: DataclassField[Any]) -> Callable[[Any], Any]:
+    from pydantic import Field, TypeAdapter  # slow to import, and a bundled model has no keys to check
+
     bounds = {name: bound for name, bound in about.metadata.items() if name != "description"}
-    bounded: Any = Annotated[hint, pydantic.Field(**bounds)]  # pyright: ignore[reportInvalidTypeForm]  (known only now)
+    bounded: Any = Annotated[hint, Field(**bounds)]  # pyright: ignore[reportInvalidTypeForm]  (known only now)
     return TypeAdapter[Any](bounded).validate_python
 
 
-def _wanted(hint: Any, about: Field[Any]) -> str:
+def _wanted(hint: Any, about: DataclassField[Any]) -> str:
     """What to give for a key, with all names that it may have."""
     names = [name for part in (hint, *get_args(hint)) if get_origin(part) is Literal for name in get_args(part)]
     listed = f", one of {', '.join(map(repr, names))}" if names else ""

@@ -77,7 +77,7 @@ def from_torchcfm(
             UNet and torchdyn; or "x, t". By default, what the network's signature says.
         prior: the distribution of x_0; by default, and for a DiffusionModel, a standard normal.
         shift, scale: as in :class:`leastwork.DiffusionModel`.
-        context: keyword arguments of the network, the same for every sample.
+        context: keyword arguments of the network; :class:`leastwork.PerSample` has a row for each sample.
 
     Returns:
         DiffusionModel: for independent couplings with a standard normal. VelocityModel: otherwise.

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from leastwork.errors import LeastworkError
 from leastwork.models.base import Model
@@ -21,8 +21,14 @@ __all__ = ["FittedRun"]
 class FittedRun:
     """What the runs of both jobs share; each is a frozen dataclass with the attributes named here."""
 
+    kind_of_run: ClassVar[str]
+    """The name of its kind among the runs of run files."""
+
     if TYPE_CHECKING:
         model: Model
+        method: str
+        settings: Mapping[str, Any]
+        model_samples: Ensemble
         choices: Choices
         seed: int
         certificate_samples: int | None

@@ -20,7 +20,7 @@ from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
 from leastwork.models.mask import Places
 from leastwork.models.placement import moved, placement
-from leastwork.models.velocity import StandardNormal, VelocityModel
+from leastwork.models.velocity import StandardNormal, UniformAngles, VelocityModel
 from leastwork.models.weights import fill, refuse_pickle
 from leastwork.networks.equivariant import EquivariantPerceptron
 from leastwork.networks.frame_scores import FramePerceptron
@@ -107,9 +107,10 @@ def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[s
             "zero_centre": model.subspace is not None,
         }
     else:
-        if not isinstance(model.prior, StandardNormal):
-            raise ConfigError(f"prior {model.prior!r} has no file form: only StandardNormal has")
-        described |= {"kind": "velocity", "data_at_one": model.data_at_one, "prior_scale": model.prior.scale}
+        if not isinstance(model.prior, StandardNormal | UniformAngles):
+            raise ConfigError(f"prior {model.prior!r} has no file form: only StandardNormal and UniformAngles have")
+        described |= {"kind": "velocity", "data_at_one": model.data_at_one, "prior_scale": model.prior_scale}
+    described |= {"periodic": True} if not isinstance(model, FrameModel) and model.periodic else {}
     return described | ({"mask": model.mask.real.tolist()} if isinstance(model.mask, Places) else {})
 
 
@@ -246,8 +247,9 @@ def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionMode
     event_shape = tuple(tuple(part) if isinstance(part, list) else part for part in shape)
     shift, scale = _tensor(described["shift"]), _tensor(described["scale"])
     mask = Places(torch.tensor(described["mask"])) if "mask" in described else None
+    periodic = described.get("periodic", False)
     if described["kind"] == "velocity":
-        prior = StandardNormal(described["prior_scale"])
+        prior = UniformAngles() if periodic else StandardNormal(described["prior_scale"])
         at_one = described["data_at_one"]
         return VelocityModel(net, event_shape, prior, data_at_one=at_one, shift=shift, scale=scale, mask=mask)
     schedule = schedule_from(described["schedule"])
@@ -256,8 +258,9 @@ def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionMode
         angles, (residues, _) = AngleSchedule(**described["angles"]), shape[0]
         return FrameModel(net, schedule, angles, residues, scale=described["scale"], subspace=subspace, mask=mask)
     return DiffusionModel(
-        net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale, mask=mask
-    )
+        net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale, mask=mask,
+        periodic=periodic,
+    )  # fmt: skip
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from leastwork.geometry.frames import Frames, Tangent, flat_tangent, tangent_fro
 from leastwork.geometry.rotations import exp, uniform
 from leastwork.geometry.state import State, shapes
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
+from leastwork.models.context import arguments
 from leastwork.models.contract import answered
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.predictions import Moments
@@ -47,7 +48,8 @@ class FrameModel:
         residues: number N of frames.
         scale: length of one network unit in data units.
         subspace: ``ZeroCentre()`` if the positions are centred.
-        context: keyword arguments for a conditional network, the same for every sample.
+        context: keyword arguments for a conditional network; a tensor of leading size 1 is expanded to the batch, and
+            :class:`leastwork.PerSample` has a row for each sample.
         mask: for a network that is padded, bools (N,), True for residues that are real. States are then these residues
             alone; only the network sees the others, at the origin and not rotated (:mod:`leastwork.models.mask`).
 
@@ -126,7 +128,7 @@ class FrameModel:
     def score(self, x: State, t: float) -> Tangent:
         """∇ ln p_t of positions and rotations, (B, N, 3) each."""
         time, inside = torch.tensor(t, dtype=x[0].dtype, device=x[0].device), padded(x, self.mask)
-        found = self.net(inside, time, **self.context)
+        found = self.net(inside, time, **arguments(self.context, x[0]))
         found = answered(inside, found, padded_shapes(shapes(self.noise_shape), self.mask), t)
         shift, turn = self.project(unpadded(found, self.mask))
         return shift, turn

@@ -10,7 +10,16 @@ from torch import Tensor
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, State, event_numel, shapes, smap
 
-__all__ = ["NETWORK_UNITS", "Affine", "ToData", "check_units", "to_data_units", "to_network_units", "units_parts"]
+__all__ = [
+    "NETWORK_UNITS",
+    "Affine",
+    "ToData",
+    "check_units",
+    "is_identity",
+    "to_data_units",
+    "to_network_units",
+    "units_parts",
+]
 
 ToData: TypeAlias = Callable[[State], State]
 """Map from network units (B, *event) to data units (B, ...); differentiable if a guidance needs its gradient."""
@@ -59,7 +68,7 @@ def _to(value: float | Tensor, like: Tensor) -> float | Tensor:
 
 def to_data_units(z: State, shift: float | Tensor, scale: float | Tensor) -> State:
     """x = shift + scale · z, (B, *event)."""
-    if not isinstance(shift, Tensor) and not isinstance(scale, Tensor) and (shift, scale) == (0.0, 1.0):
+    if is_identity(shift, scale):
         return z
     return smap(lambda leaf: _to(shift, leaf) + _to(scale, leaf) * leaf, z)
 
@@ -67,6 +76,11 @@ def to_data_units(z: State, shift: float | Tensor, scale: float | Tensor) -> Sta
 def to_network_units(x: State, shift: float | Tensor, scale: float | Tensor) -> State:
     """z = (x − shift)/scale, (B, *event)."""
     return smap(lambda leaf: (leaf - _to(shift, leaf)) / _to(scale, leaf), x)
+
+
+def is_identity(shift: float | Tensor, scale: float | Tensor) -> bool:
+    """Whether data units are given as network units: by the numbers 0 and 1."""
+    return not isinstance(shift, Tensor) and not isinstance(scale, Tensor) and (shift, scale) == (0.0, 1.0)
 
 
 def check_units(event_shape: EventShape, scale: float | Tensor, shift: float | Tensor = 0.0) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import MaxEnt
-from leastwork.data.trust import TrustCurve, trusted
+from leastwork.data.trust import TrustCurve, with_theta
 from leastwork.errors import ConfigError
 from leastwork.fit.files import open_own_samples
 from leastwork.fit.result import FitRecord
@@ -158,7 +158,7 @@ def _numbers(folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tenso
 
 def stated_data(run: ObservableRun) -> Experiment:
     """The data of a run with their errors as stated, before their covariance was multiplied by θ."""
-    return trusted(run.data, 1 / run.theta)
+    return with_theta(run.data, 1 / run.theta)
 
 
 def stored_data(folder: Path, observable: Observable) -> Experiment:
@@ -201,7 +201,7 @@ def load_fit(
     if about is None:
         return None
     found = _numbers(folder, about, tensors)
-    data = trusted(data.sampled_by(model), found.theta)
+    data = with_theta(data.sampled_by(model), found.theta)
     check_fingerprint(model, about.get("model"), folder)
     guidance = load_guidance(folder / "guidance", data.observable) if about["guided"] else None
     model = in_precision(model, about.get("precision"))

@@ -13,10 +13,11 @@ from typing import Any
 from torch import nn
 
 from leastwork.data.experiment import Experiment
-from leastwork.data.trust import check_groups, trust, trusted
+from leastwork.data.trust import check_groups, trust, with_theta
 from leastwork.fit.budget import own_samples
 from leastwork.fit.methods import settings_given
 from leastwork.models.base import Model
+from leastwork.models.context import refuse_per_sample
 from leastwork.models.latents import check_encoder
 from leastwork.observable_guidance.methods import METHODS, ObservableMethod, Problem
 from leastwork.observable_guidance.run import Method, ObservableRun
@@ -115,6 +116,7 @@ def guide_observables(
         check_groups(data, groups)
     seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
     drawing = Choices.of({**chosen.choices, **choices})
+    refuse_per_sample(model)
     model = drawing.place(model)
     data = data.sampled_by(model)
     if samples is None:
@@ -124,7 +126,7 @@ def guide_observables(
     check_encoder(model, own.x)
     observed = kept("observables", partial(evaluate, data.observable, own.x))
     curve = None if groups is None else trust(observed, data, groups)
-    data = data if curve is None else trusted(data, curve.theta)
+    data = data if curve is None else with_theta(data, curve.theta)
     found = chosen.fit(Problem(model, data, own, observed, drawing, seed, progress))
     return ObservableRun(
         model,

@@ -33,6 +33,7 @@ from leastwork.observable_guidance.least_work import learn_guidance
 from leastwork.observable_guidance.objective import Objective
 from leastwork.observable_guidance.scheduled import Search, fit_schedule
 from leastwork.observable_guidance.search import gaussian_process_search
+from leastwork.observables import check_differentiable
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.support.numerals import count, plain
@@ -159,6 +160,7 @@ class LeastWork(ObservableMethod):
                     f"iterations={self.iterations} is for a model with a score, and the control of a VelocityModel "
                     "has its own number: leave it out"
                 )
+            check_differentiable(problem.data.observable, "the control of a VelocityModel")
             control = learn_control(problem.model, problem.data, network=network, **shared)
             return Outcome(control.maxent, control.guidance, control, control.network_evaluations)
         found = learn_guidance(
@@ -281,6 +283,7 @@ class AdjointMatching(ObservableMethod):
     def fit(self, problem: Problem) -> Outcome:
         maxent = fit_lambdas(problem.observed, problem.data)
         tilt = maxent.log_tilt(problem.data.observable)
+        check_differentiable(problem.data.observable, "method='adjoint-matching'")
         check_decoder_gradient(problem.model, problem.own.x, "adjoint-matching")
         found = match_adjoint(
             problem.model, tilt, seed=problem.seed, progress=problem.progress, choices=problem.choices
@@ -310,6 +313,7 @@ def _denoised_gradient(problem: Problem, maxent: MaxEnt, through: bool, name: st
     model = problem.model
     if model.has_rotations:
         raise LeastworkError(f"method={name!r} cannot guide a model of frames: use 'least-work' or 'reweight'")
+    check_differentiable(problem.data.observable, f"method={name!r}")
     if through and is_scored(model):
         check_gradient(model, problem.own.x)
     check_decoder_gradient(model, problem.own.x, name)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from torch import Tensor
 
@@ -52,6 +52,8 @@ class ObservableRun(FittedRun):
         settings: the settings of the method, by name.
         ensemble: guided samples that a run read from a folder has already.
     """
+
+    kind_of_run: ClassVar[str] = "observables"
 
     model: Model
     data: Experiment

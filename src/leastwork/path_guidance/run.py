@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -51,6 +51,8 @@ class PathRun(FittedRun):
         settings: the settings of the method, by name.
         ensemble: guided samples that a run read from a folder has already.
     """
+
+    kind_of_run: ClassVar[str] = "path"
 
     model: Model
     guides: KernelDensity

@@ -1,5 +1,6 @@
 """The page's templates, and the numbers of its tables and figures."""
 
+from functools import cache
 from itertools import count as count_from
 from pathlib import Path
 
@@ -23,8 +24,9 @@ class Numbering:
         return next(self._tables)
 
 
+@cache
 def environment() -> Environment:
-    """The templates; whatever they are given is escaped."""
+    """The templates, compiled once; whatever they are given is escaped."""
     return Environment(
         loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
         autoescape=True,

@@ -8,16 +8,15 @@ from typing import TypeVar
 
 from leastwork.errors import ConfigError
 from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
-from leastwork.runs.base.settings import AnyConfig
-from leastwork.runs.joint.config import AnyRun, JointConfig
-from leastwork.runs.load import Run, dump_config
+from leastwork.runs.base.settings import AnyConfig, Run
+from leastwork.runs.load import dump_config
 from leastwork.support.files import TEMPORARY, copy_file, sweep
 from leastwork.support.text import quoted
 
 __all__ = ["copy_inputs", "default_folder", "is_begun", "open_folder", "withdraw"]
 
 _DESCRIPTION = ("config.yaml", "inputs", ".lock")
-_Config = TypeVar("_Config", bound=AnyConfig | JointConfig)
+_Config = TypeVar("_Config", bound=Run)
 
 
 def default_folder(config: Run) -> Path:
@@ -72,7 +71,7 @@ def _holds_only_inputs(folder: Path) -> bool:
     return all(path.name in _DESCRIPTION or path.name.startswith(TEMPORARY) for path in folder.iterdir())
 
 
-def _inner(config: Run) -> list[tuple[str, AnyRun]]:
+def _inner(config: Run) -> list[tuple[str, AnyConfig]]:
     """The parts of a joint run, which have folders of their own in that of the whole."""
     return [(part, one) for part, one in config.parts.items() if part]
 

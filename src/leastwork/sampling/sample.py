@@ -18,6 +18,7 @@ from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
+from leastwork.models.context import for_samples
 from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import Choices, ProcessName
@@ -61,6 +62,12 @@ class Run:
         """First sample of every batch."""
         return range(0, self.n, self.batch_size)
 
+    def sampler_of(self, start: int, stop: int) -> Sampler:
+        """The sampler of some samples, whose model has their rows of a context that differs from sample to sample."""
+        process = self.sampler.process
+        model = for_samples(process.model, start, stop, self.n)
+        return self.sampler if model is process.model else replace(self.sampler, process=replace(process, model=model))
+
     def noise(self, start: int) -> BlockNoise:
         """The noise of the batch that begins at ``start``."""
         stop = min(start + self.batch_size, self.n)
@@ -100,12 +107,13 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         n: number of samples.
         guidance: extra score h(x, t, denoised), or None to sample the model itself.
         process: "sde" (reverse SDE; has work and weights) or "ode" (probability-flow ODE; has a kinetic action).
-        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object; by default multistep,
-            and for frames Euler (:mod:`leastwork.sampling.solvers.usual`).
+        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object, such as
+            ``leastwork.sampling.solvers.Churn()``; by default multistep, and for frames Euler
+            (:mod:`leastwork.sampling.solvers.usual`).
         steps: number of steps.
-        t_grid: "signal", "uniform" in t, "log-snr", "balanced" (:func:`leastwork.sampling.grids.time_grid`), or
-            decreasing times; by default "signal" for multistep and exponential steps, "uniform" for others, frames and
-            flows.
+        t_grid: "signal", "uniform" in t, "log-snr", "balanced", "karras"
+            (:func:`leastwork.sampling.grids.time_grid`), or decreasing times; by default "signal" for multistep and
+            exponential steps, "karras" for churn, "uniform" for others, frames and flows.
         kappa: noise level κ of the SDE, by default 1.
         seed: seed of all random numbers; the samples do not depend on the batch size, up to 10⁻⁵ in float32.
         batch_size: number of samples in memory at a time; a thousand fit the caches of a CPU, a GPU needs more.
@@ -113,7 +121,8 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         callback: called with a StepInfo after every step of every batch.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         out: folder of a Zarr store to which the batches are written, so that the memory does not grow with n.
-        resume: with ``out``, whether to keep the batches that an interrupted call has finished; the result is the same.
+        resume: with ``out``, whether to keep the batches that an interrupted call has finished, or a call for fewer
+            samples; the result is the same.
         executor: draws the batches on its workers, for example a ``concurrent.futures.ProcessPoolExecutor`` or
             Dask's ``client.get_executor()``; the result is the same, bit for bit with one thread.
 
@@ -202,9 +211,10 @@ def _fingerprint(run: Run) -> dict[str, object]:
 @torch.no_grad()
 def _probe(run: Run) -> list[str]:
     """The result of one step from a few states, which differs for another network or another guidance."""
-    sampler = run.sampler
+    few = min(8, run.n)
+    sampler = run.sampler_of(0, few)
     shape = sampler.process.model.noise_shape
-    z = BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw()
+    z = BlockNoise(run.seed, 0, few, shape, run.dtype, run.device).draw()
     x = sampler.process.prior(z)
     noise = sampler.process.project(z) if sampler.process.model.has_rotations else x
     middle = sampler.steps.table()[len(sampler.steps) // 2]
@@ -250,8 +260,9 @@ def _timed_batch(run: Run, start: int, on_step: Callable[[StepInfo], None] | Non
     """The batch from a first sample on, in data units, and its seconds."""
     begin = time.perf_counter()
     with torch.no_grad():
-        result = integrate(run.sampler, run.noise(start), on_step)
-        _check(run, start, result)
+        sampler = run.sampler_of(start, min(start + run.batch_size, run.n))
+        result = integrate(sampler, run.noise(start), on_step)
+        _check(run, sampler, start, result)
     result = replace(result, x=run.sampler.process.model.to_data_units(result.x))
     return result, time.perf_counter() - begin
 
@@ -261,13 +272,13 @@ def _only(batches: _Batches) -> BatchResult:
     return result
 
 
-def _check(run: Run, start: int, result: BatchResult) -> None:
+def _check(run: Run, sampler: Sampler, start: int, result: BatchResult) -> None:
     finite = all_finite(result.x)
     if result.log_weight is not None:
         finite = finite & torch.isfinite(result.log_weight)
     if bool(finite.all()):
         return
-    integrate(run.sampler, run.noise(start), check_steps=True)  # repeats the batch; the error names the step
+    integrate(sampler, run.noise(start), check_steps=True)  # repeats the batch; the error names the step
     first = start + int((~finite).nonzero()[0, 0])
     raise NonFiniteError(f"the path weight of sample {first} is not finite: use more steps or weaker guidance")
 
@@ -308,6 +319,8 @@ def _why_no_weights(sampler: Sampler) -> str:
             "the probability-flow ODE has no path measure, so no work and no weights: "
             "draw with process='sde', or read ens.action"
         )
+    if sampler.steps.unweighted:
+        return sampler.steps.unweighted
     if sampler.steps.corrector is not None:
         return (
             "Heun's corrected step has no transition density, so no work and no weights: "

@@ -28,7 +28,7 @@ __all__ = ["PER_SAMPLE", "Contents", "StoredEnsemble", "consolidated", "contents
 PER_SAMPLE = ("work", "log_weight", "action", "log_tilt")
 """Arrays of one number for each sample."""
 
-_ARRAY = re.compile(r"(x\d{0,6}|times|step_work|step_work_stderr|" + "|".join(PER_SAMPLE) + r")/\.zarray")
+_ARRAY = re.compile(r"(x\d{0,6}|times|step_work|step_work_stderr|batch_moments|" + "|".join(PER_SAMPLE) + r")/\.zarray")
 _CHUNK = re.compile(r"\d+(\.\d+)*")
 _MOST_COMPRESSED = 4000  # numbers of one value, by blosc
 _SMALL = 1 << 26
@@ -174,6 +174,7 @@ def _check(found: Contents, attributes: Mapping[str, Any]) -> None:
     n, edges = found.leaves[0].shape[0], arrays["times"].shape[0]
     lengths: dict[str, tuple[int, ...]] = {"step_work": (edges - 1,), "step_work_stderr": (edges - 1,)}
     lengths.update(dict.fromkeys(PER_SAMPLE, (n,)))
+    lengths["batch_moments"] = (-(-n // max(found.leaves[0].rows, 1)), 2, edges - 1)
     for name, array in arrays.items():
         if array.shape != lengths.get(name, array.shape) or (name[0] == "x" and array.shape[0] != n):
             raise ConfigError(foreign(path / name / ".zarray", "'shape'"))

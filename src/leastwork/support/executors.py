@@ -7,9 +7,18 @@ workers and queues are up to the executor.
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import parent_process
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from torch import set_num_threads
@@ -17,9 +26,10 @@ from torch import set_num_threads
 from leastwork.errors import LeastworkError
 from leastwork.support.text import brief
 
-__all__ = ["on_workers"]
+__all__ = ["on_workers", "processes"]
 
-_Shared, _Result = TypeVar("_Shared"), TypeVar("_Result")
+_Shared = TypeVar("_Shared")
+_Result = TypeVar("_Result")
 
 _MOST_PENDING = 256  # pieces that wait at a time, so that neither tasks nor results pile up
 
@@ -77,6 +87,24 @@ def on_workers(
         for future in running:
             future.cancel()
         _kept.pop(key, None)  # threads keep it in this very process
+
+
+@contextmanager
+def processes(count: int) -> Iterator[Executor | None]:
+    """An executor with that many processes, or None for one, which is this process.
+
+    Args:
+        count: number of processes.
+    """
+    if count == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as executor:  # a fork would inherit threads
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _piece(work: Callable[[Any, int], _Result], key: str, shared: Any, item: int) -> _Result | _Absent:

@@ -1,4 +1,4 @@
-"""What is wrong with a run file, one sentence each: the key, the problem, the remedy.
+"""Errors in a run file, one sentence each: the key, the problem, the remedy.
 
 Remedies come from the descriptions of the fields, so that a key is explained in one place.
 """

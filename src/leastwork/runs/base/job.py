@@ -1,4 +1,4 @@
-"""What the two kinds of run differ in, between settings and report; :mod:`leastwork.runs.carry_out` does the rest."""
+"""The protocol of a job, which a kind of run implements; :mod:`leastwork.runs.carry_out` does the rest."""
 
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -70,7 +70,7 @@ class Job(Protocol[_Fitted]):
         """The metrics ``observables``, ``certificate``, ``free_energy`` and ``quality``; arrays for figures are saved.
 
         Args:
-            folder: of the run.
+            folder: the folder of the run.
             fitted: the outcome of the fit.
             ensemble: guided samples.
             judged: those of the certificate, which may be the same.

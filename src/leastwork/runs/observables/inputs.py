@@ -15,6 +15,7 @@ from leastwork.models.latents import data_shape, of_data
 from leastwork.observables import Observable, on_alpha_carbons, stack
 from leastwork.runs.base.cases import case, check_shape
 from leastwork.runs.base.kinds import ObservableKind
+from leastwork.runs.base.placed import placed
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.observables.config import CsvConfig, DataList, DatumConfig, RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
@@ -30,9 +31,9 @@ class Inputs:
     """What a run works with.
 
     Args:
-        model: what is guided.
+        model: the model that is guided.
         data: the experiment, its errors as stated.
-        choices: of the sampling.
+        choices: process, solver and steps with which samples are drawn.
         couplings: the same data where they are scalar couplings.
         reported: observables without data, or None.
     """
@@ -62,7 +63,7 @@ def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
     """
     if config.given_names is not None:
         raise ConfigError(f"{config.name} was saved in Python, with an observable that no file holds: use lw.load_run")
-    model = load_model(config.model) if model is None else model
+    model = placed(load_model(config.model), config) if model is None else model
     items = [_measured(i, item, model) for i, item in enumerate(config.observables or (), 1)]
     check_shape(config.system, config.source.label, model.event_shape)
     choices = sampling_choices(config.sampling)
@@ -143,7 +144,7 @@ def _experiment(given: DataList, observable: Observable) -> Experiment:
     for name in observable.names:
         if name not in data:
             raise ConfigError(
-                f"data: there is none for observable {quoted(name)}: add an entry, or drop the observable"
+                f"data: there is none for observable {quoted(name)}: add an entry, or leave out the observable"
             )
     rows = [data[name] for name in observable.names]
     return Experiment(

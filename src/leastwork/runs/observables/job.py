@@ -7,7 +7,7 @@ from warnings import catch_warnings, simplefilter
 
 from torch import Tensor
 
-from leastwork.data.trust import trusted
+from leastwork.data.trust import with_theta
 from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State
 from leastwork.models.base import Model
@@ -67,7 +67,7 @@ class ObservableJob:
         stated = config.data.stated_theta
         found = guide_observables(
             inputs.model,
-            inputs.data if stated is None else trusted(inputs.data, stated),
+            inputs.data if stated is None else with_theta(inputs.data, stated),
             config.chosen,
             seed=config.seed,
             samples=config.fit.samples,

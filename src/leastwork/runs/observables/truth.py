@@ -1,4 +1,4 @@
-"""How far from the truth, where it is known: KL(truth ‖ samples) over the bins of a histogram, in nats.
+"""Distance from the truth, if it is known: KL(truth ‖ samples) over the bins of a histogram, in nats.
 
 The same number of samples is taken of the model, reweighted and guided, since a histogram's own noise adds about
 (bins − 1)/2n. Standard errors are bootstrapped.
@@ -43,8 +43,8 @@ def ceiling(name: str, model: Model, log_tilt: LogTilt, n: int, seed: int, choic
         model: that model.
         log_tilt: r, data units.
         n: samples.
-        seed: of their noise.
-        choices: of the sampling, with path weights.
+        seed: seed of their noise.
+        choices: process, solver and steps, which must have path weights.
     """
     known = find_case(name)
     if known is None or known.model_density is None or choices.kappa not in (None, 1.0):
@@ -65,7 +65,7 @@ def quality(density: LineDensity, model: Tensor, log_tilt: Tensor, guided: Tenso
         model: the model's samples, (n,).
         log_tilt: r of these, (n,).
         guided: guided samples, (m,), or None.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
     n = min(len(model), len(model if guided is None else guided))
     found: dict[str, Any] = {

@@ -11,6 +11,7 @@ from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.latents import data_shape, of_data
 from leastwork.models.placement import placement
 from leastwork.runs.base.cases import check_shape
+from leastwork.runs.base.placed import placed
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.guide_points import read_points
@@ -25,11 +26,11 @@ class PathInputs:
     """What a run works with.
 
     Args:
-        model: what is guided.
+        model: the model that is guided.
         points: guides, (M, *event), data units, in the model's precision.
         region: A, or None for that of the guides' kernel.
-        choices: of the sampling.
-        kernel: of the guides, or None for the usual one of the model.
+        choices: process, solver and steps with which samples are drawn.
+        kernel: kernel of the guides, or None for the usual one of the model.
     """
 
     model: Scored
@@ -49,7 +50,7 @@ def build_path_inputs(config: PathConfig, model: Model | None = None, region: Me
     Raises:
         ConfigError: a file, name or shape that cannot be used.
     """
-    model = load_model(config.model) if model is None else model
+    model = placed(load_model(config.model), config) if model is None else model
     if not is_scored(model):
         raise ConfigError(
             f"Path Guidance needs an SDE, and model {quoted(config.source.label)} has none: use a diffusion model"
