@@ -88,7 +88,7 @@ def diffusers() -> tuple[Callable[[], object], Callable[[], object]]:
 
 def diffusers_sd3() -> tuple[Callable[[], object], Callable[[], object]]:
     """A transformer with classifier-free guidance, both conditions in one call, as in the package's pipeline."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
+    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel  # pyright: ignore[reportMissingImports]
 
     net = SD3Transformer2DModel(
         sample_size=16, patch_size=2, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=16,

@@ -75,7 +75,7 @@ def task(name: str, model: Any, samples: int, steps: int) -> Callable[[], object
     from leastwork.networks.value import ValueNetwork
 
     bright = lw.Observable(lambda x: x[:, :, : x.shape[2] // 2].mean(dim=(1, 2, 3)), names=("brightness",))
-    choices = {"steps": steps, "batch_size": samples, "seed": 1}
+    choices: Any = {"steps": steps, "batch_size": samples, "seed": 1}
     if name == "reweight":
         data = lw.Experiment(bright, lower=[-9.0], errors=[0.1])
         return lambda: lw.guide_observables(model, data, "reweight", samples=samples, steps=steps, batch_size=samples)
