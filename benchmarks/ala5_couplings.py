@@ -1,18 +1,19 @@
 """Couplings that were not fitted, and populations: the alanine pentapeptide, reweighted and guided, with errors.
 
-    python benchmarks/ala5_couplings.py                    # the bundled model, reweighted, a few minutes
-    python benchmarks/ala5_couplings.py --guide            # and guided
-    python benchmarks/ala5_couplings.py --frames           # the simulated frames in place of the model
-    python benchmarks/ala5_couplings.py --synthetic 100    # data of a known tilt: what is recovered
+    python -m benchmarks.ala5_couplings                    # the bundled model, reweighted, a few minutes
+    python -m benchmarks.ala5_couplings --guide            # and guided
+    python -m benchmarks.ala5_couplings --frames           # the simulated frames in place of the model
+    python -m benchmarks.ala5_couplings --synthetic 100    # data of a known tilt: what is recovered
 
 ³J(HN,Hα) and ¹J(N,Cα) are fitted. θ, which multiplies the covariance of the data's errors, is chosen by
 cross-validation between the types that are fitted, before any other value is looked at; so it is in every row of every
 table, from the data fitted there. χ² is a datum's, with the errors as stated (θ = 1) and the values as measured. Its
 standard error is that of the averages over a finite number of samples, by the bootstrap, λ fitted anew; in parentheses
 with the fitted data drawn anew as well, from θΣ. Populations have the errors of both; θ is chosen once.
+
+Takes about a few minutes, --guide five more, and --synthetic 100 a quarter of an hour on one core.
 """
 
-import argparse
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,9 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
+from benchmarks.command import options
+from benchmarks.problems import points
+from benchmarks.table import markdown
 from leastwork.cases import ala5
 from leastwork.data.bootstrap import Refit, bootstrap_reweighted
 from leastwork.data.coupling import Coupling
@@ -67,8 +71,7 @@ class Problem:
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    lines = [f"\n### {title}\n", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    print("\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]), flush=True)
+    print(f"\n### {title}\n\n{markdown(head, rows)}", flush=True)
 
 
 def shown(value: float, stderr: float, digits: int = 2) -> str:
@@ -378,7 +381,7 @@ def print_thetas(thetas: dict[str, list[float]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--model", default="ala5", help="a bundled name or a folder")
     parser.add_argument("--samples", type=int, default=20_000)
     parser.add_argument("--steps", type=int, default=100)
@@ -397,9 +400,8 @@ def main() -> None:
         source = Source("Simulated frames", x, len(x) // BLOCKS)
     else:
         model = lw.load_model(arguments.model)
-        x = lw.sample(model, arguments.samples, solver="euler", steps=arguments.steps, t_grid="balanced", seed=1).x
-        assert isinstance(x, Tensor)
-        source = Source("The model", x)
+        drawn = lw.sample(model, arguments.samples, solver="euler", steps=arguments.steps, t_grid="balanced", seed=1)
+        source = Source("The model", points(drawn))
     if arguments.synthetic:
         synthetic(source, arguments.synthetic)
     else:

@@ -1,23 +1,24 @@
-"""One call of the aligned kernel's score, against a decomposition of every pair: `python benchmarks/alignment.py`.
+"""One call of the aligned kernel's score, against a decomposition of every pair: `python -m benchmarks.alignment`.
 
 N = 256 samples, M = 1,000 guides, one thread. Three ways to ln k and its score, in turn in one process, the least of
-many repeats each: the closed form (`AlignedKernel`), one singular value decomposition a pair with all the turned guides
+ten rounds: the closed form (`AlignedKernel`), one singular value decomposition a pair with all the turned guides
 held (N × M × A × 3 numbers, float32), and the two matrix products alone that any way needs (covariances, and the
 weighted sum of turned guides), which is the floor. On cores shared with others the wall clock also counts waiting; the
 seconds of processor time beside it do not. Memory: growth of the peak (resource.getrusage) in a fresh process each,
 over a call with four samples and four guides. Far: samples as far from the guides as noise is, where half of the pairs
 are nearer to a mirror image; near: all are variants of one structure.
+
+Takes about two minutes on one core.
 """
 
-import argparse
-import json
 import math
 from typing import Any
 
-from two_ways import Way, in_fresh_process, measure_memory, measure_time
+from benchmarks.command import options
+from benchmarks.two_ways import Way, judge, measure_memory, measure_time
 
 N, M = 256, 1000
-REPEATS = {"closed form": 40, "decomposition": 5, "products": 40}
+ROUNDS = 10
 
 
 def problem(atoms: int, near: bool, n: int = N, m: int = M) -> tuple[Any, Any]:
@@ -59,13 +60,13 @@ def ways() -> dict[str, Way]:
         x, y = (z.double().permute(1, 2, 0).reshape(z.shape[1], -1) for z in (x, y))
         for start in range(0, y.shape[1], 192):
             some = y[:, start : start + 192]
-            some @ (some.T @ x)
+            torch.matmul(some, some.T @ x)
 
     return {"closed form": closed_form, "decomposition": decomposition, "products": products}
 
 
 def time_of(atoms: int, near: bool) -> dict[str, list[float]]:
-    return measure_time(ways(), *problem(atoms, near), 0.5 * math.sqrt(atoms), REPEATS)
+    return measure_time(ways(), *problem(atoms, near), 0.5 * math.sqrt(atoms), ROUNDS)
 
 
 def memory_of(atoms: int, name: str) -> float:
@@ -73,30 +74,14 @@ def memory_of(atoms: int, name: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
-    chosen = parser.parse_args().measure
-    if chosen:
-        kind, arguments = chosen
-        print(json.dumps({"time": time_of, "memory": memory_of}[kind](*json.loads(arguments))))
-        return
-    print(f"{'atoms':>5} {'pairs':>5}  {'way':<14} {'ms':>7} {'cpu ms':>7} {'growth MiB':>11} {'of the floor':>13}")
+    options(__doc__).parse_args()
+    print(f"{'atoms':>8} {'pairs':>5}  {'way':<14} {'ms':>7} {'cpu ms':>7} {'growth MiB':>11} of the products")
     for atoms in (10, 56):
-        flop = 2 * 2 * 9 * N * M * atoms
         for near in (False, True):
-            times = in_fresh_process(__file__, "time", atoms, near)
-            difference = times.pop("difference")
-            for name, (wall, processor) in times.items():
-                growth = f"{in_fresh_process(__file__, 'memory', atoms, name):.0f}" if not near else ""
-                factor = processor / times["products"][1]
-                where = "near" if near else "far"
-                print(
-                    f"{atoms:>5} {where:>5}  {name:<14} {wall:>7.1f} {processor:>7.1f} {growth:>11} {factor:>13.1f}",
-                    flush=True,
-                )
-            print(f"      ln k and score agree to {difference[0]:.0e} and {difference[1]:.0e} of the largest")
+            times = judge(atoms, near, time_of, memory_of, "products")
+        flop = 2 * 2 * 9 * N * M * atoms
         rate = flop / times["products"][1] / 1e6
-        print(f"      the products are {flop / 1e9:.2f} GFLOP in float64, done at {rate:.1f} GFLOP/s")
+        print(f"{'':>16}the products are {flop / 1e9:.2f} GFLOP in float64, done at {rate:.1f} GFLOP/s")
 
 
 if __name__ == "__main__":

@@ -1,53 +1,54 @@
-"""Every benchmark in turn, each in a process of its own: `python benchmarks/all.py` (`make bench`).
+"""Every benchmark in turn, each in a process of its own: `python -m benchmarks.all` (`make bench`).
 
-Prints the table of each and, at the end, how long each took; what a table means is said in its own file.
+    python -m benchmarks.all --only chignolin maxent       # those that have one of these in their names
+    python -m benchmarks.all --but chignolin               # all others
+
+Prints the tables of each and, at the end, how long each took. A benchmark is a file of this folder with a function
+`main`; what its table means is said in its head, and by its `--help`.
+
+Takes several hours on two cores.
 """
 
+import ast
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-BENCHMARKS = (
-    "maxent",
-    "gaussian_ladder",
-    "solvers",
-    "multistep",
-    "sampling_speed",
-    "scheduled_fit",
-    "least_work",
-    "learning",
-    "scaling",
-    "cnf",
-    "comparison",
-    "alignment",
-    "frame_alignment",
-    "adapters",
-    "path_guidance",
-    "free_energy_cost",
-    "moons_panels",
-    "path_sensitivity",
-    "chignolin_model",
-    "chignolin_stability",
-    "chignolin_transition",
-    "ala5_model",
-    "ala5_couplings",
-)
+from benchmarks.command import options
+from benchmarks.table import ROOT, markdown
+
+__all__ = ["benchmarks"]
+
+
+def benchmarks() -> list[str]:
+    """Names of all benchmarks but this one."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return [file.stem for file in files if file != Path(__file__) and _has_main(file)]
+
+
+def _has_main(file: Path) -> bool:
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in body)
 
 
 def main() -> int:
     """0 if all of them ran."""
-    ran = []
-    for name in BENCHMARKS:
+    parser = options(__doc__)
+    parser.add_argument("--only", nargs="+", default=[""], metavar="PART", help="parts of names")
+    parser.add_argument("--but", nargs="+", default=[], metavar="PART", help="likewise, to leave out")
+    chosen = parser.parse_args()
+    rows: list[tuple[str, str, str]] = []
+    for name in benchmarks():
+        if any(part in name for part in chosen.but) or not any(part in name for part in chosen.only):
+            continue
         print(f"== {name} ==", flush=True)
         begin = time.perf_counter()
-        code = subprocess.run([sys.executable, Path(__file__).with_name(f"{name}.py")], check=False).returncode
-        ran.append((name, time.perf_counter() - begin, code))
+        code = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False, cwd=ROOT).returncode
+        rows.append((name, f"{time.perf_counter() - begin:.0f}", str(code)))
         print(flush=True)
-    print(f"{'benchmark':<18}{'s':>7}  exit")
-    for name, seconds, code in ran:
-        print(f"{name:<18}{seconds:>7.0f}  {code}")
-    return int(any(code for _, _, code in ran))
+    print(markdown(("benchmark", "s", "exit"), rows))
+    return int(any(code != "0" for _, _, code in rows))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """The bundled model of chignolin against its simulation, and each solver's error against its cost.
 
-    python benchmarks/chignolin_model.py
+    python -m benchmarks.chignolin_model
 
 Mean W₁ of the nine bond lengths, the folded fraction, the Jensen–Shannon divergence of the histogram of Q, and the
 share of mirror images among the compact structures, for every solver and number of network evaluations; then how many
 samples a second 30 evaluations give on all threads. Simulated frames are those of the whole trajectory where
 scripts/simulate_chignolin.py has left it, and the thinned ones that ship with the package elsewhere. The figure is
 docs/images/chignolin-solvers.png.
+
+Takes about a quarter of an hour on one core.
 """
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 import leastwork as lw
+from benchmarks.command import options
+from benchmarks.picture import open_frame, save
+from benchmarks.problems import points
 from leastwork.cases import chignolin
 from leastwork.cases.chignolin.errors import jensen_shannon
 from leastwork.observables import distances, rmsd
 from leastwork.statistics.discrepancy import wasserstein
 
-IMAGE = Path(__file__).parents[1] / "docs/images/chignolin-solvers.png"
 WHOLE = Path("runs/chignolin/biased.pt")
 BONDS = distances([(i, i + 1) for i in range(9)])
 SOLVERS: dict[str, dict[str, Any]] = {
@@ -68,7 +71,7 @@ def describe(name: str, x: Tensor, truth: Tensor) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--samples", type=int, default=20_000)
     n = parser.parse_args().samples
     model, truth = lw.load_model("chignolin"), frames()
@@ -86,9 +89,8 @@ def main() -> None:
                 print(f"{name}, {cost} evaluations: {error}", flush=True)
                 continue
             seconds = time.perf_counter() - begin
-            assert isinstance(drawn.x, Tensor)
             used = drawn.network_evaluations // n
-            found[name].append((used, describe(f"{name}, {used} evaluations", drawn.x, truth)))
+            found[name].append((used, describe(f"{name}, {used} evaluations", points(drawn), truth)))
             if cost == 30:
                 print(f"    {n / seconds:.0f} samples/s on {torch.get_num_threads()} threads", flush=True)
     true_share = float(chignolin.is_folded(truth).double().mean())
@@ -105,10 +107,9 @@ def main() -> None:
         axes.set(xscale="log", yscale="log", xlabel="network evaluations", title=title)
         axes.set_xticks(COSTS, [str(c) for c in COSTS])
         axes.minorticks_off()
-        axes.spines[["top", "right"]].set_visible(False)
+        open_frame(axes)
     figure.legend(frameon=False, fontsize=8, loc="outside right upper")
-    figure.savefig(IMAGE, dpi=130)
-    print(f"written to {IMAGE.name}")
+    save(figure, "chignolin-solvers")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Path Guidance to chignolin's transition states, three ways: `python benchmarks/chignolin_transition.py`.
+"""Path Guidance to chignolin's transition states, three ways: `python -m benchmarks.chignolin_transition`.
 
 The region is 0.4 ≤ committor ≤ 0.6 and has twenty guides; samples are judged by the rest of it in the biased
 simulation, thousands of frames. `count` is the share of all simulated frames in the region. Parts: `best`, least-work
@@ -6,9 +6,10 @@ guidance with the whole `--budget`; `guides`, with four million evaluations from
 published forms, at several penalties γ, in 40 steps. `--shoot` also starts trajectories from 50 generated members, from
 50 of the model's own and from 50 simulated ones, 100 from each, and compares their committors by Kolmogorov–Smirnov
 tests. The figure is docs/images/chignolin-gamma.png.
+
+Takes about an hour, of which `best` takes seven minutes; --shoot simulates for hours on one core.
 """
 
-import argparse
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
-from torch import Tensor
 
 import leastwork as lw
+from benchmarks.command import options
+from benchmarks.picture import open_frame, save
+from benchmarks.problems import points
 from leastwork.cases import chignolin
 from leastwork.kernels.aligned import AlignedKernel
 from leastwork.observables import distances
@@ -28,7 +31,6 @@ from leastwork.path_guidance.run import PathMethod, PathRun
 from leastwork.statistics.discrepancy import wasserstein
 from leastwork.statistics.diversity import novelty, relative_diversity
 
-IMAGE = Path(__file__).parents[1] / "docs/images/chignolin-gamma.png"
 GAMMAS = (0.0, 0.03, 0.3)
 BONDS = distances([(i, i + 1) for i in range(9)])
 SHOTS, STARTS = 100, 50
@@ -37,7 +39,7 @@ QUICK = {"solver": "euler", "steps": 100, "samples": 8000, "members": 10_000, "i
 SHORT = {"solver": "euler", "steps": 40, "samples": 4000}  # the published forms look at hundreds of ensembles
 
 
-def guides(n: int = 20) -> Tensor:
+def guides(n: int = 20) -> torch.Tensor:
     """The first ones of those that come with the bundled run, evenly."""
     file = Path(lw.__file__).parent / "cases/chignolin/runs/chignolin-guides.csv"
     every = torch.from_numpy(np.loadtxt(file, delimiter=",", skiprows=1)).float().reshape(-1, 10, 3)
@@ -51,9 +53,7 @@ def judge(name: str, run: PathRun) -> None:
     own = run.region(run.model_samples.x).double()
     line = f"{name:<28} success {run.success}  W {run.certificate.work}  efficiency {run.certificate.efficiency}"
     if run.success.value > 0.01:
-        inside = run.inside(run.certificate_ensemble)
-        x = inside.x
-        assert isinstance(x, Tensor)
+        x = points(run.inside(run.certificate_ensemble))
         bonds = wasserstein(BONDS(x).double(), BONDS(known.transition).double()).mean()
         diversity = relative_diversity(x, known.transition, AlignedKernel(), max_samples=1000)
         plain = -np.log(max(float(own.mean()), 1e-9))
@@ -87,11 +87,8 @@ def shoot(job: tuple[np.ndarray, int]) -> tuple[float, int]:
 
 
 def shooting(run: PathRun) -> None:
-    x = run.inside(run.certificate_ensemble).x
-    assert isinstance(x, Tensor)
+    x, own = (points(run.inside(drawn)) for drawn in (run.certificate_ensemble, run.model_samples))
     truth = chignolin.ensembles().transition
-    own = run.inside(run.model_samples).x
-    assert isinstance(own, Tensor)
     chosen = [each[torch.arange(STARTS) * len(each) // STARTS].double().numpy() for each in (x, own, truth)]
     with ProcessPoolExecutor(2) as pool:
         jobs = [(start, 1 + k) for k, start in enumerate(np.concatenate(chosen))]
@@ -101,12 +98,12 @@ def shooting(run: PathRun) -> None:
         print(f"shooting from {name}: committor {q.mean():.3f} ± {q.std() / STARTS**0.5:.3f}, spread {q.std():.3f}, "
               f"{lost} of {STARTS * SHOTS} trajectories undecided")  # fmt: skip
     for other in ("the model's own", "simulated"):
-        test = ks_2samp(groups["generated"], groups[other])
+        test: Any = ks_2samp(groups["generated"], groups[other])
         print(f"  generated and {other}: Kolmogorov–Smirnov {test.statistic:.3f}, p = {test.pvalue:.4f}", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--model", default="chignolin")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--budget", type=int, default=20_000_000, help="network evaluations, in the first part")
@@ -145,9 +142,8 @@ def draw(curve: list[tuple[lw.Estimate, lw.Estimate]]) -> None:
     axes.errorbar(places, [s.value for s, _ in curve], [s.stderr for s, _ in curve], fmt="o-", color="#D55E00")
     axes.set(xlabel="price γ of a nat of work", ylabel="success of transported guidance", ylim=(0, 1.02))
     axes.set_xticks(places, [f"{g:g}\nW = {w.value:.3g}" for g, (_, w) in zip(GAMMAS, curve, strict=True)])
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(IMAGE, dpi=130)
-    print(f"written to {IMAGE.name}")
+    open_frame(axes)
+    save(figure, "chignolin-gamma")
 
 
 if __name__ == "__main__":

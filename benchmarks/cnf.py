@@ -5,7 +5,9 @@ The bundled flow of the two moons, three observables, one at a time, each moved 
 fitted to the same target. E[dP/dQ] and the deviations of weighted means from the model's own, in standard errors,
 judge the weights: at most five are expected.
 
-python benchmarks/cnf.py
+python -m benchmarks.cnf
+
+Takes about five minutes on one core.
 """
 
 import time
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
+from benchmarks.command import options
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.observable_guidance.least_action import learn_control
 from leastwork.observable_guidance.objective import Objective
@@ -29,17 +32,18 @@ LAW: dict[str, Any] = {"process": "ode", "solver": "heun", "steps": 25}
 OBSERVABLES = (
     component(0, "x"),
     smooth_interval(0.0, None, width=0.15, index=1, name="upper half"),
-    lw.Observable(Moons().is_upper, "population of the upper moon"),
+    lw.Observable(Moons().is_upper, ("population of the upper moon",)),
 )
 
 
-def functions(x: Tensor) -> Tensor:
+def functions(x: Any) -> Tensor:
     """x, y, x², y², xy and the population of the upper moon, (B, 6)."""
     a, b = x[:, 0], x[:, 1]
     return torch.stack([a, b, a * a, b * b, a * b, Moons().is_upper(x)], dim=1)
 
 
 def main() -> None:
+    options(__doc__).parse_args()
     torch.set_num_threads(1)
     model = lw.load_model("moons-cnf")
     own = lw.sample(model, OWN, seed=7, **LAW)
@@ -66,7 +70,7 @@ def main() -> None:
         print(f"  seconds {fit.seconds:.0f} and {seconds:.0f}", end="; ")
         print(f"network evaluations {fit.network_evaluations:,} and {rival.network_evaluations:,}", flush=True)
         weighed = with_flow_weights(
-            lw.sample(model, WEIGHTED, fit.guidance, seed=10, **LAW | {"steps": 100}), model, fit.guidance, steps=50
+            lw.sample(model, WEIGHTED, fit.guidance, seed=10, **{**LAW, "steps": 100}), model, fit.guidance, steps=50
         )
         found = weighed.mean(functions, under="model")
         deviation = (found.value - reference.value) / (found.stderr**2 + reference.stderr**2).sqrt()

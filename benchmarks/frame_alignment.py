@@ -1,24 +1,25 @@
 """One call of the frames' kernel and its score, against a decomposition of every pair.
 
-`python benchmarks/frame_alignment.py`. N = 256 samples, M = 1,000 guides, float32, one thread: ln k and its tangent
+`python -m benchmarks.frame_alignment`. N = 256 samples, M = 1,000 guides, float32, one thread: ln k and its tangent
 score, positions and orientations after one common rigid motion. Two ways, in turn in one process: the closed form
 (`FrameKernel`, checking and embedding the guides included), and one singular value decomposition a pair with all the
 turned guides held. Times are the least of the repeats; on cores shared with others the wall clock also counts waiting,
 the seconds of processor time beside it do not. Memory: growth of the peak (resource.getrusage) in a fresh process each,
 over a call with four samples and four guides. Far: positions and orientations have nothing to do with the guides';
 near: all are variants of one structure.
+
+Takes about three minutes on one core.
 """
 
-import argparse
-import json
 import math
 from typing import Any
 
-from two_ways import Way, in_fresh_process, measure_memory, measure_time
+from benchmarks.command import options
+from benchmarks.two_ways import Way, judge, measure_memory, measure_time
 
 N, M = 256, 1000
 LENGTH, WEIGHT = 0.5, 2.0
-REPEATS = {"closed form": 10, "decomposition": 2}
+ROUNDS = 10
 
 
 def problem(residues: int, near: bool, n: int = N, m: int = M) -> tuple[Any, Any]:
@@ -75,7 +76,7 @@ def ways() -> dict[str, Way]:
 
 
 def time_of(residues: int, near: bool) -> dict[str, list[float]]:
-    return measure_time(ways(), *problem(residues, near), 0.5 * math.sqrt(residues), REPEATS)
+    return measure_time(ways(), *problem(residues, near), 0.5 * math.sqrt(residues), ROUNDS)
 
 
 def memory_of(residues: int, name: str) -> float:
@@ -83,31 +84,11 @@ def memory_of(residues: int, name: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
-    chosen = parser.parse_args().measure
-    if chosen:
-        kind, arguments = chosen
-        print(json.dumps({"time": time_of, "memory": memory_of}[kind](*json.loads(arguments))))
-        return
-    print(
-        f"{'residues':>8} {'pairs':>5}  {'way':<14} {'ms':>7} {'cpu ms':>7} {'growth MiB':>11} {'of closed form':>14}"
-    )
+    options(__doc__).parse_args()
+    print(f"{'residues':>8} {'pairs':>5}  {'way':<14} {'ms':>7} {'cpu ms':>7} {'growth MiB':>11} of closed form")
     for residues in (10, 56):
         for near in (False, True):
-            times = in_fresh_process(__file__, "time", residues, near)
-            difference = times.pop("difference")
-            for name, (wall, processor) in times.items():
-                growth = f"{in_fresh_process(__file__, 'memory', residues, name):.0f}" if not near else ""
-                factor = processor / times["closed form"][1]
-                where = "near" if near else "far"
-                print(
-                    f"{residues:>8} {where:>5}  {name:<14} {wall:>7.1f} {processor:>7.1f} {growth:>11} {factor:>14.1f}",
-                    flush=True,
-                )
-            print(
-                "         ln k, forces, torques agree to {:.0e}, {:.0e} and {:.0e} of the largest".format(*difference)
-            )
+            judge(residues, near, time_of, memory_of, "closed form")
 
 
 if __name__ == "__main__":

@@ -1,28 +1,31 @@
-"""The error of −ln p(A) against its cost, at p(A) = 10⁻², 10⁻³, 10⁻⁴: `python benchmarks/free_energy_cost.py`.
+"""The error of −ln p(A) against its cost, at p(A) = 10⁻², 10⁻³, 10⁻⁴: `python -m benchmarks.free_energy_cost`.
 
 The pass between two wells in 10 dimensions, 12 guides. A least-work guidance is fitted once; its samples then know
 −ln p(A) from their path weights. Beside it plain samples of the same discretised model, as many as the same evaluations
 pay for, of which those in A are counted. `off` is the deviation from a long count (in one dimension, which has the same
 law), in combined standard errors. The figure is docs/images/free-energy-cost.png.
+
+Takes about half an hour on one core.
 """
 
 import math
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 import leastwork as lw
-from regions import LAW, count, pass_between_wells
+from benchmarks.command import options
+from benchmarks.picture import open_frame, save
+from benchmarks.problems import LAW, count, pass_between_wells, points
 
-IMAGE = Path(__file__).parents[1] / "docs/images/free-energy-cost.png"
 LONG = {1e-2: 400_000, 1e-3: 2_000_000, 1e-4: 12_000_000}
 SIZES = (1000, 3000, 10_000, 30_000)
 COLOURS = {1e-2: "#0072B2", 1e-3: "#D55E00", 1e-4: "#009E73"}
 
 
 def main() -> None:
+    options(__doc__).parse_args()
     torch.set_num_threads(1)
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -36,7 +39,7 @@ def main() -> None:
         plain = count(problem, 100_000 * math.ceil((run.network_evaluations / 201 + max(SIZES)) / 100_000), seed=500)
         cost, errors, counted = [], [], []
         for n in SIZES:
-            weight = (drawn.log_weight[:n].exp() * problem.region(drawn.x[:n])).double()
+            weight = (drawn.log_weight[:n].exp() * problem.region(points(drawn)[:n])).double()
             found = lw.Estimate.from_influence(-math.log(float(weight.mean())), weight / weight.mean())
             evaluations = run.network_evaluations + 201 * n
             hits = len(plain.hits) / plain.samples * evaluations / 201
@@ -60,9 +63,8 @@ def main() -> None:
              ylabel="standard error of $-\\ln p(A)$,  $k_BT$")  # fmt: skip
     axes.xaxis.set_minor_formatter(NullFormatter())  # the decades alone: minor labels run into each other
     figure.legend(frameon=False, fontsize=8, loc="outside right upper")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(IMAGE, dpi=130)
-    print(f"written to {IMAGE.name}; steps {LAW['steps']}, {LAW['t_grid']}")
+    open_frame(axes)
+    save(figure, "free-energy-cost")
 
 
 if __name__ == "__main__":

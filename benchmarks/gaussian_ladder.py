@@ -1,17 +1,22 @@
-"""Exact guidance against the closed form of the discretised chain: `python benchmarks/gaussian_ladder.py`.
+"""Exact guidance against the closed form of the discretised chain: `python -m benchmarks.gaussian_ladder`.
 
 Data N(0.5, 0.5²), guided by Doob's transform to the mean −0.2, one nat away. Efficiency and ESS of 20,000 guided
 samples at 25 to 1,600 steps, by Euler on uniform and log-SNR grids and by the exponential solver on the log-SNR grid,
 beside the values that recursions of moments give without sampling. z is the difference in standard errors, which
 should stay within 5. Saves docs/images/gaussian_ladder.png.
+
+Takes about three minutes on one core.
 """
 
-from pathlib import Path
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 
 import leastwork as lw
+from benchmarks.command import options
+from benchmarks.picture import open_frame, save
+from benchmarks.problems import points
 from leastwork.sampling.grids import time_grid
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers import as_solver
@@ -26,7 +31,6 @@ SETTINGS = {
     ("euler", "log-snr"): ("#D55E00", "s", "--"),
     ("exponential", "log-snr"): ("#009E73", "D", ":"),
 }
-IMAGE = Path(__file__).parents[1] / "docs" / "images" / "gaussian_ladder.png"
 
 Row = tuple[int, float, Estimate, float, Estimate]
 """Steps, efficiency exact and sampled, ESS exact and sampled."""
@@ -36,6 +40,7 @@ def ladder(solver: str, grid: str) -> list[Row]:
     """One row a number of steps."""
     data, schedule = Gaussian(0.5, 0.5), VPSchedule()
     tilt = data.for_mean(-0.2)
+    doob: Any = data.doob(tilt, schedule)
     model = data.model(schedule)
     process = Process(model)
     rows = []
@@ -44,14 +49,14 @@ def ladder(solver: str, grid: str) -> list[Row]:
         guided = lw.sample(
             model,
             SAMPLES,
-            data.doob(tilt, schedule),
+            doob,
             solver=solver,
             t_grid=grid,
             steps=steps,
             seed=steps,
             dtype=torch.float64,
         )
-        found = lw.certify(guided.work, guided.log_weight, tilt(guided.x))
+        found = lw.certify(guided.work, guided.log_weight, tilt(points(guided)))
         rows.append((steps, exact.efficiency, found.efficiency, exact.ess, found.ess))
     return rows
 
@@ -64,27 +69,33 @@ def deviation(exact: float, found: Estimate) -> float:
 def draw(ladders: dict[tuple[str, str], list[Row]]) -> None:
     """Losses, on logarithmic axes: exact lines, samples with bars of five standard errors."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
-    for axes, name, at in zip(figure.subplots(1, 2), ("efficiency", "ESS"), (1, 3), strict=True):
+    for axes, name, at in zip(figure.subplots(1, 2), ("efficiency", "ESS"), (0, 1), strict=True):
         for (solver, grid), rows in ladders.items():
             colour, marker, line = SETTINGS[solver, grid]
             steps = [row[0] for row in rows]
-            axes.plot(steps, [1 - row[at] for row in rows], color=colour, linestyle=line, label=f"{solver}, {grid}")
-            loss = [1 - float(row[at + 1].value) for row in rows]
-            bars = [5 * float(row[at + 1].stderr) for row in rows]
+            axes.plot(
+                steps,
+                [1 - (row[1], row[3])[at] for row in rows],
+                color=colour,
+                linestyle=line,
+                label=f"{solver}, {grid}",
+            )
+            found = [(row[2], row[4])[at] for row in rows]
+            loss, bars = [1 - one.value for one in found], [5 * one.stderr for one in found]
             axes.errorbar(steps, loss, bars, color=colour, marker=marker, markersize=4, linestyle="none", capsize=2)
         axes.set(xscale="log", yscale="log", xlabel="steps", ylabel=f"1 − {name}")
         axes.set_xticks(STEPS, [str(s) for s in STEPS])
         axes.minorticks_off()
-        axes.spines[["top", "right"]].set_visible(False)
+        open_frame(axes)
     figure.axes[0].legend(frameon=False)
     figure.suptitle(
         "Exact guidance of a Gaussian: lines closed form, points 20,000 samples ± 5 standard errors", fontsize=10
     )
-    IMAGE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(IMAGE, dpi=130)
+    save(figure, "gaussian_ladder")
 
 
 def main() -> None:
+    options(__doc__).parse_args()
     ladders = {setting: ladder(*setting) for setting in SETTINGS}
     print(
         f"{'solver':<12}{'grid':<9}{'steps':>6}{'efficiency':>12} {'sampled':>16} {'z':>5} {'ESS':>8} {'sampled':>17} z"

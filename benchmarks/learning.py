@@ -1,12 +1,13 @@
-"""What each part of learning V buys, per network evaluation: `python benchmarks/learning.py`.
+"""What each part of learning V buys, per network evaluation: `python -m benchmarks.learning`.
 
 Chignolin's stability, λ fixed by the model's own samples. Each row adds one part to the row before it: V of the noisy
 state or of the denoised one; V learned again on the states of guided paths; the head polished on guided paths; the
 averages met. `--paths` is how many guided paths each of these parts takes, `--drawn` how many fresh samples judge every
 row. The last rows judge the final V at other numbers of steps, and by the solvers and grids that there are.
+
+Takes about five minutes on one core.
 """
 
-import argparse
 import time
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 from torch import nn
 
 import leastwork as lw
-from leastwork.cases import chignolin
+from benchmarks.command import options
+from benchmarks.problems import chignolin_stability
 from leastwork.fit.labels import draw_labelled, fit_labels
 from leastwork.fit.network import directed_network
 from leastwork.fit.on_policy import draw_response, off_target, polish
@@ -29,7 +31,7 @@ from leastwork.sampling.work import certify
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--own", type=int, default=12_000, help="the model's own samples")
     parser.add_argument("--noised", type=int, default=100_000, help="noised states that V is learned from")
     parser.add_argument("--paths", type=int, default=3072)
@@ -39,7 +41,7 @@ def main() -> None:
     torch.set_num_threads(1)
     model = lw.load_model("chignolin")
     assert isinstance(model, lw.DiffusionModel)
-    data = lw.Experiment(chignolin.folded(), [round(chignolin.folded_fraction(chignolin.TEMPERATURE), 4)], [0.03])
+    data = chignolin_stability()
     law: dict[str, Any] = {"steps": given.steps}
     own = sample(model, given.own, seed=1, **law)
     here = Drawn(own.x, evaluate(data.observable, own.x), torch.zeros(given.own, dtype=torch.float64), 0)
@@ -75,10 +77,10 @@ def main() -> None:
     judged("+ labels on guided paths", network, paths.evaluations, time.perf_counter() - begin)
 
     begin = time.perf_counter()
+    assert isinstance(network, ValueNetwork)
     sampler = Choices(**law).sampler(model, LearnedGuidance(network, model.schedule))
     response = draw_response(sampler, network, given.paths, 12)
     observed = evaluate(data.observable, response.x)
-    assert isinstance(network, ValueNetwork)
     done = polish(network, response, maxent.log_tilt_of(observed), observed, maxent.target, maxent.model_std)
     judged("+ polish of the head", done.network, response.evaluations, time.perf_counter() - begin)
 

@@ -1,4 +1,4 @@
-"""Least-work guidance against problems with known answers: `python benchmarks/least_work.py [--quick] [--out FILE]`.
+"""Least-work guidance against problems with known answers: `python -m benchmarks.least_work [--quick] [--out FILE]`.
 
 What is asked of each problem, what was measured on fresh samples, whether the value passes (its error apart), and the
 seconds (one thread) and network evaluations of the fit. Miss is (E[O] − target)/σ_O, the largest of several; rows that
@@ -8,9 +8,10 @@ KL(truth ‖ guided) is of histograms, 100 bins over [−1.5, 1.5], biased high 
 E[ln q/p] + KL(guided ‖ q) with q the mixture of the wanted weights and p the model's, exact densities both; the second
 term is of histograms, less their bias of (bins − 1)/2n. `--quick` judges, and where there are many fits, by a tenth of
 the samples, too few to pass everything. `--out` writes the rows as JSON.
+
+Takes about a quarter of an hour, --quick half of that on one core.
 """
 
-import argparse
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -23,8 +24,10 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
+from benchmarks.command import options
+from benchmarks.problems import two_state_problem
 from leastwork.observable_guidance.least_work import LeastWorkFit, learn_guidance
-from leastwork.observables import Observable, component, evaluate, smooth_interval, stack
+from leastwork.observables import component, evaluate, smooth_interval, stack
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
@@ -104,9 +107,11 @@ def exact_guidance(density: LineDensity, model: lw.DiffusionModel, n: int, steps
     """Efficiency of Doob's transform to the true mean of x; ``density`` is the biased one in network units."""
     optimum = maximum_entropy(prinz_biased(), position, [float(prinz().mean(position))])
     slope = -float(optimum.lambdas[0]) * 0.5  # network units are 2x
-    doob = LineDoob(density, lambda z: slope * z[:, 0], model.schedule)
+    doob: Any = LineDoob(density, lambda z: slope * z[:, 0], model.schedule)
     ensemble = lw.sample(model, n, doob, seed=FRESH, solver="euler", steps=steps, batch_size=16_384)
-    tilt = slope * model.to_network_units(ensemble.x)[:, 0].double()  # pyright: ignore
+    moved = model.to_network_units(ensemble.x)
+    assert isinstance(moved, Tensor)
+    tilt = slope * moved[:, 0].double()
     return certify(ensemble.work, ensemble.log_weight, tilt).efficiency
 
 
@@ -160,14 +165,6 @@ def prinz_populations(n: int) -> Iterator[Row]:
     yield judge.row("KL(truth ‖ guided)", kl_to_truth(x), most=best + 0.003)
 
 
-def two_state_problem(
-    dim: int, before: float, after: float
-) -> tuple[GaussianMixture, lw.DiffusionModel, lw.Experiment]:
-    mixture = two_states(dim, (1 - before, before), separation=2.0, std=0.3)
-    right = Observable(lambda x: mixture.populations(x)[:, 1], names="right")
-    return mixture, mixture.model(lw.VPSchedule()), lw.Experiment(right, values=[after])
-
-
 def kl_from_model(x: Tensor, p: GaussianMixture, q: GaussianMixture) -> Estimate:
     """KL(samples ‖ p) in one or two dimensions: see above."""
     bins = BINS if q.dim == 1 else 25
@@ -213,7 +210,7 @@ def thirty_dimensions(n: int) -> Iterator[Row]:
     _, certificate = judged(model, data, fit, n, solver="euler", steps=300)
     assert certificate is not None
     yield judge.row("efficiency, 300 steps", certificate.efficiency, least=0.95)
-    doob = mixture.doob(mixture.reweighted([0.47, 0.53]), model.schedule)
+    doob: Any = mixture.doob(mixture.reweighted([0.47, 0.53]), model.schedule)
     exact = lw.sample(model, n // 2, doob, seed=FRESH, solver="euler", steps=300)
     ceiling = certify(exact.work, exact.log_weight, doob.log_tilt(exact.x))
     yield judge.row("  exact h", ceiling.efficiency)
@@ -262,7 +259,7 @@ def show(row: Row) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the samples")
     parser.add_argument("--only", help="problems whose function has this in its name")
     parser.add_argument("--out", type=Path, help="write the rows there, as JSON")

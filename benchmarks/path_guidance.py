@@ -1,4 +1,4 @@
-"""Ways into a rare region, one table a problem: `python benchmarks/path_guidance.py`.
+"""Ways into a rare region, one table a problem: `python -m benchmarks.path_guidance`.
 
 Twelve guides, the region known. `success` is the share of fresh samples in it, W their work, the efficiency that of the
 share reached, a dash where too few effective samples know it; F = −ln p(A) from path weights, beside a plain count of
@@ -6,43 +6,45 @@ the same discretised model (with its hits); `diversity` the Vendi score of the s
 there, 1 for the right ensemble; `nearest` the median distance to the nearest guide over that of the model's own samples
 in A: small for copies of the guides. SMC steering takes the tilt L·1_A of the least-work run, at the evaluations that
 this run took in all. The tables are put into docs/path.md between their markers.
+
+Takes about a quarter of an hour on one core.
 """
 
 import math
 import time
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import leastwork as lw
-from comparison import insert
+from benchmarks.command import options
+from benchmarks.problems import LAW, Count, Problem, count, pass_between_wells, points, saddle
+from benchmarks.table import DOCS, cells, insert, markdown
 from leastwork.path_guidance.run import PathMethod, PathRun
 from leastwork.sampling.steer import steer
 from leastwork.statistics.diversity import nearest_guide, relative_diversity
-from regions import LAW, Count, Problem, count, pass_between_wells, saddle
 
 COUNTED = 1_000_000
-HEAD = "| method | success | W/kT | efficiency | F/kT | F − count, in s.e. | diversity | nearest | evaluations | s |\n"
+HEAD = (
+    "method", "success", "W/kT", "efficiency", "F/kT", "F − count, in s.e.", "diversity", "nearest", "evaluations", "s",
+)  # fmt: skip
 METHODS: tuple[PathMethod, ...] = ("transported", "loss", "least-work")
 
 
-def row(problem: Problem, run: PathRun, counted: Count, seconds: float) -> str:
+def row(problem: Problem, run: PathRun, counted: Count, seconds: float) -> list[str]:
     drawn, certificate = run.certificate_ensemble, run.certificate
-    inside = run.inside(drawn)
-    assert isinstance(inside.x, Tensor)
-    cells = [
+    inside = points(run.inside(drawn))
+    return [
         run.method,
         f"{run.success}",
         f"{certificate.work}",
         "–" if math.isnan(certificate.efficiency.value) else f"{certificate.efficiency}",
         *free_energy(run.free_energy, counted),
-        f"{relative_diversity(inside.x, counted.hits)}",
-        f"{near(run, inside.x, counted):.2f}",
+        f"{relative_diversity(inside, counted.hits)}",
+        f"{near(run, inside, counted):.2f}",
         f"{run.network_evaluations / 1e6:.0f}e6",
         f"{seconds:.0f}",
     ]
-    return "| " + " | ".join(cells) + " |\n"
 
 
 def free_energy(found: lw.Estimate, counted: Count) -> tuple[str, str]:
@@ -55,7 +57,7 @@ def near(run: PathRun, x: Tensor, counted: Count) -> float:
     return float(nearest_guide(x, run.guides).median() / own)
 
 
-def smc_row(problem: Problem, run: PathRun, counted: Count) -> str:
+def smc_row(problem: Problem, run: PathRun, counted: Count) -> list[str]:
     """Steering by the indicator itself, which looks ahead at the denoised state."""
     begin = time.perf_counter()
     n = 1024 * round(run.network_evaluations / 201 / 1024)
@@ -64,18 +66,18 @@ def smc_row(problem: Problem, run: PathRun, counted: Count) -> str:
     weight = torch.softmax(drawn.log_weight + run.log_tilt(drawn.x), dim=0)
     p = (drawn.log_weight.exp() * inside).double()
     found = lw.Estimate.from_influence(-math.log(float(p.mean())), p / p.mean(), drawn.ledger.group)
-    cells = [
+    return [
         "SMC steering", f"{float(weight @ inside):.3f} (weighted)", "–", "–", *free_energy(found, counted), "–", "–",
         f"{drawn.network_evaluations / 1e6:.0f}e6", f"{time.perf_counter() - begin:.0f}",
     ]  # fmt: skip
-    return "| " + " | ".join(cells) + " |\n"
 
 
 def main() -> None:
+    options(__doc__).parse_args()
     torch.set_num_threads(1)
     for problem in (saddle(), pass_between_wells()):
         counted = count(problem, COUNTED)
-        table = HEAD + "|" + "---|" * 10 + "\n"
+        rows = []
         print(
             f"{problem.name}: count {counted.free_energy} ({len(counted.hits)} hits of {counted.samples}, "
             f"{counted.seconds:.0f} s), quadrature {problem.exact:.4f}",
@@ -85,16 +87,16 @@ def main() -> None:
             begin = time.perf_counter()
             run = lw.guide_path(problem.model, problem.guides(), method, region=problem.region, **LAW)
             assert run.certificate
-            table += row(problem, run, counted, time.perf_counter() - begin)
-            print(table.splitlines()[-1], flush=True)
+            rows.append(row(problem, run, counted, time.perf_counter() - begin))
+            print(cells(rows[-1]), flush=True)
             if method == "least-work":
-                table += smc_row(problem, run, counted)
-                print(table.splitlines()[-1], flush=True)
+                rows.append(smc_row(problem, run, counted))
+                print(cells(rows[-1]), flush=True)
         about = (
-            f"\nCount: F = {counted.free_energy} from {len(counted.hits)} hits of {counted.samples:,} samples; the "
+            f"\n\nCount: F = {counted.free_energy} from {len(counted.hits)} hits of {counted.samples:,} samples; the "
             f"density itself has {problem.exact:.4f}.\n"
         )
-        insert(Path(__file__).parents[1] / "docs" / "path.md", problem.name, table + about)
+        insert(DOCS / "path.md", problem.name, markdown(HEAD, rows) + about)
 
 
 if __name__ == "__main__":

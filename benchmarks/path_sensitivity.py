@@ -1,21 +1,22 @@
-"""How least-work Path Guidance depends on the guides' number and bandwidth: `python benchmarks/path_sensitivity.py`.
+"""How least-work Path Guidance depends on the guides' number and bandwidth: `python -m benchmarks.path_sensitivity`.
 
 The bundled Müller–Brown model and the disc about its saddle: 5, 10, 20, 50 guides at the likeliest bandwidth, and 12
 guides at a quarter to four times that. The figure is docs/images/path-sensitivity.png; a row that failed says why.
-"""
 
-from pathlib import Path
+Takes about half an hour on one core.
+"""
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
 import leastwork as lw
+from benchmarks.command import options
+from benchmarks.picture import open_frame, save
+from benchmarks.problems import LAW, Problem, count, saddle
 from leastwork.kernels.density import kernel_density
 from leastwork.statistics.diversity import relative_diversity
-from regions import LAW, Problem, count, saddle
 
-IMAGE = Path(__file__).parents[1] / "docs/images/path-sensitivity.png"
 GUIDES = (5, 10, 20, 50)
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 COUNTED = 500_000
@@ -37,6 +38,7 @@ def figures(problem: Problem, points: torch.Tensor, bandwidth: float, hits: torc
 
 
 def main() -> None:
+    options(__doc__).parse_args()
     torch.set_num_threads(1)
     problem = saddle()
     counted = count(problem, COUNTED)
@@ -63,9 +65,8 @@ def main() -> None:
             axes.set(xscale="log", xlabel=label)
             axes.set_xticks(x, [f"{v:g}" for v in x])
             axes.minorticks_off()
-            axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(IMAGE, dpi=130)
-    print(f"written to {IMAGE.name}")
+            open_frame(axes)
+    save(figure, "path-sensitivity")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""What it costs that a run loses nothing: `python benchmarks/reliability_cost.py`.
+"""What it costs that a run loses nothing: `python -m benchmarks.reliability_cost`.
 
 One run of the command line is carried out in this process, and the seconds are counted that pass within checksums,
 within forcing data to disk, and within checkpoints of the fit; their share of the same run's seconds is the cost. All
 is on one thread unless ``--threads`` says otherwise, so that nothing of it is hidden behind other work. The writing of
 files that a run leaves in any case is not counted, while all that checkpoints take is.
+
+Takes about two minutes on one core.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -16,6 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.command import options
 
 Counted = dict[str, list[float]]
 """Seconds and calls of each kind."""
@@ -63,7 +66,7 @@ def watch() -> Counted:
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = options(__doc__)
     words.add_argument("--run", default="prinz", help="a run file, or the name of a bundled run")
     words.add_argument(
         "--set", nargs="*", default=["sampling.n=400000"], help="settings that replace those of the file"

@@ -1,4 +1,4 @@
-"""What least-work guidance costs as states and data grow: `python benchmarks/scaling.py [--quick]`.
+"""What least-work guidance costs as states and data grow: `python -m benchmarks.scaling [--quick]`.
 
 Dimensions: two states, 0.15 to 0.53, the population of one as observable, d = 2 to 256, 200 Euler steps. Data: thirty
 dimensions, six states, K = 1, 10, 100 averages of x_i, x_i² and x_i x_j at once, of a mixture whose means and weights
@@ -10,64 +10,53 @@ the mixture's own analytic denoiser, and a Perceptron of as many units and layer
 data: the largest miss in σ_O and in standard errors, those of λ included, with Bonferroni's limit at 10⁻⁴. Saves
 docs/images/scaling.png. `--quick` takes fewer samples and iterations. This file imports nothing large at the top,
 since a process starts with the peak of its parent.
+
+Takes about half an hour, --quick five minutes on one core.
 """
 
-import argparse
 import json
-import resource
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.command import options
+from benchmarks.fresh import in_fresh_process, peak
+from benchmarks.picture import save
+from benchmarks.timing import cost
 
 DIMENSIONS = (2, 8, 32, 128, 256)
 COUNTS = (1, 10, 100)
 STEPS, FRESH = 200, 991
 MANY: dict[str, Any] = {"budget": 10_000_000}  # so that the error of λ stays below a hundredth of σ_O
 QUICK: dict[str, Any] = {"budget": 1, "iterations": 300}
-IMAGE = Path(__file__).parents[1] / "docs" / "images" / "scaling.png"
 SECONDS, MEMORY = "#0072b2", "#d55e00"
-
-
-def peak() -> float:
-    """MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def microseconds(call: Callable[[], object], samples: int) -> float:
     """For one sample, the best of seven."""
     call()
-    times = []
-    for _ in range(7):
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return 1e6 * min(times) / samples
+    return 1e6 * min(cost(call).wall for _ in range(7)) / samples
 
 
 def measure_dimension(d: int, quick: bool) -> dict[str, Any]:
     import torch
 
     import leastwork as lw
+    from benchmarks.problems import two_state_problem
     from leastwork.networks.perceptron import Perceptron
     from leastwork.networks.value import ValueNetwork
     from leastwork.observable_guidance.least_work import learn_guidance
     from leastwork.sampling.choices import Choices
     from leastwork.sampling.work import certify
-    from leastwork.systems.mixtures import two_states
 
     torch.set_num_threads(1)
     loaded = peak()
-    mixture = two_states(d, (0.85, 0.15), separation=2.0, std=0.3)
-    model = mixture.model(lw.VPSchedule())
-    data = lw.Experiment(lw.Observable(lambda x: mixture.populations(x)[:, 1], names="right"), values=[0.53])
+    mixture, model, data = two_state_problem(d, 0.15, 0.53)
     fit = learn_guidance(model, data, **QUICK if quick else {}, choices=Choices(solver="euler", steps=STEPS))
     n = 2000 if quick else 20_000
     learned = lw.sample(model, n, fit.guidance, solver="euler", steps=STEPS, seed=FRESH)
     highest = peak()
-    doob = mixture.doob(mixture.reweighted([0.47, 0.53]), model.schedule)
+    doob: Any = mixture.doob(mixture.reweighted([0.47, 0.53]), model.schedule)
     exact = lw.sample(model, n, doob, solver="euler", steps=STEPS, seed=FRESH)
     tilt = fit.maxent.log_tilt_of(data.observable(learned.x).double())
     found = certify(learned.work, learned.log_weight, tilt).efficiency
@@ -153,12 +142,6 @@ def measure_count(count: int, quick: bool) -> dict[str, Any]:
     }
 
 
-def in_fresh_process(kind: str, size: int, quick: bool) -> dict[str, Any]:
-    """What one of the two functions above returns there."""
-    command = [sys.executable, __file__, "--measure", kind, json.dumps([size, quick])]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-
-
 def draw(by_dimension: list[dict[str, Any]], by_count: list[dict[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
@@ -186,20 +169,14 @@ def draw(by_dimension: list[dict[str, Any]], by_count: list[dict[str, Any]]) -> 
         above.set_xticks(sizes, [f"{row['efficiency']:.3f}" for row in rows], fontsize=8)
         above.minorticks_off()
         above.set_xlabel("efficiency", fontsize=9)
-    IMAGE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(IMAGE, dpi=130)
+    save(figure, "scaling")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer samples and iterations")
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.measure:
-        kind, arguments = chosen.measure
-        print(json.dumps({"d": measure_dimension, "K": measure_count}[kind](*json.loads(arguments))))
-        return
     print(
         f"{'d':>4} {'efficiency':>15} {'exact h':>8} {'fit s':>6} {'evaluations':>11} {'peak MiB':>9} {'growth':>7}",
         end="",
@@ -207,7 +184,7 @@ def main() -> None:
     print(f" {'width':>6} {'guidance µs':>12} {'mixture µs':>11} {'perceptron µs':>14}")
     by_dimension = []
     for d in DIMENSIONS:
-        m = in_fresh_process("d", d, chosen.quick)
+        m = in_fresh_process(measure_dimension, d, chosen.quick)
         by_dimension.append(m)
         print(f"{d:>4} {m['efficiency']:>7.4f} ± {m['stderr']:.4f}", end="")
         print(f" {m['exact']:>8.4f} {m['seconds']:>6.0f} {m['evaluations']:>11.2e} {m['peak']:>9.0f}", end="")
@@ -217,7 +194,7 @@ def main() -> None:
     print(f" {'evaluations':>11} {'peak MiB':>9}")
     by_count = []
     for count in COUNTS:
-        m = in_fresh_process("K", count, chosen.quick)
+        m = in_fresh_process(measure_count, count, chosen.quick)
         by_count.append(m)
         print(f"{count:>4} {m['efficiency']:>7.4f} ± {m['stderr']:.4f} {m['bound']:>6.3f} {m['miss']:>11.4f}", end="")
         print(

@@ -1,18 +1,20 @@
-"""Fitting the published schedule, by gradients and by search: `python benchmarks/scheduled_fit.py [--calls 256]`.
+"""Fitting the published schedule, by gradients and by search: `python -m benchmarks.scheduled_fit [--calls 256]`.
 
 The bundled Prinz model, biased to the left, with the true mean of x as exact datum; 10,000 samples × 100 Euler steps
 for an evaluation of mismatch + 10⁻³ W. Time and network evaluations of either fit, the objective on the same fresh
 seeds for both, their difference on common random numbers (mean of eight seeds), and the certificate of 10,000 fresh
 samples: work W, dissipation, and efficiency. The search is a Gaussian process's (optuna), of 64 calls unless said.
-"""
 
-import argparse
+Takes about three minutes on one core.
+"""
 
 import torch
 
 import leastwork as lw
+from benchmarks.command import options
 from leastwork.observable_guidance.objective import Objective
 from leastwork.observable_guidance.run import ObservableRun
+from leastwork.observable_guidance.scheduled import ScheduleFit
 from leastwork.observable_guidance.search import gaussian_process_search
 from leastwork.observables import component
 from leastwork.sampling.choices import Choices
@@ -40,7 +42,7 @@ def show(estimate: Estimate, digits: int = 3) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--calls", type=int, default=64, help="evaluations of the search")
     calls = parser.parse_args().calls
     model = lw.load_model("prinz")
@@ -52,7 +54,7 @@ def main() -> None:
         run = lw.guide_observables(
             model, data, "scheduled", fit_samples=SAMPLES, gamma=GAMMA, search=search, solver="euler"
         )
-        assert run.fit is not None
+        assert isinstance(run.fit, ScheduleFit)
         found[name] = fresh_objective(run)
         g, c = run.fit.guidance, run.certificate
         print(f"{name:<12}{run.fit.seconds:>7.1f}{run.fit.network_evaluations:>13.2e}", end="")

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leastwork.adapters.source import load_model
     from leastwork.checks.examine import check_model
     from leastwork.data.experiment import Experiment
     from leastwork.data.maxent import fit_lambdas
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     )
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
+    from leastwork.models.context import PerSample
     from leastwork.models.diffusion import DiffusionModel
-    from leastwork.models.files import load_model, save_model
+    from leastwork.models.files import save_model
     from leastwork.models.frames import FrameModel
-    from leastwork.models.velocity import StandardNormal, VelocityModel
+    from leastwork.models.velocity import StandardNormal, UniformAngles, VelocityModel
     from leastwork.observable_guidance.job import guide_observables
     from leastwork.observables import Observable
     from leastwork.path_guidance.job import guide_path
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from leastwork.sampling.transport import transport
     from leastwork.sampling.work import Certificate, certify
     from leastwork.schedules.angles import AngleSchedule
+    from leastwork.schedules.edm import EDMSchedule
     from leastwork.schedules.function import FunctionSchedule
     from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
     from leastwork.schedules.table import TabulatedSchedule
@@ -51,6 +54,7 @@ _HOME = {
     "ConfigError": "leastwork.errors",
     "CosineSchedule": "leastwork.schedules.gaussian",
     "DiffusionModel": "leastwork.models.diffusion",
+    "EDMSchedule": "leastwork.schedules.edm",
     "Ensemble": "leastwork.sampling.ensemble",
     "Estimate": "leastwork.statistics.estimate",
     "Experiment": "leastwork.data.experiment",
@@ -63,8 +67,10 @@ _HOME = {
     "NoPathWeightsError": "leastwork.errors",
     "NonFiniteError": "leastwork.errors",
     "Observable": "leastwork.observables",
+    "PerSample": "leastwork.models.context",
     "StandardNormal": "leastwork.models.velocity",
     "TabulatedSchedule": "leastwork.schedules.table",
+    "UniformAngles": "leastwork.models.velocity",
     "VESchedule": "leastwork.schedules.gaussian",
     "VPSchedule": "leastwork.schedules.gaussian",
     "VelocityModel": "leastwork.models.velocity",
@@ -75,7 +81,7 @@ _HOME = {
     "guide_observables": "leastwork.observable_guidance.job",
     "guide_path": "leastwork.path_guidance.job",
     "load_guidance": "leastwork.guidance.files",
-    "load_model": "leastwork.models.files",
+    "load_model": "leastwork.adapters.source",
     "load_run": "leastwork.runs.saved",
     "open_ensemble": "leastwork.sampling.storage",
     "sample": "leastwork.sampling.sample",
@@ -98,6 +104,7 @@ __all__ = [
     "ConfigError",
     "CosineSchedule",
     "DiffusionModel",
+    "EDMSchedule",
     "Ensemble",
     "Estimate",
     "Experiment",
@@ -110,8 +117,10 @@ __all__ = [
     "NoPathWeightsError",
     "NonFiniteError",
     "Observable",
+    "PerSample",
     "StandardNormal",
     "TabulatedSchedule",
+    "UniformAngles",
     "VESchedule",
     "VPSchedule",
     "VelocityModel",

@@ -1,4 +1,4 @@
-"""The command line: ``leastwork run``, ``compare``, ``list``, ``report`` and ``check-model``.
+"""The command line: ``run``, ``sample``, ``compare``, ``init``, ``list``, ``report`` and ``check-model``.
 
 Results go to stdout and everything else to stderr. The exit code is 0, 1 for a model with a fault, 2 for what the user
 can mend (one sentence, no traceback), 130 after Ctrl-C or 143 after SIGTERM. Heavy imports wait until a command needs
@@ -88,6 +88,28 @@ def run_command(
         typer.echo(report)
 
 
+@app.command("sample")
+def sample_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run whose fit is finished.")],
+    n: Annotated[int | None, typer.Option(min=1, help="Number of samples in all, with those that are there.")] = None,
+    until_ess: Annotated[
+        float | None, typer.Option(min=1, help="Go on until there are that many effective samples of the target.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that draw, each with one thread of torch.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
+) -> None:
+    """Draw more guided samples into a run, then measure and report it again."""
+    words = ["leastwork", "sample", str(folder), *(["--n", str(n)] if n else [])]
+    words += [*(["--until-ess", f"{until_ess:g}"] if until_ess else []), *(["--workers", str(workers)])]
+    with _kindly(shlex.join(words)) as where:
+        from leastwork.runs.top_up import more_samples
+        from leastwork.support.executors import processes
+
+        where.append(folder)
+        with processes(workers) as executor:
+            typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet)))
+
+
 @app.command("compare")
 def compare_command(
     source: Source,
@@ -129,6 +151,17 @@ def list_command() -> None:
             typer.echo(f"run    {name:<{width}}  {read(find(name)).get('description', '')}")
 
 
+@app.command("init")
+def init_command(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="What is guided; without it, the names.")] = None,
+) -> None:
+    """Print a commented run file to begin with: leastwork init prinz > run.yaml."""
+    with _kindly():
+        from leastwork.runs.beginnings import beginning
+
+        typer.echo(beginning(name), nl=False)
+
+
 @app.command("report")
 def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run.")]) -> None:
     """Make a run's report again."""
@@ -141,8 +174,11 @@ def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="F
 @app.command("check-model")
 def check_model_command(
     file: Annotated[
-        Path | None,
-        typer.Argument(metavar="FILE.py", help="Python that defines model and, optionally, data and equivariant."),
+        str | None,
+        typer.Argument(
+            metavar="FILE.py|NAME|DIR|FILE.yaml",
+            help="Python that defines model and, optionally, data and equivariant; or a model as a run file names it.",
+        ),
     ] = None,
     template: Annotated[bool, typer.Option("--template", help="Print such a file to begin with, and leave.")] = False,
     samples: Annotated[int, typer.Option(help="States in a batch: fewer for a network that is slow.")] = 256,
@@ -150,21 +186,23 @@ def check_model_command(
 ) -> None:
     """Measure whether a model is what it is declared to be.
 
-    FILE.py is executed, like a program of your own: check only files that you would run. The exit code is 1 if there
-    is a fault.
+    A model is named as in a run file: a bundled name, a folder, the run file itself, or in quotes
+    '{adapter: bioemu, sequence: YYDPETGTWY}'. FILE.py is executed, like a program of your own: check only files that
+    you would run. The exit code is 1 if there is a fault.
     """
     with _kindly():
         from leastwork.checks.examine import check_model
-        from leastwork.checks.model_file import TEMPLATE, read_model_file
+        from leastwork.checks.model_file import TEMPLATE
         from leastwork.checks.table import print_report
         from leastwork.errors import ConfigError
+        from leastwork.runs.to_check import model_to_check
 
         if template:
             typer.echo(TEMPLATE, nl=False)
             return
         if file is None:
             raise ConfigError("check-model needs a FILE.py: make one by leastwork check-model --template > my_model.py")
-        found = read_model_file(file)
+        found = model_to_check(file)
         report = check_model(found.model, found.data, equivariant=found.equivariant, samples=samples, seed=seed)
         print_report(report)
     if not report.ok:

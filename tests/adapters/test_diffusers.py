@@ -1,6 +1,7 @@
 """diffusers: discrete noise levels made continuous, four prediction types, its own loops (skipped without it)."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor, nn
 import leastwork as lw
 from leastwork.adapters import from_diffusers
 from leastwork.models.predictions import Moments
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.noise import BlockNoise
+from leastwork.sampling.solvers import Churn
+from leastwork.sampling.stepping import Carry, evaluate, move
 from leastwork.schedules.files import describe_schedule, schedule_from
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra diffusers")
@@ -102,11 +106,85 @@ def test_euler_steps_are_those_of_flow_matching() -> None:
     assert model.predicts == "velocity"
     scheduler.set_timesteps(25)
     grid = scheduler.sigmas[:-1].double()
-    ours = lw.sample(model, 50, process="ode", t_grid=grid, seed=3)
+    ours = lw.sample(model, 50, process="ode", solver="exponential", t_grid=grid, seed=3)
     x = BlockNoise(3, 0, 50, (2,)).draw()
     for k in scheduler.timesteps:
         x = scheduler.step(net(x, k).sample, k, x).prev_sample  # type: ignore[arg-type]
     torch.testing.assert_close(ours.x, x, rtol=1e-4, atol=1e-4)
+
+
+class Raw(nn.Module):
+    """F of the mixture, at c_in x and ln σ/4, with the sign of a prediction type."""
+
+    def __init__(self, sigma_data: float, sign: int) -> None:
+        super().__init__()
+        self.sigma_data, self.sign = sigma_data, sign
+
+    def forward(self, x: Tensor, timestep: Tensor) -> Output:
+        level = math.exp(4 * float(timestep if timestep.ndim == 0 else timestep[0]))
+        size = math.hypot(level, self.sigma_data)
+        denoised = MIXTURE.denoise(size * x, 1.0, level)
+        raw = (denoised - self.sigma_data**2 / size * x) / (level * self.sigma_data / size)
+        return Output(self.sign * raw)
+
+
+SVD = {
+    "timestep_type": "continuous", "prediction_type": "v_prediction", "use_karras_sigmas": True, "sigma_min": 0.002,
+    "sigma_max": 80.0,
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # diffusers with numpy 2
+@pytest.mark.parametrize(
+    ("kind", "options", "sigma_data", "sign"),
+    [
+        ("EDMEulerScheduler", {}, 0.5, 1),
+        ("EDMEulerScheduler", {"prediction_type": "v_prediction", "sigma_data": 1.0, "sigma_max": 50.0}, 1.0, -1),
+        ("EDMDPMSolverMultistepScheduler", {"solver_order": 1}, 0.5, 1),
+        ("EulerDiscreteScheduler", SVD, 1.0, -1),
+    ],
+)
+def test_paths_of_edm_are_those_of_its_schedulers(kind: str, options, sigma_data: float, sign: int) -> None:
+    """First-order steps of the ODE at the scheduler's own levels, from the same noise."""
+    scheduler = getattr(diffusers, kind)(**options)
+    net = Raw(sigma_data, sign)
+    model = from_diffusers(net, scheduler, (2,))
+    levels = lw.EDMSchedule(0.002, scheduler.config.sigma_max, sigma_data)
+    assert model.schedule == levels.standardised()
+    assert model.scale == sigma_data
+    scheduler.set_timesteps(20)
+    grid = levels.times(scheduler.sigmas[:-1])
+    ours = lw.sample(model, 50, process="ode", solver="exponential", t_grid=grid, seed=3, dtype=torch.float64)
+    x = scheduler.config.sigma_max * BlockNoise(3, 0, 50, (2,), torch.float64).draw()
+    for k in scheduler.timesteps:
+        y = net(scheduler.scale_model_input(x, k), k).sample
+        x = scheduler.step(y, k, x).prev_sample
+    torch.testing.assert_close(ours.x, x.double(), rtol=2e-3, atol=2e-3)
+    if kind != "EDMDPMSolverMultistepScheduler":  # which has other levels
+        even = torch.linspace(1, 0, 20, dtype=torch.float64)
+        torch.testing.assert_close(grid, even, rtol=0, atol=1e-5)
+
+
+def test_churned_steps_are_those_of_edm() -> None:
+    """Their γ is S_churn/N, at most √2 − 1, at every level; their last level, which leads to zero, is raised too."""
+    scheduler = diffusers.EDMEulerScheduler()
+    net = Raw(0.5, 1)
+    model = from_diffusers(net, scheduler, (2,))
+    scheduler.set_timesteps(20)
+    gamma = 2**0.5 - 1
+    times = lw.EDMSchedule().times(scheduler.sigmas[:-1])
+    sampler = Choices(solver=Churn(gamma, 0.0, 1.003), t_grid=times).sampler(model)
+    carry = Carry(torch.randn(200, 2, generator=torch.Generator().manual_seed(0)))
+    step = sampler.steps.table()[8]
+    noise = torch.randn(200, 2, generator=torch.Generator().manual_seed(1))
+    y, _ = evaluate(sampler, carry.x, step.t)
+    after, _ = move(sampler, step, carry, y, None, noise)
+    level, follows = float(scheduler.sigmas[8]), float(scheduler.sigmas[9])
+    hat, hat_next = level * (1 + gamma), follows * (1 + gamma)
+    x = carry.x * math.hypot(hat, 0.5)
+    denoised = MIXTURE.denoise(x, 1.0, hat)
+    x = denoised + follows / hat * (x - denoised) + 1.003 * math.sqrt(hat_next**2 - follows**2) * noise
+    torch.testing.assert_close(after.x * math.hypot(hat_next, 0.5), x, rtol=1e-4, atol=1e-4)
 
 
 def test_a_last_timestep_without_signal_is_left_out() -> None:
@@ -151,7 +229,11 @@ def test_schedules_have_a_file_form() -> None:
     ("make", "words"),
     [
         (lambda: 3, "is not of diffusers"),
-        (lambda: diffusers.EDMEulerScheduler(), "has no alphas_cumprod"),
+        (lambda: diffusers.ScoreSdeVeScheduler(), "has no alphas_cumprod"),
+        (
+            lambda: diffusers.EulerDiscreteScheduler(timestep_type="continuous", prediction_type="v_prediction"),
+            "without sigma_min and sigma_max",
+        ),
         (lambda: diffusers.DDPMScheduler(prediction_type="energy"), "prediction_type='energy'"),
         (lambda: diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=True), "invert_sigmas"),
     ],

@@ -1,6 +1,8 @@
 """The maximum-entropy fit against closed forms: normal distributions, for which λ = (C + Σ)⁻¹ (m − o)."""
 
 import math
+import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import LogTilt, MaxEnt, fit_lambdas
 from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning, NonFiniteError
 from leastwork.observables import component, evaluate, smooth_interval, stack
+from leastwork.observables.function import Observable
 
 FALSE_ALARM = math.erfc(5 / math.sqrt(2))  # two-sided, z = 5: 5.7e-7
 
@@ -439,3 +442,36 @@ def test_one_sample_that_decides_is_named() -> None:
 
 def test_a_datum_with_a_large_error_is_not_doubted() -> None:
     fit_lambdas(normal(1000, 1), data(10.0, errors=5.0))
+
+
+def test_an_average_that_one_sample_makes_is_still_met() -> None:
+    x = torch.linspace(0.6, 2.4, 4000, dtype=torch.float64)[:, None]
+    x[1234] = 0.01
+    observed = torch.cat([x**-6, torch.linspace(-1, 1, 4000, dtype=torch.float64)[:, None]], dim=1)
+    data = Experiment(Observable(lambda x: x, names=("a", "b")), values=[0.05, 0.1], errors=[0.01, 0.0])
+    with pytest.warns(LeastworkWarning, match="one sample decides λ: sample 1234"):
+        fit = fit_lambdas(observed, data)
+    weight = torch.softmax(fit.log_tilt_of(observed), dim=0)
+    torch.testing.assert_close(weight @ observed, fit.target, rtol=0, atol=1e-9)
+    assert fit.target.tolist() == pytest.approx([0.05 + 1e-4 * fit.lambdas[0].item(), 0.1])
+
+
+def test_a_few_samples_that_make_half_of_the_variance_are_named() -> None:
+    observed = torch.linspace(-1, 1, 4000, dtype=torch.float64)[:, None]
+    observed[[5, 70]] = torch.tensor([[1e6], [2e6]], dtype=torch.float64)
+    data = Experiment(Observable(lambda x: x, names="a"), values=[0.1], errors=[0.1])
+    with pytest.warns(LeastworkWarning, match=r"a few samples decide λ: sample 70, .* 80\.0%|one sample decides λ"):
+        fit_lambdas(observed, data)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(57.2957, "degrees instead of radians"), (1000.0, "a thousand times"), (70.0, "a fraction instead|percent")],
+)
+def test_the_unit_that_may_be_meant_is_named(value: float, told: str) -> None:
+    observed = torch.linspace(0.6, 1.2, 1000, dtype=torch.float64)[:, None]
+    data = Experiment(Observable(lambda x: x, names="a"), values=[value], errors=[0.1])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fit_lambdas(observed, data)
+    assert any(re.search(told, str(w.message)) for w in said)

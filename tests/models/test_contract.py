@@ -101,7 +101,10 @@ def test_a_network_that_denoises_padding_to_zero_is_no_fault() -> None:
 
 def test_what_is_never_denoised() -> None:
     x = torch.randn(16, 4, generator=torch.Generator().manual_seed(0))
-    end = torch.cat([x[:, :2] / 0.5, torch.zeros(16, 2)], dim=1)
-    assert never_denoised(x, end, 0.5).tolist() == [0, 1]
-    assert never_denoised(torch.zeros(16, 4), torch.zeros(16, 4), 0.5).tolist() == []
-    assert what_is_wrong(x, end, ((4,),)) == ""
+    said = torch.cat([x[:, :1], torch.full((16, 1), 3.0), torch.zeros(16, 1), 1e-3 * x[:, 3:]], dim=1)
+    assert never_denoised(x, said, knows="data").tolist() == [0]
+    assert never_denoised(x, said, knows="noise").tolist() == [1, 2]
+    assert never_denoised(x[:1], said[:1], knows="noise").tolist() == [2]  # of one state a constant is no proof
+    assert never_denoised(x, said, knows="velocity").tolist() == [2]
+    assert never_denoised(torch.zeros(16, 4), torch.zeros(16, 4), knows="noise").tolist() == []
+    assert what_is_wrong(x, said, ((4,),)) == ""

@@ -113,7 +113,7 @@ def test_a_constant_or_a_mixed_batch_is_refused() -> None:
 
 def test_observables_are_never_differentiated(brief: Callable[[float], None]) -> None:
     """Least-work guidance of an observable without gradient is that of the same with one, to the last bit."""
-    brief(0.1)
+    brief(0.02)
     from leastwork.systems.mixtures import two_states
 
     model = two_states(1, (0.5, 0.5), separation=2.0, std=0.3).model(SCHEDULE)
@@ -127,6 +127,8 @@ def test_observables_are_never_differentiated(brief: Callable[[float], None]) ->
     drawn = []
     for seen in (right, bare):
         data = lw.Experiment(lw.Observable(seen, names=("right",)), values=[0.6])
-        run = lw.guide_observables(model, data, budget=200_000, iterations=20, steps=10)
+        run = lw.guide_observables(
+            model, data, budget=200_000, iterations=20, steps=10, samples=2000, certificate_samples=512
+        )
         drawn.append(run.sample(64, seed=5).x)
     assert torch.equal(drawn[0], drawn[1])

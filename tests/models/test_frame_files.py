@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import leastwork as lw
 from leastwork.checks.examine import check_model
 from leastwork.cli import app
-from leastwork.models.files import _is_pickle
+from leastwork.models.weights import is_pickle
 from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.runs.path.config import GuidesConfig
 from leastwork.runs.path.guide_points import read_points, write_points
@@ -203,7 +203,7 @@ def test_a_header_that_begins_like_a_pickle_is_none(tmp_path: Path) -> None:
         head = (tmp_path / "a.safetensors").read_bytes()[:1]
         if head == b"\x80":
             first.add(i)
-            assert not _is_pickle(tmp_path / "a.safetensors")
+            assert not is_pickle(tmp_path / "a.safetensors")
     assert first
     (tmp_path / "b").write_bytes(pickle.dumps(model.event_shape))
-    assert _is_pickle(tmp_path / "b")
+    assert is_pickle(tmp_path / "b")

@@ -53,7 +53,7 @@ def plain(tree: Any) -> Any:
 def test_it_ends_the_same(
     fit: Callable[[], Any], stops: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "_EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "_SECONDS_BETWEEN", 0.0)
     monkeypatch.setattr(least_action, "_PATHS_A_ROUND", 64)
     monkeypatch.setattr(responses, "_REGRESSION_STEPS", 5)
     write, written = Checkpoints.write, []

@@ -6,10 +6,9 @@ from torch import Tensor
 
 import leastwork as lw
 from leastwork.geometry.state import State
-from leastwork.path_guidance.renoise import renoise
+from leastwork.path_guidance.renoise import Members, renoise
 from leastwork.sampling.choices import Choices
 
-POINTS = torch.full((3, 1), 2.0)
 LAW = Choices(t_grid="log-snr", solver="exponential")
 TAIL = 1.5
 MEAN, VARIANCE = 1.9386, 0.1506  # of N(0, 1) beyond 1.5: φ/Φ̄ and 1 + 1.5 m − m²
@@ -24,9 +23,13 @@ def tail(x: State) -> Tensor:
     return x[:, 0] > TAIL
 
 
-def test_chains_draw_the_model_given_the_region() -> None:
+@pytest.fixture(scope="module")
+def found() -> Members:
     points = torch.full((3, 1), 3.0)  # far out: what the chains end with is not what they began with
-    found = renoise(gaussian(), tail, points, budget=4_000_000, most=8000, chains=1024, seed=1, choices=LAW)
+    return renoise(gaussian(), tail, points, budget=4_000_000, most=8000, chains=1024, seed=1, choices=LAW)
+
+
+def test_chains_draw_the_model_given_the_region(found: Members) -> None:
     assert isinstance(found.x, Tensor)
     x, w = found.x[:, 0].double(), found.stays / found.stays.sum()
     mean = float(w @ x)
@@ -38,9 +41,8 @@ def test_chains_draw_the_model_given_the_region() -> None:
     assert float(found.stays.sum()) >= 8000
 
 
-def test_how_long_chains_stay_counts() -> None:
+def test_how_long_chains_stay_counts(found: Members) -> None:
     """Where few moves come back chains stay: without that the mean would be that of easy places."""
-    found = renoise(gaussian(), tail, POINTS[:3], budget=4_000_000, most=8000, chains=1024, seed=2, choices=LAW)
     assert isinstance(found.x, Tensor)
     x = found.x[:, 0].double()
     rare = x > 2.5

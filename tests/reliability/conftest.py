@@ -69,7 +69,7 @@ class Runs:
         folder = self.place / f"{stop} {kind}"
         if not folder.exists():
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("leastwork.support.checkpoints._EVERY", 0.0)
+                patch.setattr("leastwork.support.checkpoints._SECONDS_BETWEEN", 0.0)
                 writer = {"fitting": Checkpoints, "drawing": EnsembleStore}[stop]
                 patch.setattr(writer, "write", _and_stop(writer.write))
                 with pytest.raises(Stopped), _quietly():

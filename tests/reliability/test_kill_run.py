@@ -32,7 +32,7 @@ class AtOnce:
 @pytest.fixture(autouse=True)
 def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fits leave a checkpoint wherever they can, and no thread is started."""
-    monkeypatch.setattr("leastwork.support.checkpoints._EVERY", 0.0)
+    monkeypatch.setattr("leastwork.support.checkpoints._SECONDS_BETWEEN", 0.0)
     monkeypatch.setattr("leastwork.support.files.ThreadPoolExecutor", AtOnce)
     monkeypatch.setattr("os.fsync", lambda opened: None)  # a kill loses nothing that the system was given
 

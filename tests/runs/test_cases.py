@@ -117,7 +117,7 @@ def test_a_model_of_other_states_is_refused(tmp_path: Path, path_case: Callable[
     register_case("toy", Case(event_shape=(3,)))
     config = load_config(path_case(tmp_path), ["system=toy"])
     assert isinstance(config, PathConfig)
-    with pytest.raises(ConfigError, match=r"system toy has events \(3,\), but model .*\(2,\): drop it"):
+    with pytest.raises(ConfigError, match=r"system toy has events \(3,\), but model .*\(2,\): leave out system"):
         build_path_inputs(config)
 
 

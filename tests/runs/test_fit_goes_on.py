@@ -69,7 +69,7 @@ def test_it_ends_the_same(
     name: str, settings: list[str], piece: int, before: bool, undisturbed: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(checkpoints, "_EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "_SECONDS_BETWEEN", 0.0)
     monkeypatch.setattr(least_work, "fit_labels", partial(fit_labels, iterations=12))  # each of which is written
     key = f"{name} {settings}"
     config = load_config(name, settings)
@@ -93,7 +93,7 @@ def test_it_ends_the_same(
 
 
 def test_a_fit_of_another_model_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "_EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "_SECONDS_BETWEEN", 0.0)
     model = load_model("prinz")
     save_model(model, tmp_path / "model")
     settings = [*SCHEDULED, f"model={tmp_path / 'model'}"]
@@ -114,7 +114,7 @@ def test_a_fit_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_two_that_fit_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "_EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "_SECONDS_BETWEEN", 0.0)
     config, seen = load_config("prinz", SCHEDULED), []
     write = checkpoints.Checkpoints.write
 

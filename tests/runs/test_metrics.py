@@ -10,7 +10,7 @@ import pytest
 from leastwork.errors import ConfigError
 from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.base.metrics import CertificateNumbers, run_numbers
-from leastwork.runs.base.typed import REST, dumped, read_as
+from leastwork.runs.base.typed import REST, as_plain_values, read_as
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.observables.numbers import observable_numbers
@@ -42,9 +42,9 @@ def metrics_of(folder: Path) -> dict[str, Any]:
 def test_what_is_written_is_what_is_read_back(average: Path, region: Path) -> None:
     for folder, numbers in ((average, observable_numbers), (region, path_numbers)):
         metrics = metrics_of(folder)
-        found = dumped(numbers(metrics))
+        found = as_plain_values(numbers(metrics))
         assert {key: found[key] for key in metrics} == metrics
-        shared = dumped(run_numbers(metrics))
+        shared = as_plain_values(run_numbers(metrics))
         assert {key: metrics[key] for key in shared} == shared
     row = metrics_of(average)["observables"][0]
     assert list(row)[-2:] == ["lambda", "lambda_stderr"]
@@ -82,7 +82,7 @@ def test_what_a_case_adds_to_the_quality_is_kept(average: Path) -> None:
     metrics["quality"]["populations"] = [1, 2]
     found = observable_numbers(metrics)
     assert found.quality.besides == {"populations": [1, 2]}
-    assert dumped(found)["quality"] == metrics["quality"]
+    assert as_plain_values(found)["quality"] == metrics["quality"]
 
 
 def test_keys_that_are_words_of_python_and_keys_of_nobody() -> None:
@@ -92,4 +92,4 @@ def test_keys_that_are_words_of_python_and_keys_of_nobody() -> None:
         rest: dict[str, int] = field(default_factory=dict, metadata=REST)
 
     assert read_as(One, {"lambda": 2.0, "b": 1}, "a file") == One(2.0, {"b": 1})
-    assert dumped([One(2.0, {"b": 1})]) == [{"lambda": 2.0, "b": 1}]
+    assert as_plain_values([One(2.0, {"b": 1})]) == [{"lambda": 2.0, "b": 1}]

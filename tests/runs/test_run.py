@@ -263,7 +263,7 @@ def test_an_unreachable_value_leaves_no_folder_in_the_way(file: Path, tmp_path: 
     ("override", "message"),
     [
         ("model=prins", "no model 'prins': did you mean 'prinz'"),
-        ("system=prinz", r"system prinz has events \(1,\), but model .* \(2,\): drop it"),
+        ("system=prinz", r"system prinz has events \(1,\), but model .* \(2,\): leave out system"),
         ("data.0.name=xx", "data: there is no observable 'xx': did you mean 'x'"),
         ("data.1.name=x", "data: two entries for 'x'"),
         ("data=[{name: x, value: 0, error: 0}]", "data: there is none for observable 'y'"),

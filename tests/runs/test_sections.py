@@ -113,7 +113,7 @@ def test_parts_of_several_systems_have_no_whole(folder: Path, tmp_path: Path) ->
     one = read_joint(folder)
     assert one is not None
     assert [section.title for section in sections.joint_sections(one)] == ["All of it"]
-    runs = dict(one.config.runs)
+    runs = dict(one.config.parts)
     runs["first"] = runs["first"].model_copy(update={"system": None})
     assert sections.joint_sections(replace(one, config=replace(one.config, runs=runs))) == ()
 

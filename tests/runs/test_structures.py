@@ -242,7 +242,7 @@ def test_a_topology_that_is_none(save, tmp_path: Path) -> None:
         read_structures(file, 10, file)
     with pytest.raises(ConfigError, match=r"none\.pdb: there is no such file of topology"):
         read_structures(file, 10, tmp_path / "none.pdb")
-    with pytest.raises(ConfigError, match=r"top\.pdb names its atoms itself: drop the topology"):
+    with pytest.raises(ConfigError, match=r"top\.pdb names its atoms itself: leave out the topology"):
         read_structures(tmp_path / "top.pdb", 10, tmp_path / "top.pdb")
 
 

@@ -30,8 +30,8 @@ def slope(errors: list[float]) -> float:
     return float((x * y).sum() / (x * x).sum())
 
 
-def end_of_ode(model, solver: str, steps: int, x: torch.Tensor) -> torch.Tensor:
-    sampler = Choices("ode", solver, steps, "uniform").sampler(model)
+def end_of_ode(model, solver: str, steps: int, x: torch.Tensor, grid: str = "uniform") -> torch.Tensor:
+    sampler = Choices("ode", solver, steps, grid).sampler(model)
     carry = Carry(x)
     for step in sampler.steps.table():
         carry, _ = advance(sampler, step, carry, None)
@@ -50,6 +50,22 @@ def test_ode_order(solver: str, low: float, high: float) -> None:
     std = (alpha**2 * 0.5**2 + SCHEDULE.sigma(ends) ** 2).sqrt()
     exact = alpha[1] * 0.7 + std[1] / std[0] * (x - alpha[0] * 0.7)  # the flow keeps quantiles
     errors = [float((end_of_ode(model, solver, n, x) - exact).abs().max()) for n in LADDER]
+    assert low <= slope(errors) <= high
+
+
+@pytest.mark.parametrize(
+    ("solver", "low", "high"),
+    [("euler", 0.8, 1.2), ("exponential", 0.8, 1.3), ("heun", 1.8, 2.4), ("multistep", 1.8, 2.6)],
+)
+@pytest.mark.parametrize("schedule", [lw.EDMSchedule(0.01, 80.0, 0.5), SCHEDULE], ids=["edm", "vp"])
+def test_ode_order_on_karras_grid(solver: str, low: float, high: float, schedule) -> None:
+    model = GAUSSIAN.model(schedule)
+    x = schedule.sigma(torch.ones((), dtype=torch.float64)) * torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    ends = torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)
+    alpha, sigma = schedule.alpha(ends), schedule.sigma(ends)
+    std = (alpha**2 * 0.5**2 + sigma**2).sqrt()
+    exact = alpha[1] * 0.7 + std[1] / std[0] * (x - alpha[0] * 0.7)
+    errors = [float((end_of_ode(model, solver, n, x, "karras") - exact).abs().max()) for n in LADDER]
     assert low <= slope(errors) <= high
 
 
@@ -136,6 +152,16 @@ def test_the_balanced_grid_spends_half_of_its_steps_where_signal_and_noise_are_a
     torch.testing.assert_close(progress, torch.linspace(0, 1, 401, dtype=torch.float64), atol=1e-4, rtol=0)
     inside = (fine.abs() < 3).sum() / 400
     assert inside > 0.5 * (6 / width) + 0.45
+
+
+def test_karras_grid_is_uniform_in_a_power_of_the_noise() -> None:
+    for schedule, rho in ((lw.VPSchedule(), 7.0), (lw.EDMSchedule(0.002, 80.0, 0.5, 3.0), 3.0)):
+        times = time_grid(Process(GAUSSIAN.model(schedule), 1.0), 17, "karras")
+        assert (times[0], times[-1]) == (schedule.t_max, schedule.t_min)
+        root = (schedule.sigma(times) / schedule.alpha(times)) ** (1 / rho)
+        torch.testing.assert_close(root, torch.linspace(float(root[0]), float(root[-1]), 18).double())
+    leap = time_grid(Process(GAUSSIAN.model(lw.CosineSchedule()), 1.0), 17, "karras")
+    assert bool((leap.diff() < 0).all())
 
 
 @pytest.mark.parametrize("schedule", [lw.VPSchedule(), lw.CosineSchedule(), lw.VESchedule(0.01, 50.0)], ids=type)

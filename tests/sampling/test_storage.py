@@ -44,7 +44,7 @@ def test_xarray_opens_a_store(tmp_path) -> None:
     out = tmp_path / "ensemble.zarr"
     ens = lw.sample(MODEL, 350, out=out, **CHOICES).load()
     with xarray.open_zarr(out, chunks=None) as data:
-        assert data.sizes == {"sample": 350, "x_dim_0": 3, "edge": 9, "step": 8}
+        assert data.sizes == {"sample": 350, "x_dim_0": 3, "edge": 9, "step": 8, "batch": 4, "moment": 2}
         assert data["x"].dims == ("sample", "x_dim_0")
         assert data["work"].dims == data["log_weight"].dims == ("sample",)
         assert data["x"].encoding["chunks"] == (100, 3)
@@ -54,7 +54,7 @@ def test_xarray_opens_a_store(tmp_path) -> None:
         np.testing.assert_array_equal(data["times"].values, ens.ledger.times.numpy())
         assert data.attrs["network_evaluations"] == 350 * 9
     with xarray.open_zarr(out, chunks=None, consolidated=True) as data:
-        assert set(data) == {"x", "work", "log_weight", "times", "step_work", "step_work_stderr"}
+        assert set(data) == {"x", "work", "log_weight", "times", "step_work", "step_work_stderr", "batch_moments"}
 
 
 def test_an_ode_stores_its_action_and_why_it_has_no_weights(tmp_path) -> None:

@@ -5,8 +5,12 @@ import torch
 
 import leastwork as lw
 from leastwork.schedules.base import Schedule, diffusion_squared, drift
+from leastwork.schedules.files import describe_schedule, schedule_from
 
-SCHEDULES = [lw.VPSchedule(0.1, 20.0), lw.CosineSchedule(), lw.VESchedule(0.01, 50.0), lw.LinearSchedule()]
+SCHEDULES = [
+    lw.VPSchedule(0.1, 20.0), lw.CosineSchedule(), lw.VESchedule(0.01, 50.0), lw.LinearSchedule(),
+    lw.EDMSchedule(0.002, 80.0, 0.5),
+]  # fmt: skip
 TIMES = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
 
 
@@ -122,3 +126,40 @@ def test_a_constant_rate_is_a_vp_schedule() -> None:
     schedule = lw.VPSchedule(2.0, 2.0)
     torch.testing.assert_close(schedule.alpha(TIMES), torch.exp(-TIMES), rtol=1e-14, atol=0)
     torch.testing.assert_close(schedule.time_of(schedule.log_snr(TIMES)), TIMES, rtol=1e-10, atol=1e-12)
+
+
+EDM = lw.EDMSchedule(0.002, 80.0, 0.5)
+
+
+def test_edm_keeps_the_size_of_the_data_and_has_karras_levels_at_even_times() -> None:
+    total = EDM.alpha(TIMES) ** 2 + EDM.sigma(TIMES) ** 2 / 0.5**2
+    torch.testing.assert_close(total, torch.ones_like(total), rtol=1e-12, atol=0)
+    i, n = torch.arange(18, dtype=torch.float64), 18
+    high, low = 80.0 ** (1 / 7), 0.002 ** (1 / 7)
+    levels = (high + i / (n - 1) * (low - high)) ** 7  # Karras et al., equation 5
+    torch.testing.assert_close(EDM.level(torch.linspace(1, 0, 18, dtype=torch.float64)), levels, rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        EDM.times(levels.float()), torch.linspace(1, 0, 18, dtype=torch.float64), atol=1e-6, rtol=0
+    )
+    torch.testing.assert_close(EDM.standardised().level(TIMES), EDM.level(TIMES) / 0.5, rtol=1e-12, atol=0)
+    assert schedule_from(describe_schedule(EDM)) == EDM
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: lw.EDMSchedule(80.0, 0.002), "0 < sigma_min < sigma_max"),
+        (lambda: lw.EDMSchedule(1.0, 1.0), "0 < sigma_min < sigma_max"),
+        (lambda: lw.EDMSchedule(0.0, 80.0), "leave out σ = 0"),
+        (lambda: lw.EDMSchedule(sigma_max=float("inf")), "0 < sigma_min < sigma_max"),
+        (lambda: lw.EDMSchedule(rho=0.0), "positive finite rho"),
+        (lambda: lw.EDMSchedule(rho=-7.0), "positive finite rho"),
+        (lambda: lw.EDMSchedule(sigma_data=float("nan")), "positive finite sigma_data"),
+        (lambda: EDM.times([80.0, 1.0, 0.0]), "last denoising step leads"),
+        (lambda: EDM.times([100.0]), r"σ = 100 is outside \[0.002, 80\]"),
+    ],
+)
+def test_levels_that_cannot_be_used_are_refused_in_one_sentence(make, words: str) -> None:
+    with pytest.raises(lw.ConfigError, match=words) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -23,7 +23,7 @@ class Pair:
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_EVERY", 0.0)
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN", 0.0)
 
 
 def pieces(folder: Path) -> list[str]:

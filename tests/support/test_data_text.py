@@ -20,6 +20,12 @@ PLAIN = "name,value,error\na,0.31,0.02\nb,0.45,0.03\n"
     "# in µs, ± one σ\n\n" + PLAIN.replace(",", "; ").replace(".", ","),
     PLAIN.replace("\n", "\r\n"),
     '"name";"value";"error"\n"a";"0,31";"0,02"\n"b";"0,45";"3e-2"\n',
+    'name,value,error\na,"0,31","0,02"\nb,0.45,0.03\n',
+    "sep=;\n" + PLAIN.replace(",", ";").replace(".", ","),
+    PLAIN.replace("\n", ",,\n") + ",,,,\n",
+    "," + PLAIN[:-1].replace("\n", "\n,") + "\n",
+    PLAIN.replace(",", "|"),
+    PLAIN.replace("name,value,error", "Name,Value (nm),Error [nm]").replace("0.45", "\u00a00.45"),
 ])  # fmt: skip
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_it_is_read_whoever_wrote_it(text: str, encoding: str, tmp_path: Path) -> None:
@@ -85,3 +91,24 @@ def test_other_texts_are_refused_with_their_line(text: str, message: str, tmp_pa
     file.write_text(text)
     with pytest.raises(lw.ConfigError, match=message):
         lw.Experiment.from_csv(file, BOTH)
+
+
+def test_a_typographic_minus_is_a_minus(tmp_path: Path) -> None:
+    file = tmp_path / "measured.csv"
+    file.write_text(PLAIN.replace("0.31", "\u22120.31"), encoding="utf-8")
+    assert lw.Experiment.from_csv(file, BOTH).values.tolist() == [-0.31, 0.45]
+
+
+def test_three_decimals_after_a_quoted_comma_could_be_thousands(tmp_path: Path) -> None:
+    file = tmp_path / "measured.csv"
+    file.write_text(PLAIN.replace("0.31", '"1,310"'))
+    with pytest.raises(lw.ConfigError, match=r"measured\.csv, line 2: the value of 'a' is '1,310': write a finite"):
+        lw.Experiment.from_csv(file, BOTH)
+
+
+def test_a_unit_in_the_header_is_compared(tmp_path: Path) -> None:
+    file = tmp_path / "measured.csv"
+    file.write_text(PLAIN.replace("value", "value (Å)"), encoding="utf-8")
+    both = lw.Observable(lambda x: x, names=("a", "b"), unit="nm")
+    with pytest.raises(lw.ConfigError, match=r"line 1: the column 'value' is in 'Å', and its numbers are read in 'nm'"):
+        lw.Experiment.from_csv(file, both)

@@ -10,25 +10,42 @@ if TYPE_CHECKING:
     from leastwork.adapters.azula import from_azula
     from leastwork.adapters.bioemu import load_bioemu, wrap_bioemu, write_bioemu
     from leastwork.adapters.diffusers import from_diffusers
+    from leastwork.adapters.diffusers_guider import as_guider
+    from leastwork.adapters.edm import from_edm
     from leastwork.adapters.flow_matching import from_flow_matching
+    from leastwork.adapters.k_diffusion import from_k_diffusion
+    from leastwork.adapters.registry import register_adapter
+    from leastwork.adapters.settings import ModelSettings, key
     from leastwork.adapters.torchcfm import from_torchcfm
 
 _HOME = {
+    "as_guider": "leastwork.adapters.diffusers_guider",
+    "ModelSettings": "leastwork.adapters.settings",
     "from_azula": "leastwork.adapters.azula",
     "from_diffusers": "leastwork.adapters.diffusers",
+    "from_edm": "leastwork.adapters.edm",
     "from_flow_matching": "leastwork.adapters.flow_matching",
+    "from_k_diffusion": "leastwork.adapters.k_diffusion",
     "from_torchcfm": "leastwork.adapters.torchcfm",
+    "key": "leastwork.adapters.settings",
     "load_bioemu": "leastwork.adapters.bioemu",
+    "register_adapter": "leastwork.adapters.registry",
     "wrap_bioemu": "leastwork.adapters.bioemu",
     "write_bioemu": "leastwork.adapters.bioemu",
 }
 
 __all__ = [
+    "ModelSettings",
+    "as_guider",
     "from_azula",
     "from_diffusers",
+    "from_edm",
     "from_flow_matching",
+    "from_k_diffusion",
     "from_torchcfm",
+    "key",
     "load_bioemu",
+    "register_adapter",
     "wrap_bioemu",
     "write_bioemu",
 ]

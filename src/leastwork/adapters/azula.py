@@ -6,10 +6,13 @@ Time has the same direction as here; the derivatives of α and σ, which the pac
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
+from leastwork.adapters.network import NetworkSettings, as_tensors
+from leastwork.adapters.settings import ModelSettings
 from leastwork.adapters.wrapping import Wrapped, check_network, package
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import Subspace
@@ -18,7 +21,7 @@ from leastwork.schedules.base import Schedule
 from leastwork.schedules.function import FunctionSchedule
 from leastwork.schedules.gaussian import VESchedule
 
-__all__ = ["from_azula"]
+__all__ = ["ADAPTERS", "AzulaSettings", "from_azula"]
 
 
 class _PosteriorMean(Wrapped):
@@ -43,7 +46,8 @@ def from_azula(
         denoiser: a ``Denoiser``, which has the schedule.
         event_shape: shape of one sample.
         subspace, shift, scale: as in :class:`leastwork.DiffusionModel`.
-        context: keyword arguments of the denoiser, such as ``label``, the same for every sample.
+        context: keyword arguments of the denoiser, such as ``label``; :class:`leastwork.PerSample` has a row for each
+            sample.
 
     Raises:
         ConfigError: the package is missing, the object is not a denoiser, or the denoiser does not fit.
@@ -58,6 +62,18 @@ def from_azula(
     wrapped = _PosteriorMean(denoiser)
     check_network(wrapped, event_shape, context, "denoiser(x, t).mean")
     return DiffusionModel(wrapped, _schedule(denoiser.schedule), "data", event_shape, subspace, shift, scale, context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzulaSettings(NetworkSettings):
+    """A denoiser of ``azula``: ``network`` names the function that makes it, with its schedule."""
+
+    def build(self) -> DiffusionModel:
+        package("azula.denoise", "azula")  # asked for before the user's file imports it
+        return from_azula(self.net(), self.event_shape, context=as_tensors(self.context), **self.units)
+
+
+ADAPTERS: Mapping[str, type[ModelSettings]] = {"azula": AzulaSettings}
 
 
 def _schedule(theirs: Any) -> Schedule:

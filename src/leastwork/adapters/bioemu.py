@@ -12,7 +12,8 @@ are centred at all times, which gives the distribution of the package's structur
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from leastwork.adapters.bioemu_files import Physicality, check_sequence, theirs, write_bioemu
 from leastwork.adapters.bioemu_tables import TABLE_SETTINGS, write_tables
+from leastwork.adapters.settings import ModelSettings, key
 from leastwork.adapters.wrapping import package
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.euclidean import ZeroCentre
@@ -34,9 +36,10 @@ from leastwork.schedules.function import FunctionSchedule
 from leastwork.support.text import plural
 from leastwork.support.yaml_values import read_yaml
 
-__all__ = ["Physicality", "denoise", "load_bioemu", "wrap_bioemu", "write_bioemu"]
+__all__ = ["ADAPTERS", "BioemuSettings", "Physicality", "denoise", "load_bioemu", "wrap_bioemu", "write_bioemu"]
 
 _INTERVAL = (0.001, 0.99)  # interval of t, that of the package's denoisers
+_CHECKPOINT = ("checkpoint.ckpt", "config.yaml")
 _EMBEDDED = (384, 128)  # numbers of features of a residue and of a pair
 _MOST = 1024  # largest batch, in structures
 _KEPT = 2  # batches of graphs that are kept: one of the usual size, and the last, smaller one
@@ -70,6 +73,33 @@ def load_bioemu(
     described = _described(config)
     graph = _graph(sequence, Path(embeddings or "~/.bioemu_embeds_cache").expanduser())
     return wrap_bioemu(_network(described, weights, config), _sdes(described, config), graph, at_once=at_once)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BioemuSettings(ModelSettings):
+    """BioEmu for one sequence from local files."""
+
+    sequence: str = key("a sequence of one-letter codes")
+    checkpoint: Path | None = key("a folder with checkpoint.ckpt and config.yaml", default=None)
+    embeddings: Path | None = key("a folder with the embeddings of the sequence", default=None)
+    name: str = key("the name of the model in the cache of Hugging Face", default="bioemu-v1.1")
+    at_once: int | None = key("the number of structures in one call, at least 1", default=None, ge=1)
+
+    def __post_init__(self) -> None:
+        check_sequence(self.sequence)
+
+    @property
+    def label(self) -> str:
+        return f"bioemu {self.sequence}"
+
+    def needed(self, name: str, path: Path) -> Iterable[Path]:
+        return [path / one for one in _CHECKPOINT] if name == "checkpoint" else _embeddings(self.sequence, path)
+
+    def build(self) -> FrameModel:
+        return load_bioemu(self.sequence, self.checkpoint, self.embeddings, name=self.name, at_once=self.at_once)
+
+
+ADAPTERS: Mapping[str, type[ModelSettings]] = {"bioemu": BioemuSettings}
 
 
 def wrap_bioemu(
@@ -238,7 +268,7 @@ def _check_scores(scores: _Scores) -> None:
 
 def _checkpoint(folder: str | Path | None, name: str) -> tuple[Path, Path]:
     """Weights and configuration."""
-    files = ("checkpoint.ckpt", "config.yaml")
+    files = _CHECKPOINT
     if folder is not None:
         folder = Path(folder).expanduser()
         missing = next((file for file in files if not (folder / file).is_file()), None)
@@ -319,10 +349,15 @@ def _sdes(described: Mapping[str, Any], config: Path) -> dict[str, Any]:
     return {"node_orientations": so3, "pos": _made(parts.get("pos"), theirs("sde_lib").CosineVPSDE, config)}
 
 
+def _embeddings(sequence: str, folder: Path) -> list[Path]:
+    """The files of the embeddings of a sequence."""
+    name = theirs("get_embeds").shahexencode(sequence)
+    return [folder / f"{name}_{part}.npy" for part in ("single", "pair")]
+
+
 def _graph(sequence: str, folder: Path) -> Any:
     """The ChemGraph of the sequence and its embeddings."""
-    key = theirs("get_embeds").shahexencode(sequence)
-    files = [folder / f"{key}_{part}.npy" for part in ("single", "pair")]
+    files = _embeddings(sequence, folder)
     missing = next((file for file in files if not file.is_file()), None)
     if missing is not None:
         others = len(list(folder.glob("*_single.npy"))) - files[0].is_file() if folder.is_dir() else 0

@@ -8,11 +8,14 @@ other path only the velocity is known, and the model is a VelocityModel.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
+from leastwork.adapters.network import NetworkSettings, as_tensors
+from leastwork.adapters.settings import ModelSettings, key
 from leastwork.adapters.wrapping import Wrapped, check_network, package
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import Subspace
@@ -22,10 +25,14 @@ from leastwork.models.velocity import Prior, StandardNormal, VelocityModel
 from leastwork.schedules.base import Schedule
 from leastwork.schedules.function import FunctionSchedule
 from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VPSchedule
+from leastwork.support.text import brief
 
-__all__ = ["from_flow_matching"]
+__all__ = ["ADAPTERS", "FlowMatchingSettings", "from_flow_matching"]
 
 Predicts: TypeAlias = Literal["velocity", "data", "noise"]
+Scheduler: TypeAlias = Literal[
+    "CondOTScheduler", "CosineScheduler", "LinearVPScheduler", "PolynomialConvexScheduler", "VPScheduler"
+]
 
 _SHORT_OF_NOISE = 0.999  # t_max if the velocity does not determine the data at t = 1
 
@@ -65,7 +72,7 @@ def from_flow_matching(
         predicts: the target of the training: "velocity" (dx_t), "data" (x_1) or "noise" (x_0).
         prior: the source distribution; by default a standard normal. Only a ``StandardNormal`` gives a score.
         subspace, shift, scale: as in :class:`leastwork.DiffusionModel`.
-        context: keyword arguments of the network, the same for every sample.
+        context: keyword arguments of the network; :class:`leastwork.PerSample` has a row for each sample.
 
     Returns:
         DiffusionModel: for an affine path from a Gaussian source. VelocityModel: otherwise.
@@ -96,6 +103,33 @@ def from_flow_matching(
             "out predicts= and subspace="
         )
     return VelocityModel(wrapped, event_shape, prior, shift=shift, scale=scale, context=context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowMatchingSettings(NetworkSettings):
+    """A network that was trained along a path of ``flow_matching``."""
+
+    scheduler: Scheduler | None = key(
+        "the scheduler of the training's affine path, or leave it out if only the velocity is known", default=None
+    )
+    scheduler_options: dict[str, float] | None = key("the scheduler's arguments, as keys and numbers", default=None)
+    predicts: Predicts = key("the target of the training", default="velocity")
+
+    def build(self) -> DiffusionModel | VelocityModel:
+        known = package("flow_matching.path.scheduler", "flow-matching")
+        try:
+            path = None if self.scheduler is None else getattr(known, self.scheduler)(**self.scheduler_options or {})
+        except TypeError as error:
+            raise ConfigError(
+                f"{self.scheduler} cannot be made ({brief(error)}): give its arguments as scheduler_options"
+            ) from error
+        context = as_tensors(self.context)
+        return from_flow_matching(
+            self.net(), path, self.event_shape, predicts=self.predicts, context=context, **self.units
+        )
+
+
+ADAPTERS: Mapping[str, type[ModelSettings]] = {"flow_matching": FlowMatchingSettings}
 
 
 def _schedule(scheduler: Any, known: Any, source: float) -> Schedule:

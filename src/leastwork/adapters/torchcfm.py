@@ -14,11 +14,14 @@ given x_1, and only the velocity is known.
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from leastwork.adapters.network import NetworkSettings, as_tensors
+from leastwork.adapters.settings import ModelSettings, key
 from leastwork.adapters.wrapping import Wrapped, check_network, package
 from leastwork.errors import ConfigError
 from leastwork.models.diffusion import DiffusionModel
@@ -27,9 +30,16 @@ from leastwork.schedules.base import Schedule
 from leastwork.schedules.function import FunctionSchedule
 from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule
 
-__all__ = ["from_torchcfm"]
+__all__ = ["ADAPTERS", "TorchcfmSettings", "from_torchcfm"]
 
 Call: TypeAlias = Literal["auto", "concatenated", "t, x", "x, t"]
+Matcher: TypeAlias = Literal[
+    "ConditionalFlowMatcher",
+    "VariancePreservingConditionalFlowMatcher",
+    "TargetConditionalFlowMatcher",
+    "ExactOptimalTransportConditionalFlowMatcher",
+    "SchrodingerBridgeConditionalFlowMatcher",
+]
 
 
 class _TheirTime(Wrapped):
@@ -67,7 +77,7 @@ def from_torchcfm(
             UNet and torchdyn; or "x, t". By default, what the network's signature says.
         prior: the distribution of x_0; by default, and for a DiffusionModel, a standard normal.
         shift, scale: as in :class:`leastwork.DiffusionModel`.
-        context: keyword arguments of the network, the same for every sample.
+        context: keyword arguments of the network; :class:`leastwork.PerSample` has a row for each sample.
 
     Returns:
         DiffusionModel: for independent couplings with a standard normal. VelocityModel: otherwise.
@@ -87,6 +97,25 @@ def from_torchcfm(
         return VelocityModel(wrapped, event_shape, prior, shift=shift, scale=scale, context=context)
     return DiffusionModel(wrapped, schedule, "velocity", event_shape, None, shift, scale, context)
 
+
+@dataclass(frozen=True, kw_only=True)
+class TorchcfmSettings(NetworkSettings):
+    """A vector field that was trained with a matcher of ``torchcfm``."""
+
+    matcher: Matcher | None = key(
+        "the matcher of the training, or leave it out if only the velocity counts", default=None
+    )
+    sigma: float = key("the matcher's sigma, 0 or more", default=0.0, ge=0)
+    call: Call = key("how the network is called", default="auto")
+
+    def build(self) -> DiffusionModel | VelocityModel:
+        matchers = package("torchcfm.conditional_flow_matching", "torchcfm")
+        matcher = None if self.matcher is None else getattr(matchers, self.matcher)(sigma=self.sigma)
+        context = as_tensors(self.context)
+        return from_torchcfm(self.net(), matcher, self.event_shape, call=self.call, context=context, **self.units)
+
+
+ADAPTERS: Mapping[str, type[ModelSettings]] = {"torchcfm": TorchcfmSettings}
 
 _WORDS = {"concatenated": "net(torch.cat([x, t[:, None]], -1))", "t, x": "net(t, x)", "x, t": "net(x, t)"}
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import shapes
+from leastwork.models.context import arguments, for_a_trial
 from leastwork.models.placement import evaluating
 from leastwork.support.extras import needs
 
@@ -89,7 +90,7 @@ def check_network(
     time = torch.tensor(t, dtype=first.dtype, device=first.device)
     try:
         with torch.no_grad(), evaluating(net):
-            y = net(x, time, **context)
+            y = net(x, time, **arguments(for_a_trial(context, len(x)), x))
     except LeastworkError:
         raise
     except Exception as error:

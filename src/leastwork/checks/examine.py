@@ -14,8 +14,10 @@ from leastwork.checks.subject import Examined, Subject
 from leastwork.checks.symmetry import Symmetry, check_symmetry
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import State, leaves, shapes
+from leastwork.models.base import is_periodic
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
+from leastwork.models.mask import padded_shapes
 from leastwork.models.placement import evaluating
 from leastwork.models.velocity import VelocityModel
 
@@ -83,9 +85,7 @@ def _measure(subject: Subject, equivariant: bool | Symmetry) -> list[Check]:
     checks.append(check_shapes(subject))
     if any(check.status == "fault" and check.name in ("output", "schedule") for check in checks):
         return checks
-    coordinates = check_coordinates(subject)
-    checks += [] if coordinates is None else [coordinates]
-    checks += check_purity(subject)
+    checks += [check_coordinates(subject), *check_purity(subject)]
     if any(check.name == "input" for check in checks):
         return checks
     try:
@@ -110,8 +110,10 @@ def _data_shape(model: Examined, data: Any) -> Check | None:
         return Check("data", "fault", f"data is a {type(data).__name__}: give a tensor, torch.as_tensor(data)")
     wanted, found = shapes(model.event_shape), tuple(tuple(leaf.shape[1:]) for leaf in leaves(data))
     if wanted == found:
-        return check_rotations(leaves(data)[1]) if isinstance(model, FrameModel) else None
+        return check_rotations(leaves(data)[1]) if isinstance(model, FrameModel) else _degrees(model, data)
     words = f"data have event shape {', '.join(map(str, found))}, the model {', '.join(map(str, wanted))}"
+    if padded_shapes(wanted, model.mask) == found:
+        return Check("data", "fault", f"{words}: give the real places alone, data[:, mask]")
     if len(wanted) == len(found) == 1 and sorted(wanted[0]) == sorted(found[0]):
         left = list(range(len(found[0])))
         order = [left.pop(next(i for i, axis in enumerate(left) if found[0][axis] == size)) for size in wanted[0]]
@@ -120,6 +122,14 @@ def _data_shape(model: Examined, data: Any) -> Check | None:
     if len(wanted) == len(found) == 1 and torch.Size(wanted[0]).numel() == torch.Size(found[0]).numel():
         return Check("data", "fault", f"{words}: as many coordinates, so data.reshape(-1, *event_shape) may be meant")
     return Check("data", "fault", f"{words}: give samples of what the model generates")
+
+
+def _degrees(model: Examined, data: State) -> Check | None:
+    """A fault if the data of a model of angles are no angles in radians, or None."""
+    largest = max(float(leaf.abs().max()) for leaf in leaves(data)) if is_periodic(model) else 0.0
+    if largest <= 6.3:  # 2π, for angles from 0 on
+        return None
+    return Check("data", "fault", f"angles reach {largest:.3g} and are in radians: of degrees, give data * pi / 180")
 
 
 def _name(model: Examined) -> str:

@@ -93,7 +93,7 @@ def _distance(subject: Subject, model: VelocityModel) -> Estimate:
     prior = model.prior.from_noise(subject.noise("direction", 4 * _ENCODED))
     if not bool(all_finite(z).all()):
         return Estimate(float("inf"), 0.0)
-    target = flat(prior)
+    z, target = model.finish(z, 0.0), flat(prior)
     bandwidth = float((target[::2] - target[1::2]).norm(dim=1).median())
     return maximum_mean_discrepancy(flat(z), target, max(bandwidth, 1e-12))
 

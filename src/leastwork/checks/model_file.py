@@ -3,11 +3,8 @@
 The file is executed.
 """
 
-import sys
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +17,7 @@ from leastwork.geometry.state import State
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
 from leastwork.models.velocity import VelocityModel
+from leastwork.support.user_code import execute
 
 __all__ = ["TEMPLATE", "ModelFile", "read_model_file"]
 
@@ -68,7 +66,7 @@ def read_model_file(file: Path) -> ModelFile:
     """
     if not file.is_file():
         raise ConfigError(f"{file}: there is no such file, make one by leastwork check-model --template > {file}")
-    names = _execute(file)
+    names = execute(file, beside=True)
     model = names.get("model")
     if not isinstance(model, DiffusionModel | FrameModel | VelocityModel):
         found = f"its model is a {type(model).__name__}" if "model" in names else "it defines no model"
@@ -81,32 +79,3 @@ def read_model_file(file: Path) -> ModelFile:
     if isinstance(data, tuple | list):  # positions and rotations, for instance
         data = tuple(torch.from_numpy(part) if isinstance(part, np.ndarray) else part for part in data)
     return ModelFile(model, cast(State | None, data), cast(Any, names.get("equivariant", False)))
-
-
-def _execute(file: Path) -> dict[str, Any]:
-    """The names that the file defines; it can import modules from its own folder."""
-    module = ModuleType(file.stem)
-    module.__file__ = str(file)
-    folder, before = str(file.parent.resolve()), sys.modules.get(file.stem)
-    sys.path.insert(0, folder)
-    sys.modules[file.stem] = module
-    try:
-        exec(compile(file.read_bytes(), file, "exec"), vars(module))
-    except Exception as error:
-        raise ConfigError(_blame(error, file)) from error
-    finally:
-        sys.path.remove(folder)
-        if before is None:
-            sys.modules.pop(file.stem, None)
-        else:
-            sys.modules[file.stem] = before
-    return vars(module)
-
-
-def _blame(error: Exception, file: Path) -> str:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    if isinstance(error, SyntaxError) and error.filename == str(file):
-        lines = [error.lineno]
-    where = f"{file}, line {lines[-1]}" if lines else str(file)
-    first = (str(error) or "no message").splitlines()[0]
-    return f"{where}: {type(error).__name__}: {first}"

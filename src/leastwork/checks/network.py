@@ -6,9 +6,10 @@ from torch import nn
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject, relative
 from leastwork.geometry.state import State, flatten, leaves, shapes, smap
-from leastwork.models.contract import HALF, never_denoised, undenoised, what_is_wrong
-from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.predictions import Moments
+from leastwork.models.base import is_periodic
+from leastwork.models.contract import HALF, what_is_wrong
+from leastwork.models.listening import noise_left
+from leastwork.models.mask import padded, padded_shapes, unpadded
 
 __all__ = ["check_coordinates", "check_parameters", "check_purity", "check_shapes"]
 
@@ -59,31 +60,29 @@ def check_parameters(subject: Subject) -> list[Check]:
 
 def check_shapes(subject: Subject) -> Check:
     """Check structure, shape, precision and finiteness of the output, at both ends of the interval and between."""
-    x = subject.noise("shapes", 8)
+    x, mask = subject.noise("shapes", 8), subject.model.mask
+    inside, wanted = padded(x, mask), padded_shapes(shapes(subject.model.noise_shape), mask)
     for place in _PLACES:
         t = subject.at(place)
         try:
-            y = subject.ask(x, t)
+            y = subject.call(inside, t)
         except Exception as error:
             reason = f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
             return Check(
                 "output",
                 "fault",
-                f"net(x, t) raised {reason}; it is called with x of shape {_shapes(x)}, a scalar tensor t and the "
+                f"net(x, t) raised {reason}; it is called with x of shape {_shapes(inside)}, a scalar tensor t and the "
                 "model's context: wrap it to take these, or mend event_shape",
             )
-        wrong = _what_is_wrong(x, y, shapes(subject.model.noise_shape))
+        wrong = what_is_wrong(inside, y, wanted) or _unfit(x, unpadded(y, mask))
         if wrong:
             return Check("output", "fault", f"at t = {t:.4g} the network returns {wrong}")
-    sizes = ", ".join(str(("B", *shape)).replace("'", "") for shape in shapes(subject.model.noise_shape))
+    sizes = ", ".join(str(("B", *shape)).replace("'", "") for shape in wanted)
     return Check("output", "ok", f"{sizes}, finite from t = {subject.at(0):.3g} to {subject.at(1):.3g}")
 
 
-def _what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> str:
-    wrong = what_is_wrong(x, y, wanted)
-    if wrong:
-        return wrong
-    assert isinstance(y, torch.Tensor | tuple)
+def _unfit(x: State, y: State) -> str:
+    """A fault in the precision or the values of an output of the right shape, in words; empty if there is none."""
     for a, b in zip(leaves(x), leaves(y), strict=True):
         if a.dtype != b.dtype:
             return f"{b.dtype} for x in {a.dtype}: convert its input and output, or the network by net.to({a.dtype})"
@@ -92,18 +91,16 @@ def _what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> 
     return ""
 
 
-def check_coordinates(subject: Subject) -> Check | None:
-    """Whether every coordinate of a diffusion model is denoised; None where no time tells."""
-    model = subject.model
-    if not isinstance(model, DiffusionModel):
-        return None
-    t = subject.at(0.5)
-    x = subject.noise("coordinates", 16)
-    silent = never_denoised(x, model.denoise(x, t), Moments.at(model.schedule, t).alpha)
-    size = flatten(x).shape[1]
-    if len(silent):
-        return Check("coordinates", "fault", undenoised(silent, size))
-    return Check("coordinates", "ok", f"all {size} are denoised")
+def check_coordinates(subject: Subject) -> Check:
+    """Whether every coordinate is denoised."""
+    if is_periodic(subject.model):
+        words = "not checked for angles: one that the network leaves as it is ends uniform, like a free rotation"
+        return Check("coordinates", "skipped", words)
+    x, t = subject.noise("coordinates", 16), subject.at(0.5)
+    words = noise_left(subject.model, x, subject.ask(smap(torch.clone, x), t), t)
+    if words:
+        return Check("coordinates", "fault", words)
+    return Check("coordinates", "ok", f"all {flatten(x).shape[1]} are denoised")
 
 
 def _shapes(x: State) -> str:

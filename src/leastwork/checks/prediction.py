@@ -6,13 +6,15 @@
 m is the error of the best linear estimate from the data's mean variance v, so that a trained network has an error below
 about 1 and a wrong hypothesis an error above 1. The hypotheses are five predictions with either sign, and time as
 declared, reversed, in a thousand steps, or given as the noise level σ/α or c_noise = ln(σ/α)/4 (Karras et al.,
-arXiv:2206.00364). If none fits, the data may have another unit than the network's.
+arXiv:2206.00364). A network that has readings of its own, such as one of EDM, is tried in those instead. If none fits,
+the data may have another unit than the network's.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import get_args
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ from torch import Tensor
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject, flat
 from leastwork.geometry.state import State, smap
+from leastwork.geometry.torus import noise_on_circle
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Moments, Prediction, to_data
 
@@ -34,19 +37,39 @@ _FITS = 2.0  # error, in units of the linear estimate's, below which a hypothesi
 _POOR = 1.3  # error, in the same unit, above which the data may have another unit
 _LINEAR = 1.02  # error, in the same unit, of a linear network, which Gaussian data allow
 _HOPELESS = 10.0  # error, in the same unit, above which there is a fault
+_SCALED = 0.9  # α at t_max below which states differ from their unscaled form x/α
 _UNITS = (10.0, 0.1, 1000.0, 1e-3)  # ratios of units that are tried
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A wrapped network that knows in which other ways its output may be read, such as one of EDM."""
+
+    @property
+    def words(self) -> str:
+        """How the network is declared."""
+        ...
+
+    def readings(self, spread: float) -> Mapping[str, Callable[..., Tensor]]:
+        """Other readings by their words, functions (x, t, **context) -> D in network units; spread: of the data."""
+        ...
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A kind of prediction, a sign, and a direction or unit of time."""
+    """A kind of prediction, a sign, and a direction or unit of time; or the words of a reading of the network's own."""
 
     predicts: Prediction
     time: str = "declared"
     sign: int = 1
+    reading: str = ""
 
     def words(self, model: DiffusionModel) -> str:
         """The hypothesis and its remedy in words."""
+        if self.reading:
+            return f"{self.reading}: wrap it by from_edm with these"
+        if self.time == "level of x":
+            return "it takes x/α and the noise level σ/α, as networks of EDM: wrap it by leastwork.adapters.from_edm"
         parts = [] if self.predicts == model.predicts else [f"it predicts {self.predicts!r}"]
         todo = [] if self.predicts == model.predicts else [f"set predicts={self.predicts!r}"]
         if self.time == "reversed":
@@ -90,16 +113,20 @@ def check_prediction(subject: Subject) -> Check:
         return Check(
             "prediction",
             "fault",
-            f"declared predicts={model.predicts!r}, but the errors of denoising are {mine / least:.2g} times smaller "
+            f"declared {_declaration(model)}, but the errors of denoising are {mine / least:.2g} times smaller "
             f"if {best.words(model)}",
         )
     if mine < _POOR:
         return Check(
             "prediction",
             "ok",
-            f"predicts={model.predicts!r} denoises the data, with {mine:.2f} times the error of a linear estimate",
+            f"{_declaration(model)} denoises the data, with {mine:.2f} times the error of a linear estimate",
         )
     return _other_units(subject, mine)
+
+
+def _declaration(model: DiffusionModel) -> str:
+    return model.net.words if isinstance(model.net, Readable) else f"predicts={model.predicts!r}"
 
 
 def _is_the_input(subject: Subject) -> bool:
@@ -117,7 +144,14 @@ def _simplest(means: dict[Hypothesis, float], model: DiffusionModel) -> Hypothes
     """Among the hypotheses with about the least error, the one closest to the declaration."""
     least = min(means.values())
     near = [h for h, mean in means.items() if mean <= _ALIKE * least]
-    return min(near, key=lambda h: ((h.predicts != model.predicts) + (h.time != "declared") + (h.sign < 0), means[h]))
+    return min(near, key=lambda h: (_departures(h, model), means[h]))
+
+
+def _departures(h: Hypothesis, model: DiffusionModel) -> int:
+    """In how many respects a hypothesis differs from the declaration."""
+    if h.reading:
+        return 1
+    return (h.predicts != model.predicts) + (h.time != "declared") + (h.sign < 0)
 
 
 def _is_clear(declared: "_Trial", other: "_Trial") -> bool:
@@ -139,9 +173,10 @@ class _Trial:
 
     error: Tensor
     change: Tensor
+    times: int = 1
 
     def __add__(self, other: "_Trial") -> "_Trial":
-        return _Trial(self.error + other.error, self.change + other.change)
+        return _Trial(self.error + other.error, self.change + other.change, self.times + other.times)
 
 
 def denoising_errors(subject: Subject, data: State) -> dict[Hypothesis, _Trial]:
@@ -157,14 +192,16 @@ def denoising_errors(subject: Subject, data: State) -> dict[Hypothesis, _Trial]:
     for t in times:
         m = Moments.at(model.schedule, t)
         x = smap(lambda a, b, m=m: m.alpha * a + m.sigma * b, data, noise)
+        if model.periodic:  # x_0 of all windings that lead to x, which is x_0 where there is little noise
+            wanted = flat(x) - m.sigma * noise_on_circle(flat(noise), m.sigma)
         linear = dimension * variance / (1 + variance * m.alpha**2 / m.sigma**2) * len(times)
         declared = flat(model.denoise(x, t))
         for hypothesis, output in _outputs(subject, x, t):
             denoised = flat(model.project(to_data(hypothesis.predicts, output, x, m)))
-            parts = ((denoised - other).square().mean(dim=1) / linear for other in (wanted, declared))
-            trial = _Trial(*(torch.where(part.isfinite(), part, math.inf) for part in parts))
+            error, change = ((denoised - other).square().mean(dim=1) / linear for other in (wanted, declared))
+            trial = _Trial(error.nan_to_num(math.inf, math.inf), change.nan_to_num(math.inf, math.inf))
             sums[hypothesis] = sums[hypothesis] + trial if hypothesis in sums else trial
-    return sums
+    return {hypothesis: trial for hypothesis, trial in sums.items() if trial.times == len(times)}
 
 
 def _times(model: DiffusionModel, variance: float) -> list[float]:
@@ -176,9 +213,21 @@ def _times(model: DiffusionModel, variance: float) -> list[float]:
 
 def _outputs(subject: Subject, x: State, t: float) -> Iterator[tuple[Hypothesis, State]]:
     low, high = subject.interval
-    assert isinstance(subject.model, DiffusionModel)
-    m = Moments.at(subject.model.schedule, t)
+    model = subject.model
+    assert isinstance(model, DiffusionModel)
+    m = Moments.at(model.schedule, t)
     level = m.sigma / m.alpha
+    if isinstance(model.net, Readable):
+        yield Hypothesis(model.predicts), subject.ask(x, t)
+        for words, reading in model.net.readings(subject.variance**0.5).items():
+            try:
+                yield Hypothesis("data", reading=words), replace(subject, model=replace(model, net=reading)).ask(x, t)
+            except Exception:  # a network may refuse what it is not for, which excludes the reading
+                continue
+        return
+    if Moments.at(model.schedule, high).alpha < _SCALED:
+        with suppress(Exception):  # as below
+            yield Hypothesis("data", "level of x"), subject.ask(smap(lambda leaf: leaf / m.alpha, x), level)
     times = {"declared": t, "reversed": low + high - t, "thousand": 1000 * t}
     for name, time in (times | {"noise level": level, "log noise level": math.log(level) / 4}).items():
         try:
@@ -187,8 +236,8 @@ def _outputs(subject: Subject, x: State, t: float) -> Iterator[tuple[Hypothesis,
             continue
         if "noise level" in name:  # such networks predict the data, or what was declared
             yield Hypothesis("data", name), output
-            if subject.model.predicts != "data":
-                yield Hypothesis(subject.model.predicts, name), output
+            if model.predicts != "data":
+                yield Hypothesis(model.predicts, name), output
             continue
         for predicts in get_args(Prediction):
             yield Hypothesis(predicts, name), output
@@ -202,7 +251,7 @@ def _other_units(subject: Subject, mine: float) -> Check:
     assert data is not None
     declared = Hypothesis(model.predicts)
     spread = subject.variance**0.5
-    factors = {*_UNITS, 1 / spread}
+    factors = {1.0} if model.periodic else {*_UNITS, 1 / spread}
     errors = {f: denoising_errors(subject, smap(lambda leaf, f=f: f * leaf, data))[declared] for f in factors}
     means = {f: float(trial.error.mean()) for f, trial in errors.items()}
     best = min(means, key=lambda f: means[f])

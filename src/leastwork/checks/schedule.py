@@ -1,6 +1,7 @@
 """Checks of the schedule: α̇ and σ̇ are the slopes of α and σ, the log-SNR falls, no signal is left at t_max.
 
 α̇ ≈ (α(t + h) − α(t − h))/2h        ℓ = 2 ln α/σ        memory at t_max: v α²/σ², v the data's variance
+Of angles the memory is e^{−σ²}.
 """
 
 import math
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject
-from leastwork.models.base import is_scored
+from leastwork.models.base import is_periodic, is_scored
 from leastwork.schedules.base import Schedule
 
 __all__ = ["check_schedule"]
@@ -35,7 +36,8 @@ def check_schedule(subject: Subject) -> list[Check]:
     ).tolist()
     name = type(model.schedule).__name__
     fine = Check("schedule", "ok", f"{name}, log-SNR from {first:.3g} to {last:.3g}, slopes as by finite differences")
-    return [fine, _memory(first, subject.variance)]
+    left = math.exp(-math.exp(-first)) if is_periodic(model) else math.exp(first) * subject.variance
+    return [fine, _memory(left)]
 
 
 def _inconsistent(schedule: Schedule) -> str:
@@ -73,8 +75,7 @@ def _inverse(schedule: Schedule, t: Tensor, log_snr: Tensor) -> str:
     return ""
 
 
-def _memory(log_snr: float, variance: float) -> Check:
-    left = math.exp(log_snr) * variance
+def _memory(left: float) -> Check:
     if left < _WARNING_MEMORY:
         return Check("memory", "ok", f"signal over noise at t_max is {left:.1g}: the prior knows nothing of the data")
     words = (

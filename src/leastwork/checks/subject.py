@@ -8,8 +8,12 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, batch_size, leaves, shapes, smap, take
+from leastwork.geometry.torus import wrap
+from leastwork.models.base import is_periodic
+from leastwork.models.context import arguments
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
+from leastwork.models.mask import padded, unpadded
 from leastwork.models.placement import placement
 from leastwork.models.velocity import VelocityModel
 from leastwork.sampling.noise import BlockNoise
@@ -76,10 +80,14 @@ class Subject:
         return low + share * (high - low)
 
     def ask(self, x: State, t: float) -> State:
-        """The network's own output, neither projected nor converted."""
-        first = leaves(x)[0]
+        """The network's own output at the model's states, neither projected nor converted."""
+        return unpadded(self.call(padded(x, self.model.mask), t), self.model.mask)
+
+    def call(self, x: State, t: float) -> State:
+        """The network's own output at states that have their padding."""
+        first, x = leaves(x)[0], smap(wrap, x) if is_periodic(self.model) else x
         time = torch.tensor(t, dtype=first.dtype, device=first.device)
-        return self.model.net(x, time, **self.model.context)
+        return self.model.net(x, time, **arguments(self.model.context, first))
 
     def answer(self, x: State, t: float) -> State:
         """The denoiser D, or the velocity u."""

@@ -260,7 +260,7 @@ def _check_units(path: Path, units: dict[int, str]) -> None:
 
 
 def _header(line: str, where: str) -> list[str]:
-    header = columns(line, _COLUMNS, where)
+    header = columns(line, _COLUMNS, where, ("Hz",))
     for column in _REQUIRED:
         if column not in header:
             raise ConfigError(f"{where}: there is no column {column!r}, name at least {', '.join(_REQUIRED)}")

@@ -97,10 +97,10 @@ class Maximum:
     steps: int
 
 
-def maximise(dual: Dual, words: "Words", centre: Array, scale: Array) -> Maximum:
-    """Damped Newton from λ = 0, with Armijo's rule for the step."""
+def maximise(dual: Dual, words: "Words", centre: Array, scale: Array, start: Array) -> Maximum:
+    """Damped Newton from a first λ, with Armijo's rule for the step."""
     valued = dual.valued
-    lambdas = np.zeros(len(valued))
+    lambdas = start
     tilted = dual.tilt(lambdas)
     hessian = dual.hessian(tilted)
     basis, contradiction = _basis(dual, hessian, valued)

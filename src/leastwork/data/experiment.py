@@ -7,7 +7,7 @@ held out are not used in a fit; they serve to judge it.
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from leastwork.data.bme import bme_as_csv
 from leastwork.errors import ConfigError
+from leastwork.models.latents import of_data
 from leastwork.observables.function import Observable
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import path_of
@@ -94,6 +95,11 @@ class Experiment:
         lower = torch.where(valued, self.values, self.lower.nan_to_num(nan=-math.inf))
         upper = torch.where(valued, self.values, self.upper.nan_to_num(nan=math.inf))
         return lower, upper
+
+    def sampled_by(self, model: Any) -> "Experiment":
+        """The same data, with an observable of the model's samples: it decodes them if they are latents."""
+        seen = of_data(self.observable, model)
+        return self if seen is self.observable else replace(self, observable=seen)
 
     def outside(self, average: Tensor) -> Tensor:
         """Distances of averages (K,) from their intervals, (K,): positive above, negative below, zero inside."""
@@ -220,7 +226,7 @@ def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Expe
     lines = numbered(bme_as_csv(path, data_text(path)))
     if not lines:
         raise ConfigError(f"{path}: the file holds no data: begin with the line {','.join(_COLUMNS)}")
-    header = _header(lines[0][1], f"{path}, line {lines[0][0]}")
+    header = _header(lines[0][1], f"{path}, line {lines[0][0]}", sorted(set(observable.units) - {""}))
     found: dict[str, tuple[int, dict[str, Any]]] = {}
     for number, line in lines[1:]:
         where = f"{path}, line {number}"
@@ -239,8 +245,8 @@ def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Expe
     return cls(observable, **{key: [datum[key] for datum in data] for key in data[0]})
 
 
-def _header(line: str, where: str) -> list[str]:
-    header = columns(line, _COLUMNS, where)
+def _header(line: str, where: str, units: list[str]) -> list[str]:
+    header = columns(line, _COLUMNS, where, units)
     if "name" not in header or not {"value", "lower", "upper"} & set(header):
         raise ConfigError(f"{where}: the first line must name the columns, at least name and value, lower or upper")
     return header

@@ -1,5 +1,6 @@
 """Error messages for data that no reweighting of the samples reaches."""
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -12,6 +13,17 @@ __all__ = ["MAX_STEPS", "Array", "Words"]
 Array: TypeAlias = NDArray[np.float64]
 
 _ERRORS = 3.0  # standard errors of a datum that do not make it doubtful
+_OTHER_UNITS = (
+    (0.1, "a unit ten times another"),
+    (10.0, "a unit ten times another"),
+    (1e-3, "a unit a thousand times another"),
+    (1e3, "a unit a thousand times another"),
+    (math.pi / 180, "degrees instead of radians"),
+    (180 / math.pi, "radians instead of degrees"),
+    (0.01, "percent instead of a fraction"),
+    (100.0, "a fraction instead of percent"),
+    (-1.0, "the opposite sign"),
+)  # factors by which data are often off, with their reasons
 MAX_STEPS = 100
 """Largest number of Newton steps of the dual."""
 
@@ -56,8 +68,9 @@ class Words:
 
     def _far(self, k: int) -> str:
         datum = self.lower[k] if self.lower[k] > self.most[k] else self.upper[k]
-        factor = next((f for f in (0.1, 10.0) if self.least[k] <= f * datum <= self.most[k]), None)
-        meant = "" if factor is None else f", and {factor * datum:.4g}, as of a unit ten times another, would lie there"
+        inside = ((f, said) for f, said in _OTHER_UNITS if self.least[k] <= f * datum <= self.most[k])
+        factor, unit = next(inside, (0.0, ""))
+        meant = f", and {factor * datum:.4g}, as of {unit}, would lie there" if unit else ""
         return (
             f"{self.names[k]!r} is {datum:.6g}, where the samples reach [{self.least[k]:.4g}, {self.most[k]:.4g}]"
             f"{meant}: check its unit"

@@ -26,7 +26,8 @@ from leastwork.observables.function import Observable
 
 __all__ = ["Array", "LogTilt", "MaxEnt", "fit_lambdas"]
 
-_MANY, _SINGLE = 100, 0.5  # samples, and the share of the variance that one of them may make before it is named
+_MANY, _FEW = 100, 3  # number of samples, and the number of them that make half of the variance when they are named
+_NARROWER = 1e-3  # ratio of the standard deviations under the tilt and before it below which λ is refined
 _LEAST_ESS = 0.01  # Kish fraction below which a warning is given
 
 
@@ -139,22 +140,29 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     lower, upper = (np.where(met, mean[fitted], end) for end in (lower, upper))
     scale = np.sqrt(variance[fitted] + sigma.diagonal())
     scale[(sigma.diagonal() == 0) & words.constant] = 1.0
-    centre = mean[fitted]
-    z = (centred.T if len(fitted) == count else centred.T[fitted]) / scale[:, None]
-    z = np.ascontiguousarray(z)
-    dual = Dual(z, log_p, (lower - centre) / scale, (upper - centre) / scale, sigma / np.outer(scale, scale))
-    best = maximise(dual, words, centre, scale)
-
-    weight = best.tilted.weight
+    columns, start = values.T if len(fitted) == count else values.T[fitted], np.zeros(len(fitted))
+    centre, steps = mean, 0
+    while True:
+        at = centre[fitted]
+        z = np.ascontiguousarray((columns - at[:, None]) / scale[:, None])
+        dual = Dual(z, log_p, (lower - at) / scale, (upper - at) / scale, sigma / np.outer(scale, scale))
+        best = maximise(dual, words, at, scale, start)
+        weight, steps = best.tilted.weight, steps + best.steps
+        predicted = centre + weight @ (values - centre)
+        narrower = np.sqrt(weight @ (values - predicted)[:, fitted] ** 2 + sigma.diagonal())
+        if not ((narrower > 0) & (narrower < _NARROWER * scale)).any():
+            break
+        # a few samples made the whole spread and have lost their weight, so λ is refined on the scale of the others
+        narrower = np.where(narrower > 0, narrower, scale)
+        centre, start, scale = predicted, best.lambdas / scale * narrower, narrower
     lambdas, stderr = np.zeros(count), np.zeros(count)
     lambdas[fitted] = best.lambdas / scale
     stderr[fitted] = sampling_error(dual, best) / scale
-    predicted = mean + weight @ centred
     target = predicted.copy()
     target[fitted[dual.valued]] = (lower + scale * (dual.sigma @ best.lambdas))[dual.valued]
-    log_z = best.tilted.log_mean + float(lambdas @ (target - mean))  # log_mean is relative to the model's mean
+    log_z = best.tilted.log_mean + float(lambdas @ (target - centre))  # log_mean is relative to the centre
     ess = min(1 / (n * float(weight @ weight)), 1.0)
-    _warn_of_single_samples(experiment.names, values, mean, variance, p, fitted)
+    _warn_of_few_samples(experiment.names, values, mean, variance, p, fitted)
     far = words.far_off(np.sqrt(variance[fitted]), np.sqrt(sigma.diagonal()))
     if far:
         warnings.warn(f"the data lie far from the model: {far}", LeastworkWarning, stacklevel=2)
@@ -172,30 +180,36 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
         log_z=log_z,
         kl=float(lambdas @ (target - predicted)) - log_z,
         ess=ess,
-        iterations=best.steps,
+        iterations=steps,
         converged=True,
     )
 
 
-def _warn_of_single_samples(
+def _warn_of_few_samples(
     names: tuple[str, ...], values: Array, mean: Array, variance: Array, p: Array, fitted: NDArray[np.int64]
 ) -> None:
-    """Warn of observables whose spread is that of one sample, which then decides λ; of few samples nothing is said."""
+    """Warn of observables whose spread is that of a few samples, which then decide λ; of small sets nothing is said."""
     if len(values) < _MANY:
         return
-    told = []
+    told, fewest = [], 0
     for k in fitted.tolist():
         share = p * (values[:, k] - mean[k]) ** 2
-        worst = int(share.argmax())
-        if variance[k] > 0 and share[worst] > _SINGLE * variance[k]:
-            told.append(
-                f"sample {worst}, where {names[k]!r} is {values[worst, k]:.4g}, makes "
-                f"{share[worst] / variance[k]:.1%} of its variance"
-            )
+        largest = np.argsort(-share)[:_FEW]
+        made = np.cumsum(share[largest])
+        if variance[k] <= 0 or made[-1] <= 0.5 * variance[k]:
+            continue
+        count = int((made <= 0.5 * variance[k]).sum()) + 1
+        fewest = max(fewest, count)
+        which = ", ".join([str(i) for i in largest[:count].tolist()])
+        at = ", ".join([f"{values[i, k]:.4g}" for i in largest[:count].tolist()])
+        told.append(
+            f"sample{'s' * (count > 1)} {which}, where {names[k]!r} is {at}, make{'s' * (count == 1)} "
+            f"{made[count - 1] / variance[k]:.1%} of its variance"
+        )
     if told:
+        who = "one sample decides" if fewest == 1 else "a few samples decide"
         warnings.warn(
-            f"one sample decides λ: {'; '.join(told)}: look at that structure, leave it out, or measure something that "
-            "is bounded",
+            f"{who} λ: {'; '.join(told)}: look at these structures, leave them out, or measure something bounded",
             LeastworkWarning,
             stacklevel=3,
         )

@@ -23,7 +23,7 @@ from leastwork.data.maxent import fit_lambdas
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.statistics.estimate import Estimate
 
-__all__ = ["TrustCurve", "check_groups", "chi_squared", "one_and_the_same", "trust", "trusted"]
+__all__ = ["TrustCurve", "check_groups", "chi_squared", "is_singular", "trust", "with_theta"]
 
 _LEAST_EIGENVALUE = 1e-12  # of the correlations of the errors, relative to the largest
 _THETAS = tuple(torch.logspace(-1, 3, 17, dtype=torch.float64).tolist())
@@ -136,7 +136,7 @@ def trust(
     for theta in rising.tolist():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LeastworkWarning)  # the curve contains the ESS
-            whole = fit_lambdas(observed, trusted(experiment, theta), log_weight)
+            whole = fit_lambdas(observed, with_theta(experiment, theta), log_weight)
             others = [fit_lambdas(observed, _without(experiment, theta, left_out), log_weight) for left_out in members]
         model = chi_squared(whole.model_mean, experiment, fitted)  # the same for every θ
         all_data.append(chi_squared(whole.predicted, experiment, fitted))
@@ -176,11 +176,11 @@ def chi_squared(average: Tensor, experiment: Experiment, of: Tensor) -> float:
     return float(outside @ torch.linalg.solve(experiment.covariance[of][:, of], outside)) / len(of)
 
 
-def trusted(experiment: Experiment, theta: float) -> Experiment:
+def with_theta(experiment: Experiment, theta: float) -> Experiment:
     """The same data, with the covariance of their errors multiplied by θ.
 
     >>> from leastwork.observables import Observable
-    >>> trusted(Experiment(Observable(lambda x: x), values=[0.0], errors=[0.5]), 4.0).covariance.sqrt().item()
+    >>> with_theta(Experiment(Observable(lambda x: x), values=[0.0], errors=[0.5]), 4.0).covariance.sqrt().item()
     1.0
     """
     return experiment if theta == 1 else replace(experiment, errors=theta * experiment.covariance)
@@ -189,7 +189,7 @@ def trusted(experiment: Experiment, theta: float) -> Experiment:
 def _without(experiment: Experiment, theta: float, left_out: Tensor) -> Experiment:
     held_out = experiment.held_out.clone()
     held_out[left_out] = True
-    return replace(trusted(experiment, theta), held_out=held_out)
+    return replace(with_theta(experiment, theta), held_out=held_out)
 
 
 def _over_groups(values: Tensor, share: Tensor) -> Estimate:
@@ -227,7 +227,7 @@ def check_groups(experiment: Experiment, groups: Sequence[str]) -> tuple[str, ..
     exact = [experiment.names[k] for k in fitted if experiment.covariance[k, k] == 0]
     if exact:
         raise LeastworkError(f"{exact[0]!r} has no error that θ could multiply: give all fitted data their errors")
-    if one_and_the_same(experiment.covariance[experiment.fitted][:, experiment.fitted]):
+    if is_singular(experiment.covariance[experiment.fitted][:, experiment.fitted]):
         raise LeastworkError(
             "the errors of some of the fitted data are fully correlated, so that no χ² can be computed: give each "
             "datum an error of its own besides the one that they share"
@@ -235,13 +235,13 @@ def check_groups(experiment: Experiment, groups: Sequence[str]) -> tuple[str, ..
     return names
 
 
-def one_and_the_same(covariance: Tensor) -> bool:
+def is_singular(covariance: Tensor) -> bool:
     """Whether the covariance of the errors is singular: some errors are zero or fully correlated, so χ² is undefined.
 
     Args:
         covariance: Σ of the data, (K, K).
 
-    >>> one_and_the_same(torch.ones(2, 2)), one_and_the_same(torch.eye(2))
+    >>> is_singular(torch.ones(2, 2)), is_singular(torch.eye(2))
     (True, False)
     """
     spread = torch.linalg.eigvalsh(covariance)

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from leastwork.geometry.state import State, event_numel, flatten
-from leastwork.models.base import Scored
+from leastwork.models.base import Scored, is_periodic
 from leastwork.models.denoised import is_differentiable
 from leastwork.models.placement import evaluating
 from leastwork.models.symmetry import has_no_orientation, is_invariant
@@ -31,11 +31,14 @@ def value_network(
     x0 = flatten(model.to_network_units(x))
     frames = model.has_rotations
     invariant = has_no_orientation(model) and all(is_invariant(fn, x) for fn in functions)
-    near = focus is not None and not invariant and not frames
+    angles = is_periodic(model)
+    near = focus is not None and not invariant and not frames and not angles
     d = event_numel(model.event_shape)
     with evaluating(model.net):
-        through = is_differentiable(model, model.to_network_units(x))
-    network = ValueNetwork(d, seed=seed, focus=near, invariant=invariant, frames=frames, denoised=through).to(x0)
+        # at much noise the D of angles is x itself, and V of x wastes less than V of D
+        through = not angles and is_differentiable(model, model.to_network_units(x))
+    kind = {"focus": near, "invariant": invariant, "frames": frames, "angles": angles}
+    network = ValueNetwork(d, seed=seed, denoised=through, **kind).to(x0)
     network.standardise(x0)
     return network.focus_on(flatten(model.to_network_units(focus)).to(x0)) if near and focus is not None else network
 

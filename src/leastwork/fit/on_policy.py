@@ -180,7 +180,7 @@ def _look(network: ValueNetwork, sampler: Sampler, x: State, t: float, alpha: Te
 
 def _kick(step: Step, z: State) -> Tensor:
     """e z/c of a step, (B, d); steps with noise do not use the guidance of the step before."""
-    lever, turn = step.e / step.c, step.turn
+    lever, turn = step.lever, step.turn
     if not isinstance(z, tuple) or turn is None:
         return flatten(z) * lever
     return torch.cat([z[0].flatten(1) * lever, z[1].flatten(1) * (turn.e / turn.c)], dim=1)

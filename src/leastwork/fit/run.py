@@ -4,10 +4,11 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from leastwork.errors import LeastworkError
 from leastwork.models.base import Model
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import sample
 from leastwork.support.above import above
@@ -21,9 +22,15 @@ __all__ = ["FittedRun"]
 class FittedRun:
     """What the runs of both jobs share; each is a frozen dataclass with the attributes named here."""
 
+    kind_of_run: ClassVar[str]
+    """The name of its kind among the runs of run files."""
+
     if TYPE_CHECKING:
         model: Model
-        choices: Mapping[str, Any]
+        method: str
+        settings: Mapping[str, Any]
+        model_samples: Ensemble
+        choices: Choices
         seed: int
         certificate_samples: int | None
         progress: Progress
@@ -42,7 +49,7 @@ class FittedRun:
         """
         if seed == self.seed:
             raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
-        options = {**self.choices, **choices, "seed": seed, "out": None}
+        options = {**self.choices.given, **choices, "seed": seed, "out": None}
         return self.with_target(sample(self.model, n, self.guidance, **options))
 
     @cached_property
@@ -53,7 +60,7 @@ class FittedRun:
         seed = derive_seed(self.seed, "certificate")
         return self.sample(self.certificate_samples or 10_000, seed=seed, progress=self.progress)
 
-    def save(self, folder: str | Path, model: str | Path | None = None) -> Path:
+    def save(self, folder: str | Path, model: str | Path | Mapping[str, Any] | None = None) -> Path:
         """Write the run, with the samples of its certificate if drawn, into a folder for :func:`leastwork.load_run`.
 
         Args:
@@ -69,7 +76,7 @@ class FittedRun:
         """
         return above("leastwork.runs.saved", "save_run")(self, path_of("folder", folder), model)
 
-    def report(self, folder: str | Path, model: str | Path | None = None) -> Path:
+    def report(self, folder: str | Path, model: str | Path | Mapping[str, Any] | None = None) -> Path:
         """Save the run, draw the samples of the certificate if they are missing, and write the report.
 
         Args:

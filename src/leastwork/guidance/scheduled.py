@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from leastwork.geometry.state import State, leaves, smap
+from leastwork.errors import ConfigError
+from leastwork.geometry.state import State, cat, leaves, smap
 from leastwork.guidance.base import Composable, Find, Parts, register
+from leastwork.guidance.pull_back import pull_back
+from leastwork.models.latents import pieces, sees_decoded
 from leastwork.models.units import NETWORK_UNITS, Affine, ToData, units_parts
 from leastwork.observables import Observable
 
@@ -46,6 +49,8 @@ class ScheduledGuidance(Composable):
 
     def __call__(self, x: State, t: float, denoised: State) -> State:
         ambient = torch.is_grad_enabled()
+        if not ambient and sees_decoded(self.observable):
+            return self._of_latents(x, t, denoised)
         with torch.enable_grad():
             if self.jacobian:
                 point, at = denoised, x
@@ -60,6 +65,18 @@ class ScheduledGuidance(Composable):
         h = tuple(-eta * gradient for gradient in gradients)
         return h if isinstance(x, tuple) else h[0]
 
+    def _of_latents(self, x: State, t: float, denoised: State) -> State:
+        """h, with the graph of few decoded samples at a time."""
+        parts: list[State] = []
+        for piece in pieces(denoised):
+            with torch.enable_grad():
+                point = smap(lambda d, piece=piece: d[piece].detach().requires_grad_(), denoised)
+                values = self.observable(self.to_data(point))
+                gradients = torch.autograd.grad((values @ self.lambdas.to(values)).sum(), leaves(point))
+            parts.append(gradients if isinstance(point, tuple) else gradients[0])
+        slope, eta = cat(parts), self._eta(t)
+        return smap(lambda leaf: -eta * leaf, pull_back(denoised, x, slope) if self.jacobian else slope)
+
     def _eta(self, t: float) -> float | Tensor:
         exponent = -self.decay * t
         if isinstance(exponent, Tensor):
@@ -68,10 +85,17 @@ class ScheduledGuidance(Composable):
 
     def parts(self) -> Parts:
         own = {name: getattr(self, name) for name in ("lambdas", "strength", "decay", "jacobian")}
-        return {"names": self.observable.names, **own, **units_parts(self.to_data)}
+        seen = {"decoded": True} if sees_decoded(self.observable) else {}
+        return {"names": self.observable.names, **own, **units_parts(self.to_data), **seen}
 
     @classmethod
     def from_parts(cls, parts: Parts, find: Find) -> "ScheduledGuidance":
         rest = dict(parts)
-        to_data = Affine(rest.pop("shift"), rest.pop("scale"))
-        return cls(find(rest.pop("names")), **rest, to_data=to_data)
+        to_data, decoded = Affine(rest.pop("shift"), rest.pop("scale")), rest.pop("decoded", False)
+        observable = find(rest.pop("names"))
+        if decoded and not sees_decoded(observable):
+            raise ConfigError(
+                f"the guidance steers {', '.join(observable.names)} of decoded latents: pass "
+                "leastwork.models.latents.of_data(observable, model)"
+            )
+        return cls(observable, **rest, to_data=to_data)

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, all_finite, leaves
 from leastwork.kernels.aligned import AlignedKernel
+from leastwork.kernels.angles import AngleKernel
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.flat import EuclideanKernel
 from leastwork.kernels.frames import FrameKernel
-from leastwork.models.base import Scored
+from leastwork.models.base import Scored, is_periodic
 from leastwork.models.symmetry import has_no_orientation
 
 __all__ = ["KernelDensity", "kernel_density", "usual_kernel"]
@@ -135,6 +135,8 @@ def _likeliest_bandwidth(squared: Tensor, dimension: int) -> float:
     left, right = grid[max(best - 1, 0)], grid[min(best + 1, _GRID - 1)]
     if right - left < 1e-9:  # two guides, or all equally far apart
         return math.exp(grid[best])
+    from scipy.optimize import minimize_scalar  # slow to import, and needed here alone
+
     found = minimize_scalar(loss, bounds=(left, right), method="bounded", options={"xatol": 1e-6})
     return math.exp(float(found.x))
 
@@ -149,7 +151,9 @@ def _log_mean(squared: Tensor, bandwidth: float) -> Tensor:
 
 
 def usual_kernel(model: Scored) -> Kernel:
-    """Default kernel of a model: the distance after rigid-body alignment if the model has no preferred orientation."""
+    """Default kernel of a model: of angles, or after rigid-body alignment if the model has no preferred orientation."""
+    if is_periodic(model):
+        return AngleKernel()
     if not has_no_orientation(model):
         return EuclideanKernel()
     return FrameKernel() if model.has_rotations else AlignedKernel()

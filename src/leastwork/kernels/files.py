@@ -9,6 +9,7 @@ from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.geometry.state import State
 from leastwork.kernels.aligned import AlignedKernel
+from leastwork.kernels.angles import AngleKernel
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.flat import EuclideanKernel
 
@@ -23,6 +24,8 @@ def kernel_parts(kernel: Kernel) -> Mapping[str, Any]:
     """
     if isinstance(kernel, AlignedKernel):
         return {"distance": "aligned"}
+    if isinstance(kernel, AngleKernel):
+        return {"distance": "angles"}
     if not isinstance(kernel, EuclideanKernel):
         raise ConfigError(
             f"a guidance with a {type(kernel).__name__} has no file form, as functions have none: fit it again in the "
@@ -41,6 +44,8 @@ def kernel_from(parts: Mapping[str, Any]) -> Kernel:
     """
     if parts["distance"] == "aligned":
         return AlignedKernel()
+    if parts["distance"] == "angles":
+        return AngleKernel()
     return EuclideanKernel(ZeroCentre() if parts["zero_centre"] else None)
 
 

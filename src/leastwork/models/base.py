@@ -17,7 +17,7 @@ from leastwork.models.velocity import Prior
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.base import Schedule
 
-__all__ = ["Flow", "Model", "Scored", "is_flow", "is_scored"]
+__all__ = ["Flow", "Model", "Scored", "is_flow", "is_model", "is_periodic", "is_scored"]
 
 
 class Model(Protocol):
@@ -174,6 +174,11 @@ class Flow(Model, Protocol):
         ...
 
 
+def is_model(value: object) -> TypeGuard[Model]:
+    """Whether an object has the properties and methods of a model."""
+    return all(hasattr(value, name) for name in ("net", "event_shape", "has_score", "estimate", "coefficients"))
+
+
 def is_scored(model: Model) -> TypeGuard[Scored]:
     """Whether a model has a score; narrows its type."""
     return model.has_score
@@ -182,3 +187,8 @@ def is_scored(model: Model) -> TypeGuard[Scored]:
 def is_flow(model: Model) -> TypeGuard[Flow]:
     """Whether a model has only a velocity and a prior density; narrows its type."""
     return not model.has_score
+
+
+def is_periodic(model: Model) -> bool:
+    """Whether states are angles, rad, equal modulo 2π; a kind of model without ``periodic`` has none."""
+    return bool(getattr(model, "periodic", False))

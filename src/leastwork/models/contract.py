@@ -1,22 +1,23 @@
 """Contract of a network: one prediction for each coordinate of x, in single or double precision, at all states.
 
 Structure and shape of every output are checked, which costs nothing. A half-precision network raises an error before
-sampling. The first step of a sampler shows whether the network leaves some coordinates noisy.
+sampling. The first step of a sampler shows whether the network leaves some coordinates noisy
+(:mod:`leastwork.models.listening`).
 """
 
-import warnings
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError, LeastworkWarning
+from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, flatten, leaves, smap
 
-__all__ = ["HALF", "answered", "never_denoised", "refuse_half", "undenoised", "warn_of_undenoised", "what_is_wrong"]
+__all__ = ["HALF", "answered", "never_denoised", "refuse_half", "undenoised", "what_is_wrong"]
 
 HALF = (torch.float16, torch.bfloat16)
-_SAME_AS_INPUT = 1e-6  # largest difference of αD and x, relative to x, of a coordinate that the network leaves noisy
+_SAME = 1e-6  # largest relative difference, from rounding, of values that are the same
 
 
 def what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> str:
@@ -82,39 +83,32 @@ def refuse_half(parameters: Iterable[Tensor]) -> None:
         )
 
 
-def never_denoised(x: State, end: State, alpha: float) -> Tensor:
-    """Indices of flat coordinates that the network leaves noisy: αD = x for all states, although x is not zero.
+def never_denoised(x: State, y: State, *, knows: Literal["data", "noise", "velocity"]) -> Tensor:
+    """Indices of flat coordinates that a network leaves as they are, such as padding that a mask hides from it.
+
+    A network that predicts data returns such a coordinate unchanged. In any other prediction it must show the noise,
+    which differs from state to state, so that the same value for all states leaves the coordinate noisy.
 
     Args:
         x: noisy states, network units, (B, *event).
-        end: D of these states.
-        alpha: α at the time of the states.
+        y: the network's own output at these states.
+        knows: what it predicts; "velocity" is that of a flow, which may be constant, and only zero leaves noise.
     """
-    noisy, clean = flatten(x), alpha * flatten(end)
-    silent = ((clean - noisy).abs() <= _SAME_AS_INPUT * noisy.abs()).all(dim=0) & (noisy != 0).all(dim=0)
-    return silent.nonzero()[:, 0]
-
-
-def warn_of_undenoised(x: State, end: State, alpha: float) -> None:
-    """Warn of coordinates that stay noise, at the first step of a sampler.
-
-    Args:
-        x, end, alpha: as in :func:`never_denoised`.
-
-    Warns:
-        LeastworkWarning: some coordinates stay noise, such as padding that a mask hides from the network.
-    """
-    silent = never_denoised(x, end, alpha)
-    if len(silent):
-        warnings.warn(undenoised(silent, flatten(x).shape[1]), LeastworkWarning, stacklevel=3)
+    noisy, said = flatten(x), flatten(y)
+    if knows == "data":
+        left = (said - noisy).abs() <= _SAME * noisy.abs()
+    else:
+        about = said - said[0] if knows == "noise" and len(said) > 1 else said
+        left = about.abs() <= _SAME * about.abs().max()
+    return (left.all(dim=0) & (noisy != 0).all(dim=0)).nonzero()[:, 0]
 
 
 def undenoised(silent: Tensor, size: int) -> str:
     """The sentence about coordinates that are never denoised."""
     return (
-        f"{len(silent)} of {size} coordinates are never denoised, the first is {int(silent[0])}: the network predicts "
-        "no noise there, as for padding behind a mask, so that they end as noise in every average; leave them out of "
-        "event_shape"
+        f"{len(silent)} of {size} coordinates are never denoised, the first is {int(silent[0])}: the network leaves "
+        "them as they are, as padding behind a mask, so that they end as noise in every average; pass mask=, which is "
+        "True for the real places of an event, to the model, and its states are those alone"
     )
 
 

@@ -15,10 +15,14 @@ from torch import Tensor, nn
 from leastwork.errors import LeastworkError
 from leastwork.geometry.euclidean import Subspace
 from leastwork.geometry.state import EventShape, State, event_numel, flatten, inner, leaves, shapes, smap, unflatten
+from leastwork.geometry.torus import noise_on_circle, uniform_angles, wrap
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
+from leastwork.models.context import arguments
 from leastwork.models.contract import answered
+from leastwork.models.latents import Decoder
+from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
-from leastwork.models.units import Affine, ToData, check_units, to_network_units
+from leastwork.models.units import Affine, ToData, check_units, is_identity, to_network_units
 from leastwork.schedules.base import Schedule
 from leastwork.support.text import quoted
 
@@ -37,12 +41,27 @@ class DiffusionModel:
         event_shape: shape of one sample, or a tuple of shapes for a state of several tensors.
         subspace: linear subspace of the states, such as ``ZeroCentre()``.
         shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.
-        context: keyword arguments for a conditional network, the same for every sample.
-        decode, encode: for a latent model, in place of shift and scale: functions from latents (B, *event) to data
-            (B, ...) and back, with encode(decode(z)) = z. Gradients of observables are taken through ``decode``.
+        context: keyword arguments for a conditional network; a tensor of leading size 1 is expanded to the batch, and
+            :class:`leastwork.PerSample` has a row for each sample.
+        decode: for a latent model, in place of shift and scale: function from latents (B, *event) to data (B, ...).
+            Samples stay latents; observables and regions see them decoded, in pieces and without a graph. Only methods
+            with gradients of observables differentiate it ("scheduled", "loss", "adjoint-matching").
+        encode: the exact inverse of ``decode``, encode(decode(z)) = z; with it samples are decoded data.
+        mask: for a network that is padded, bools (N, ...) for the first axes of an event, True where it is real. States
+            are then the real coordinates alone, (n, ...) in place of (N, ...), as are shift, scale and samples; only
+            the network sees the padding, as zeros (:mod:`leastwork.models.mask`).
+        periodic: whether states are angles, rad, with wrapped noise and a uniform prior (see below).
 
     Raises:
-        LeastworkError: the prediction is unknown, the scale is not positive, or a decoder has no encoder.
+        LeastworkError: the prediction is unknown, the scale is not positive, there is an encoder alone, the mask does
+            not fit, or angles have other noise than θ_0 + σε, a subspace or other units.
+
+    Periodic models (Torsional Diffusion, Jing et al., NeurIPS 2022): θ_t = θ_0 + σε modulo 2π, α = 1. The chain runs on
+    the line, of which the circle is the quotient: the network is asked at wrapped angles, so that score and D − x are
+    periodic; h has to be, too, as it is if observables are. Then a step θ + b σ²(s + h) + c z commutes with turns by
+    2π, and for functions of angles E_Q[φ dP/dQ] = E_P[φ] with dP/dQ the product of the Gaussian kernels of the steps on
+    the line. W is the KL of these paths, turns counted; it is never below that of the wrapped paths, and equal to it
+    where steps are short, c ≪ π. The prior is the same uniform one for both. Samples are in [−π, π).
 
     >>> import leastwork as lw
     >>> standard = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
@@ -60,6 +79,8 @@ class DiffusionModel:
     context: Mapping[str, Any] = field(default_factory=dict)
     decode: ToData | None = None
     encode: Callable[[State], State] | None = None
+    mask: MaskLike = None
+    periodic: bool = False
 
     def __post_init__(self) -> None:
         if self.predicts not in get_args(Prediction):
@@ -73,11 +94,23 @@ class DiffusionModel:
                 f"predicts={quoted(self.predicts)} does not determine the data at t_max, where alpha = 0: "
                 f"end the schedule before, {name}(t_max=0.999)"
             )
-        check_units(self.event_shape, self.scale)
-        if (self.decode is None) != (self.encode is None):
-            raise LeastworkError("decode and encode belong together, as samples go both ways: pass both or neither")
-        if self.decode is not None and not (_is_number(self.shift, 0.0) and _is_number(self.scale, 1.0)):
+        mask, event_shape = unmasked(self.mask, self.event_shape)
+        object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "event_shape", event_shape)
+        check_units(self.event_shape, self.scale, self.shift)
+        if self.decode is None and self.encode is not None:
+            raise LeastworkError("encode and decode belong together, as inverses: pass both, or decode alone")
+        plain = is_identity(self.shift, self.scale)
+        if self.decode is not None and not plain:
             raise LeastworkError("a decoder takes the place of shift and scale: leave them out, or put them into it")
+        if self.periodic and not (plain and self.decode is None and self.subspace is None):
+            raise LeastworkError("angles are in radians and have no centre: leave out shift, scale, decode, subspace")
+        if self.periodic and (self.predicts in ("data", "v") or not _has_no_drift(self.schedule)):
+            raise LeastworkError(
+                f"predicts={quoted(self.predicts)} with {type(self.schedule).__name__} is not possible on angles, to "
+                "which noise is added without a drift: take predicts='score' (or 'noise', 'velocity') and "
+                "VESchedule(0.01 * pi, pi)"
+            )
 
     @property
     def noise_shape(self) -> EventShape:
@@ -115,11 +148,16 @@ class DiffusionModel:
 
     @property
     def units(self) -> ToData:
-        """The map from network units to data units."""
-        return Affine(self.shift, self.scale) if self.decode is None else self.decode
+        """The map from network units to data units, or to latents if these are the samples."""
+        return Affine(self.shift, self.scale) if self.decode is None or self.encode is None else Decoder(self.decode)
+
+    @property
+    def latent_decoder(self) -> Decoder | None:
+        """The decoder through which functions of data see samples, if samples are latents."""
+        return Decoder(self.decode) if self.decode is not None and self.encode is None else None
 
     def to_data_units(self, z: State) -> State:
-        """x = shift + scale · z, or decode(z)."""
+        """x = shift + scale · z, or decode(z) if there is an encoder."""
         return self.units(z)
 
     def to_network_units(self, x: State) -> State:
@@ -131,9 +169,10 @@ class DiffusionModel:
         return self.project(self._call(x, t))
 
     def _call(self, x: State, t: float) -> State:
-        first = leaves(x)[0]
-        found = self.net(x, torch.tensor(t, dtype=first.dtype, device=first.device), **self.context)
-        return answered(x, found, shapes(self.event_shape), t)
+        first, inside = leaves(x)[0], padded(smap(wrap, x) if self.periodic else x, self.mask)
+        time = torch.tensor(t, dtype=first.dtype, device=first.device)
+        found = self.net(inside, time, **arguments(self.context, first))
+        return unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
 
     def denoise(self, x: State, t: float) -> State:
         """D(x, t) = E[x_0 | x_t = x], network units, (B, *event)."""
@@ -160,12 +199,12 @@ class DiffusionModel:
         return self.denoise(x, t)
 
     def endpoint(self, x: State, y: State, t: float) -> State:
-        """The estimate of the state at t = 0: D itself."""
-        return y
+        """The estimate of the state at t = 0: D itself, or as angles in [−π, π)."""
+        return smap(wrap, y) if self.periodic else y
 
     def finish(self, x: State, t: float) -> State:
         """The last denoising step."""
-        return self.denoise(x, t)
+        return self.endpoint(x, self.denoise(x, t), t)
 
     def coefficients(self, t: Tensor, kappa: float) -> Coefficients:
         """Drift and diffusion at times t, float64 (S+1,); infinite where the schedule is singular."""
@@ -173,21 +212,28 @@ class DiffusionModel:
 
     def from_noise(self, noise: State) -> State:
         """States at t_max from standard normal noise."""
+        if self.periodic:
+            return smap(uniform_angles, noise)
         scale = self.prior_scale
         return smap(lambda leaf: scale * leaf, self.project(noise))
 
     def surprise(self, z: State) -> Tensor:
-        """z-score of −ln(prior density) at states at t_max, (|z|² − d)/√(2d) in units of the prior, float64 (B,)."""
+        """z-score of −ln(prior density) at states at t_max, (|z|² − d)/√(2d) in units of the prior, float64 (B,).
+
+        All angles are alike to a uniform prior: the score is zero.
+        """
+        if self.periodic:
+            return leaves(z)[0].new_zeros(len(leaves(z)[0]), dtype=torch.float64)
         z = smap(lambda leaf: leaf.to(torch.float64) / self.prior_scale, z)
         d = self.dimension
         return (inner(z, z) - d) / (2 * d) ** 0.5
 
     def noised(self, x0: State, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
-        """x_t of samples, the lever σ, (1, 1), and the noise ε, flat (B, d)."""
-        flat = flatten(x0)
+        """x_t of samples, the lever σ, (1, 1), and the noise ε, flat (B, d), for angles its mean over windings."""
+        flat, sigma = flatten(x0), Moments.at(self.schedule, t).sigma
         noise = self.project(unflatten(torch.randn(flat.shape, generator=random).to(flat), x0))
-        lever = flat.new_full((1, 1), Moments.at(self.schedule, t).sigma)
-        return self.add_noise(x0, noise, t), lever, flatten(noise)
+        seen = noise_on_circle(flatten(noise), sigma) if self.periodic else flatten(noise)
+        return self.add_noise(x0, noise, t), flat.new_full((1, 1), sigma), seen
 
     def expected_noise(self, x: State, y: State, t: float, lever: Tensor) -> Tensor:
         """ε̂ = (x − αD)/σ, flat, (B, d)."""
@@ -213,5 +259,6 @@ class DiffusionModel:
         return list(self.net.parameters()) if isinstance(self.net, nn.Module) else []
 
 
-def _is_number(value: float | Tensor, number: float) -> bool:
-    return not isinstance(value, Tensor) and value == number
+def _has_no_drift(schedule: Schedule) -> bool:
+    ends = torch.tensor([schedule.t_min, schedule.t_max], dtype=torch.float64)
+    return bool((schedule.alpha(ends) == 1).all())

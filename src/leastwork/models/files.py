@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from leastwork.errors import ConfigError, LeastworkError
@@ -19,17 +18,18 @@ from leastwork.models.base import Model
 from leastwork.models.bundled import FOLDER, bundled_models
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
+from leastwork.models.mask import Places
 from leastwork.models.placement import moved, placement
-from leastwork.models.velocity import StandardNormal, VelocityModel
+from leastwork.models.velocity import StandardNormal, UniformAngles, VelocityModel
+from leastwork.models.weights import fill, refuse_pickle
 from leastwork.networks.equivariant import EquivariantPerceptron
 from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
 from leastwork.support.arguments import path_of
-from leastwork.support.files import readable
 from leastwork.support.json_files import read_json, write_json
-from leastwork.support.tensor_files import read_tensors, write_tensors
+from leastwork.support.tensor_files import write_tensors
 from leastwork.support.text import brief, quoted
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "load_model",
     "model_from",
     "model_parts",
+    "name_of",
     "precision",
     "save_model",
 ]
@@ -107,14 +108,15 @@ def description_of(model: DiffusionModel | FrameModel | VelocityModel) -> dict[s
             "zero_centre": model.subspace is not None,
         }
     else:
-        if not isinstance(model.prior, StandardNormal):
-            raise ConfigError(f"prior {model.prior!r} has no file form: only StandardNormal has")
-        described |= {"kind": "velocity", "data_at_one": model.data_at_one, "prior_scale": model.prior.scale}
-    return described
+        if not isinstance(model.prior, StandardNormal | UniformAngles):
+            raise ConfigError(f"prior {model.prior!r} has no file form: only StandardNormal and UniformAngles have")
+        described |= {"kind": "velocity", "data_at_one": model.data_at_one, "prior_scale": model.prior_scale}
+    described |= {"periodic": True} if not isinstance(model, FrameModel) and model.periodic else {}
+    return described | ({"mask": model.mask.real.tolist()} if isinstance(model.mask, Places) else {})
 
 
 def fingerprint(model: Model) -> str | None:
-    """A hash of a model's weights, the same in every precision; None if the model has no weights.
+    """A hash of a model's weights, its decoder's included, and mask, the same in every precision; None without weights.
 
     >>> model = load_model("prinz")
     >>> fingerprint(model) == fingerprint(load_model("prinz"))
@@ -122,12 +124,18 @@ def fingerprint(model: Model) -> str | None:
     """
     if not isinstance(model.net, nn.Module):
         return None
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(model.net.state_dict().items()):
+    digest, decode = hashlib.blake2b(digest_size=16), getattr(model, "decode", None)
+    weights = dict(model.net.state_dict())
+    if isinstance(decode, nn.Module):
+        weights |= {f"decode.{name}": value for name, value in decode.state_dict().items()}
+    for name, value in sorted(weights.items()):
         plain = value.detach().cpu()
         plain = plain.float() if plain.is_floating_point() else plain
         digest.update(f"{name} {tuple(plain.shape)}".encode())
         digest.update(plain.contiguous().numpy().data)
+    mask = getattr(model, "mask", None)
+    if isinstance(mask, Places):
+        digest.update(str(mask.real.tolist()).encode())
     return digest.hexdigest()
 
 
@@ -145,8 +153,8 @@ def check_fingerprint(model: Model, known: str | None, folder: Path) -> None:
     own = fingerprint(model)
     if known is not None and own is not None and own != known:
         raise ConfigError(
-            f"the model's weights are not those that the guidance in {folder} was fitted to: pass the model as it was, "
-            "or fit anew in another folder"
+            f"the model's weights are not those that the guidance in {folder} was fitted to, or its mask is not: pass "
+            "the model as it was, or fit anew in another folder"
         )
 
 
@@ -193,28 +201,34 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
     """A bundled model by name, or one from a folder written by :func:`save_model`.
 
     Args:
-        name: the name of a bundled model, such as "prinz", or a path.
+        name: the name of a bundled model, such as "prinz", or a path; a bundled name wins over a folder of that name,
+            which is written with a separator, "./prinz", or given as a ``Path``.
         net: the network that takes the weights, if it is not one of this package.
 
     Raises:
         ConfigError: the name is unknown (the message suggests the nearest), or the file is a pickle, truncated or
             foreign.
     """
-    folder = path_of("name", name)
+    path_of("name", name)
+    name = name_of(name)
+    folder = FOLDER / name if name in bundled_models() else Path(name)
     if not os.path.exists(folder):
-        folder = FOLDER / str(name)
-        if not os.path.exists(folder / "model.json"):
-            known = bundled_models()
-            near = difflib.get_close_matches(str(name)[:80], known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"no model {quoted(str(name))}: {hint}bundled are {', '.join(known)}; or pass a folder")
+        known = bundled_models()
+        near = difflib.get_close_matches(name[:80], known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"no model {quoted(name)}: {hint}bundled are {', '.join(known)}; or pass a folder")
+    if folder.is_file():
+        refuse_pickle(folder)
     if not folder.is_dir():
-        kind = "a pickle is refused, it can run code" if _is_pickle(folder) else "this is a file"
-        raise ConfigError(f"{folder}: {kind}; pass a folder with model.safetensors and model.json (lw.save_model)")
+        raise ConfigError(f"{folder} is a file: pass a folder with model.safetensors and model.json (lw.save_model)")
     described = _read_json(folder / "model.json")
     try:
         net = _build_network(described, net, folder)
-        _fill(net, folder / "model.safetensors")
+        if not (folder / "model.safetensors").exists():
+            raise ConfigError(
+                f"{folder / 'model.safetensors'} is missing: a model folder holds model.safetensors and model.json"
+            )
+        fill(net, folder / "model.safetensors")
         return _put_together(described, net)
     except LeastworkError:
         raise
@@ -224,22 +238,32 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
         ) from error
 
 
+def name_of(name: str | Path) -> str:
+    """A name or path as a run file writes it: an existing folder that is given as a ``Path`` has a separator."""
+    is_bare = isinstance(name, Path) and not os.path.dirname(name) and os.path.exists(name)
+    return os.path.join(os.curdir, name) if is_bare else str(name)
+
+
 def _put_together(described: Mapping[str, Any], net: nn.Module) -> DiffusionModel | FrameModel | VelocityModel:
     """The model with a description and a network that has its weights."""
     shape = described["event_shape"]
     event_shape = tuple(tuple(part) if isinstance(part, list) else part for part in shape)
     shift, scale = _tensor(described["shift"]), _tensor(described["scale"])
+    mask = Places(torch.tensor(described["mask"])) if "mask" in described else None
+    periodic = described.get("periodic", False)
     if described["kind"] == "velocity":
-        prior = StandardNormal(described["prior_scale"])
-        return VelocityModel(net, event_shape, prior, data_at_one=described["data_at_one"], shift=shift, scale=scale)
+        prior = UniformAngles() if periodic else StandardNormal(described["prior_scale"])
+        at_one = described["data_at_one"]
+        return VelocityModel(net, event_shape, prior, data_at_one=at_one, shift=shift, scale=scale, mask=mask)
     schedule = schedule_from(described["schedule"])
     subspace = ZeroCentre() if described["zero_centre"] else None
     if described["kind"] == "frames":
         angles, (residues, _) = AngleSchedule(**described["angles"]), shape[0]
-        return FrameModel(net, schedule, angles, residues, scale=described["scale"], subspace=subspace)
+        return FrameModel(net, schedule, angles, residues, scale=described["scale"], subspace=subspace, mask=mask)
     return DiffusionModel(
-        net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale
-    )
+        net, schedule, described["predicts"], event_shape, subspace=subspace, shift=shift, scale=scale, mask=mask,
+        periodic=periodic,
+    )  # fmt: skip
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -258,43 +282,6 @@ def _build_network(described: dict[str, Any], net: nn.Module | None, folder: Pat
             f"{folder}: network {quoted(name)} is not of this package: pass it as load_model(..., net=...)"
         )
     return _NETWORKS[name](**described["network"]["config"])
-
-
-def _fill(net: nn.Module, path: Path) -> None:
-    if not path.exists():
-        raise ConfigError(f"{path} is missing: a model folder holds model.safetensors and model.json")
-    if _is_pickle(readable(path)):
-        raise ConfigError(f"{path} is a pickle, which can run code, and is refused: write it by save_model")
-    try:
-        weights = read_tensors(path)
-    except SafetensorError as error:
-        raise ConfigError(
-            f"{path} is truncated or not safetensors ({brief(error)}): fetch or write it again"
-        ) from error
-    bad = [key for key, value in weights.items() if not bool(torch.isfinite(value).all())]
-    if bad:
-        raise ConfigError(f"{path}: weight {bad[0]!r} is not finite: train or fetch the model again")
-    try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ConfigError(
-            f"{path} holds the weights of another network ({reason}): pass the one it was saved from"
-        ) from error
-    net.eval().requires_grad_(False)
-
-
-def _is_pickle(path: Path) -> bool:
-    try:
-        head = b""
-        if path.is_file():
-            with path.open("rb") as file:
-                head = file.read(9)
-    except OSError:
-        return False
-    if head[4:8] == bytes(4) and head[8:] == b"{":  # safetensors: the length of a header, which may begin like a pickle
-        return False
-    return head[:1] == b"\x80" or head[:2] == b"PK"  # a bare pickle, or torch.save's zip of one
 
 
 def _plain(value: float | Tensor) -> Any:

@@ -22,7 +22,9 @@ from leastwork.geometry.frames import Frames, Tangent, flat_tangent, tangent_fro
 from leastwork.geometry.rotations import exp, uniform
 from leastwork.geometry.state import State, shapes
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
+from leastwork.models.context import arguments
 from leastwork.models.contract import answered
+from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.predictions import Moments
 from leastwork.models.units import ToData, check_units
 from leastwork.schedules.angles import AngleSchedule
@@ -46,10 +48,13 @@ class FrameModel:
         residues: number N of frames.
         scale: length of one network unit in data units.
         subspace: ``ZeroCentre()`` if the positions are centred.
-        context: keyword arguments for a conditional network, the same for every sample.
+        context: keyword arguments for a conditional network; a tensor of leading size 1 is expanded to the batch, and
+            :class:`leastwork.PerSample` has a row for each sample.
+        mask: for a network that is padded, bools (N,), True for residues that are real. States are then these residues
+            alone; only the network sees the others, at the origin and not rotated (:mod:`leastwork.models.mask`).
 
     Raises:
-        LeastworkError: a size, the scale or the schedule cannot be used.
+        LeastworkError: a size, the scale, the schedule or the mask cannot be used.
     """
 
     net: Callable[..., Any]
@@ -59,8 +64,12 @@ class FrameModel:
     scale: float = 1.0
     subspace: ZeroCentre | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
+    mask: MaskLike = None
 
     def __post_init__(self) -> None:
+        mask, (real, *_) = unmasked(self.mask, (self.residues,))
+        object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "residues", real)
         if self.residues < 1:
             raise LeastworkError(f"residues={self.residues}: a model of frames has at least one")
         if not isinstance(self.schedule, Schedule):
@@ -118,8 +127,10 @@ class FrameModel:
 
     def score(self, x: State, t: float) -> Tangent:
         """∇ ln p_t of positions and rotations, (B, N, 3) each."""
-        time = torch.tensor(t, dtype=x[0].dtype, device=x[0].device)
-        shift, turn = self.project(answered(x, self.net(x, time, **self.context), shapes(self.noise_shape), t))
+        time, inside = torch.tensor(t, dtype=x[0].dtype, device=x[0].device), padded(x, self.mask)
+        found = self.net(inside, time, **arguments(self.context, x[0]))
+        found = answered(inside, found, padded_shapes(shapes(self.noise_shape), self.mask), t)
+        shift, turn = self.project(unpadded(found, self.mask))
         return shift, turn
 
     def estimate(self, x: State, t: float) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from leastwork.models.base import Model
+from leastwork.models.context import moved_context
 
 __all__ = ["evaluating", "moved", "placement"]
 
@@ -21,13 +22,18 @@ def placement(model: Model) -> tuple[torch.device, torch.dtype]:
 
 
 def moved(model: Model, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Model:
-    """The model on another device or in another precision: a copy if needed, so that the user's model is unchanged."""
+    """The model on another device or in another precision: a copy if needed, so that the user's model is unchanged.
+
+    Its context moves with the network; the context of a plain function is moved at every call, to where x is.
+    """
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
     if all(p.device == device and p.dtype == dtype for p in model.parameters()):
         return model
     assert isinstance(model.net, nn.Module)
-    return replace(cast(Any, model), net=deepcopy(model.net).to(device=device, dtype=dtype))
+    net = deepcopy(model.net).to(device=device, dtype=dtype)
+    context = getattr(model, "context", {})
+    return replace(cast(Any, model), net=net, **({"context": moved_context(context, device, dtype)} if context else {}))
 
 
 @contextmanager

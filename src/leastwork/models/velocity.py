@@ -3,6 +3,7 @@
 There is only a velocity, hence no score and no SDE: guidance is an added velocity, and its cost is the kinetic action.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -12,12 +13,15 @@ from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape, State, event_numel, inner, leaves, shapes, smap
+from leastwork.geometry.torus import uniform_angles, wrap
 from leastwork.models.coefficients import Coefficients, flow_coefficients
+from leastwork.models.context import arguments
 from leastwork.models.contract import answered
-from leastwork.models.units import Affine, check_units, to_data_units, to_network_units
+from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
+from leastwork.models.units import Affine, check_units, is_identity, to_data_units, to_network_units
 from leastwork.support.random import generator
 
-__all__ = ["Prior", "StandardNormal", "VelocityModel"]
+__all__ = ["Prior", "StandardNormal", "UniformAngles", "VelocityModel"]
 
 _PRIOR_DRAWS = 4096  # draws of the prior, for the z-scores of −ln(prior density)
 
@@ -50,16 +54,35 @@ class StandardNormal:
 
 
 @dataclass(frozen=True)
+class UniformAngles:
+    """Independent uniform angles, rad: the prior of a flow on the torus, whose states are angles in [−π, π).
+
+    >>> UniformAngles().from_noise(torch.tensor([[0.0, 9.0]]))
+    tensor([[0.0000, 3.1416]])
+    """
+
+    def from_noise(self, noise: State) -> State:
+        return smap(uniform_angles, noise)
+
+    def log_prob(self, x: State) -> Tensor:
+        d = sum(leaf[0].numel() for leaf in leaves(x))
+        return leaves(x)[0].new_full((len(leaves(x)[0]),), -d * math.log(2 * math.pi))
+
+
+@dataclass(frozen=True)
 class VelocityModel:
     """A general continuous normalizing flow given by its velocity network.
 
     Args:
         net: called as ``net(x, t, **context)``, returns dx/dt; x: (B, *event); t: scalar tensor, t = 0 the data.
         event_shape: shape of one sample.
-        prior: the density at t = 1.
+        prior: the density at t = 1; ``UniformAngles()`` for a flow on the torus, whose network is asked at angles
+            in [−π, π), so that the velocity is periodic.
         data_at_one: True if the network's own time runs from noise at 0 to data at 1; then u(x, t) = −net(x, 1 − t).
         shift, scale: numbers, or tensors that broadcast to an event; data units = shift + scale · network units.
-        context: keyword arguments for a conditional network, the same for every sample.
+        context: keyword arguments for a conditional network; a tensor of leading size 1 is expanded to the batch, and
+            :class:`leastwork.PerSample` has a row for each sample.
+        mask: for a network that is padded, as in :class:`leastwork.DiffusionModel`.
 
     >>> flow = VelocityModel(lambda x, t: x, event_shape=(2,))
     >>> flow.velocity(torch.ones(1, 2), 0.5)
@@ -75,11 +98,17 @@ class VelocityModel:
     context: Mapping[str, Any] = field(default_factory=dict)
     t_min: float = 0.0
     t_max: float = 1.0
+    mask: MaskLike = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.prior, Prior):
             raise LeastworkError(f"prior={self.prior!r} lacks from_noise or log_prob: pass e.g. StandardNormal()")
-        check_units(self.event_shape, self.scale)
+        mask, event_shape = unmasked(self.mask, self.event_shape)
+        object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "event_shape", event_shape)
+        check_units(self.event_shape, self.scale, self.shift)
+        if self.periodic and not is_identity(self.shift, self.scale):
+            raise LeastworkError("angles are in radians: leave out shift and scale")
 
     @property
     def noise_shape(self) -> EventShape:
@@ -105,6 +134,11 @@ class VelocityModel:
         return False
 
     @property
+    def periodic(self) -> bool:
+        """Whether states are angles, rad."""
+        return isinstance(self.prior, UniformAngles)
+
+    @property
     def prior_scale(self) -> float:
         """Standard deviation of a coordinate of the prior, its attribute ``scale``, or 1 if it has none."""
         return float(getattr(self.prior, "scale", 1.0))
@@ -116,9 +150,10 @@ class VelocityModel:
 
     def velocity(self, x: State, t: float) -> State:
         """u(x, t) = dx/dt in network units, (B, *event)."""
-        first = leaves(x)[0]
+        first, inside = leaves(x)[0], padded(smap(wrap, x) if self.periodic else x, self.mask)
         time = torch.tensor(1 - t if self.data_at_one else t, dtype=first.dtype, device=first.device)
-        u = answered(x, self.net(x, time, **self.context), shapes(self.event_shape), t)
+        found = self.net(inside, time, **arguments(self.context, first))
+        u = unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
         return smap(torch.neg, u) if self.data_at_one else u
 
     @property
@@ -136,11 +171,11 @@ class VelocityModel:
 
     def endpoint(self, x: State, y: State, t: float) -> State:
         """The estimate of the state at t = 0: the end of the straight line, x − t u."""
-        return smap(lambda a, b: a - t * b, x, y)
+        return self.finish(smap(lambda a, b: a - t * b, x, y), t)
 
     def finish(self, x: State, t: float) -> State:
-        """The state itself, since the ODE ends at the data."""
-        return x
+        """The state itself, since the ODE ends at the data; angles in [−π, π)."""
+        return smap(wrap, x) if self.periodic else x
 
     def coefficients(self, t: Tensor, kappa: float) -> Coefficients:
         """Drift and diffusion at times t, float64 (S+1,)."""
@@ -151,7 +186,9 @@ class VelocityModel:
         return self.prior.from_noise(noise)
 
     def surprise(self, z: State) -> Tensor:
-        """z-score of −ln(prior density), relative to draws of the prior, float64 (B,)."""
+        """z-score of −ln(prior density), relative to draws of the prior, float64 (B,); zero for a uniform prior."""
+        if self.periodic:
+            return leaves(z)[0].new_zeros(len(leaves(z)[0]), dtype=torch.float64)
         like, draw = leaves(z)[0], generator(0, "prior distance")
         noise = tuple(torch.randn(_PRIOR_DRAWS, *shape, generator=draw).to(like) for shape in shapes(self.event_shape))
         typical = -self.prior.log_prob(self.prior.from_noise(noise if isinstance(z, tuple) else noise[0])).double()

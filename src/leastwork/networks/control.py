@@ -24,6 +24,7 @@ class ControlNetwork(nn.Module):
         width: number of units in each hidden layer; by default 64, more above 8 and above 64 dimensions.
         depth: number of hidden layers.
         seed: seed of the initial weights; the global generator is not used.
+        angles: whether states are d angles, rad: the inputs are then their cosines and sines.
 
     Raises:
         LeastworkError: a size is below one.
@@ -36,16 +37,20 @@ class ControlNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, dimension: int, width: int | None = None, depth: int = 3, seed: int = 0) -> None:
+    def __init__(
+        self, dimension: int, width: int | None = None, depth: int = 3, seed: int = 0, angles: bool = False
+    ) -> None:
         super().__init__()
         width = usual_width(dimension) if width is None else width
         if min(dimension, width, depth) < 1:
             raise LeastworkError(f"ControlNetwork({dimension}, {width}, {depth}): every size must be at least 1")
+        self.angles = angles
         self.config: dict[str, Any] = {"dimension": dimension, "width": width, "depth": depth}
+        self.config |= {"angles": True} if angles else {}
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("mean", torch.zeros(_KNOTS, dimension))
         self.register_buffer("std", torch.ones(_KNOTS, dimension))
-        self.first = seeded_linear(generator, dimension, width)
+        self.first = seeded_linear(generator, (1 + angles) * dimension, width)
         self.hidden = nn.ModuleList(seeded_linear(generator, width, width) for _ in range(depth - 1))
         self.time = seeded_linear(generator, _COSINES, depth * width, bias=False)
         self.head = seeded_linear(generator, width, dimension)
@@ -73,8 +78,7 @@ class ControlNetwork(nn.Module):
         t = torch.as_tensor(t, dtype=x.dtype, device=x.device)[..., None]
         tau = torch.cos(torch.pi * t * torch.arange(1, _COSINES + 1, dtype=x.dtype, device=x.device))
         biases = self.time(tau).chunk(len(self.hidden) + 1, dim=-1)
-        mean, std = self._standard(t)
-        z = silu(self.first((x - mean) / std) + biases[0])
+        z = silu(self.first(self._seen(x, t)) + biases[0])
         for layer, bias in zip(self.hidden, biases[1:], strict=True):
             z = z + silu(layer(z) + bias)
         return z
@@ -86,6 +90,12 @@ class ControlNetwork(nn.Module):
         other.head.weight.add_(change[:, :-1])
         other.head.bias.add_(change[:, -1])
         return other
+
+    def _seen(self, x: Tensor, t: Tensor) -> Tensor:
+        if self.angles:
+            return 2**0.5 * torch.cat([x.cos(), x.sin()], dim=-1)
+        mean, std = self._standard(t)
+        return (x - mean) / std
 
     def _standard(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and spread at t: (..., 1) -> (..., d) each."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from leastwork.errors import LeastworkError
+from leastwork.networks.angles import Angles, moments_on_circle
 from leastwork.networks.coordinates import Coordinates, View
 from leastwork.networks.frames import FrameEntries, FrameInvariants
 from leastwork.networks.invariants import Invariants
@@ -79,9 +80,10 @@ class ValueNetwork(nn.Module):
         frames: whether states are d/12 rigid frames, positions and rotations, so that the gradient is a tangent
             (B, d/2).
         denoised: whether the network takes D(x_t, t) rather than x_t.
+        angles: whether states are d angles, of whose cosines and sines V is a function.
 
     Raises:
-        LeastworkError: a size is below one, or a focus is combined with invariants.
+        LeastworkError: a size is below one, or a focus is combined with invariants or angles.
 
     >>> network = ValueNetwork(2)
     >>> network(torch.randn(3, 2), torch.tensor(0.8), torch.tensor(0.6))  # the head starts at zero
@@ -101,6 +103,7 @@ class ValueNetwork(nn.Module):
         invariant: bool = False,
         frames: bool = False,
         denoised: bool = False,
+        angles: bool = False,
     ) -> None:
         super().__init__()
         width = (_INVARIANT_WIDTH if invariant or frames else usual_width(dimension)) if width is None else width
@@ -112,6 +115,8 @@ class ValueNetwork(nn.Module):
             raise LeastworkError(
                 "a network of frames has 12 coordinates each, no focus, and two frames to be invariant"
             )
+        if angles and (focus or invariant or frames):
+            raise LeastworkError("a network of angles has no focus, no invariants and no frames")
         self.config: dict[str, Any] = {
             "dimension": dimension,
             "width": width,
@@ -120,9 +125,9 @@ class ValueNetwork(nn.Module):
             "invariant": invariant,
             "frames": frames,
             "denoised": denoised,
-        }
+        } | ({"angles": True} if angles else {})
         self.denoised = denoised
-        self.view = _view(dimension, focus, invariant, frames)
+        self.view = Angles(dimension) if angles else _view(dimension, focus, invariant, frames)
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("power", torch.ones(()))
         self.register_buffer("steps", _STEPS.clone(), persistent=False)
@@ -138,7 +143,10 @@ class ValueNetwork(nn.Module):
     def standardise(self, x0: Tensor) -> "ValueNetwork":
         """Take the scale of the view, and s̄, from data in network units, (n, d)."""
         self.view.standardise(x0)
-        variance = (x0[:, : x0.shape[1] // 4] if self.config["frames"] else x0).var(dim=0).mean()  # of positions
+        if isinstance(self.view, Angles):
+            variance = self.view.variance(x0)
+        else:
+            variance = (x0[:, : x0.shape[1] // 4] if self.config["frames"] else x0).var(dim=0).mean()  # of positions
         self.power.copy_(variance if float(variance) > 0 else torch.ones(()))
         return self
 
@@ -179,7 +187,7 @@ class ValueNetwork(nn.Module):
 
     def head_times(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """(τ, 1), (T, 9), in which v(τ) is linear."""
-        tau = self._tau(alpha.reshape(-1, 1).to(self.power), sigma.reshape(-1, 1).to(self.power))
+        tau = self._tau(*self._moments(alpha, sigma, self.power))
         return torch.cat([tau, torch.ones_like(tau[:, :1])], dim=1)
 
     def with_head(self, change: Tensor) -> "ValueNetwork":
@@ -203,7 +211,7 @@ class ValueNetwork(nn.Module):
 
     def _hidden(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Any, Tensor, list[Tensor]]:
         """ρ z_L, ρ, the values of the view, τ and the slopes φ′ of all layers."""
-        alpha, sigma = alpha.reshape(-1, 1).to(x), sigma.reshape(-1, 1).to(x)
+        alpha, sigma = self._moments(alpha, sigma, x)
         seen = self._seen(x, alpha, sigma)
         log_snr = self._log_snr(alpha, sigma)
         rho = alpha * self.power.sqrt() / (alpha.square() * self.power + sigma.square()).sqrt()
@@ -217,6 +225,11 @@ class ValueNetwork(nn.Module):
             z = z + more
             slopes.append(slope)
         return rho * z, rho, seen, tau, slopes
+
+    def _moments(self, alpha: Tensor, sigma: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """α and σ, (1, 1) or (B, 1); of angles those of the points of the circle."""
+        alpha, sigma = alpha.reshape(-1, 1).to(like), sigma.reshape(-1, 1).to(like)
+        return moments_on_circle(sigma) if isinstance(self.view, Angles) else (alpha, sigma)
 
     def _seen(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Any:
         if not self.denoised:

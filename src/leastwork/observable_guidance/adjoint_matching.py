@@ -24,7 +24,7 @@ from leastwork.fit.result import FitRecord
 from leastwork.fit.training import restore, state_of, warm_cosine
 from leastwork.geometry.state import State, event_numel, flatten, leaves, smap
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Model, Scored, is_scored
+from leastwork.models.base import Model, Scored, is_periodic, is_scored
 from leastwork.models.placement import evaluating, placement
 from leastwork.networks.value import ValueNetwork, value_and_gradient
 from leastwork.sampling.choices import Choices
@@ -128,7 +128,10 @@ def match_adjoint(
     dimension = event_numel(model.event_shape)
     random = generator(seed, "adjoint matching")
     fresh = network is None
-    network = ValueNetwork(dimension, seed=derive_seed(seed, "network")) if network is None else deepcopy(network)
+    if network is None:
+        network = ValueNetwork(dimension, seed=derive_seed(seed, "network"), angles=is_periodic(model))
+    else:
+        network = deepcopy(network)
     network = network.to(device=device, dtype=dtype)
     guidance = LearnedGuidance(network, model.schedule)
     sampler = choices.sampler(model, guidance)
@@ -246,7 +249,7 @@ def _check_model(model: Model, choices: Choices) -> Scored:
     if choices.process != "sde" or choices.kappa not in (None, 1):
         raise LeastworkError("adjoint matching is for κ = 1: leave out process and kappa")
     steps = choices.sampler(model).steps
-    if not steps.has_density or bool((steps.b_previous != 0).any()):
+    if not steps.has_density or steps.own_noise or bool((steps.b_previous != 0).any()):
         raise LeastworkError(
             f"adjoint matching needs steps with a density and without memory, not solver={choices.solver!r}: "
             "use 'euler' or 'exponential'"

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from scipy.special import gammaincinv
 from torch import Tensor
 
 from leastwork.data.experiment import Experiment
@@ -98,7 +97,8 @@ def aim(drawn: Drawn, data: Experiment, start: Tensor, reached: float = 0.0, kee
 def agrees(drawn: Drawn, maxent: MaxEnt, data: Experiment) -> bool:
     """Whether the model's averages agree with the data within sampling error: 2n·KL against χ² (Wilks, 1938)."""
     n, fitted = len(drawn.observed), len(data.fitted)
-    return 2 * n * maxent.kl < 2 * float(gammaincinv(fitted / 2, _CONFIDENCE))  # the quantile of χ²
+    half = torch.tensor([fitted / 2, max(n * maxent.kl, 0.0)], dtype=torch.float64)
+    return float(torch.special.gammainc(*half)) < _CONFIDENCE  # P(χ² < 2n·KL)
 
 
 def needs_stages(drawn: Drawn, data: Experiment) -> bool:

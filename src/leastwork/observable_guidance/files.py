@@ -15,7 +15,7 @@ from torch import Tensor
 
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import MaxEnt
-from leastwork.data.trust import TrustCurve, trusted
+from leastwork.data.trust import TrustCurve, with_theta
 from leastwork.errors import ConfigError
 from leastwork.fit.files import open_own_samples
 from leastwork.fit.result import FitRecord
@@ -23,8 +23,10 @@ from leastwork.geometry.state import State
 from leastwork.guidance.files import load_guidance, save_guidance
 from leastwork.models.base import Model
 from leastwork.models.files import check_fingerprint, fingerprint, in_precision, precision
+from leastwork.models.latents import latent_decoder
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import Observable
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.storage import save_ensemble
 from leastwork.support.json_files import read_json, write_json
 from leastwork.support.tensor_files import read_tensors, write_tensors
@@ -156,7 +158,7 @@ def _numbers(folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tenso
 
 def stated_data(run: ObservableRun) -> Experiment:
     """The data of a run with their errors as stated, before their covariance was multiplied by θ."""
-    return trusted(run.data, 1 / run.theta)
+    return with_theta(run.data, 1 / run.theta)
 
 
 def stored_data(folder: Path, observable: Observable) -> Experiment:
@@ -182,7 +184,7 @@ def stored_data(folder: Path, observable: Observable) -> Experiment:
 
 
 def load_fit(
-    folder: Path, model: Model, data: Experiment, method: str, choices: Mapping[str, Any], seed: int
+    folder: Path, model: Model, data: Experiment, method: str, choices: Choices, seed: int
 ) -> ObservableRun | None:
     """The fitted run in a folder, or None if there is none yet.
 
@@ -199,11 +201,12 @@ def load_fit(
     if about is None:
         return None
     found = _numbers(folder, about, tensors)
-    data = trusted(data, found.theta)
+    data = with_theta(data.sampled_by(model), found.theta)
     check_fingerprint(model, about.get("model"), folder)
     guidance = load_guidance(folder / "guidance", data.observable) if about["guided"] else None
     model = in_precision(model, about.get("precision"))
-    samples = replace(open_own_samples(folder / "fit"), log_tilt=found.maxent.log_tilt_of(found.observed))
+    log_tilt = found.maxent.log_tilt_of(found.observed)
+    samples = replace(open_own_samples(folder / "fit"), log_tilt=log_tilt, decoder=latent_decoder(model))
     return ObservableRun(
         model, data, method, found.maxent, guidance, choices, seed, samples, found.observed, found.record,
         network_evaluations=found.network_evaluations, seconds=found.seconds, trust=found.trust,

@@ -13,10 +13,12 @@ from typing import Any
 from torch import nn
 
 from leastwork.data.experiment import Experiment
-from leastwork.data.trust import check_groups, trust, trusted
+from leastwork.data.trust import check_groups, trust, with_theta
 from leastwork.fit.budget import own_samples
 from leastwork.fit.methods import settings_given
 from leastwork.models.base import Model
+from leastwork.models.context import refuse_per_sample
+from leastwork.models.latents import check_encoder
 from leastwork.observable_guidance.methods import METHODS, ObservableMethod, Problem
 from leastwork.observable_guidance.run import Method, ObservableRun
 from leastwork.observable_guidance.scheduled import Search
@@ -55,7 +57,7 @@ def guide_observables(
 
     Args:
         model: a DiffusionModel, FrameModel or VelocityModel.
-        data: observables with measured values, errors or bounds.
+        data: observables with measured values, errors or bounds; of a latent model, observables of decoded data.
         method: the name of a method. "least-work": h = ∇V learned from the model's own samples and on guided paths, in
             stages if the data are far. "scheduled": the published form h = −η(t) Σ λ_k ∇O_k(D) with a schedule fitted
             to mismatch + γ·work. "loss": h = −Σ λ_k ∇ₓO_k(D(x, t)), the gradient of the tilt at the denoised estimate.
@@ -113,16 +115,18 @@ def guide_observables(
     if groups is not None:
         check_groups(data, groups)
     seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
-    choices = {**chosen.choices, **choices}
-    drawing = Choices.of(choices)
+    drawing = Choices.of({**chosen.choices, **choices})
+    refuse_per_sample(model)
     model = drawing.place(model)
+    data = data.sampled_by(model)
     if samples is None:
         samples = own_samples(chosen.budget, drawing.sampler(model).evaluations)
     own = draw(model, whole("samples", samples), drawing, seed=derive_seed(seed, "model"), progress=progress)
     warn_of_outliers(own.x)
+    check_encoder(model, own.x)
     observed = kept("observables", partial(evaluate, data.observable, own.x))
     curve = None if groups is None else trust(observed, data, groups)
-    data = data if curve is None else trusted(data, curve.theta)
+    data = data if curve is None else with_theta(data, curve.theta)
     found = chosen.fit(Problem(model, data, own, observed, drawing, seed, progress))
     return ObservableRun(
         model,
@@ -130,7 +134,7 @@ def guide_observables(
         METHODS.name_of(chosen),
         found.maxent,
         found.guidance,
-        choices,
+        drawing,
         seed,
         replace(own, log_tilt=found.maxent.log_tilt_of(observed)),
         observed,

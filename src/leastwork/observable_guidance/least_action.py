@@ -32,7 +32,7 @@ from leastwork.fit.result import FitRecord
 from leastwork.fit.training import restore, state_of
 from leastwork.geometry.state import State, batch_size, event_numel, take, unflatten
 from leastwork.guidance.control import ControlGuidance
-from leastwork.models.base import Model
+from leastwork.models.base import Model, is_periodic
 from leastwork.models.placement import evaluating, placement
 from leastwork.networks.control import ControlNetwork
 from leastwork.observable_guidance.responses import (
@@ -150,7 +150,8 @@ def learn_control(
     own = own or draw(model, samples, choices, seed=derive_seed(seed, "model"), progress=progress)
     maxent = fit_lambdas(evaluate(data.observable, own.x) if known is None else known, data)
     if network is None:
-        network = ControlNetwork(event_numel(model.event_shape), seed=derive_seed(seed, "network"))
+        d, angles = event_numel(model.event_shape), is_periodic(model)
+        network = ControlNetwork(d, seed=derive_seed(seed, "network"), angles=angles)
     device, dtype = placement(model)
     network.to(device=device, dtype=dtype).requires_grad_(True)
     task = _Task(choices.sampler(model, ControlGuidance(network)), data.observable, maxent, _active_data(maxent, data))

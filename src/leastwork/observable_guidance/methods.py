@@ -25,6 +25,7 @@ from leastwork.guidance.base import Guidance
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.models.base import Model, is_scored
 from leastwork.models.denoised import check_gradient
+from leastwork.models.latents import check_decoder_gradient
 from leastwork.networks.control import ControlNetwork
 from leastwork.observable_guidance.adjoint_matching import match_adjoint
 from leastwork.observable_guidance.least_action import learn_control
@@ -32,6 +33,7 @@ from leastwork.observable_guidance.least_work import learn_guidance
 from leastwork.observable_guidance.objective import Objective
 from leastwork.observable_guidance.scheduled import Search, fit_schedule
 from leastwork.observable_guidance.search import gaussian_process_search
+from leastwork.observables import check_differentiable
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.support.numerals import count, plain
@@ -158,6 +160,7 @@ class LeastWork(ObservableMethod):
                     f"iterations={self.iterations} is for a model with a score, and the control of a VelocityModel "
                     "has its own number: leave it out"
                 )
+            check_differentiable(problem.data.observable, "the control of a VelocityModel")
             control = learn_control(problem.model, problem.data, network=network, **shared)
             return Outcome(control.maxent, control.guidance, control, control.network_evaluations)
         found = learn_guidance(
@@ -280,6 +283,8 @@ class AdjointMatching(ObservableMethod):
     def fit(self, problem: Problem) -> Outcome:
         maxent = fit_lambdas(problem.observed, problem.data)
         tilt = maxent.log_tilt(problem.data.observable)
+        check_differentiable(problem.data.observable, "method='adjoint-matching'")
+        check_decoder_gradient(problem.model, problem.own.x, "adjoint-matching")
         found = match_adjoint(
             problem.model, tilt, seed=problem.seed, progress=problem.progress, choices=problem.choices
         )
@@ -308,8 +313,10 @@ def _denoised_gradient(problem: Problem, maxent: MaxEnt, through: bool, name: st
     model = problem.model
     if model.has_rotations:
         raise LeastworkError(f"method={name!r} cannot guide a model of frames: use 'least-work' or 'reweight'")
+    check_differentiable(problem.data.observable, f"method={name!r}")
     if through and is_scored(model):
         check_gradient(model, problem.own.x)
+    check_decoder_gradient(model, problem.own.x, name)
     return ScheduledGuidance(problem.data.observable, maxent.lambdas, 1.0, 0.0, through, model.units)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from torch import Tensor
 
@@ -16,8 +16,8 @@ from leastwork.fit.run import FittedRun
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.observables import evaluate
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import law_of
 from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
@@ -53,12 +53,14 @@ class ObservableRun(FittedRun):
         ensemble: guided samples that a run read from a folder has already.
     """
 
+    kind_of_run: ClassVar[str] = "observables"
+
     model: Model
     data: Experiment
     method: str
     maxent: MaxEnt
     guidance: Guidance | None
-    choices: Mapping[str, Any]
+    choices: Choices
     seed: int
     model_samples: Ensemble
     observed: Tensor = field(repr=False)
@@ -102,10 +104,9 @@ class ObservableRun(FittedRun):
         Warns:
             LeastworkWarning: an error is above 0.05 σ_O or 0.05 nats, and above two standard errors.
         """
-        law = law_of(self.choices)
         found = step_check(
             self.model, self.data.observable, self.guidance, log_tilt=self.log_tilt,
-            seed=derive_seed(self.seed, "steps"), **law,
+            seed=derive_seed(self.seed, "steps"), **self.choices.law,
         )  # fmt: skip
         warn_of_steps(found, self.data.names, stacklevel=3)
         return found

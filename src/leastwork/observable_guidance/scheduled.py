@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from scipy.optimize import minimize
 
 from leastwork.errors import LeastworkError
 from leastwork.fit.result import FitRecord
@@ -122,6 +121,8 @@ def fit_schedule(
             start = min(scan)
             if math.isinf(start[0]):
                 raise LeastworkError("samples exploded at every schedule tried: use more steps, or check λ's units")
+            from scipy.optimize import minimize  # slow to import, and needed here alone
+
             box = [(math.log(STRENGTHS[0]), math.log(STRENGTHS[1])), DECAYS]
             options = {"maxfun": 15, "ftol": 1e-5}
             result = minimize(value_and_gradient, start[1:], jac=True, method="L-BFGS-B", bounds=box, options=options)

@@ -1,11 +1,12 @@
 """Observables: differentiable functions of a state, in data units."""
 
+from leastwork.observables.angles import circular
 from leastwork.observables.contacts import contacts, native_fraction, smooth_above
 from leastwork.observables.couplings import KINDS, Backbone, forward_model_covariance, scalar_couplings
 from leastwork.observables.deviation import rmsd
 from leastwork.observables.distances import distances, end_to_end, radius_of_gyration
 from leastwork.observables.frames import backbone_atoms, frames_of, on_alpha_carbons, on_frames
-from leastwork.observables.function import Observable, component, evaluate, smooth_interval, stack
+from leastwork.observables.function import Observable, check_differentiable, component, evaluate, smooth_interval, stack
 from leastwork.observables.karplus import KARPLUS, Karplus, KarplusSet, Relation, TwoTorsions, karplus_set
 from leastwork.observables.noe import bounds_from_distances, effective_distance, inverse_powers
 from leastwork.observables.torsions import cosines_and_sines, pseudo_torsions, torsions
@@ -21,6 +22,8 @@ __all__ = [
     "TwoTorsions",
     "backbone_atoms",
     "bounds_from_distances",
+    "check_differentiable",
+    "circular",
     "component",
     "contacts",
     "cosines_and_sines",

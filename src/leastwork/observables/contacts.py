@@ -92,7 +92,7 @@ def smooth_above(observable: Observable, threshold: float, width: float, name: s
     if not math.isfinite(threshold):
         raise LeastworkError(f"threshold={threshold} must be a finite number, in the unit of {observable.names}")
     names = (name,) if observable.count == 1 else tuple(f"{name} {column}" for column in observable.names)
-    return Observable(_Above(observable, threshold, width), names)
+    return Observable(_Above(observable, threshold, width), names, differentiable=observable.differentiable)
 
 
 def _make(pairs: Sequence[tuple[int, int]], lengths: Sequence[float], steepness: float, reach: float) -> "_Contacts":

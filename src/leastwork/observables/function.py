@@ -1,7 +1,7 @@
-"""Observables O: state (B, *event) -> (B, K), K differentiable functions of a state in data units.
+"""Observables O: state (B, *event) -> (B, K), K functions of a state in data units.
 
-Guidance needs ∇ₓ O(x), so indicators are smoothed: 1[a < x < b] becomes σ((x − a)/w) σ((b − x)/w), with the logistic
-function σ and the width w of an edge.
+Some methods need ∇ₓ O(x), so indicators are smoothed: 1[a < x < b] becomes σ((x − a)/w) σ((b − x)/w), with the logistic
+function σ and the width w of an edge. Others take any function, also one of NumPy or of another program.
 """
 
 from collections.abc import Callable
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkError, NonFiniteError
-from leastwork.geometry.state import State, batch_size, leaves, take
+from leastwork.geometry.state import State, batch_size, leaves, smap, take
 from leastwork.support.text import plural
 
-__all__ = ["Observable", "component", "evaluate", "smooth_interval", "stack"]
+__all__ = ["Observable", "check_differentiable", "component", "evaluate", "smooth_interval", "stack"]
 
 _count_samples = batch_size  # another name, since `batch_size` is an argument of evaluate
 
@@ -28,16 +28,22 @@ class Observable:
         fn: differentiable function of states (B, *event) in data units -> (B,) or (B, K), floating point.
         names: one name per column; for one column a string is enough.
         unit: the unit of all columns, or a tuple with one per column.
+        differentiable: False for a black box: fn gets states on the CPU, and may return a NumPy array or any numbers.
+            "least-work" of a model with a score and "reweight" take it; methods that differentiate it refuse it.
 
     >>> radius = Observable(lambda x: x.square().sum(dim=1).sqrt(), names="r", unit="nm")
     >>> radius(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
     tensor([[5.],
             [1.]])
+    >>> largest = Observable(lambda x: x.numpy().max(axis=1) > 2, names="large", differentiable=False)
+    >>> largest(torch.tensor([[3.0, 4.0], [0.0, 1.0]])).tolist()
+    [[1.0], [0.0]]
     """
 
-    fn: Callable[[Any], Tensor]  # the state is a tensor or a tuple of tensors
+    fn: Callable[[Any], Any]  # the state is a tensor or a tuple of tensors
     names: tuple[str, ...] = ("O",)
     unit: str | tuple[str, ...] = ""
+    differentiable: bool = True
 
     def __post_init__(self) -> None:
         names = (self.names,) if isinstance(self.names, str) else tuple(self.names)
@@ -69,8 +75,8 @@ class Observable:
         return (self.unit,) * self.count if isinstance(self.unit, str) else self.unit
 
     def __call__(self, x: State) -> Tensor:
-        """The observables of every sample, (B, K); differentiable in x."""
-        values = self.fn(x)
+        """The observables of every sample, (B, K); differentiable in x unless declared otherwise."""
+        values = self.fn(x) if self.differentiable else self._of_black_box(x)
         size = _count_samples(x)
         if not isinstance(values, Tensor):
             raise LeastworkError(
@@ -84,13 +90,46 @@ class Observable:
         if not values.is_floating_point():
             raise LeastworkError(
                 f"fn of {self.names} returns {values.dtype}, which has no gradient: return floating point "
-                "(smooth_interval is a differentiable indicator)"
+                "(smooth_interval is a differentiable indicator), or declare differentiable=False"
             )
         values = values[:, None] if values.ndim == 1 else values
         if values.shape[1] != self.count:
             columns, names = plural(values.shape[1], "column"), plural(self.count, "name")
             raise LeastworkError(f"fn returns {columns} for {names}: give one name per column")
         return values
+
+    @torch.no_grad()
+    def _of_black_box(self, x: State) -> Tensor:
+        """What fn returns, in the precision of the state and on its device."""
+        like = leaves(x)[0]
+        values = self.fn(smap(lambda leaf: leaf.detach().cpu(), x))
+        try:
+            found = torch.as_tensor(values)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise LeastworkError(
+                f"fn of {self.names} returns a {type(values).__name__} that is no array of numbers: return (B,) or "
+                "(B, K) numbers"
+            ) from error
+        if found.is_complex():
+            raise LeastworkError(f"fn of {self.names} returns complex numbers: return real ones")
+        return found.to(like.device, torch.float64 if like.dtype == torch.float64 else torch.float32)
+
+
+def check_differentiable(observable: Observable, method: str) -> None:
+    """Refuse a black box for a method that differentiates observables.
+
+    Args:
+        observable: K functions of a state.
+        method: the name of the method.
+
+    Raises:
+        LeastworkError: the observable is declared not to be differentiable.
+    """
+    if not observable.differentiable:
+        raise LeastworkError(
+            f"{method} differentiates the observables, and {', '.join(observable.names[:5])} are declared with "
+            "differentiable=False: take method='reweight', or 'least-work' for a model with a score"
+        )
 
 
 @torch.no_grad()
@@ -132,7 +171,7 @@ def stack(*observables: Observable) -> Observable:
     """
     names = tuple(name for observable in observables for name in observable.names)
     units = tuple(unit for observable in observables for unit in observable.units)
-    return Observable(_Stack(observables), names, units)
+    return Observable(_Stack(observables), names, units, all(observable.differentiable for observable in observables))
 
 
 def component(index: int, name: str | None = None, unit: str = "") -> Observable:

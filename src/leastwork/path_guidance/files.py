@@ -6,7 +6,7 @@ drawn, so that an interrupted run goes on with the same guidance.
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from leastwork.kernels.files import kernel_from, kernel_parts
 from leastwork.kernels.region import IntervalRegion, Membership, Region
 from leastwork.models.base import Scored, is_scored
 from leastwork.models.files import check_fingerprint, fingerprint, in_precision, precision
+from leastwork.models.latents import latent_decoder, of_data
 from leastwork.path_guidance.run import PathRun
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.storage import save_ensemble
 from leastwork.support.json_files import read_json, write_json
 from leastwork.support.text import brief
@@ -111,7 +113,7 @@ def load_fit(
     points: State,
     region: Membership | None,
     method: str,
-    choices: Mapping[str, Any],
+    choices: Choices,
     seed: int,
     kernel: Kernel | None = None,
 ) -> PathRun | None:
@@ -135,7 +137,7 @@ def load_fit(
     placed = in_precision(model, found.precision)
     assert is_scored(placed)
     guides = kernel_density(points, _kernel(folder, model, found, kernel), found.bandwidth)
-    inside: Membership = Region(guides) if region is None else region
+    inside: Membership = Region(guides) if region is None else of_data(region, model)
     coordinate = region.interval[0] if isinstance(region, IntervalRegion) else None
     return PathRun(
         placed,
@@ -147,7 +149,7 @@ def load_fit(
         found.target,
         choices,
         seed,
-        open_own_samples(folder / "fit"),
+        replace(open_own_samples(folder / "fit"), decoder=latent_decoder(model)),
         found.record,
         network_evaluations=found.network_evaluations,
         seconds=found.seconds,

@@ -19,6 +19,8 @@ from leastwork.kernels.base import Kernel
 from leastwork.kernels.density import kernel_density, usual_kernel
 from leastwork.kernels.region import Membership, Region
 from leastwork.models.base import Model, is_scored
+from leastwork.models.context import refuse_per_sample
+from leastwork.models.latents import check_encoder, of_data
 from leastwork.path_guidance.guides import check_guides
 from leastwork.path_guidance.methods import BUDGET, PATH_METHODS, PathGuidanceMethod, PathProblem
 from leastwork.path_guidance.run import PathMethod, PathRun
@@ -57,7 +59,7 @@ def guide_path(
 
     Args:
         model: a DiffusionModel, or a FrameModel.
-        points: guiding structures, (M, *event), data units, M ≥ 2.
+        points: guiding structures, (M, *event), data units, M ≥ 2; latents if the model's samples are latents.
         method: the name of a method. "least-work": h = ∇V, learned from members of A, which noising and denoising finds
             from the guides, and then on guided paths. "transported": the published form, kernels around guides that
             the probability-flow ODE carries forward, with strength and bandwidth sigmoid in t. "loss": the gradient of
@@ -111,13 +113,13 @@ def guide_path(
         raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
     if model.has_rotations and not chosen.frames:
         raise LeastworkError(f"method={name!r} cannot guide a model of frames: use 'least-work'")
-    choices = {**chosen.choices, **choices}
-    drawing = Choices.of(choices)
+    drawing = Choices.of({**chosen.choices, **choices})
     if not drawing.has_least_work(model):
         raise NoPathWeightsError(
             "a region's free energy needs path weights: guide with process='sde', kappa=1 and solver='multistep', "
             "'exponential' or 'euler'; samples may be drawn in another way afterwards"
         )
+    refuse_per_sample(model)
     guided = drawing.place(model)
     assert is_scored(guided)
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
@@ -127,7 +129,8 @@ def guide_path(
     own = draw(guided, whole("samples", samples), drawing, seed=derive_seed(seed, "model"), progress=progress)
     warn_of_outliers(own.x)
     check_guides(points, own.x)
-    inside = Region(guides) if region is None else region
+    check_encoder(guided, own.x)
+    inside = Region(guides) if region is None else of_data(region, guided)
     _check_region(inside, points, own.x, region is not None)
     if not guided.has_rotations:
         _check_reach(guided, points)
@@ -140,7 +143,7 @@ def guide_path(
         found.guidance,
         found.log_odds,
         found.target,
-        choices,
+        drawing,
         seed,
         own,
         found.fit,

@@ -26,6 +26,7 @@ from leastwork.kernels.flat import EuclideanKernel
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Scored
 from leastwork.models.denoised import check_gradient
+from leastwork.models.latents import check_decoder_gradient, latent_decoder
 from leastwork.path_guidance.least_work import learn_region
 from leastwork.path_guidance.published import PathFit, fit_loss, fit_transported
 from leastwork.sampling.choices import Choices
@@ -218,6 +219,8 @@ class Loss(PathGuidanceMethod):
 
     def fit(self, problem: PathProblem) -> PathOutcome:
         check_gradient(problem.model, problem.own.x)
+        if latent_decoder(problem.model) is None:  # otherwise guides are compared as latents
+            check_decoder_gradient(problem.model, problem.own.x, "loss")
         return _fit_published(problem, fit_loss, self.gamma, self.budget, 2)
 
     def sentence(self, told: Told) -> str:

@@ -13,8 +13,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from scipy.stats import qmc
 from torch import Tensor
 
 from leastwork.errors import LeastworkError, NoPathWeightsError
@@ -147,6 +145,8 @@ def fit_path(
         first = _best(history)
         if len(history) < calls:
             simplex = _simplex(((np.array(first.parameters) - low) / (high - low)).clip(0.0, 1.0))
+            from scipy.optimize import minimize  # slow to import, and needed here alone
+
             minimize(
                 value,
                 simplex[0],
@@ -311,6 +311,8 @@ def _box(start: Sequence[float], bounds: Sequence[tuple[float, float]]) -> tuple
 
 def _scan(start: np.ndarray, count: int) -> list[np.ndarray]:
     """Points of the unit box: the start, then a Halton sequence without its first point, which is a corner."""
+    from scipy.stats import qmc  # slow to import, and needed here alone
+
     return [start, *qmc.Halton(len(start), scramble=False).random(count)[1:]]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ from leastwork.guidance.base import Guidance
 from leastwork.kernels.density import KernelDensity
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Model
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import law_of
 from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
 from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
@@ -52,6 +52,8 @@ class PathRun(FittedRun):
         ensemble: guided samples that a run read from a folder has already.
     """
 
+    kind_of_run: ClassVar[str] = "path"
+
     model: Model
     guides: KernelDensity
     region: Membership
@@ -59,7 +61,7 @@ class PathRun(FittedRun):
     guidance: Guidance
     log_odds: float
     target: float
-    choices: Mapping[str, Any]
+    choices: Choices
     seed: int
     model_samples: Ensemble
     fit: Fit
@@ -130,10 +132,9 @@ class PathRun(FittedRun):
         def share(x: State) -> Tensor:
             return self.region(x).to(torch.float64)
 
-        law = law_of(self.choices)
         found = step_check(
             self.model, share, self.guidance, log_tilt=lambda x: share(x).log(), seed=derive_seed(self.seed, "steps"),
-            **law,
+            **self.choices.law,
         )  # fmt: skip
         warn_of_steps(found, ("1_A",), stacklevel=3)
         return found

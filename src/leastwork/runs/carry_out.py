@@ -7,6 +7,7 @@ Of a joint run:  config.yaml · metrics.json · report.html, and a folder like t
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,30 +17,27 @@ from typing import Any, TypeVar
 from torch import get_num_threads, set_num_threads
 
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning, WriteError
-from leastwork.geometry.state import evenly, leaves, shapes
+from leastwork.geometry.state import shapes
 from leastwork.models.files import fingerprint
 from leastwork.runs.base import job
+from leastwork.runs.base.ensemble_structures import write_ensemble_structures
 from leastwork.runs.base.finished import write_metrics
 from leastwork.runs.base.forecast import duration, seconds_of
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import step_metrics, versions
-from leastwork.runs.base.structures import THREE_LETTERS, write_structures
+from leastwork.runs.base.settings import AnyConfig, Run
 from leastwork.runs.base.threads import choose_threads
 from leastwork.runs.compare.run import compare_methods
 from leastwork.runs.folder import default_folder, is_begun, open_folder, withdraw
-from leastwork.runs.joint.config import AnyRun, JointConfig
 from leastwork.runs.joint.finished import write_joint_metrics
-from leastwork.runs.load import Run
-from leastwork.runs.observables.job import ObservableJob
+from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.page import write_report
-from leastwork.runs.path.config import PathConfig
-from leastwork.runs.path.job import PathJob
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import law_of, sample
+from leastwork.sampling.sample import draw, sample
 from leastwork.sampling.solvers import as_solver
-from leastwork.sampling.solvers.usual import usual_grid
+from leastwork.sampling.solvers.usual import usual_grid, usual_solver
 from leastwork.sampling.step_loss import StepLoss, step_loss
-from leastwork.sampling.storage import add_log_tilt, open_ensemble
+from leastwork.sampling.storage import StoredEnsemble, add_log_tilt, open_ensemble
 from leastwork.support.arguments import path_of
 from leastwork.support.checkpoints import checkpoints
 from leastwork.support.files import sweep
@@ -49,10 +47,9 @@ from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
 from leastwork.support.text import brief
 
-__all__ = ["compare_run", "measure_run", "run"]
+__all__ = ["compare_run", "draw_samples", "job_of", "measure_run", "resumable", "run"]
 
 _PIECES = "fit.partial"
-_VIEWED = 2000  # structures in a trajectory
 _Fitted = TypeVar("_Fitted", bound=job.Fitted)
 
 
@@ -70,7 +67,7 @@ def run(
         config: from :func:`load_config`.
         out: folder of the results; must be empty or new unless resumed.
         resume: go on with an interrupted run of the same settings; the ensemble comes out the same, bit for bit.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         workers: processes that carry out the parts of a joint run, each with its share of torch's threads; with one,
             they are carried out here, one after another.
         tell: told in a sentence how long the run will take, before it begins; None, and it is not estimated.
@@ -83,14 +80,21 @@ def run(
         LeastworkError: what the fit or the sampling refuse.
     """
     folder = default_folder(config) if out is None else path_of("out", out)
-    if isinstance(config, JointConfig):
-        _carry_out_parts(config, folder, resume, progress, workers, tell)
-    else:
-        task = _job(config)
-        _foretell({folder: (config, task)}, 1, tell)
-        open_folder(folder, config, resume)
-        with _resumable(folder, config):
-            _carry_out(config, task, folder, progress)
+    parts = config.parts
+    tasks = {part: job_of(part, one) for part, one in parts.items()}
+    _foretell({folder / part: (parts[part], task) for part, task in tasks.items()}, workers, tell)
+    open_folder(folder, config, resume)
+    threads = get_num_threads()
+    with resumable(folder, config):
+        if workers > 1 and len(parts) > 1:
+            pieces = {part: partial(_carry_out_part, part, one, folder / part) for part, one in parts.items()}
+            side_by_side(pieces, max(threads // workers, 1), progress)
+        else:
+            for part, one in parts.items():
+                set_num_threads(threads)  # the network of the part before may have been small
+                _carry_out_part(part, one, folder / part, progress, tasks[part])
+        if "" not in parts:
+            write_joint_metrics(folder, parts)
     return write_report(folder)
 
 
@@ -101,7 +105,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         config: from :func:`load_config`; its method is not used.
         out: folder of the results.
         resume: keep the rows that an interrupted call has finished.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Returns:
         the rows, plain values, as they stand in comparison.json.
@@ -110,19 +114,18 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         ConfigError: settings or a folder that cannot be used, a run of Path Guidance or a joint run.
         LeastworkError: every method refuses the data; says why the last does.
     """
-    if isinstance(config, JointConfig):
-        raise ConfigError(
-            f"{config.name} is a joint run, and compare is for single runs with data: name one of its runs"
-        )
-    if isinstance(config, PathConfig):
-        raise ConfigError(f"{config.name} is guided to structures, and compare is for runs with data: use run")
+    comparable = config.comparable()
     with _disk(out):
-        return compare_methods(config, out, lambda: open_folder(out, config, resume), progress)
+        return compare_methods(comparable, out, lambda: open_folder(out, config, resume), progress)
 
 
-def _job(config: AnyRun) -> Job[Any]:
-    """Inputs are loaded and checked before a folder is made or anything drawn."""
-    task = PathJob.of(config) if isinstance(config, PathConfig) else ObservableJob.of(config)
+def job_of(part: str, config: AnyConfig) -> Job[Any]:
+    """The job of a run, or of a part of a joint one, its inputs loaded and checked before anything is drawn."""
+    with _named(part):
+        return _checked(config, kind_of_run(config).job(config))
+
+
+def _checked(config: AnyConfig, task: Job[Any]) -> Job[Any]:
     if config.sequence is not None and shapes(task.model.event_shape)[0] != (len(config.sequence), 3):
         raise ConfigError(
             f"sequence: {len(config.sequence)} residues do not fit states of shape {task.model.event_shape}: give one "
@@ -131,40 +134,19 @@ def _job(config: AnyRun) -> Job[Any]:
     return task
 
 
-def _carry_out_parts(
-    config: JointConfig,
-    folder: Path,
-    resume: bool,
-    progress: Progress,
-    workers: int,
-    tell: Callable[[str], None] | None,
+def _carry_out_part(
+    part: str, config: AnyConfig, folder: Path, progress: Progress, task: Job[Any] | None = None
 ) -> None:
-    """Each part in a folder of its own, with a report of its own as soon as it is finished."""
-    tasks = {}
-    for part, one in config.runs.items():
-        with _named(part):
-            tasks[part] = _job(one)
-    _foretell({folder / part: (config.runs[part], task) for part, task in tasks.items()}, workers, tell)
-    open_folder(folder, config, resume)
-    threads = get_num_threads()
-    with _resumable(folder, config):
-        if workers > 1:
-            pieces = {part: partial(_carry_out_part, part, one, folder / part) for part, one in config.runs.items()}
-            side_by_side(pieces, max(threads // workers, 1), progress)
-        else:
-            for part, one in config.runs.items():
-                set_num_threads(threads)  # the network of the part before may have been small
-                _carry_out_part(part, one, folder / part, progress, tasks[part])
-        write_joint_metrics(folder, config)
-
-
-def _carry_out_part(part: str, config: AnyRun, folder: Path, progress: Progress, task: Job[Any] | None = None) -> None:
+    """Carry out a single run, or a part of a joint one, which gets a report of its own as soon as it is finished."""
     with _named(part), _cleared(folder, config), _disk(folder):
-        _carry_out(config, _job(config) if task is None else task, folder, labelled(progress, part))
-    _report_of_part(folder, part)
+        _carry_out(config, job_of("", config) if task is None else task, folder, labelled(progress, part))
+    if part:
+        _report_of_part(folder, part)
 
 
-def _foretell(runs: Mapping[Path, tuple[AnyRun, Job[Any]]], workers: int, tell: Callable[[str], None] | None) -> None:
+def _foretell(
+    runs: Mapping[Path, tuple[AnyConfig, Job[Any]]], workers: int, tell: Callable[[str], None] | None
+) -> None:
     """How long it will take, of runs whose fit has a budget and is yet to be done; evaluates their models for it."""
     if tell is None:
         return
@@ -191,7 +173,7 @@ def _report_of_part(folder: Path, part: str) -> None:
         warnings.warn(f"part {part!r} has no report yet: {error}", LeastworkWarning, stacklevel=2)
 
 
-def _carry_out(config: AnyRun, task: Job[_Fitted], folder: Path, progress: Progress) -> None:
+def _carry_out(config: AnyConfig, task: Job[_Fitted], folder: Path, progress: Progress) -> None:
     choose_threads(task.model)
     held = lock(folder / ".lock", str(folder))
     try:
@@ -202,14 +184,16 @@ def _carry_out(config: AnyRun, task: Job[_Fitted], folder: Path, progress: Progr
         fitted = _fit(folder, task, progress)
         ensemble = _draw(folder, config, task, fitted, progress)
         if config.sequence is not None:
-            _write_structures(folder, config.sequence, ensemble)
+            guided = fitted.guidance is not None
+            for sentence in write_ensemble_structures(folder / "structures", config.sequence, ensemble, guided):
+                warnings.warn(sentence, LeastworkWarning, stacklevel=2)
         measure_run(folder, config, task, fitted, ensemble, progress)
     finally:
         held.release()
 
 
 @contextmanager
-def _resumable(folder: Path, config: Run) -> Iterator[None]:
+def resumable(folder: Path, config: Run) -> Iterator[None]:
     """Says, of what stops a run, where it can be gone on with."""
     try:
         with _cleared(folder, config), _disk(folder):
@@ -247,10 +231,12 @@ def _cleared(folder: Path, config: Run) -> Iterator[None]:
 
 @contextmanager
 def _named(part: str) -> Iterator[None]:
-    """Says which part of a joint run it was."""
+    """Says which part of a joint run it was; a single run has no name for its part."""
     try:
         yield
     except LeastworkError as error:
+        if not part:
+            raise
         raise type(error)(f"part {part!r}: {error}") from error
 
 
@@ -277,19 +263,34 @@ def _given_up(pieces: Path) -> Iterator[None]:
         raise
 
 
-def _draw(folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, progress: Progress) -> Ensemble:
+def _draw(folder: Path, config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, progress: Progress) -> Ensemble:
+    there = StoredEnsemble(folder / "ensemble.zarr")
+    n = len(there) if there.path.exists() else config.sampling.n
+    return draw_samples(folder, config, task, fitted, progress, n)
+
+
+def draw_samples(
+    folder: Path,
+    config: AnyConfig,
+    task: Job[_Fitted],
+    fitted: _Fitted,
+    progress: Progress,
+    n: int,
+    executor: Executor | None = None,
+) -> Ensemble:
+    """The run's own store with ``n`` samples, of which those that are there already are kept."""
     out = folder / "ensemble.zarr"
-    if not out.exists():
-        seed = derive_seed(config.seed, "ensemble")
+    if not out.exists() or len(StoredEnsemble(out)) != n:
         sample(
             task.model,
-            config.sampling.n,
+            n,
             fitted.guidance,
-            seed=seed,
+            seed=derive_seed(config.seed, "ensemble"),
             progress=progress,
             out=out,
             resume=True,
-            **task.choices,
+            executor=executor,
+            **task.choices.given,
         )
     drawn = open_ensemble(out)
     tilt = task.log_tilt(fitted, drawn.x)
@@ -297,25 +298,15 @@ def _draw(folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, pro
     return replace(drawn, log_tilt=tilt)
 
 
-def _write_structures(folder: Path, sequence: str, ensemble: Ensemble) -> None:
-    """Guided structures, evenly chosen, for a viewer; says what is missing where an extra is not installed."""
-    (x, *_) = leaves(ensemble.x)
-    some = x[evenly(len(x), _VIEWED)]
-    missing = write_structures(folder / "structures", "guided", some, [THREE_LETTERS[code] for code in sequence])
-    if missing is not None:
-        warnings.warn(missing, LeastworkWarning, stacklevel=2)
-
-
 def measure_run(
-    folder: Path, config: AnyRun, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble, progress: Progress
+    folder: Path, config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble, progress: Progress
 ) -> None:
     """Everything that is reported, into metrics.json, and arrays for figures."""
     judged = ensemble
     if fitted.guidance is not None and config.certificate_samples is not None and ensemble.ledger.work is not None:
         seed = derive_seed(config.seed, "certificate")
-        judged = sample(
-            task.model, config.certificate_samples, fitted.guidance, seed=seed, progress=progress, **task.choices
-        )
+        n, choices = config.certificate_samples, task.choices
+        judged = draw(task.model, n, choices, fitted.guidance, seed=seed, progress=progress)
         judged = replace(judged, log_tilt=task.log_tilt(fitted, judged.x))
     step_error = task.step_error(fitted)
     loss = _step_loss(config, task, fitted, ensemble)
@@ -331,17 +322,17 @@ def measure_run(
     write_metrics(folder, metrics)
 
 
-def _step_loss(config: AnyRun, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:
+def _step_loss(config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:
     """What the steps alone waste, where that is known."""
     if fitted.guidance is None or ensemble.ledger.log_weight is None or task.model.has_rotations:
         return []
-    law = law_of(task.choices)
-    return [step_loss(task.model, fitted.guidance, seed=derive_seed(config.seed, "loss of the steps"), **law)]
+    seed = derive_seed(config.seed, "loss of the steps")
+    return [step_loss(task.model, fitted.guidance, seed=seed, **task.choices.law)]
 
 
 def _grid(task: Job[Any]) -> str | None:
     """The name of the grid of times, or None where the run file gives the times."""
-    asked = task.choices["t_grid"]
+    asked = task.choices.t_grid
     if asked is None:
-        return usual_grid(task.model, as_solver(task.choices["solver"]))
+        return usual_grid(task.model, as_solver(task.choices.solver or usual_solver(task.model)))
     return asked if isinstance(asked, str) else None

@@ -1,22 +1,22 @@
 """The folder of a run: opened once, gone on with only under the same settings, given back if nothing came of it."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 from typing import TypeVar
 
 from leastwork.errors import ConfigError
 from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
-from leastwork.runs.base.settings import AnyConfig
-from leastwork.runs.joint.config import AnyRun, JointConfig
-from leastwork.runs.load import Run, dump_config
+from leastwork.runs.base.settings import AnyConfig, Run
+from leastwork.runs.load import dump_config
 from leastwork.support.files import TEMPORARY, copy_file, sweep
 from leastwork.support.text import quoted
 
 __all__ = ["copy_inputs", "default_folder", "is_begun", "open_folder", "withdraw"]
 
 _DESCRIPTION = ("config.yaml", "inputs", ".lock")
-_Config = TypeVar("_Config", bound=AnyConfig | JointConfig)
+_Config = TypeVar("_Config", bound=Run)
 
 
 def default_folder(config: Run) -> Path:
@@ -55,7 +55,8 @@ def open_folder(folder: Path, config: Run, resume: bool) -> None:
         raise ConfigError(f"{folder} cannot be written ({error.strerror}): choose another folder with --out") from error
     check_seal(folder)
     begun = settings_in(folder)
-    earlier = copied if config.model_folder is None else copied.with_model(str(config.model_folder))
+    known = config.source
+    earlier = copied if known is None else copied.with_source(known.with_paths(lambda _, path: path.resolve()))
     if begun not in (text, dump_config(earlier)):  # earlier versions named a model's folder by where it lay
         here = [line for line in text.splitlines() if line not in begun.splitlines()]
         what = f" ({quoted(here[0].strip())} is new)" if here else ""
@@ -78,7 +79,7 @@ def _holds_only_inputs(folder: Path) -> bool:
     return all(path.name in _DESCRIPTION or path.name.startswith(TEMPORARY) for path in folder.iterdir())
 
 
-def _inner(config: Run) -> list[tuple[str, AnyRun]]:
+def _inner(config: Run) -> list[tuple[str, AnyConfig]]:
     """The parts of a joint run, which have folders of their own in that of the whole."""
     return [(part, one) for part, one in config.parts.items() if part]
 
@@ -100,7 +101,7 @@ def withdraw(folder: Path, config: Run) -> None:
 
 
 def copy_inputs(config: _Config, folder: Path) -> _Config:
-    """The same run with the user's files, and a model that is a folder, copied to where it then says they are.
+    """The same run with the user's files, and those of its model, copied to where it then says they are.
 
     Raises:
         ConfigError: a copy of an earlier call differs from the file.
@@ -117,10 +118,12 @@ def copy_inputs(config: _Config, folder: Path) -> _Config:
             copy_file(source, target)
         return target.relative_to(folder)
 
-    moved, model = config.with_files(copy), config.model_folder
-    if model is None:
-        return moved
-    for name in ("model.json", "model.safetensors"):
-        if (model / name).is_file():
-            copy(model / name, Path(model.name) / name)
-    return moved.with_model(f"inputs/{model.name}")
+    def copy_of_model(key: str, path: Path) -> Path:
+        assert source is not None
+        path = Path(os.path.abspath(path))
+        for file in source.needed(key, path):
+            copy(file, file.relative_to(path.parent))
+        return Path("inputs") / path.name
+
+    moved, source = config.with_files(copy), config.source
+    return moved if source is None else moved.with_source(source.with_paths(copy_of_model))

@@ -4,10 +4,9 @@ A run is read by :func:`load_config`, which checks every key, makes paths absolu
 What guides it tells its kind: ``observables`` and ``data``, or ``guides``. A joint run names other ``runs``, its parts.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import (
@@ -17,19 +16,16 @@ from pydantic import (
 from leastwork.errors import ConfigError
 from leastwork.runs.base.complaints import sentences
 from leastwork.runs.base.file import find, first_key, override, read
-from leastwork.runs.base.settings import AnyConfig, Named
-from leastwork.runs.joint.config import AnyRun, JointConfig, JointFile
+from leastwork.runs.base.settings import AnyConfig, JointConfig, Named, Run
+from leastwork.runs.joint.config import JointFile
+from leastwork.runs.joint.kinds import kinds
 from leastwork.runs.observables.config import RunConfig
-from leastwork.runs.path.config import PathConfig
 from leastwork.support.text import quoted
 
-__all__ = ["Run", "dump_config", "load_config"]
+__all__ = ["dump_config", "load_config"]
 
 _Config = TypeVar("_Config", bound=AnyConfig)
 _File = TypeVar("_File", bound=Named)
-
-
-Run: TypeAlias = AnyRun | JointConfig
 
 
 def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Run:
@@ -56,7 +52,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> Run:
 def dump_config(config: Run) -> str:
     """The resolved run as YAML, which :func:`load_config` reads back; parts are in folders of their own beside it."""
     if isinstance(config, JointConfig):
-        parts = {part: f"{part}/config.yaml" for part in config.runs}
+        parts = {part: f"{part}/config.yaml" for part in config.parts}
         config_file: Named = JointFile(name=config.name, description=config.description, runs=parts)
     else:
         config_file = config
@@ -68,14 +64,14 @@ def _joint(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> JointC
         if first_key(setting) in JointFile.model_fields:
             override(tree, setting)
     file = _checked(JointFile, tree, path)
-    known = dict.fromkeys([*RunConfig.model_fields, *PathConfig.model_fields])
+    known = dict.fromkeys(key for kind in kinds().values() for key in kind.schema.model_fields)
     settings = file.settings_of_parts(overrides, known)
     return JointConfig(
         file.name, file.description, {part: _part(part, file, path.parent, settings[part]) for part in file.runs}
     )
 
 
-def _part(part: str, file: JointFile, folder: Path, overrides: Sequence[str]) -> AnyRun:
+def _part(part: str, file: JointFile, folder: Path, overrides: Sequence[str]) -> AnyConfig:
     """A part of a joint run; what is wrong is told with its name."""
     try:
         path = find(file.runs[part], folder)
@@ -87,7 +83,7 @@ def _part(part: str, file: JointFile, folder: Path, overrides: Sequence[str]) ->
         raise ConfigError("\n".join(f"part {quoted(part)}: {line}" for line in str(error).splitlines())) from None
 
 
-def _single(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> AnyRun:
+def _single(tree: dict[str, Any], path: Path, overrides: Sequence[str]) -> AnyConfig:
     _override(tree, overrides)
     config = _checked(_schema(tree, path.name).naming(tree.get("method")), tree, path)
     if isinstance(config, RunConfig) and config.observables is None and config.data.needs_observables:
@@ -102,12 +98,10 @@ def _override(tree: dict[str, Any], overrides: Sequence[str]) -> None:
     for setting in asked:
         override(tree, setting)
     method, section = tree.get("method"), tree.get("fit")
-    if method != before and isinstance(section, dict):
-        registry = PathConfig.registry if "guides" in tree else RunConfig.registry
-        if method in registry:
-            tree["fit"] = {
-                key: value for key, value in section.items() if method in (owners := registry.owners(key)) or not owners
-            }
+    schema = next((schema for schema, _ in _told(tree)), None)
+    if method != before and isinstance(section, dict) and schema is not None and method in schema.registry:
+        owners = {key: schema.registry.owners(key) for key in section}
+        tree["fit"] = {key: section[key] for key, known in owners.items() if method in known or not known}
     for setting in overrides:
         if setting not in asked:
             override(tree, setting)
@@ -121,19 +115,24 @@ def _checked(schema: type[_File], tree: dict[str, Any], path: Path) -> _File:
         raise ConfigError("\n".join(f"{path.name}: {complaint}" for complaint in complaints)) from None
 
 
-def _schema(tree: dict[str, Any], name: str) -> type[RunConfig] | type[PathConfig]:
+def _schema(tree: dict[str, Any], name: str) -> type[AnyConfig]:
     """The kind of run, by what guides it."""
-    by_data = [key for key in ("observables", "data") if key in tree]
-    if "guides" not in tree:
-        if not by_data:
-            raise ConfigError(f"{name}: nothing guides the model: give observables and data, or guides")
-        return RunConfig
-    if by_data:
-        raise ConfigError(f"{name}: both {by_data[0]!r} and 'guides': a run has data or structures, drop one of them")
-    return PathConfig
+    told = _told(tree)
+    if not told:
+        choice = ", or ".join(" and ".join(kind.told_by) for kind in kinds().values())
+        raise ConfigError(f"{name}: nothing guides the model: give {choice}")
+    if len(told) > 1:
+        (_, one), (_, other), *_ = told
+        raise ConfigError(f"{name}: both {one!r} and {other!r}: a run has data or structures, leave out one of them")
+    return told[0][0]
+
+
+def _told(tree: dict[str, Any]) -> list[tuple[type[AnyConfig], str]]:
+    """The kinds of run that keys of a file tell, each with its first key there."""
+    found = [(kind.schema, [key for key in kind.told_by if key in tree]) for kind in kinds().values()]
+    return [(schema, keys[0]) for schema, keys in found if keys]
 
 
 def _anchored(config: _Config, folder: Path) -> _Config:
     """The same run with paths that no longer depend on where its file lies."""
-    model = str(folder / config.model) if os.path.isdir(folder / config.model) else config.model
-    return config.with_files(lambda file: folder / file).model_copy(update={"model": model})
+    return config.with_files(lambda file: folder / file).with_source(config.source.anchored(folder))

@@ -13,7 +13,7 @@ from leastwork.report.blocks import Part
 from leastwork.report.render import Numbering, environment
 from leastwork.runs.base.cases import joint_sections, part_sections
 from leastwork.runs.base.finished import Finished, FinishedJoint
-from leastwork.runs.joint.config import AnyRun
+from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.joint.sections import introduction, overview
 from leastwork.runs.read import read_finished, read_joint
@@ -27,7 +27,7 @@ def write_report(folder: str | Path) -> Path:
     """Make ``report.html`` of a finished run, again if need be.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
 
     Raises:
         ConfigError: the folder holds no finished run.
@@ -44,7 +44,7 @@ def write_report(folder: str | Path) -> Path:
     return path
 
 
-def _page(run: Finished[AnyRun]) -> str:
+def _page(run: Finished[AnyConfig]) -> str:
     pages = environment()
     part = _part(run)
     body = _body(pages, part, Numbering(), level=2)
@@ -77,7 +77,7 @@ def _joint_page(run: FinishedJoint) -> str:
     )
 
 
-def _part(run: Finished[AnyRun]) -> Part:
+def _part(run: Finished[AnyConfig]) -> Part:
     """What a run shows, with the sections of its case."""
     part = kind_of_run(run.config).part(run)
     return replace(part, sections=[*part.sections, *part_sections(run)])
@@ -89,7 +89,7 @@ def _body(pages: Environment, part: Part, number: Numbering, level: int) -> str:
     Args:
         pages: templates.
         part: what the run shows.
-        number: of figures and tables, which goes on.
-        level: of its headings.
+        number: numbering of figures and tables, which continues.
+        level: level of its headings.
     """
     return pages.get_template("part.html.j2").render(part=part, number=number, level=level)

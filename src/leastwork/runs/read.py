@@ -9,7 +9,7 @@ from leastwork.errors import ConfigError
 from leastwork.runs.base.file import read
 from leastwork.runs.base.finished import Finished, FinishedJoint, read_metrics
 from leastwork.runs.base.sealed import check_seal
-from leastwork.runs.joint.config import AnyRun, JointConfig
+from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.load import load_config
 from leastwork.sampling.storage import open_ensemble
 from leastwork.support.json_files import read_json
@@ -19,7 +19,7 @@ from leastwork.support.text import brief
 __all__ = ["read_finished", "read_joint"]
 
 
-def read_finished(folder: Path) -> Finished[AnyRun]:
+def read_finished(folder: Path) -> Finished[AnyConfig]:
     """Read the folder of a run.
 
     Raises:
@@ -42,8 +42,8 @@ def read_finished(folder: Path) -> Finished[AnyRun]:
         ) from error
     kind, schedule = _guidance(folder, metrics)
     ensemble = open_ensemble(folder / "ensemble.zarr")
-    config = load_config(folder / "config.yaml")
-    if isinstance(config, JointConfig):
+    config = load_config(folder / "config.yaml").parts.get("")
+    if config is None:
         raise ConfigError(f"{folder} is of a joint run beside the files of a single one: take one of its parts")
     return Finished(folder, config, metrics, ensemble, kind, schedule, plots)
 
@@ -62,10 +62,8 @@ def read_joint(folder: Path) -> FinishedJoint | None:
             f"{folder} holds no finished run, some parts are missing: finish it with leastwork run … --resume"
         )
     check_seal(folder, inputs=False)
-    config = load_config(described)
-    assert isinstance(config, JointConfig)
-    found = read_metrics(folder)
-    return FinishedJoint(folder, config, found, {part: read_finished(folder / part) for part in config.runs})
+    config, found = load_config(described), read_metrics(folder)
+    return FinishedJoint(folder, config, found, {part: read_finished(folder / part) for part in config.parts})
 
 
 def _guidance(folder: Path, metrics: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -7,7 +7,6 @@ to :func:`load_run`: an observable, a region, a model around a function.
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,34 +14,27 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from leastwork.adapters.source import ModelName, load_model, source_of
 from leastwork.errors import ConfigError
-from leastwork.fit.methods import Registry, settings_of
+from leastwork.fit.methods import settings_of
+from leastwork.fit.run import FittedRun
 from leastwork.kernels.base import Kernel
-from leastwork.kernels.region import Membership, definition_of
-from leastwork.models.base import Model, is_scored
-from leastwork.models.files import check_fingerprint, description_of, fingerprint, load_model, save_model
-from leastwork.observable_guidance import files as observable_files
-from leastwork.observable_guidance.methods import METHODS
+from leastwork.kernels.region import Membership
+from leastwork.models.base import Model
+from leastwork.models.files import check_fingerprint, description_of, fingerprint, save_model
+from leastwork.models.latents import latent_decoder
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import Observable
-from leastwork.path_guidance import files as path_files
-from leastwork.path_guidance.methods import PATH_METHODS
 from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.complaints import sentences
-from leastwork.runs.base.job import Job
+from leastwork.runs.base.kind_of_run import Given, KindOfRun
+from leastwork.runs.base.placed import on_this_machine, placed
 from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
-from leastwork.runs.base.settings import GIVEN_MODEL, sampling_choices
+from leastwork.runs.base.settings import GIVEN_MODEL, AnyConfig
 from leastwork.runs.carry_out import measure_run
-from leastwork.runs.joint.config import AnyRun, JointConfig
+from leastwork.runs.joint.kinds import kind_of_run, kinds
 from leastwork.runs.load import dump_config, load_config
-from leastwork.runs.observables.config import RunConfig
-from leastwork.runs.observables.inputs import Inputs, build_inputs
-from leastwork.runs.observables.job import ObservableJob
 from leastwork.runs.page import write_report
-from leastwork.runs.path.config import PathConfig
-from leastwork.runs.path.guide_points import write_points
-from leastwork.runs.path.inputs import PathInputs, build_path_inputs
-from leastwork.runs.path.job import PathJob
 from leastwork.sampling.solvers import as_solver, solver_names
 from leastwork.sampling.solvers.usual import usual_solver
 from leastwork.sampling.storage import open_ensemble, save_ensemble
@@ -66,7 +58,7 @@ def load_run(
     """Read a run from its folder, be it of a run file or saved in Python; ``.sample`` and ``.certify`` go on from it.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         model: what was guided, where it has no file form, or lies elsewhere now.
         observable: what was measured, of a run that was saved in Python.
         region: A, of a run that was saved in Python with a region.
@@ -83,29 +75,28 @@ def load_run(
     """
     folder = path_of("folder", folder)
     config = read_run_file(folder)
-    if config.code and region is None and not trust_code:
+    code = [*(config.code if region is None else ()), *(config.source.code if model is None else ())]
+    if code and not trust_code:
         raise ConfigError(
-            f"{folder} names code, and reading it would run {config.code[0]}: look into that file, and if you trust "
+            f"{folder} names code, and reading it would run {code[0]}: look into that file, and if you trust "
             "it, load_run(folder, trust_code=True)"
         )
-    task = (
-        _path_job(config, folder, model, region, kernel)
-        if isinstance(config, PathConfig)
-        else _observable_job(config, folder, model, observable)
-    )
-    run = task.load(folder)
+    given = Given(observable, region, kernel)
+    run = kind_of_run(config).job_of_folder(config, _model(config, model), folder, given).load(folder)
     if run is None:
         raise ConfigError(f"{folder} holds no fit, fit/fit.json is missing: finish it with leastwork run … --resume")
     store = folder / "ensemble.zarr"
     ensemble = open_ensemble(store) if store.exists() else None
+    if ensemble is not None:
+        ensemble = replace(ensemble, decoder=latent_decoder(run.model))
     if ensemble is not None and ensemble.log_tilt is None:
         ensemble = run.with_target(ensemble)
     own = config.certificate_samples is None and ensemble is not None
     samples = None if own else config.certificate_samples or config.sampling.n
-    return replace(run, settings=_settings(config), ensemble=ensemble, certificate_samples=samples)
+    return replace(run, settings=config.run_settings, ensemble=ensemble, certificate_samples=samples)
 
 
-def read_run_file(folder: Path) -> AnyRun:
+def read_run_file(folder: Path) -> AnyConfig:
     """The ``config.yaml`` of a single run.
 
     Raises:
@@ -116,126 +107,71 @@ def read_run_file(folder: Path) -> AnyRun:
         what = "config.yaml is missing" if folder.is_dir() else "there is no such folder"
         raise ConfigError(f"{folder} holds no run, {what}: pass a folder of leastwork run, or of run.save")
     check_seal(folder)
-    config = load_config(described)
-    if isinstance(config, JointConfig):
-        parts = ", ".join(str(folder / part) for part in config.runs)
-        raise ConfigError(f"{folder} holds a joint run: load one of its parts, {parts}")
-    return config
+    parts = load_config(described).parts
+    if "" not in parts:
+        places = ", ".join(str(folder / part) for part in parts)
+        raise ConfigError(f"{folder} holds a joint run: load one of its parts, {places}")
+    return parts[""]
 
 
-def _settings(config: AnyRun) -> Mapping[str, Any]:
-    more = {"success": config.success} if isinstance(config, PathConfig) else {}
-    return {**config.own_settings, **more}
-
-
-def _model(config: AnyRun, model: Model | None) -> Model:
+def _model(config: AnyConfig, model: Model | None) -> Model:
     if model is not None:
         return model
     if config.model == GIVEN_MODEL:
         raise ConfigError(f"{config.name} guides a model that has no file form: pass it, load_run(folder, model=…)")
-    return load_model(config.model)
+    return placed(load_model(config.model), on_this_machine(config))
 
 
-def _observable_job(
-    config: RunConfig, folder: Path, model: Model | None, observable: Observable | None
-) -> ObservableJob:
-    names = config.given_names
-    if names is None:
-        return ObservableJob(config, build_inputs(config, _model(config, model)))
-    if observable is None:
-        raise ConfigError(
-            f"{config.name} has data for {', '.join(names)}, of an observable that is a function and has no file form: "
-            "pass it, load_run(folder, observable=…)"
-        )
-    data = observable_files.stored_data(folder, observable)
-    return ObservableJob(config, Inputs(_model(config, model), data, sampling_choices(config.sampling)))
-
-
-def _path_job(
-    config: PathConfig, folder: Path, model: Model | None, region: Membership | None, kernel: Kernel | None
-) -> PathJob:
-    return PathJob(config, replace(build_path_inputs(config, _model(config, model), region), kernel=kernel))
-
-
-def save_run(run: ObservableRun | PathRun, folder: Path, model: str | Path | None = None) -> Path:
+def save_run(run: FittedRun, folder: Path, model: ModelName | None = None) -> Path:
     """See :meth:`leastwork.fit.run.FittedRun.save`."""
-    if isinstance(run, PathRun):
-        _save_path_run(run, folder, model)
-    else:
-        config = _describe(run, folder, model, RunConfig, METHODS, {"data": {"given": list(run.data.names)}})
-        observable_files.save_fit(run, _begun(folder, config, run.model))
+    kind = kinds()[run.kind_of_run]
+    _begin(folder, _described(run, kind, folder, model), run.model)
+    kind.save(run, folder)
     return _with_samples(run, folder)
 
 
-def _save_path_run(run: PathRun, folder: Path, model: str | Path | None) -> None:
-    own = bool(getattr(run.region, "density", None) is run.guides)
-    region = {} if own else {"region": {"kind": "given", "definition": definition_of(run.region)}}
-    more = {"guides": {"safetensors": "inputs/guides.safetensors"}, "bandwidth": run.guides.bandwidth, **region}
-    _begun(folder, _describe(run, folder, model, PathConfig, PATH_METHODS, more), run.model)
-    write_points(run.guides.points, folder / "inputs" / "guides.safetensors")
-    path_files.save_fit(run, folder)
-
-
-def report_run(run: ObservableRun | PathRun, folder: Path, model: str | Path | None = None) -> Path:
+def report_run(run: FittedRun, folder: Path, model: ModelName | None = None) -> Path:
     """See :meth:`leastwork.fit.run.FittedRun.report`."""
     judged = run.certificate_ensemble
     save_run(run, folder, model)
     config = read_run_file(folder)
-    measure_run(folder, config, _job_of(run, config), run, judged, no_progress)
+    measure_run(folder, config, kind_of_run(config).job_of_run(run, config), run, judged, no_progress)
     return write_report(folder)
 
 
-def _job_of(run: ObservableRun | PathRun, config: AnyRun) -> Job[Any]:
-    """The job of a run in memory, which its own file describes."""
-    choices = sampling_choices(config.sampling)
-    if isinstance(run, PathRun):
-        assert isinstance(config, PathConfig)
-        assert is_scored(run.model)
-        return PathJob(config, PathInputs(run.model, run.guides.points, run.region, choices))
-    assert isinstance(config, RunConfig)
-    return ObservableJob(config, Inputs(run.model, observable_files.stated_data(run), choices))
-
-
-def _describe(
-    run: ObservableRun | PathRun,
-    folder: Path,
-    model: str | Path | None,
-    schema: type[RunConfig] | type[PathConfig],
-    registry: Registry[Any],
-    more: Mapping[str, Any],
-) -> AnyRun:
-    """The run as a run file says it.
+def _described(run: FittedRun, kind: KindOfRun[Any, Any], folder: Path, model: ModelName | None) -> AnyConfig:
+    """The run file of a run.
 
     Raises:
-        ConfigError: a part that a run file has no words for.
+        ConfigError: the method has no name, or a part of the run no file form.
     """
+    registry = kind.schema.registry
     if run.method not in registry:
         raise ConfigError(f"method {run.method!r} has no name in files: register it by register_method before saving")
     known = settings_of(registry[run.method])
     settings = {key: value for key, value in run.settings.items() if key in known and value is not None}
-    top = {"success": run.settings["success"]} if "success" in run.settings and schema is PathConfig else {}
     tree = {
         "name": folder.resolve().name,
         "model": _reference(run.model, folder, model),
-        **more,
-        **top,
+        **kind.keys(run),
         "method": run.method,
         "fit": {**settings, "samples": len(run.model_samples)},
         "sampling": _sampling(run),
         "seed": run.seed,
     }
-    named = schema.naming(run.method)
+    schema = kind.schema.naming(run.method)
     try:
-        return named.model_validate(tree)
+        return schema.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"the run has no file form: {sentences(error, named)[0]}") from None
+        raise ConfigError(f"the run has no file form: {sentences(error, schema)[0]}") from None
 
 
-def _reference(model: Model, folder: Path, given: str | Path | None) -> str:
+def _reference(model: Model, folder: Path, given: ModelName | None) -> Any:
     """How ``config.yaml`` names the model: as given, by its copy, or not at all."""
     if given is not None:
-        check_fingerprint(load_model(given), fingerprint(model), folder)
-        return os.path.relpath(given, folder) if Path(given).is_dir() else str(given)
+        source = source_of(given)
+        check_fingerprint(source.build(), fingerprint(model), folder)
+        return source.with_paths(lambda _, path: _seen_from(folder, path)).plain()
     try:
         description_of(model)  # pyright: ignore[reportArgumentType]  (a kind that has no file form is refused)
     except ConfigError:
@@ -243,8 +179,13 @@ def _reference(model: Model, folder: Path, given: str | Path | None) -> str:
     return "model"
 
 
-def _sampling(run: ObservableRun | PathRun) -> dict[str, Any]:
-    asked = {key: value for key, value in run.choices.items() if value is not None}
+def _seen_from(folder: Path, path: Path) -> Path:
+    """A path relative to a folder."""
+    return Path(os.path.relpath(path, folder))
+
+
+def _sampling(run: FittedRun) -> dict[str, Any]:
+    asked = run.choices.given
     solver = as_solver(asked.get("solver", usual_solver(run.model)))
     name = next((name for name, known in solver_names().items() if known == solver), None)
     if name is None:
@@ -262,7 +203,7 @@ def _sampling(run: ObservableRun | PathRun) -> dict[str, Any]:
     }
 
 
-def _begun(folder: Path, config: AnyRun, model: Model) -> Path:
+def _begin(folder: Path, config: AnyConfig, model: Model) -> None:
     """Make the folder and describe the run there, or see that it is the same run."""
     text = dump_config(config)
     described = folder / "config.yaml"
@@ -273,10 +214,9 @@ def _begun(folder: Path, config: AnyRun, model: Model) -> Path:
     write_sealed(folder, text)
     if config.model == "model":
         save_model(model, folder / "model")  # pyright: ignore[reportArgumentType]  (as above)
-    return folder
 
 
-def _with_samples(run: ObservableRun | PathRun, folder: Path) -> Path:
+def _with_samples(run: FittedRun, folder: Path) -> Path:
     """The samples of the certificate beside the fit, where they are drawn and not there yet."""
     drawn = run.__dict__.get("certificate_ensemble") or run.ensemble
     if drawn is not None and not (folder / "ensemble.zarr").exists():

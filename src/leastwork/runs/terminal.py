@@ -1,4 +1,4 @@
-"""What the command line prints of a run: small tables of text."""
+"""Tables of text that the command line prints about a run."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from leastwork.runs.base.finished import read_metrics
+from leastwork.runs.base.settings import Run
 from leastwork.runs.joint.kinds import kind_of_run
-from leastwork.runs.load import Run
 
 __all__ = ["print_comparison", "print_summary"]
 

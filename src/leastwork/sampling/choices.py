@@ -20,7 +20,7 @@ from leastwork.sampling.stepping import Sampler, StepInfo
 from leastwork.support.arguments import number, refused, whole
 from leastwork.support.text import nearest
 
-__all__ = ["LAW", "USUAL", "Choices", "ProcessName"]
+__all__ = ["LAW", "USUAL", "Choices", "ProcessName", "check_device"]
 
 LAW = ("process", "solver", "steps", "t_grid", "kappa")
 """Names of the choices that determine the distribution of the samples."""
@@ -67,7 +67,7 @@ class Choices:
             if self.process == "sde" and not kappa:
                 raise refused("kappa", kappa, "it must be positive for the SDE; take process='ode' for no noise")
         if self.device is not None:
-            _check_device(self.device)
+            check_device(self.device)
         if self.dtype is not None and self.dtype not in _DTYPES:
             raise refused("dtype", self.dtype, "give a torch dtype of real numbers, such as torch.float32")
         if self.callback is not None and not callable(self.callback):
@@ -89,6 +89,12 @@ class Choices:
         if unknown is not None:
             raise LeastworkError(f"{unknown}= is no choice of sampling{nearest(unknown, known)}")
         return cls(**given)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The choices as keywords of :func:`leastwork.sample`, those without a value left out."""
+        every = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in every.items() if value is not None}
 
     @property
     def law(self) -> dict[str, Any]:
@@ -115,14 +121,22 @@ class Choices:
     def has_least_work(self, model: Model) -> bool:
         """Whether the samples have path weights at κ = 1, for which least-work guidance is defined."""
         plain = self.process == "sde" and self.kappa in (None, 1)
-        return plain and self.sampler(model).steps.has_density
+        if not plain:
+            return False
+        steps = self.sampler(model).steps
+        return steps.has_density and not steps.own_noise
 
 
 USUAL = Choices()
 """The default choices."""
 
 
-def _check_device(device: object) -> None:
+def check_device(device: object) -> torch.device:
+    """The device.
+
+    Raises:
+        LeastworkError: this machine has no such device.
+    """
     try:
         if not isinstance(device, str | torch.device | int) or isinstance(device, bool):
             raise TypeError
@@ -132,3 +146,4 @@ def _check_device(device: object) -> None:
         there = None
     if there is None or there.type == "meta":
         raise refused("device", device, "give one that this machine has, such as 'cpu' or 'cuda'")
+    return there

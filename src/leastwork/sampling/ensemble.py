@@ -6,7 +6,7 @@ w = dP/dQ · e^r:      ⟨φ⟩_P = Σ φ dP/dQ / Σ dP/dQ        ⟨φ⟩_targe
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.geometry.state import State, batch_size, leaves
+from leastwork.models.latents import Decoder, of_decoded
 from leastwork.sampling.work import kish_ess
 from leastwork.statistics.estimate import Estimate
 
@@ -45,11 +46,12 @@ class Ensemble:
     """Guided samples and their ledger.
 
     Args:
-        x: samples in data units, (n, *event).
+        x: samples in data units, (n, *event); latents, if the model decodes them and has no encoder.
         ledger: cost of each path.
         log_tilt: r(x_0) of the target, (n,), if there is one.
         network_evaluations: number of network evaluations for all samples.
         seconds: wall time of the sampling, s.
+        decoder: if the samples are latents, the decoder through which :meth:`mean` sees them, else None.
     """
 
     x: State
@@ -57,6 +59,7 @@ class Ensemble:
     log_tilt: Tensor | None = None
     network_evaluations: int = 0
     seconds: float = 0.0
+    decoder: Decoder | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return batch_size(self.x)
@@ -113,7 +116,7 @@ class Ensemble:
             NoPathWeightsError: the paths have no weights (ODE, Heun).
             LeastworkError: the samples have no log-tilt of a target, or ``under`` is unknown.
         """
-        n = len(self)
+        n, fn = len(self), of_decoded(fn, self.decoder)
         with torch.no_grad():
             parts = [fn(_slice(self.x, i, i + batch_size)) for i in range(0, n, batch_size)]
         values = torch.cat(parts)

@@ -4,21 +4,24 @@ Results do not depend on the batch size. With ``out`` the samples go to a file, 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import NonFiniteError
+from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.state import all_finite, cat, leaves
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
+from leastwork.models.context import for_samples
+from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
-from leastwork.sampling.choices import LAW, Choices, ProcessName
+from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import SolverLike
@@ -27,18 +30,10 @@ from leastwork.sampling.storage import EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import seed_number, whole
 from leastwork.support.checkpoints import each
+from leastwork.support.executors import on_workers
 from leastwork.support.progress import Progress, no_progress
 
-__all__ = ["draw", "law_of", "sample"]
-
-
-def law_of(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the arguments of :func:`sample` that determine the distribution of the samples.
-
-    >>> law_of({"steps": 50, "batch_size": 64})
-    {'steps': 50}
-    """
-    return {name: value for name, value in choices.items() if name in LAW}
+__all__ = ["draw", "sample"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +61,12 @@ class Run:
     def starts(self) -> range:
         """First sample of every batch."""
         return range(0, self.n, self.batch_size)
+
+    def sampler_of(self, start: int, stop: int) -> Sampler:
+        """The sampler of some samples, whose model has their rows of a context that differs from sample to sample."""
+        process = self.sampler.process
+        model = for_samples(process.model, start, stop, self.n)
+        return self.sampler if model is process.model else replace(self.sampler, process=replace(process, model=model))
 
     def noise(self, start: int) -> BlockNoise:
         """The noise of the batch that begins at ``start``."""
@@ -97,6 +98,7 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     progress: Progress = no_progress,
     out: str | Path | None = None,
     resume: bool = False,
+    executor: Executor | None = None,
 ) -> Ensemble | StoredEnsemble:
     """Draw samples, and record the cost of guiding them.
 
@@ -105,12 +107,13 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         n: number of samples.
         guidance: extra score h(x, t, denoised), or None to sample the model itself.
         process: "sde" (reverse SDE; has work and weights) or "ode" (probability-flow ODE; has a kinetic action).
-        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object; by default multistep,
-            and for frames Euler (:mod:`leastwork.sampling.solvers.usual`).
+        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object, such as
+            ``leastwork.sampling.solvers.Churn()``; by default multistep, and for frames Euler
+            (:mod:`leastwork.sampling.solvers.usual`).
         steps: number of steps.
-        t_grid: "signal", "uniform" in t, "log-snr", "balanced" (:func:`leastwork.sampling.grids.time_grid`), or
-            decreasing times; by default "signal" for multistep and exponential steps, "uniform" for others, frames and
-            flows.
+        t_grid: "signal", "uniform" in t, "log-snr", "balanced", "karras"
+            (:func:`leastwork.sampling.grids.time_grid`), or decreasing times; by default "signal" for multistep and
+            exponential steps, "karras" for churn, "uniform" for others, frames and flows.
         kappa: noise level κ of the SDE, by default 1.
         seed: seed of all random numbers; the samples do not depend on the batch size, up to 10⁻⁵ in float32.
         batch_size: number of samples in memory at a time; a thousand fit the caches of a CPU, a GPU needs more.
@@ -118,10 +121,14 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         callback: called with a StepInfo after every step of every batch.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         out: folder of a Zarr store to which the batches are written, so that the memory does not grow with n.
-        resume: with ``out``, whether to keep the batches that an interrupted call has finished; the result is the same.
+        resume: with ``out``, whether to keep the batches that an interrupted call has finished, or a call for fewer
+            samples; the result is the same.
+        executor: draws the batches on its workers, for example a ``concurrent.futures.ProcessPoolExecutor`` or
+            Dask's ``client.get_executor()``; the result is the same, bit for bit with one thread.
 
     Returns:
         Ensemble: samples in data units, with work and log-weight of each path, nats. With ``out``, a StoredEnsemble.
+        The samples of a latent model without an encoder are latents.
 
     Raises:
         NonFiniteError: a sample became NaN or infinite; the message names step and sample.
@@ -135,20 +142,24 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     """
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype, callback)
     if out is None:
-        return draw(model, n, choices, guidance, seed=seed, progress=progress)
+        return draw(model, n, choices, guidance, seed=seed, progress=progress, executor=executor)
     begin, earlier = time.perf_counter(), 0.0
     run = _place(model, n, choices, guidance, seed)
-    with EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume) as store:
-        with _batch_drawer(run, callback, progress) as (batch, tick):
-            for start in run.starts:
-                if store.has(start):
-                    tick(len(run.sampler.steps))
-                    earlier += store.seconds(start)
-                else:
-                    begun = time.perf_counter()
-                    result = batch(start)
-                    store.write(start, result, time.perf_counter() - begun)
-        return store.finish(run.evaluations, earlier + time.perf_counter() - begin)
+    with (
+        EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume) as store,
+        _drawing(run, callback, progress, executor) as (batches, tick),
+    ):
+        missing = []
+        for start in run.starts:
+            if store.has(start):
+                tick(len(run.sampler.steps))
+                earlier += store.seconds(start)
+            else:
+                missing.append(start)
+        for start, (result, seconds) in batches(missing):
+            store.write(start, result, seconds)
+        stored = store.finish(run.evaluations, earlier + time.perf_counter() - begin)
+    return replace(stored, decoder=latent_decoder(model))
 
 
 def draw(
@@ -159,13 +170,19 @@ def draw(
     *,
     seed: int = 0,
     progress: Progress = no_progress,
+    executor: Executor | None = None,
 ) -> Ensemble:
     """Draw samples as :func:`sample` does, in memory, with choices that have been checked."""
     begin = time.perf_counter()
     run = _place(model, n, choices, guidance, seed)
-    with _batch_drawer(run, choices.callback, progress) as (batch, _):
-        results = list(each("samples", len(run.starts), lambda i: batch(run.starts[i]), BatchResult))
-    return _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
+    with _drawing(run, choices.callback, progress, executor) as (batches, _):
+        if executor is None:
+            results = list(each("samples", len(run.starts), lambda i: _only(batches([run.starts[i]])), BatchResult))
+        else:
+            found = {start: result for start, (result, _) in batches(run.starts)}
+            results = [found[start] for start in run.starts]
+    joined = _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
+    return replace(joined, decoder=latent_decoder(model))
 
 
 def _place(model: Model, n: int, choices: Choices, guidance: Guidance | None, seed: int) -> Run:
@@ -194,9 +211,10 @@ def _fingerprint(run: Run) -> dict[str, object]:
 @torch.no_grad()
 def _probe(run: Run) -> list[str]:
     """The result of one step from a few states, which differs for another network or another guidance."""
-    sampler = run.sampler
+    few = min(8, run.n)
+    sampler = run.sampler_of(0, few)
     shape = sampler.process.model.noise_shape
-    z = BlockNoise(run.seed, 0, min(8, run.n), shape, run.dtype, run.device).draw()
+    z = BlockNoise(run.seed, 0, few, shape, run.dtype, run.device).draw()
     x = sampler.process.prior(z)
     noise = sampler.process.project(z) if sampler.process.model.has_rotations else x
     middle = sampler.steps.table()[len(sampler.steps) // 2]
@@ -205,11 +223,16 @@ def _probe(run: Run) -> list[str]:
     return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
 
 
+_Batches: TypeAlias = Iterator[tuple[int, tuple[BatchResult, float]]]
+
+
 @contextmanager
-def _batch_drawer(
-    run: Run, callback: Callable[[StepInfo], None] | None, progress: Progress
-) -> Iterator[tuple[Callable[[int], BatchResult], Callable[[int], None]]]:
-    """A function that draws the batch from a first sample on, in data units, and one that ticks for skipped steps."""
+def _drawing(
+    run: Run, callback: Callable[[StepInfo], None] | None, progress: Progress, executor: Executor | None
+) -> Iterator[tuple[Callable[[Sequence[int]], _Batches], Callable[[int], None]]]:
+    """A function that draws the batches with the given first samples, in any order, and one that ticks for steps."""
+    if executor is not None and callback is not None:
+        raise LeastworkError("a callback is called in this process and not on workers: leave out callback or executor")
     with (
         torch.no_grad(),
         evaluating(run.sampler.process.model.net),
@@ -221,22 +244,41 @@ def _batch_drawer(
             if callback is not None:
                 callback(info)
 
-        yield (lambda start: _batch(run, start, on_step)), tick
+        def batches(starts: Sequence[int]) -> _Batches:
+            if executor is None:
+                for start in starts:
+                    yield start, _timed_batch(run, start, on_step)
+            else:
+                for start, found in on_workers(executor, _timed_batch, run, starts):
+                    tick(len(run.sampler.steps))
+                    yield start, found
+
+        yield batches, tick
 
 
-def _batch(run: Run, start: int, on_step: Callable[[StepInfo], None]) -> BatchResult:
-    result = integrate(run.sampler, run.noise(start), on_step)
-    _check(run, start, result)
-    return replace(result, x=run.sampler.process.model.to_data_units(result.x))
+def _timed_batch(run: Run, start: int, on_step: Callable[[StepInfo], None] | None = None) -> tuple[BatchResult, float]:
+    """The batch from a first sample on, in data units, and its seconds."""
+    begin = time.perf_counter()
+    with torch.no_grad():
+        sampler = run.sampler_of(start, min(start + run.batch_size, run.n))
+        result = integrate(sampler, run.noise(start), on_step)
+        _check(run, sampler, start, result)
+    result = replace(result, x=run.sampler.process.model.to_data_units(result.x))
+    return result, time.perf_counter() - begin
 
 
-def _check(run: Run, start: int, result: BatchResult) -> None:
+def _only(batches: _Batches) -> BatchResult:
+    ((_, (result, _)),) = batches
+    return result
+
+
+def _check(run: Run, sampler: Sampler, start: int, result: BatchResult) -> None:
     finite = all_finite(result.x)
     if result.log_weight is not None:
         finite = finite & torch.isfinite(result.log_weight)
     if bool(finite.all()):
         return
-    integrate(run.sampler, run.noise(start), check_steps=True)  # repeats the batch; the error names the step
+    integrate(sampler, run.noise(start), check_steps=True)  # repeats the batch; the error names the step
     first = start + int((~finite).nonzero()[0, 0])
     raise NonFiniteError(f"the path weight of sample {first} is not finite: use more steps or weaker guidance")
 
@@ -277,6 +319,8 @@ def _why_no_weights(sampler: Sampler) -> str:
             "the probability-flow ODE has no path measure, so no work and no weights: "
             "draw with process='sde', or read ens.action"
         )
+    if sampler.steps.unweighted:
+        return sampler.steps.unweighted
     if sampler.steps.corrector is not None:
         return (
             "Heun's corrected step has no transition density, so no work and no weights: "

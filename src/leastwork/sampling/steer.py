@@ -23,6 +23,8 @@ from leastwork.geometry.state import State, all_finite, cat, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model
+from leastwork.models.context import refuse_per_sample
+from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
@@ -117,13 +119,13 @@ def steer(
             With a learned guidance, ``LearnedValue(guidance)`` is usually better.
         threshold: a system is resampled where its effective fraction falls below this; 0 never does, which is plain
             importance sampling.
-        particles: of one system.
+        particles: number of particles of one system.
         process, solver, steps, t_grid, kappa: as in :func:`leastwork.sample`, with path weights.
         seed: the only source of randomness; the batch size does not matter, but for choices of ancestors that hang on
             the rounding of a network's output.
         batch_size: samples in memory at a time, rounded down to whole systems, at least one.
-        device, dtype: where and how to compute; by default as the network's parameters are, else CPU, float32.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        device, dtype: device and precision; by default those of the network's parameters, else CPU and float32.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Returns:
         Ensemble: samples in data units with their log-tilt; log_weight is ln w − r, so that ``mean`` knows the model
@@ -146,10 +148,12 @@ def steer(
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype)
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
+    refuse_per_sample(model)
     sampler = choices.sampler(choices.place(model), guidance)
     if not sampler.steps.has_density:
         raise NoPathWeightsError(
-            "steering weighs every step, and these have no density: use process='sde' with solver 'euler', "
+            sampler.steps.unweighted
+            or "steering weighs every step, and these have no density: use process='sde' with solver 'euler', "
             "'exponential' or 'multistep', on a t_grid that ends above t = 0"
         )
     systems = n // particles
@@ -172,7 +176,8 @@ def steer(
         times=sampler.steps.times, log_weight=torch.cat(log_weight), why_no_weights=_WHY_NO_WORK, group=particles
     )
     seconds = time.perf_counter() - begin
-    return Ensemble(cat(list(x)), ledger, torch.cat(tilt), n * sampler.evaluations, seconds)
+    evaluations = n * sampler.evaluations
+    return Ensemble(cat(list(x)), ledger, torch.cat(tilt), evaluations, seconds, latent_decoder(model))
 
 
 def systematic_ancestors(share: Tensor, uniform: Tensor) -> Tensor:
@@ -221,7 +226,7 @@ class _Steering:
             if ancestors is not None:
                 carry = Carry(take(carry.x, ancestors), _take(carry.y, ancestors), _take(carry.h, ancestors))
                 y, h, ahead = take(y, ancestors), _take(h, ancestors), ahead[ancestors]
-            carry, cost = move(self.sampler, step, carry, y, h, process.project(noise.draw()))
+            carry, cost = move(self.sampler, step, carry, y, h, self.sampler.noise(noise.draw()))
             log_w = log_w if cost.log_weight is None else log_w + cost.log_weight
             potential = ahead
             tick()

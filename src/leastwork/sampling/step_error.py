@@ -1,4 +1,4 @@
-"""What the number of steps does to averages: the same paths at S and at 2S steps, driven by the same noise.
+"""Error of averages due to the number of steps, from the same paths with S and 2S steps and the same noise.
 
     Z = (a₂ c₁ z₁ + c₂ z₂)/√(a₂² c₁² + c₂²)        error(S) ≈ (⟨O⟩_S − ⟨O⟩_2S) · 2^p/(2^p − 1)
 
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkWarning
+from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.geometry.state import State, cat, smap
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model, is_scored
@@ -44,12 +44,12 @@ class StepError:
     """Estimated errors that the finite number of steps leaves; average at S steps less that at infinitely many.
 
     Args:
-        observables: of the averages ⟨O⟩ of the samples as they are drawn, (K,), or None.
+        observables: errors of the averages ⟨O⟩ of the samples as they are drawn, (K,), or None.
         spread: σ_O at 2S steps, (K,), or None.
-        log_z: of ln⟨w⟩, w = dP/dQ · e^r, nats, or None; for r = ln 1_A the error of −ln p(A) is minus this.
+        log_z: error of ln⟨w⟩, w = dP/dQ · e^r, nats, or None; for r = ln 1_A the error of −ln p(A) is minus this.
         steps: S.
-        paths: how many were drawn at both numbers of steps.
-        network_evaluations: what the check took.
+        paths: number of paths drawn with both numbers of steps.
+        network_evaluations: number of network evaluations of the check.
     """
 
     observables: Estimate | None
@@ -86,16 +86,16 @@ def step_check(
     """Estimate what the finite number of steps does to averages, at three times the cost of that many samples.
 
     Args:
-        model: what draws.
+        model: the model that draws them.
         observable: O, data units (B, *event) -> (B,) or (B, K).
         guidance: h, or None for the model itself.
         log_tilt: r, data units (B, *event) -> (B,), where ln⟨w⟩ is asked for; −inf where w is zero.
-        paths: how many to draw at both numbers of steps.
+        paths: number of paths to draw with both numbers of steps.
         seed: seed of their noise.
         law: process, solver, steps, t_grid, kappa as in :func:`leastwork.sample`.
 
     Raises:
-        LeastworkError: fewer than two paths.
+        LeastworkError: fewer than two paths, or steps with churn.
 
     >>> import leastwork as lw
     >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
@@ -104,6 +104,8 @@ def step_check(
     """
     paths, seed, choices = whole("paths", paths, least=2), seed_number(seed), Choices.of(law, LAW)
     coarse = choices.sampler(model, guidance)
+    if coarse.steps.own_noise:
+        raise LeastworkError("churn depends on the steps, and half a step has another: draw at two numbers of steps")
     fine = replace(choices, t_grid=_halved(model, coarse.steps.times)).sampler(model, guidance)
     device, dtype = placement(model)
     ends: list[tuple[State, State]] = []

@@ -1,4 +1,4 @@
-"""What a chain of Gaussian steps wastes by itself, whoever made its guidance: Σ_k ¼ E |c² ∇h z|².
+"""Work that a chain of Gaussian steps dissipates even with exact guidance: Σ_k ¼ E |c² ∇h z|².
 
     best step ∝ N(x′; m, c²) e^{V(x′, t′)}        KL(guided step ‖ best step) ≈ ½ Var(½ c² zᵀHz) = ¼ c⁴ tr H²
 
@@ -28,7 +28,7 @@ from leastwork.support.arguments import seed_number, whole
 __all__ = ["StepLoss", "step_loss"]
 
 _BATCH = 256
-_REACH = 0.3  # of the step's own noise: where h is compared, to either side
+_DIFFERENCE = 0.3  # of the step's own noise: where h is compared, to either side
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class StepLoss:
 
     Args:
         total: summed over the steps, nats.
-        each: of each step, nats, float64 (S,).
-        network_evaluations: what the estimate took.
+        each: loss of each step, nats, float64 (S,).
+        network_evaluations: number of network evaluations of the estimate.
     """
 
     total: Estimate
@@ -51,9 +51,9 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
     """Estimate what the steps alone waste, at three times the cost of so many guided samples.
 
     Args:
-        model: what draws, a DiffusionModel.
+        model: a DiffusionModel that draws them.
         guidance: h.
-        paths: how many to draw.
+        paths: number of paths to draw.
         seed: seed of their noise.
         law: solver, steps, t_grid as in :func:`leastwork.sample`.
 
@@ -91,13 +91,12 @@ def _losses(sampler: Sampler, noise: BlockNoise) -> Tensor:
     for step in sampler.steps.table():
         z = process.project(noise.draw())
         y, h = evaluate(sampler, carry.x, step.t)
-        e, c = step.e, step.c
         probe = process.project(noise.draw())
         ends: list[State | None] = []
-        for side in (_REACH, -_REACH):
-            beside = smap(lambda x, v, by=side * c: x + by * v, carry.x, probe)
+        for side in (_DIFFERENCE, -_DIFFERENCE):
+            beside = smap(lambda x, v, by=side * step.c: x + by * v, carry.x, probe)
             ends.append(evaluate(sampler, beside, step.t)[1])
-        bent = smap(lambda a, b, by=e / (2 * _REACH * c): by * (a - b), *ends)
+        bent = smap(lambda a, b, by=step.lever / (2 * _DIFFERENCE): by * (a - b), *ends)
         found.append(0.25 * inner(bent, bent).to(torch.float64))
         carry, _ = move(sampler, step, carry, y, h, z)
     return torch.stack(found, dim=1)

@@ -3,19 +3,18 @@
 The last denoising step, x_0 = D(x, t_min), is unguided and costs nothing.
 """
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.geometry.rotations import exp, orthonormal
+from leastwork.errors import LeastworkError, LeastworkWarning, NonFiniteError
+from leastwork.geometry.rotations import exp, orthonormal, uniform
 from leastwork.geometry.state import State, all_finite, smap
 from leastwork.guidance.base import Guidance
-from leastwork.models.base import is_scored
-from leastwork.models.contract import warn_of_undenoised
-from leastwork.models.predictions import Moments
+from leastwork.models.listening import listening, noise_left
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers.steps import Step, Steps, Turn
@@ -42,6 +41,10 @@ class Sampler:
         last = self.process.model.has_score
         back = self.guidance is not None and self.guidance.through_network
         return len(self.steps) * self.evaluations_per_step * (1 + back) + last
+
+    def noise(self, drawn: State) -> State:
+        """The noise of a step: on the model's subspace, or as drawn if its centroid turns the points afterwards."""
+        return drawn if self.steps.motions else self.process.project(drawn)
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,24 @@ def move(
     sampler: Sampler, step: Step, carry: Carry, y: State, h: State | None, noise: State | None
 ) -> tuple[Carry, Cost]:
     """The part of :func:`advance` that follows :func:`evaluate`: y and h are its values at ``carry.x``."""
+    if sampler.steps.motions:
+        return _turned(sampler, step, carry, y, h, noise)
+    return _move(sampler, step, carry, y, h, noise)
+
+
+def _turned(
+    sampler: Sampler, step: Step, carry: Carry, y: State, h: State | None, noise: State | None
+) -> tuple[Carry, Cost]:
+    """A step of centred points and a random rotation, made of the noise of the centroid, which the step leaves over."""
+    assert isinstance(noise, Tensor)
+    rotation = uniform(noise.shape[-2] ** 0.5 * noise.mean(dim=-2))
+    after, cost = _move(sampler, step, carry, y, h, sampler.process.project(noise))
+    return Carry(smap(lambda leaf: leaf @ rotation, after.x)), cost
+
+
+def _move(
+    sampler: Sampler, step: Step, carry: Carry, y: State, h: State | None, noise: State | None
+) -> tuple[Carry, Cost]:
     s = step if carry.y is not None else step.without_memory()  # a chain that starts in the middle recalls nothing
     if s.turn is not None:
         return _turn(sampler, s, s.turn, carry, y, h, noise)
@@ -216,7 +237,7 @@ def integrate(
     """Draw one batch, network units; differentiable with respect to the guidance if gradients are enabled.
 
     Args:
-        sampler: what to draw.
+        sampler: the sampler of the paths.
         noise: the batch's noise; the first draw is the prior.
         on_step: told of every step.
         check_steps: look for NaN and inf after every step.
@@ -228,10 +249,8 @@ def integrate(
     carry, total = Carry(process.prior(noise.draw())), Cost()
     moments = torch.zeros(2, len(steps), dtype=torch.float64, device=noise.device)
     for i, step in enumerate(steps.table()):
-        z = process.project(noise.draw()) if process.kappa > 0 else None
-        y, h = evaluate(sampler, carry.x, step.t)
-        if i == noise.start == 0:
-            _look_at_first(process, carry.x, y, step.t)
+        z = sampler.noise(noise.draw()) if process.kappa > 0 else None
+        y, h = (_first if i == noise.start == 0 else evaluate)(sampler, carry.x, step.t)
         carry, cost = move(sampler, step, carry, y, h, z)
         total = total + cost
         if cost.work is not None:
@@ -254,11 +273,17 @@ def integrate(
     return BatchResult(x, work, log_weight, action, moments)
 
 
-def _look_at_first(process: Process, x: State, y: State, t: float) -> None:
-    """Warn of coordinates that the network does not denoise."""
-    if is_scored(process.model) and not process.model.has_rotations:
-        alpha = Moments.at(process.model.schedule, t).alpha
-        warn_of_undenoised(smap(torch.detach, x), smap(torch.detach, process.endpoint(x, y, t)), alpha)
+def _first(sampler: Sampler, x: State, t: float) -> tuple[State, State | None]:
+    """:func:`evaluate` at the first step, which warns of coordinates that the network does not denoise."""
+    model = sampler.process.model
+    found, heard = listening(
+        model, lambda heard: evaluate(replace(sampler, process=replace(sampler.process, model=heard)), x, t)
+    )
+    for taken, returned in heard[:1]:
+        words = noise_left(model, smap(torch.detach, taken), smap(torch.detach, returned), t)
+        if words:
+            warnings.warn(words, LeastworkWarning, stacklevel=3)
+    return found
 
 
 def _check_finite(carry: Carry, start: int, where: str) -> None:

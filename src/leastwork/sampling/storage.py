@@ -10,7 +10,6 @@ and nothing else; after a loss of power, batches whose data had not reached the 
 are there, their files are forced to disk together, and only then the store takes its name; marks and settings go last.
 """
 
-import io
 import json
 import os
 import shutil
@@ -27,6 +26,8 @@ from torch import Tensor
 from leastwork.errors import ConfigError, LeastworkWarning, WriteError
 from leastwork.geometry.state import State, leaves
 from leastwork.sampling.ensemble import Ensemble, Ledger
+from leastwork.sampling.growing import take_name, take_over, with_other_number
+from leastwork.sampling.marks import Mark, read_mark, write_mark
 from leastwork.sampling.stepping import BatchResult
 from leastwork.sampling.stored import PER_SAMPLE, StoredEnsemble, consolidated, contents, open_ensemble
 from leastwork.sampling.zarr_arrays import as_json, checksum, declared, encoded
@@ -37,6 +38,7 @@ from leastwork.support.locks import Lock, lock
 __all__ = ["EnsembleStore", "StoredEnsemble", "add_log_tilt", "open_ensemble", "save_ensemble"]
 
 _GROUP = as_json({"zarr_format": 2})
+_MOMENTS = ["batch", "moment", "step"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class EnsembleStore:
     def create(
         cls, out: str | Path, n: int, batch_size: int, fingerprint: dict[str, object], ledger: Ledger, resume: bool
     ) -> "EnsembleStore":
-        """Begin a store, or go on with an interrupted one; one that is finished with these settings stays as it is.
+        """Begin a store, go on with an interrupted one, or let a smaller one grow; a finished one stays as it is.
 
         Raises:
             ConfigError: the store exists, cannot be written, was begun with other settings, or is being written.
@@ -64,8 +66,8 @@ class EnsembleStore:
         if path.exists() and not resume:
             raise ConfigError(_exists(path))
         held = _held(path)
-        store = cls(path, n, batch_size, ledger, described, held, path.exists())
         try:
+            store = cls(path, n, batch_size, ledger, described, held, _is_finished(path, described))
             store._begin(resume)
         except OSError as error:
             held.release()
@@ -107,7 +109,7 @@ class EnsembleStore:
 
     def seconds(self, start: int) -> float:
         """How long the finished batch that begins at ``start`` took, as far as that is known."""
-        return 0.0 if self.is_finished else _read_mark(self.marks / f"{start}.npy")[2]
+        return 0.0 if self.is_finished else read_mark(self.marks / f"{start}.npy").seconds
 
     def write(self, start: int, result: BatchResult, seconds: float = 0.0) -> None:
         """Store one batch, then its mark, which knows how long it took."""
@@ -118,22 +120,20 @@ class EnsembleStore:
             for name, value in arrays.items():
                 rows = min(self.batch_size, self.n)
                 written |= _write_rows(self.partial, name, value, self.n, rows, start // self.batch_size)
-            moments = io.BytesIO()
-            np.save(moments, result.step_moments.cpu().numpy())
-            spent = {"seconds": seconds}
-            about = {"moments": checksum(moments.getvalue() + json.dumps(spent).encode()), "files": written, **spent}
-            mark = moments.getvalue() + b"\n" + json.dumps(about).encode()
-            write_bytes(self.marks / f"{start}.npy", mark, force=False)
+            moments = result.step_moments.cpu().numpy()
+            write_mark(self.marks / f"{start}.npy", Mark(moments, written, seconds))
 
     def finish(self, evaluations: int, seconds: float) -> StoredEnsemble:
         """Close the store and give it its name."""
         with _saying(self.path):
             if not self.is_finished:
-                marks = [_read_mark(self.marks / f"{name}.npy") for name in self._starts()]
-                moments = np.asarray(sum(moments for moments, _, _ in marks)) / self.n
-                files = {name: known for _, written, _ in marks for name, known in written.items()}
+                marks = {start: read_mark(self.marks / f"{start}.npy") for start in self._starts()}
+                moments = np.asarray(sum(mark.moments for mark in marks.values())) / self.n
+                files = {name: known for mark in marks.values() for name, known in mark.files.items()}
+                each = np.stack([marks[start].moments for start in sorted(marks)])
+                files |= _write_array(self.partial, "batch_moments", each, len(each), len(each), 0, _MOMENTS)
                 _close(self.partial, self.ledger, moments, self.n, evaluations, seconds, files, self.settings)
-                os.replace(self.partial, self.path)
+                take_name(self.partial, self.path)
                 sync_folder(self.path.parent)
             _clear(self.path)
         return StoredEnsemble(self.path)
@@ -144,9 +144,7 @@ class EnsembleStore:
 
     def _begin(self, resume: bool) -> None:
         """See that this store may be written, and that it is the one that was begun."""
-        if self.path.exists():
-            if contents(self.path).settings != self.settings:
-                raise ConfigError(_exists(self.path))
+        if self.is_finished:
             return
         begun = self.partial / "settings.json"
         if self.partial.exists():
@@ -160,11 +158,13 @@ class EnsembleStore:
         if not begun.exists():
             write_text(begun, self.settings)
         self.marks.mkdir(exist_ok=True)
+        if self.path.exists() and not any(self.marks.iterdir()):
+            take_over(contents(self.path), self.partial)
 
     def _damaged(self, mark: Path) -> Path | None:
         """The first file of a batch that is not as its mark says, or None."""
         try:
-            _, files, _ = _read_mark(mark)
+            files = read_mark(mark).files
         except (ConfigError, ValueError, KeyError, TypeError, AttributeError, EOFError):
             return mark
         for name, known in files.items():
@@ -326,17 +326,6 @@ def _write_if_other(path: Path, name: str, data: bytes) -> dict[str, str]:
     return {name: checksum(data)}
 
 
-def _read_mark(mark: Path) -> tuple[np.ndarray, dict[str, str], float]:
-    """Moments of the steps, the checksums of the files of a batch, and its seconds, which older marks do not have."""
-    data = read_bytes(mark)
-    moments, _, about = data.rpartition(b"\n")
-    described = json.loads(about)
-    spent = {key: described[key] for key in ("seconds",) if key in described}
-    if checksum(moments + (json.dumps(spent).encode() if spent else b"")) != described["moments"]:
-        raise ValueError("another checksum")
-    return np.load(io.BytesIO(moments)), described["files"], float(spent.get("seconds", 0.0))
-
-
 def _clear(path: Path) -> None:
     """Remove what a finished store needs no longer; the settings come last, so that a call that resumes can go on."""
     marks = path / "finished"
@@ -353,6 +342,22 @@ def _held(path: Path) -> Lock:
         return lock(path.with_name(f"{TEMPORARY}{path.name}.lock"), str(path))
     except OSError as error:
         raise ConfigError(_unwritable(path, error)) from error
+
+
+def _is_finished(path: Path, settings: str) -> bool:
+    """Whether the store is there with all samples; one that has fewer of the same kind can grow.
+
+    Raises:
+        ConfigError: the store holds other samples, or more of them.
+    """
+    if not path.exists():
+        return False
+    found = contents(path)
+    if found.settings == settings:
+        return True
+    if not with_other_number(found, settings):
+        raise ConfigError(_exists(path))
+    return False
 
 
 def _partial(path: Path) -> Path:

@@ -8,7 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.geometry.state import State
+from leastwork.models.latents import Decoder
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.zarr_arrays import Array, array_from, checksum, damaged, foreign, parsed
 from leastwork.statistics.estimate import Estimate
@@ -28,7 +29,7 @@ __all__ = ["PER_SAMPLE", "Contents", "StoredEnsemble", "consolidated", "contents
 PER_SAMPLE = ("work", "log_weight", "action", "log_tilt")
 """Arrays of one number for each sample."""
 
-_ARRAY = re.compile(r"(x\d{0,6}|times|step_work|step_work_stderr|" + "|".join(PER_SAMPLE) + r")/\.zarray")
+_ARRAY = re.compile(r"(x\d{0,6}|times|step_work|step_work_stderr|batch_moments|" + "|".join(PER_SAMPLE) + r")/\.zarray")
 _CHUNK = re.compile(r"\d+(\.\d+)*")
 _MOST_COMPRESSED = 4000  # numbers of one value, by blosc
 _SMALL = 1 << 26
@@ -174,6 +175,7 @@ def _check(found: Contents, attributes: Mapping[str, Any]) -> None:
     n, edges = found.leaves[0].shape[0], arrays["times"].shape[0]
     lengths: dict[str, tuple[int, ...]] = {"step_work": (edges - 1,), "step_work_stderr": (edges - 1,)}
     lengths.update(dict.fromkeys(PER_SAMPLE, (n,)))
+    lengths["batch_moments"] = (-(-n // max(found.leaves[0].rows, 1)), 2, edges - 1)
     for name, array in arrays.items():
         if array.shape != lengths.get(name, array.shape) or (name[0] == "x" and array.shape[0] != n):
             raise ConfigError(foreign(path / name / ".zarray", "'shape'"))
@@ -197,13 +199,19 @@ def _check(found: Contents, attributes: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class StoredEnsemble:
-    """A finished store; ``load()`` brings it into memory, ``chunks()`` passes through it."""
+    """A finished store; ``load()`` brings it into memory, ``chunks()`` passes through it.
+
+    Args:
+        path: the folder of the store.
+        decoder: if the samples are latents, the decoder through which averages see them; it is not in the store.
+    """
 
     path: Path
+    decoder: Decoder | None = field(default=None, repr=False)
 
     def load(self) -> Ensemble:
         """The whole ensemble."""
-        return open_ensemble(self.path)
+        return replace(open_ensemble(self.path), decoder=self.decoder)
 
     def __len__(self) -> int:
         return contents(self.path).leaves[0].shape[0]

@@ -2,6 +2,7 @@
 
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.base import Schedule
+from leastwork.schedules.edm import EDMSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
 from leastwork.schedules.function import FunctionSchedule
 from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
@@ -10,6 +11,7 @@ from leastwork.schedules.table import TabulatedSchedule
 __all__ = [
     "AngleSchedule",
     "CosineSchedule",
+    "EDMSchedule",
     "FunctionSchedule",
     "LinearSchedule",
     "Schedule",

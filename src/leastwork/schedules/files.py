@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from leastwork.errors import ConfigError
 from leastwork.schedules.base import Schedule
+from leastwork.schedules.edm import EDMSchedule
 from leastwork.schedules.gaussian import CosineSchedule, LinearSchedule, VESchedule, VPSchedule
 from leastwork.schedules.table import TabulatedSchedule
 
@@ -13,7 +14,8 @@ __all__ = ["describe_schedule", "schedule_from"]
 
 
 _BY_NAME: dict[str, Any] = {
-    kind.__name__: kind for kind in (CosineSchedule, LinearSchedule, TabulatedSchedule, VESchedule, VPSchedule)
+    kind.__name__: kind
+    for kind in (CosineSchedule, EDMSchedule, LinearSchedule, TabulatedSchedule, VESchedule, VPSchedule)
 }
 """All schedules with a file form."""
 

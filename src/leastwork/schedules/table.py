@@ -10,14 +10,17 @@ a thousand discrete noise levels becomes a model in continuous time.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.interpolate import PchipInterpolator, PPoly
 from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.schedules.base import check_interval
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PPoly
 
 __all__ = ["TabulatedSchedule", "remembered"]
 
@@ -148,12 +151,14 @@ def remembered(
 class _Curves:
     """ℓ(t), ln n(t) and their derivatives."""
 
-    log_snr: PPoly
-    log_snr_dot: PPoly
-    log_norm: PPoly
-    log_norm_dot: PPoly
+    log_snr: "PPoly"
+    log_snr_dot: "PPoly"
+    log_norm: "PPoly"
+    log_norm_dot: "PPoly"
 
     @classmethod
     def through(cls, t: np.ndarray, log_snr: np.ndarray, log_norm: np.ndarray) -> "_Curves":
+        from scipy.interpolate import PchipInterpolator  # half a second, which other schedules do not wait for
+
         first, second = PchipInterpolator(t, log_snr), PchipInterpolator(t, log_norm)
         return cls(first, first.derivative(), second, second.derivative())

@@ -1,1 +1,1 @@
-"""What everything else stands on: text, files, random seeds, progress."""
+"""General tools: text, files, random seeds, progress."""

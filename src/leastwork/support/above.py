@@ -1,4 +1,4 @@
-"""A function from above: what a folder of the house may call that stands higher than it, imported when it is called.
+"""A function of a higher folder, imported when it is called.
 
 A run in memory is saved and reported by the files that know all kinds of run, and these stand on top of it.
 """

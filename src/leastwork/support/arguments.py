@@ -9,7 +9,7 @@ from leastwork.errors import LeastworkError
 
 __all__ = ["number", "path_of", "quoted", "refused", "seed_number", "whole"]
 
-_MOST = 60
+_MOST_QUOTED = 60
 _LARGEST = 10**12  # more samples, paths or evaluations than this nobody draws
 
 
@@ -23,7 +23,7 @@ def quoted(value: object) -> str:
         text = " ".join(repr(value).split())
     except Exception:  # an int of thousands of digits, or an object whose repr fails
         text = f"<{type(value).__name__}>"
-    return text if len(text) <= _MOST else f"{text[: _MOST - 1]}…"
+    return text if len(text) <= _MOST_QUOTED else f"{text[: _MOST_QUOTED - 1]}…"
 
 
 def refused(name: str, value: object, remedy: str) -> LeastworkError:
@@ -72,8 +72,8 @@ def number(name: str, value: Any, remedy: str, *, least: float = -math.inf) -> f
     """A finite number that is large enough.
 
     Args:
-        name: of the argument.
-        value: what was given.
+        name: name of the argument.
+        value: the value that was given.
         remedy: what to give instead, in the imperative.
         least: the least number that is allowed.
     """

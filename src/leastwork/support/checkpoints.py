@@ -1,4 +1,4 @@
-"""What a long computation has done so far, kept in a folder, so that after a kill it goes on from there.
+"""Checkpoints of a long computation in a folder, from which it continues after a kill.
 
     with checkpoints(folder, about):
         run = guide_observables(...)
@@ -28,7 +28,7 @@ from leastwork.support.packing import DamagedError, pack, unpack
 
 __all__ = ["Checkpoints", "Resumable", "checkpoints", "each", "kept", "resumable"]
 
-_EVERY = 20.0
+_SECONDS_BETWEEN = 20.0
 """Seconds of a loop that a kill may cost, about."""
 
 _T = TypeVar("_T")
@@ -39,7 +39,7 @@ class Checkpoints:
     """A folder of pieces.
 
     Args:
-        folder: where they lie.
+        folder: the folder of the pieces.
         earlier: seconds that interrupted computations spent before this one.
     """
 
@@ -57,7 +57,7 @@ class Checkpoints:
     @property
     def due(self) -> bool:
         """Whether a loop should write what it has."""
-        return time.perf_counter() - self._last >= _EVERY
+        return time.perf_counter() - self._last >= _SECONDS_BETWEEN
 
     def write(self, path: Path, value: Any) -> None:
         """Write a piece, and how long all have taken; one that a loss of power spoils is known by its checksum."""

@@ -11,6 +11,7 @@ __all__ = ["as_number", "as_whole_number", "cells", "columns", "flag", "numbered
 
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?\d{1,9}", re.ASCII)
+_WITH_UNIT = re.compile(r"(\w+)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]")
 _LONGEST = 400  # characters of a number
 _FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
@@ -25,16 +26,34 @@ def numbered(text: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def columns(line: str, known: Sequence[str], where: str) -> list[str]:
-    """The columns that a line names.
+def columns(line: str, known: Sequence[str], where: str, units: Sequence[str] = ()) -> list[str]:
+    """The columns that a line names, in small letters; a unit may stand behind a name, as in ``value (nm)``.
+
+    Args:
+        line: the first row of the table.
+        known: the names of the columns that may be there.
+        where: file and line, for messages.
+        units: units of the numbers; none are known by default.
 
     Raises:
-        ConfigError: an unknown column, or one named twice.
+        ConfigError: an unknown column, one named twice, or another unit than that of the numbers.
+
+    >>> columns("Name, value [nm]", ("name", "value"), "a.csv, line 1", ("nm",))
+    ['name', 'value']
     """
-    header = [cell.strip() for cell in _split(line, where)]
-    for column in header:
-        if column not in known:
+    header = []
+    for cell in _split(line, where):
+        named = _WITH_UNIT.fullmatch(cell.strip())
+        column, unit = (named[1], named[2]) if named else (cell.strip(), "")
+        if column.lower() not in known:
             raise ConfigError(f"{where}: there is no column {quoted(column)}{nearest(column, known)}")
+        if unit and units and unit not in units:
+            raise ConfigError(
+                f"{where}: the column {quoted(column)} is in {quoted(unit)}, and its numbers are read in "
+                f"{' or '.join(map(quoted, units))}: convert them"
+            )
+        header.append(column.lower())
+    for column in header:
         if header.count(column) > 1:
             raise ConfigError(f"{where}: the column {quoted(column)} appears twice: keep one of them")
     return header

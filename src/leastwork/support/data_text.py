@@ -1,7 +1,10 @@
 """The text of a file of data as spreadsheets of any country write it, turned into plain comma-separated UTF-8.
 
     encodings    UTF-8 with or without a byte order mark, UTF-16 with one, Windows-1252
-    separators   commas, semicolons, tabs; decimal commas where semicolons or tabs separate
+    separators   commas, semicolons, tabs, bars, or what Excel's line ``sep=;`` names; decimal commas where another
+                 separator is used, or in quotes where the number does not have three decimals
+    characters   typographic minus signs and spaces
+    columns      without a name and without a cell are left out, as are rows without a cell
 
 Lines keep their numbers, and comments (#) stand as they are.
 """
@@ -18,6 +21,9 @@ from leastwork.support.files import readable
 __all__ = ["data_text"]
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
+_QUOTED_DECIMAL = re.compile(r'"[+-]?\d+,(\d{1,2}|\d{4,})([eE][+-]?\d+)?"', re.ASCII)
+_SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
+_TYPOGRAPHY = str.maketrans({"\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "})
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
@@ -34,10 +40,10 @@ def data_text(path: Path, what: str = "give comma-separated text in UTF-8") -> s
     Warns:
         LeastworkWarning: the text is read as Windows-1252, since it is no UTF-8.
     """
-    text = _decoded(path, readable(path).read_bytes(), what)
-    lines = text.splitlines()
-    separator = _separator(lines)
-    return text if separator == "," else "\n".join(_with_commas(line, separator) for line in lines)
+    lines = _decoded(path, readable(path).read_bytes(), what).translate(_TYPOGRAPHY).splitlines()
+    separator, lines = _separator(lines)
+    lines = [_with_commas(line, separator) for line in lines]
+    return "\n".join(_without_empty_columns(lines))
 
 
 def _decoded(path: Path, data: bytes, what: str) -> str:
@@ -72,23 +78,61 @@ def _as_windows(path: Path, data: bytes, error: UnicodeDecodeError, what: str) -
     return text
 
 
-def _separator(lines: list[str]) -> str:
-    """What separates the cells of the first line that is no comment."""
-    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
-    outside = re.sub(r'"[^"]*"', "", first)
+def _is_table(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _separator(lines: list[str]) -> tuple[str, list[str]]:
+    """The separator of the cells in the first line that is no comment, and the lines, an empty one for ``sep=;``."""
+    at = next((i for i, line in enumerate(lines) if _is_table(line)), None)
+    if at is None:
+        return ",", lines
+    named = _SEPARATOR_LINE.fullmatch(lines[at].strip())
+    if named:
+        return named[1], [*lines[:at], "", *lines[at + 1 :]]
+    outside = re.sub(r'"[^"]*"', "", lines[at])
     counts = {separator: outside.count(separator) for separator in (";", "\t")}
     best = max(counts, key=lambda separator: counts[separator])
-    return best if counts[best] else ","
+    if counts[best]:
+        return best, lines
+    return "|" if "|" in outside and "," not in outside else ",", lines
 
 
 def _with_commas(line: str, separator: str) -> str:
-    if not line.strip() or line.lstrip().startswith("#"):
+    if not _is_table(line):
         return line
+    if separator == ",":
+        return _QUOTED_DECIMAL.sub(lambda cell: cell[0].replace(",", "."), line)
+    cells = _cells(line, separator)
+    if cells is None:
+        return line  # the reader says what is wrong
+    return _joined([cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell.strip()) else cell for cell in cells])
+
+
+def _without_empty_columns(lines: list[str]) -> list[str]:
+    """The same lines less columns and rows that hold nothing, if the first row of the table has an empty cell."""
+    first = next((line for line in lines if _is_table(line)), "")
+    header = _cells(first, ",") or []
+    if all(cell.strip() for cell in header):
+        return lines
+    rows = [_cells(line, ",") if _is_table(line) else None for line in lines]
+    longest = max(len(row) for row in rows if row is not None)
+    filled = {i for row in rows if row is not None for i, cell in enumerate(row) if cell.strip()}
+    kept = [i for i in range(longest) if i in filled]
+    return [
+        line if row is None else _joined([row[i] for i in kept if i < len(row)]) if any(map(str.strip, row)) else ""
+        for line, row in zip(lines, rows, strict=True)
+    ]
+
+
+def _cells(line: str, separator: str) -> list[str] | None:
     try:
-        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
     except csv.Error:
-        return line  # whoever reads it says what is wrong
-    plain = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell.strip()) else cell for cell in cells]
+        return None
+
+
+def _joined(cells: list[str]) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(plain)
+    csv.writer(out, lineterminator="").writerow(cells)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""Optional packages, asked for by name where they are needed, with the command that installs them."""
+"""Optional packages, imported where they are needed, with the command that installs them."""
 
 from importlib import import_module
 from typing import Any

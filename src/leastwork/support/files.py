@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: under another name beside, forced to disk, then renamed.
+"""Files that are written completely or not at all: written under a temporary name, forced to disk, then renamed.
 
 A temporary file has an unpredictable name that begins with ``.writing-``, is never opened through a link, and is
 locked by its writer, so that :func:`sweep` can tell one that was left behind by a killed process. Every file gets
@@ -41,7 +41,7 @@ def write_bytes(path: Path, data: bytes, force: bool = True) -> None:
 
     Args:
         path: the file.
-        data: what it holds.
+        data: the contents.
         force: wait until it is on the disk; else a loss of power may leave another file there, though a kill cannot.
     """
     with writing(path, force) as temporary, temporary.open("r+b") as file:

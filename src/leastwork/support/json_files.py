@@ -41,7 +41,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
     Args:
         path: the file.
-        remedy: what to do about one that is damaged.
+        remedy: what to do about a damaged file, in the imperative.
 
     Raises:
         ConfigError: it may not be read, is no JSON of keys and values, or holds others than were written.

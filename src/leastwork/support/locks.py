@@ -56,7 +56,7 @@ def lock(path: Path, what: str) -> Lock:
 
     Args:
         path: the lock file, made if need be.
-        what: what is locked, for the message.
+        what: name of what is locked, for the message.
 
     Raises:
         ConfigError: somebody else holds it, in this process or in another.

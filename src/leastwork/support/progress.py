@@ -69,20 +69,20 @@ def _bars() -> Iterator[Any]:
             _display.clear()
 
 
-_FIRST, _OFTEN = 3.0, 10.0  # seconds before the first line, and between two lines
+_FIRST_LINE, _BETWEEN_LINES = 3.0, 10.0  # seconds before the first line, and between two lines
 
 
 @contextmanager
 def lines(label: str, total: int) -> Iterator[Tick]:
     """Lines on stderr, for a log file: how far it is and how long it still takes, every ten seconds."""
     begin = time.monotonic()
-    done, said = 0, begin - _OFTEN + _FIRST
+    done, said = 0, begin - _BETWEEN_LINES + _FIRST_LINE
 
     def tick(count: int = 1) -> None:
         nonlocal done, said
         done += count
         now = time.monotonic()
-        if now - said >= _OFTEN and 0 < done < total:
+        if now - said >= _BETWEEN_LINES and 0 < done < total:
             said = now
             left = (now - begin) * (total - done) / done
             print(f"{label}: {done / total:.0%}, {left:.0f} s left", file=sys.stderr, flush=True)
@@ -94,9 +94,9 @@ def lines(label: str, total: int) -> Iterator[Tick]:
 
 
 def labelled(progress: Progress, name: str) -> Progress:
-    """The same, with a name before every label.
+    """The same progress with a name before every label, or without if the name is empty.
 
     >>> with labelled(no_progress, "transition")("sampling", 10) as tick:
     ...     tick()
     """
-    return lambda label, total: progress(f"{name}: {label}", total)
+    return (lambda label, total: progress(f"{name}: {label}", total)) if name else progress

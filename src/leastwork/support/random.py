@@ -1,10 +1,4 @@
-"""Random numbers keyed by (seed, purpose, block of samples), one stream a block, one draw a step.
-
-Samples come in fixed blocks of ``BLOCK``; block j owns one stream, from which the prior and then the noise of every
-step are drawn in order, always for the whole block. So sample i sees the same noise at step k whatever the batch
-size, and a batch can be drawn again alone. Torch's CPU generator is seeded by the low 32 bits of its key only, so
-these are a bijection of the block number: two blocks of a run never share a stream.
-"""
+"""Seeds and generators for a purpose: two purposes of a run never share a stream of random numbers."""
 
 import hashlib
 

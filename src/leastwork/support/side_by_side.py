@@ -24,7 +24,7 @@ from leastwork.support.progress import Progress, Tick
 
 __all__ = ["Work", "side_by_side"]
 
-_PATIENCE = 5.0  # seconds
+_SECONDS_TO_END = 5.0  # seconds
 
 Work: TypeAlias = Callable[[Progress], None]
 """Something that can be pickled, by its name and arguments, and told how to show progress."""
@@ -69,7 +69,7 @@ def side_by_side(pieces: Mapping[str, Work], threads: int, progress: Progress) -
 
     Args:
         pieces: each with the name that errors call it by.
-        threads: of torch, for each process.
+        threads: number of torch's threads in each process.
         progress: told what the pieces tell.
 
     Raises:
@@ -117,7 +117,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
     for process in processes:
         process.terminate()
     for process in processes:
-        process.join(_PATIENCE)
+        process.join(_SECONDS_TO_END)
         if process.is_alive():
             process.kill()
             process.join()

@@ -1,4 +1,4 @@
-"""What messages about bad input have in common: numbers of things, and the word that was meant."""
+"""Text of messages about bad input: plurals, quotations, the word that was probably meant."""
 
 import difflib
 import reprlib
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 __all__ = ["brief", "nearest", "plural", "quoted"]
 
-_SHOWN = 80  # characters of what is refused that a message quotes
-_TOLD = 120  # characters of what another program says
+_MOST_QUOTED = 80  # characters of what is refused that a message quotes
+_MOST_TOLD = 120  # characters of what another program says
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict, _BRIEF.maxtuple = 4, 10, 10, 10
-_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = _SHOWN
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = _MOST_QUOTED
 
 
 def plural(count: int, noun: str) -> str:
@@ -29,19 +29,19 @@ def quoted(value: object) -> str:
     ("'a b'", 80, '[[1, 2.5]]')
     """
     if isinstance(value, str):
-        text = repr(value[: 2 * _SHOWN])
-    elif isinstance(value, int) and value.bit_length() > 8 * _SHOWN:
+        text = repr(value[: 2 * _MOST_QUOTED])
+    elif isinstance(value, int) and value.bit_length() > 8 * _MOST_QUOTED:
         text = f"a number of {value.bit_length()} bits"
     else:
         text = _BRIEF.repr(value)
     line = " ".join(text.split())
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+    return line if len(line) <= _MOST_QUOTED else line[: _MOST_QUOTED - 1] + "…"
 
 
 def brief(told: object) -> str:
     """What another program says of an error, on one line of bounded length."""
     line = " ".join(str(told).split())
-    return line if len(line) <= _TOLD else line[: _TOLD - 1] + "…"
+    return line if len(line) <= _MOST_TOLD else line[: _MOST_TOLD - 1] + "…"
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -50,5 +50,5 @@ def nearest(word: str, known: Sequence[str]) -> str:
     >>> nearest("stepz", ["n", "steps"])
     ": did you mean 'steps'?"
     """
-    close = difflib.get_close_matches(word[:_SHOWN], known, n=1)
+    close = difflib.get_close_matches(word[:_MOST_QUOTED], known, n=1)
     return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(known)}"

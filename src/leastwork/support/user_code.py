@@ -1,19 +1,21 @@
 """Functions of the user's own, from a Python file whose errors are told with their line."""
 
 import difflib
+import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.support.text import quoted
 
-__all__ = ["load_function"]
+__all__ = ["execute", "load_function", "named_in"]
 
 
 @dataclass(frozen=True)
@@ -45,23 +47,69 @@ def load_function(file: Path, function: str, holds: str) -> Callable[[Any], Tens
     """
     if not file.is_file():
         raise ConfigError(f"{file}: there is no such file of {holds}, give its path relative to the run file")
-    module = ModuleType(file.stem)
-    module.__file__ = str(file)
-    try:
-        exec(compile(file.read_bytes(), file, "exec"), vars(module))  # always the file as it is, leaving no bytecode
-    except Exception as error:
-        raise ConfigError(_blame(error, file)) from error
-    found = getattr(module, function, None)
+    return _FromFile(named_in(execute(file), function, file), file)
+
+
+def named_in(names: Mapping[str, Any], function: str, file: Path) -> Callable[..., Any]:
+    """The function, or class, of a name.
+
+    Args:
+        names: what the file defines.
+        function: the name.
+        file: for the message.
+
+    Raises:
+        ConfigError: there is none; suggests the nearest.
+    """
+    found = names.get(function)
     if not callable(found):
-        near = difflib.get_close_matches(function, [k for k, v in vars(module).items() if callable(v)], n=1)
+        near = difflib.get_close_matches(function, [k for k, v in names.items() if callable(v)], n=1)
         hint = f"did you mean {near[0]!r}?" if near else "give the name of one"
         raise ConfigError(f"{file} has no function {quoted(function)}: {hint}")
-    return _FromFile(cast(Callable[[Any], Tensor], found), file)
+    return found
+
+
+def execute(file: Path, beside: bool = False) -> dict[str, Any]:
+    """Execute a user's file as it is now, leaving no bytecode of it.
+
+    Args:
+        file: Python.
+        beside: whether the file can import modules from its own folder.
+
+    Returns:
+        the names that the file defines.
+
+    Raises:
+        ConfigError: the file has an error; names its line.
+    """
+    module = ModuleType(file.stem)
+    module.__file__ = str(file)
+    with _importing_beside(file, module) if beside else nullcontext():
+        try:
+            exec(compile(file.read_bytes(), file, "exec"), vars(module))
+        except Exception as error:
+            raise ConfigError(_blame(error, file)) from error
+    return vars(module)
+
+
+@contextmanager
+def _importing_beside(file: Path, module: ModuleType) -> Iterator[None]:
+    folder, before = str(file.parent.resolve()), sys.modules.get(file.stem)
+    sys.path.insert(0, folder)
+    sys.modules[file.stem] = module
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        if before is None:
+            sys.modules.pop(file.stem, None)
+        else:
+            sys.modules[file.stem] = before
 
 
 def _blame(error: Exception, file: Path) -> str:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename == str(file):
         lines = [error.lineno]
     where = f"{file}, line {lines[-1]}" if lines else str(file)
     first = (str(error) or "no message").splitlines()[0]

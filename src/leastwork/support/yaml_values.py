@@ -17,7 +17,7 @@ __all__ = ["read_yaml", "yaml_value"]
 
 _MOST_BYTES = 1 << 18
 _MOST_NODES = 20_000
-_DEEPEST = 40
+_MOST_LEVELS = 40
 _LONGEST_NUMBER = 100
 _STRING = "tag:yaml.org,2002:str"
 _REFUSED = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError, ArithmeticError)
@@ -36,8 +36,8 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()
         mark, is_alias = event.start_mark, isinstance(event, yaml.AliasEvent)
         self.depth += 1
-        if self.depth > _DEEPEST:
-            raise _refusal(f"it is nested more than {_DEEPEST} deep", mark)
+        if self.depth > _MOST_LEVELS:
+            raise _refusal(f"it is nested more than {_MOST_LEVELS} deep", mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         if node is None:

@@ -223,7 +223,7 @@ def exact_chain(
     Args:
         gaussian: the distribution of the data, and so the model.
         schedule: the schedule α and σ.
-        steps: steps of a first-order solver with noise in every step.
+        steps: steps of a first-order solver with noise in every guided step.
         tilt: the log-tilt r(x_0).
         offset: p_i, (S, 1) or (S, dim).
         slope: q_i, (S, 1) or (S, dim); without offset and slope the guidance is Doob's transform.
@@ -262,8 +262,9 @@ def exact_chain(
     variance = torch.full_like(mean, prior)
     work = torch.zeros_like(mean)
     noise = steps.c**2
+    width = torch.where(steps.c > 0, steps.c, 1.0)  # a step without noise has no guidance, and costs nothing
     for i in range(len(steps)):
-        work += ((kick_offset[i] + kick_slope[i] * mean) ** 2 + kick_slope[i] ** 2 * variance) / (2 * noise[i])
+        work += ((kick_offset[i] + kick_slope[i] * mean) ** 2 + kick_slope[i] ** 2 * variance) / (2 * width[i] ** 2)
         mean = factor[i] * mean + constant[i]
         variance = factor[i] ** 2 * variance + noise[i]
     final_mean, final_variance = k[-1] * mean + d[-1], k[-1] ** 2 * variance
@@ -271,7 +272,7 @@ def exact_chain(
     mean_tilt = float((-linear * final_mean - 0.5 * mu * (final_mean**2 + final_variance)).sum())
 
     c = steps.c[:, None]
-    gain_offset, gain_slope = kick_offset / c, kick_slope / c
+    gain_offset, gain_slope = kick_offset / width[:, None], kick_slope / width[:, None]
 
     def log_moment(theta: float) -> float:
         """ln E w^θ, by the backward recursion."""

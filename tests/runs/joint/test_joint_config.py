@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leastwork.errors import ConfigError
-from leastwork.runs.joint.config import JointConfig
+from leastwork.runs.base.settings import JointConfig
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.path.config import PathConfig
@@ -26,9 +26,9 @@ def load(tmp_path: Path, text: str, *overrides: str) -> JointConfig:
 
 def test_parts_are_bundled_runs_or_files_beside_it(tmp_path: Path) -> None:
     config = load(tmp_path, BOTH)
-    assert (config.name, config.description, list(config.runs)) == ("both", "Two modes", ["well", "saddle"])
-    assert config.runs["well"] == load_config("prinz")
-    saddle = config.runs["saddle"]
+    assert (config.name, config.description, list(config.parts)) == ("both", "Two modes", ["well", "saddle"])
+    assert config.parts["well"] == load_config("prinz")
+    saddle = config.parts["saddle"]
     assert isinstance(saddle, PathConfig)
     assert (saddle.name, saddle.guides.csv) == ("mine", tmp_path / "sub" / "guides.csv")
 
@@ -36,14 +36,14 @@ def test_parts_are_bundled_runs_or_files_beside_it(tmp_path: Path) -> None:
 def test_the_bundled_joint_run_is_of_both_modes() -> None:
     config = load_config("chignolin")
     assert isinstance(config, JointConfig)
-    assert {part: type(one) for part, one in config.runs.items()} == {"stability": RunConfig, "transition": PathConfig}
+    assert {part: type(one) for part, one in config.parts.items()} == {"stability": RunConfig, "transition": PathConfig}
 
 
 def test_settings_go_to_all_parts_or_to_the_one_they_name(tmp_path: Path) -> None:
     config = load(
         tmp_path, BOTH, "seed=3", "saddle.seed=4", "sampling.n=500", "well.data.0.value=0.2", "name=two", "model=moons"
     )
-    well, saddle = config.runs["well"], config.runs["saddle"]
+    well, saddle = config.parts["well"], config.parts["saddle"]
     assert config.name == "two"
     assert (well.name, saddle.name) == ("prinz", "mine")  # a name of the whole is not one of its parts
     assert (well.seed, saddle.seed) == (3, 4)
@@ -54,14 +54,14 @@ def test_settings_go_to_all_parts_or_to_the_one_they_name(tmp_path: Path) -> Non
 
 def test_the_last_setting_counts_whomever_it_names(tmp_path: Path) -> None:
     config = load(tmp_path, BOTH, "saddle.seed=4", "seed=3", "runs.well=moons")
-    assert [one.seed for one in config.runs.values()] == [3, 3]
-    assert isinstance(config.runs["well"], PathConfig)
+    assert [one.seed for one in config.parts.values()] == [3, 3]
+    assert isinstance(config.parts["well"], PathConfig)
 
 
 def test_a_joint_run_is_read_back_from_its_folder(tmp_path: Path) -> None:
     config = load(tmp_path, BOTH, "well.sampling.steps=7")
     out = tmp_path / "out"
-    for part, one in config.runs.items():
+    for part, one in config.parts.items():
         (out / part).mkdir(parents=True)
         (out / part / "config.yaml").write_text(dump_config(one))
     (out / "config.yaml").write_text(dump_config(config))
@@ -69,7 +69,7 @@ def test_a_joint_run_is_read_back_from_its_folder(tmp_path: Path) -> None:
 
 
 def test_parts_may_be_numbers(tmp_path: Path) -> None:
-    assert list(load(tmp_path, "runs: {1: prinz, 2: moons}\n").runs) == ["1", "2"]
+    assert list(load(tmp_path, "runs: {1: prinz, 2: moons}\n").parts) == ["1", "2"]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import torch
 
 from leastwork.errors import ConfigError, InfeasibleError, LeastworkError, LeastworkWarning
 from leastwork.runs.base.finished import read_metrics, write_metrics
+from leastwork.runs.base.settings import JointConfig
 from leastwork.runs.carry_out import run
 from leastwork.runs.folder import default_folder
-from leastwork.runs.joint.config import JointConfig
 from leastwork.runs.load import load_config
 from leastwork.sampling.storage import open_ensemble
 

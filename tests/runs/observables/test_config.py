@@ -6,7 +6,7 @@ import pytest
 
 from leastwork.errors import ConfigError
 from leastwork.runs.base.file import bundled_runs
-from leastwork.runs.joint.config import JointConfig
+from leastwork.runs.base.settings import JointConfig
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.observables.config import RunConfig
 
@@ -32,7 +32,7 @@ def test_a_minimal_run_takes_its_name_from_the_file(tmp_path: Path) -> None:
 def test_bundled_runs_are_valid_and_round_trip(name: str, tmp_path: Path) -> None:
     config = load_config(name)
     assert config.name == name
-    for one in config.runs.values() if isinstance(config, JointConfig) else [config]:
+    for one in config.parts.values() if isinstance(config, JointConfig) else [config]:
         assert load(tmp_path, dump_config(one)) == one
 
 
@@ -64,7 +64,7 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
         ("sampling.steps=many", "'steps' in 'sampling' is 'many': give the number of steps"),
         (
             "sampling.t_grid=cosine",
-            "'t_grid' in 'sampling' is 'cosine': give 'signal', 'uniform', 'log-snr', 'balanced', or a list",
+            "'t_grid' in 'sampling' is 'cosine': give 'signal', 'uniform', 'log-snr', 'balanced', 'karras', or a list",
         ),
         ("sampling=3", "'sampling' is 3: give settings, as keys and values"),
         ("data.0.value=.nan", "'value' in entry 1 of 'data' is nan: give a finite number"),

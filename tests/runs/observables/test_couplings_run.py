@@ -12,7 +12,7 @@ import torch
 
 import leastwork as lw
 from leastwork.cases import ala5
-from leastwork.data.trust import trusted
+from leastwork.data.trust import with_theta
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.networks.equivariant import EquivariantPerceptron
 from leastwork.observable_guidance.files import read_numbers
@@ -138,7 +138,7 @@ def test_a_run_file_is_told_its_faults(override: str, message: str, folder: Path
             r"data: theta: auto takes fitted couplings of two types or two residues, and there are but 1 coupling of "
             "residue 2: fit more, or give theta a number",
         ),
-        ("system=ala5", r"system ala5 has events \(16, 3\), but model .* \(10, 3\): drop it"),
+        ("system=ala5", r"system ala5 has events \(16, 3\), but model .* \(10, 3\): leave out system"),
     ],
 )
 def test_inputs_are_told_their_faults(override: str, message: str, folder: Path) -> None:
@@ -316,7 +316,7 @@ def test_guide_observables_chooses_theta_on_the_model_samples_it_has(folder: Pat
     chosen = lw.guide_observables(model, data.experiment, groups=data.groups, **choices)
     assert chosen.trust is not None
     assert torch.allclose(chosen.data.covariance, chosen.trust.theta * data.experiment.covariance)
-    given = lw.guide_observables(model, trusted(data.experiment, chosen.trust.theta), **choices)
+    given = lw.guide_observables(model, with_theta(data.experiment, chosen.trust.theta), **choices)
     assert torch.equal(given.lambdas.value, chosen.lambdas.value)
     assert given.network_evaluations == chosen.network_evaluations  # θ took no samples of its own
     with pytest.raises(LeastworkError, match="2 groups for 7 data"):

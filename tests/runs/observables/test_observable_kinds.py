@@ -155,7 +155,7 @@ def test_what_is_wrong_in_a_file_is_said_in_one_sentence(text: str, message: str
         ),
         (
             "{kind: native_contacts, structure: native.csv, quantity: contacts, name: a}",
-            "entry 1 of 'observables': contacts are named by their atoms: drop the name, or take quantity Q",
+            "entry 1 of 'observables': contacts are named by their atoms: leave out name, or take quantity Q",
         ),
         ("{kind: native_contacts, structure: none.csv}", r"none\.csv: there is no such file of structures"),
         ("{kind: rmsd, structure: none.pdb}", r"none\.pdb: there is no such file of structures"),

@@ -60,7 +60,10 @@ def test_paths_are_relative_to_the_run_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("observables=[{kind: component}]", "both 'observables' and 'guides': a run has data or structures, drop one"),
+        (
+            "observables=[{kind: component}]",
+            "both 'observables' and 'guides': a run has data or structures, leave out one of them",
+        ),
         ("guides=points.csv", "'guides' is 'points.csv': give csv: FILE with one structure a row, or npy: FILE"),
         ("guides={csv: a, npy: b}", "'guides' is {'csv': 'a', 'npy': 'b'}: give csv: FILE"),
         ("guides={}", "'guides' is {}: give csv: FILE"),

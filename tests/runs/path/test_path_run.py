@@ -197,7 +197,7 @@ def test_inputs_that_cannot_be_used(override: str, message: str, file: Path, tmp
 
 
 def test_a_system_is_a_plane(tmp_path: Path, path_case: Callable[..., Path]) -> None:
-    with pytest.raises(ConfigError, match=r"system moons has events \(2,\), but model .* \(3,\): drop it"):
+    with pytest.raises(ConfigError, match=r"system moons has events \(2,\), but model .* \(3,\): leave out system"):
         run(load_config(path_case(tmp_path, 3), ["system=moons"]), tmp_path / "out")
 
 

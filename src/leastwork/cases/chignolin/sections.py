@@ -15,7 +15,7 @@ from torch import Tensor
 from leastwork.cases import chignolin
 from leastwork.cases.chignolin import figures as protein_figures
 from leastwork.cases.chignolin.errors import Descriptors, HeldOut, describe, held_out, removed
-from leastwork.cases.chignolin.transition import TransitionConfig, region_truth
+from leastwork.cases.chignolin.transition import region_truth
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import fit_lambdas
 from leastwork.errors import ConfigError
@@ -137,7 +137,7 @@ def _reweighted_simulation() -> tuple[Descriptors, Tensor]:
 
 def _transition(run: Finished) -> list[Section]:
     (x, *_) = leaves(run.ensemble.x)
-    if not isinstance(run.config.region, TransitionConfig):
+    if getattr(run.config.region, "kind", None) != "chignolin-transition":
         return []  # for other regions there are no committors
     region = run.config.region.build(chignolin.NATIVE.shape)
     known = region_truth(region)

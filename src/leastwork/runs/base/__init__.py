@@ -1,1 +1,1 @@
-"""What all kinds of run share."""
+"""Parts that all kinds of run share."""

@@ -207,7 +207,9 @@ def check_shape(system: str | None, model: str, event_shape: EventShape) -> None
     """
     shape = None if system is None else case(system).event_shape
     if shape is not None and shape != event_shape:
-        raise ConfigError(f"system {system} has events {shape}, but model {quoted(model)} {event_shape}: drop it")
+        raise ConfigError(
+            f"system {system} has events {shape}, but model {quoted(model)} {event_shape}: leave out system"
+        )
 
 
 def part_sections(run: "Finished") -> Sequence[Section]:
@@ -218,6 +220,6 @@ def part_sections(run: "Finished") -> Sequence[Section]:
 
 def joint_sections(run: "FinishedJoint") -> Sequence[Section]:
     """Sections that the system which all parts have in common adds to the report of a joint run."""
-    (system, *others) = {one.system for one in run.config.runs.values()}
+    (system, *others) = {one.system for one in run.config.parts.values()}
     builder = None if system is None or others else case(system).joint
     return () if builder is None else builder(run)

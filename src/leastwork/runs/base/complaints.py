@@ -1,4 +1,4 @@
-"""What is wrong with a run file, one sentence each: the key, the problem, the remedy.
+"""Errors in a run file, one sentence each: the key, the problem, the remedy.
 
 Remedies come from the descriptions of the fields, so that a key is explained in one place.
 """
@@ -66,6 +66,8 @@ def _tag(model: type[BaseModel]) -> str | None:
 
 def _sentence(problem: Any, place: Place, models: list[type[BaseModel]], field: FieldInfo | None) -> str:
     outer = place[:-2] if isinstance(place[-1], int) else place[:-1]
+    if problem["type"] == "said":
+        return problem["msg"]
     what, where, given = _name(place), f" in {_name(outer)}" if outer else "", problem["input"]
     kind = problem["type"]
     if kind == "extra_forbidden":

@@ -10,7 +10,7 @@ from leastwork.support.yaml_values import read_yaml, yaml_value
 
 __all__ = ["bundled_runs", "find", "first_key", "override", "read", "shown"]
 
-_DEEPEST = 20  # keys of one --set
+_MOST_KEYS = 20  # keys of one --set
 _CASES = Path(__file__).parents[2] / "cases"
 
 
@@ -85,7 +85,7 @@ def override(tree: dict[str, Any], setting: str) -> None:
         raise ConfigError(f"--set {shown(setting)}: the value is not YAML, quote it") from None
     at: Any = tree
     *outer, last = dotted.strip().split(".")
-    if len(outer) > _DEEPEST:
+    if len(outer) > _MOST_KEYS:
         raise ConfigError(f"--set {shown(setting)}: nothing lies {len(outer)} levels deep, shorten the key")
     for key in outer:
         at = at.setdefault(key, {}) if isinstance(at, dict) else at[_entry(at, key, setting)]

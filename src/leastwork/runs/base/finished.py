@@ -10,7 +10,7 @@ from torch import Tensor
 
 from leastwork.report import figures
 from leastwork.runs.base.metrics import RunNumbers, run_numbers
-from leastwork.runs.base.settings import AnySettings, JointSettings
+from leastwork.runs.base.settings import AnyConfig, Run
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.support.json_files import read_json, write_json
 from leastwork.support.numerals import count, fraction, plain
@@ -18,7 +18,7 @@ from leastwork.support.tensor_files import write_tensors
 
 __all__ = ["PLOTTED", "Finished", "FinishedJoint", "read_metrics", "save_plots", "write_metrics"]
 
-_Settings = TypeVar("_Settings", bound=AnySettings)
+_Settings = TypeVar("_Settings", bound=AnyConfig)
 
 PLOTTED = 50_000
 """Samples kept for figures, at most."""
@@ -29,11 +29,11 @@ class Finished(Generic[_Settings]):
     """A finished run, as its folder holds it.
 
     Args:
-        folder: where.
-        config: of the run.
+        folder: the folder of the run.
+        config: the settings of the run.
         metrics: as in metrics.json.
         ensemble: the guided samples.
-        kind: of the guidance, as its file names it; empty where there is none.
+        kind: kind of the guidance, as its file names it; empty if there is none.
         schedule: its parameters.
         plots: arrays for figures.
     """
@@ -75,7 +75,7 @@ class Finished(Generic[_Settings]):
         grid = f"{len(taken)} times given" if isinstance(taken, tuple) else taken
         noise = "" if sampling.process == "ode" else f", κ = {plain(sampling.kappa or 1.0)}"
         return [
-            ("model", Path(config.model).name),
+            ("model", config.source.label),
             ("method", config.method),
             ("seed", str(config.seed)),
             ("process", f"{sampling.process.upper()}{noise}"),
@@ -108,13 +108,13 @@ class FinishedJoint:
     """A finished joint run, as its folder holds it.
 
     Args:
-        folder: where.
-        config: of the run.
+        folder: the folder of the run.
+        config: the settings of the run.
         metrics: as in metrics.json.
         parts: its finished parts by their names.
     """
 
     folder: Path
-    config: JointSettings
+    config: Run
     metrics: dict[str, Any]
     parts: Mapping[str, Finished[Any]]

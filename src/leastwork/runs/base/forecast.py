@@ -1,4 +1,4 @@
-"""How long a run will take, by its network evaluations and how fast the network is on this machine."""
+"""The duration of a run, from its network evaluations and the speed of the network on this machine."""
 
 import time
 
@@ -12,8 +12,8 @@ from leastwork.sampling.process import Process
 __all__ = ["duration", "seconds_of"]
 
 _BATCH = 512
-_TIMED = 3  # batches, of which the fastest counts
-_BESIDES = 1.7
+_TIMED_BATCHES = 3  # batches, of which the fastest counts
+_WHOLE_RUN_FACTOR = 1.7
 """Seconds of a run for each second of evaluations: learning V, drawing noise and measuring take the rest."""
 
 
@@ -26,11 +26,11 @@ def seconds_of(model: Model, evaluations: int) -> float:
     low, high = process.interval
     spent: list[float] = []
     with evaluating(model.net):
-        for _ in range(_TIMED):
+        for _ in range(_TIMED_BATCHES):
             begin = time.perf_counter()
             process.evaluate(x, 0.5 * (low + high))
             spent.append(time.perf_counter() - begin)
-    return _BESIDES * evaluations * min(spent) / _BATCH
+    return _WHOLE_RUN_FACTOR * evaluations * min(spent) / _BATCH
 
 
 def duration(seconds: float) -> str:

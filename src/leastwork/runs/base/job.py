@@ -1,6 +1,5 @@
-"""What the two kinds of run differ in, between settings and report; :mod:`leastwork.runs.carry_out` does the rest."""
+"""The protocol of a job, which a kind of run implements; :mod:`leastwork.runs.carry_out` does the rest."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -9,6 +8,7 @@ from torch import Tensor
 from leastwork.geometry.state import State
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.step_error import StepError
 from leastwork.support.progress import Progress
@@ -37,8 +37,8 @@ class Job(Protocol[_Fitted]):
     def model(self) -> Model: ...
 
     @property
-    def choices(self) -> Mapping[str, Any]:
-        """Of the sampling, as :func:`leastwork.sample` takes them."""
+    def choices(self) -> Choices:
+        """Process, solver, steps and batch size of the sampling."""
         ...
 
     @property
@@ -70,7 +70,7 @@ class Job(Protocol[_Fitted]):
         """The metrics ``observables``, ``certificate``, ``free_energy`` and ``quality``; arrays for figures are saved.
 
         Args:
-            folder: of the run.
+            folder: the folder of the run.
             fitted: the outcome of the fit.
             ensemble: guided samples.
             judged: those of the certificate, which may be the same.

@@ -1,4 +1,4 @@
-"""What ``metrics.json`` holds of every single run, as reports read it."""
+"""The metrics that all single runs have, as reports read them from ``metrics.json``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

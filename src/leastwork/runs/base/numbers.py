@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from leastwork.runs.base.metrics import CertificateNumbers, Miss, Number, OnTarget
-from leastwork.runs.base.typed import dumped
+from leastwork.runs.base.typed import as_plain_values
 from leastwork.sampling.step_error import StepError
 from leastwork.sampling.step_loss import StepLoss
 from leastwork.sampling.work import ON_TARGET, Certificate
@@ -29,7 +29,7 @@ def as_number(one: Estimate) -> Number:
 
 def with_stderr(one: Estimate) -> dict[str, float | None]:
     """A value and its standard error, as plain values."""
-    return dumped(as_number(one))
+    return as_plain_values(as_number(one))
 
 
 def step_metrics(found: StepError, loss: StepLoss | None = None) -> dict[str, Any]:
@@ -64,14 +64,14 @@ def certificate_metrics(certificate: Certificate, names: Sequence[str] = ()) -> 
     """A certificate; it is on target if every datum that was fitted is.
 
     Args:
-        certificate: of fresh samples.
-        names: of the observables; a region has none, and its miss and on_target are null.
+        certificate: the certificate of fresh samples.
+        names: names of the observables; for a region there are none, and miss and on_target are null.
     """
     miss, on_target = certificate.miss, certificate.on_target
     misses = None
     if miss is not None:
         misses = tuple(Miss(name, number(miss.value[k]), number(miss.stderr[k])) for k, name in enumerate(names))
-    return dumped(
+    return as_plain_values(
         CertificateNumbers(
             as_number(certificate.work),
             as_number(certificate.bound),

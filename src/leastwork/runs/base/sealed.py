@@ -38,7 +38,7 @@ def check_seal(folder: Path, inputs: bool = True) -> None:
     """See that settings and inputs are as the run wrote them; folders of older versions have no checksums of them.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         inputs: whether they are needed, as by a report they are not.
 
     Raises:

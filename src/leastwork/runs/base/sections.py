@@ -1,4 +1,4 @@
-"""What reports of all single runs have in common: the work with its certificate, and what a run was made with."""
+"""Sections that the reports of all single runs share: work with its certificate, and versions and costs."""
 
 from leastwork.report.blocks import Fact, Image, Section, Table, Words, italic
 from leastwork.runs.base.finished import Finished
@@ -33,7 +33,7 @@ def work_section(
 
     Args:
         run: a finished run.
-        certificate: of the run.
+        certificate: the certificate of the run.
         exact: efficiency of the exact guidance of least work, or None to leave it out.
         model_ess: Kish fraction of the samples under the model, or None to leave it out.
     """

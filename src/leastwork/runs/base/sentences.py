@@ -1,16 +1,15 @@
 """Sentences that reports of all kinds of run share: how samples were drawn, and what to beware of."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from leastwork.runs.base.metrics import CertificateNumbers, Estimated, RunNumbers
-from leastwork.runs.base.settings import AnySettings
+from leastwork.runs.base.settings import AnyConfig
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 
 __all__ = ["LEAST_ESS", "drawing", "few_effective", "gone_astray", "pm", "share", "too_few_steps"]
 
 LEAST_ESS = 0.01
-_ASTRAY = 0.1, 30  # share of the variance of ln w, at least, and in equal shares of all paths
+_OUTLIER_SHARE = 0.1, 30  # share of the variance of ln w, at least, and in equal shares of all paths
 
 
 def few_effective(certificate: CertificateNumbers) -> list[str]:
@@ -27,7 +26,7 @@ def few_effective(certificate: CertificateNumbers) -> list[str]:
 def gone_astray(certificate: CertificateNumbers) -> list[str]:
     """A warning where a single path makes much of the variance of ln w, or nothing; older runs do not tell."""
     worst = certificate.worst_path
-    if worst is None or worst < max(_ASTRAY[0], _ASTRAY[1] / certificate.samples):
+    if worst is None or worst < max(_OUTLIER_SHARE[0], _OUTLIER_SHARE[1] / certificate.samples):
         return []
     return [
         f"One of {count(certificate.samples)} guided paths makes {fraction(worst)} of the variance of ln w: it went "
@@ -46,7 +45,7 @@ def too_few_steps(metrics: RunNumbers, names: Sequence[str]) -> list[str]:
     return [f"{count(found.steps)} steps are too few, they move {', '.join(what)}: take more sampling.steps."]
 
 
-def drawing(config: AnySettings, metrics: RunNumbers) -> str:
+def drawing(config: AnyConfig, metrics: RunNumbers) -> str:
     """How samples were drawn, of either kind of run."""
     chosen = config.sampling
     process = "probability-flow ODE" if chosen.process == "ode" else f"reverse SDE (κ = {plain(chosen.kappa or 1.0)})"
@@ -56,6 +55,7 @@ def drawing(config: AnySettings, metrics: RunNumbers) -> str:
         "uniform": "uniform in t",
         "log-snr": "uniform in the logarithmic signal-to-noise ratio",
         "balanced": "half of them uniform in the logarithmic signal-to-noise ratio, half in the signal's share",
+        "karras": "uniform in the power 1/ρ of the noise level σ/α",
         "signal": "denser where basins and structures form, uniform in α²/(α² + σ²), α/(α + 3σ) and the logarithmic "
         "signal-to-noise ratio in the proportion 2 : 2 : 1",
     }
@@ -64,7 +64,7 @@ def drawing(config: AnySettings, metrics: RunNumbers) -> str:
     steps = chosen.steps if given is None else len(given) - 1
     used = metrics.versions
     return (
-        f"Samples were drawn from the pre-trained model “{Path(config.model).name}” by "
+        f"Samples were drawn from the pre-trained model “{config.source.label}” by "
         f"the {process} with {count(steps)} {solvers[chosen.solver]} steps on a grid {times} "
         f"(leastwork {used['leastwork']}, PyTorch {used['torch']}, seed {metrics.seed})."
     )

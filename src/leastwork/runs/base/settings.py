@@ -1,26 +1,37 @@
-"""What all run files have in common: strict keys, a name, a model, how samples are drawn, and files to be moved."""
+"""Settings that all run files share: strict keys, name, model, sampling, and the files that they name."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, get_args, get_type_hints
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    PlainValidator,
+    create_model,
+)
+from pydantic_core import PydanticCustomError
 
+from leastwork.adapters.settings import ModelSettings
+from leastwork.adapters.source import source_of
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Registry, settings_of
-from leastwork.sampling.choices import ProcessName
+from leastwork.sampling.choices import Choices, ProcessName
 
 __all__ = [
     "GIVEN_MODEL",
     "AnyConfig",
-    "AnySettings",
     "CertificateSamples",
     "FitSection",
-    "JointSettings",
+    "JointConfig",
     "Named",
+    "Run",
     "SamplingConfig",
     "Seed",
     "Strict",
@@ -42,9 +53,9 @@ class SamplingConfig(Strict):
     process: ProcessName = Field(default="sde", description="a process")
     solver: Literal["multistep", "exponential", "euler", "heun"] = Field(default="multistep", description="a solver")
     steps: int = Field(default=100, ge=1, description="the number of steps, at least 1")
-    t_grid: Literal["signal", "uniform", "log-snr", "balanced"] | tuple[FiniteFloat, ...] | None = Field(
+    t_grid: Literal["signal", "uniform", "log-snr", "balanced", "karras"] | tuple[FiniteFloat, ...] | None = Field(
         default=None,
-        description="'signal', 'uniform', 'log-snr', 'balanced', or a list of decreasing times; "
+        description="'signal', 'uniform', 'log-snr', 'balanced', 'karras', or a list of decreasing times; "
         "left out it is what fits the solver",
     )
     kappa: FiniteFloat | None = Field(
@@ -66,6 +77,23 @@ def _text(value: Any) -> Any:
 
 
 _Text = Annotated[str, BeforeValidator(_text)]
+
+
+def _model(value: Any) -> str | ModelSettings:
+    """A name as it stands, or the settings of an adapter."""
+    if isinstance(value, Mapping):
+        try:
+            return source_of(value)
+        except ConfigError as error:
+            raise PydanticCustomError("said", "{said}", {"said": str(error)}) from None
+    if isinstance(value, ModelSettings | str) and value:
+        return value
+    if isinstance(value, int | float):
+        return str(value)
+    raise ValueError
+
+
+_Model = Annotated[str | ModelSettings, PlainValidator(_model), PlainSerializer(lambda model: source_of(model).plain())]
 
 
 class Named(Strict):
@@ -106,7 +134,13 @@ GIVEN_MODEL = "(given in Python)"
 class AnyConfig(Named):
     """A run of either kind."""
 
-    model: _Text = Field(description="a bundled model's name, or a folder written by save_model")
+    model: _Model = Field(
+        description="a bundled model's name, a folder written by save_model, python: FILE, or adapter: NAME with keys"
+    )
+    device: str | None = Field(default=None, min_length=1, description="a device, such as cpu or cuda:0, or left out")
+    dtype: Literal["float32", "float64", "float16", "bfloat16"] | None = Field(
+        default=None, description="float32 or float64, the precision of the network, or left out for its own"
+    )
     sequence: str | None = Field(
         default=None,
         pattern="^[ACDEFGHIKLMNPQRSTVWY]+$",
@@ -118,8 +152,12 @@ class AnyConfig(Named):
     section: ClassVar[type[FitSection]]
 
     if TYPE_CHECKING:  # the kinds of run declare them, each at its place among its keys
+        system: str | None
         method: Any
         fit: Any
+        sampling: SamplingConfig
+        seed: int
+        certificate_samples: int | None
 
     @property
     def parts(self) -> Mapping[str, Self]:
@@ -130,19 +168,28 @@ class AnyConfig(Named):
         """The same run with ``place(file)`` for each file that it names."""
         raise NotImplementedError
 
+    def comparable(self) -> Any:
+        """This run, if its methods can be compared on its data.
+
+        Raises:
+            ConfigError: it has no data.
+        """
+        raise ConfigError(f"{self.name} is guided to structures, and compare is for runs with data: use run")
+
     @property
     def code(self) -> Sequence[Path]:
-        """Files of the user's own that are executed when the run is carried out."""
+        """Files of the user's own, of data or regions, that are executed when the run is carried out."""
         raise NotImplementedError
 
     @property
-    def model_folder(self) -> Path | None:
-        """Where the model lies, None for a bundled one."""
-        return Path(self.model).resolve() if os.path.isdir(self.model) else None
+    def source(self) -> ModelSettings:
+        """The settings of the model, whatever its form."""
+        return source_of(self.model)
 
-    def with_model(self, model: str) -> Self:
-        """The same run of the model of that name."""
-        return self.model_copy(update={"model": model})
+    def with_source(self, source: ModelSettings) -> Self:
+        """The same run with another model; one that is stored is named as a run file names it."""
+        name = source.plain()
+        return self.model_copy(update={"model": name if isinstance(name, str) else source})
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -151,8 +198,13 @@ class AnyConfig(Named):
 
     @property
     def own_settings(self) -> dict[str, Any]:
-        """Those that the method of the run has."""
+        """Settings of the run's method, by name."""
         return self.registry.own(self.method, self.settings)
+
+    @property
+    def run_settings(self) -> dict[str, Any]:
+        """Settings of a fitted run, by name: those of its method, and what else its job was told."""
+        return self.own_settings
 
     def check_method(self) -> None:
         """See that ``fit:`` sets nothing that only another method has; values that nobody changed are passed over.
@@ -182,43 +234,41 @@ class AnyConfig(Named):
         return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, **fields)
 
 
-class AnySettings(Protocol):
-    """What the run files of all single runs have, as reports read it."""
+@dataclass(frozen=True)
+class JointConfig:
+    """Runs that are carried out one after another and reported on one page.
+
+    Args:
+        name, description: name and description of the joint run.
+        parts: its runs by their names, which are those of their folders, too.
+    """
+
+    name: str
+    description: str
+    parts: Mapping[str, AnyConfig]
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        """The same, since only its parts name files."""
+        return self
+
+    def comparable(self) -> Any:
+        """Never: methods are compared on the data of a single run."""
+        raise ConfigError(f"{self.name} is a joint run, and compare is for single runs with data: name one of its runs")
 
     @property
-    def name(self) -> str: ...
-    @property
-    def description(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def sequence(self) -> str | None: ...
-    @property
-    def system(self) -> str | None: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def sampling(self) -> SamplingConfig: ...
-    @property
-    def certificate_samples(self) -> int | None: ...
+    def source(self) -> None:
+        """Only its parts have models."""
+
+    def with_source(self, source: ModelSettings) -> Self:
+        """The same, since only its parts have models."""
+        return self
 
 
-class JointSettings(Protocol):
-    """What the run file of a joint run says, as reports read it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def description(self) -> str: ...
-    @property
-    def runs(self) -> Mapping[str, Any]: ...
+Run: TypeAlias = AnyConfig | JointConfig
+"""What a run file, or a bundled run, is read into."""
 
 
-def sampling_choices(chosen: SamplingConfig) -> dict[str, Any]:
-    """Choices as :func:`leastwork.sample` takes them."""
-    choices = chosen.model_dump(exclude={"n"})
-    if isinstance(chosen.t_grid, tuple):
-        choices["t_grid"] = torch.tensor(chosen.t_grid, dtype=torch.float64)
-    return choices
+def sampling_choices(asked: SamplingConfig) -> Choices:
+    """The sampling choices of a run file."""
+    grid = torch.tensor(asked.t_grid, dtype=torch.float64) if isinstance(asked.t_grid, tuple) else asked.t_grid
+    return Choices(**asked.model_dump(exclude={"n", "t_grid"}), t_grid=grid)

@@ -32,13 +32,13 @@ THREE_LETTERS = {
 }  # fmt: skip
 """Residues by their one-letter codes."""
 
-_WHOLE = (".pdb", ".pdb.gz", ".cif", ".cif.gz", ".gro")  # they name their atoms
-_BARE = (".xtc", ".trr", ".dcd", ".nc")  # they do not
+_WITH_ATOM_NAMES = (".pdb", ".pdb.gz", ".cif", ".cif.gz", ".gro")  # they name their atoms
+_COORDINATES_ONLY = (".xtc", ".trr", ".dcd", ".nc")  # they do not
 _BOND = 0.38  # nm
-_POSSIBLE = (0.1, 1.0)  # nm, what is taken for a distance of neighbours, however strained
+_POSSIBLE_BONDS = (0.1, 1.0)  # nm, what is taken for a distance of neighbours, however strained
 _CHUNK = 1000  # frames with all of their atoms in memory at a time
 _MODELS = 100  # in a PDB that stands in for a trajectory
-_LONGEST = 999.0  # nm, what the columns of a PDB hold
+_MOST_NM = 999.0  # nm, what the columns of a PDB hold
 
 _Read = TypeVar("_Read")
 
@@ -59,14 +59,14 @@ def read_structures(file: Path, atoms: int | None = None, topology: Path | None 
         if one is not None and not os.path.isfile(one):
             raise ConfigError(f"{one}: there is no such file of {what}, give its path relative to the run file")
     name = file.name.lower()
-    if not name.endswith(_WHOLE + _BARE):
+    if not name.endswith(_WITH_ATOM_NAMES + _COORDINATES_ONLY):
         raise ConfigError(
             f"{file} is of no kind read here: give PDB, mmCIF or GRO, or XTC, TRR, DCD or NetCDF with a topology"
         )
-    if name.endswith(_BARE) and topology is None:
+    if name.endswith(_COORDINATES_ONLY) and topology is None:
         raise ConfigError(f"{file} does not name its atoms: give a topology, such as a PDB of the same atoms")
-    if name.endswith(_WHOLE) and topology is not None:
-        raise ConfigError(f"{file} names its atoms itself: drop the topology {topology}")
+    if name.endswith(_WITH_ATOM_NAMES) and topology is not None:
+        raise ConfigError(f"{file} names its atoms itself: leave out the topology {topology}")
     mdtraj = needs("mdtraj", "protein")
     if topology is None:
         whole = _attempt(lambda: mdtraj.load(str(file)), file)
@@ -89,7 +89,7 @@ def write_structures(folder: Path, name: str, x: Tensor, sequence: Sequence[str]
 
     Args:
         folder: where; made if need be. Files are written whole or not at all.
-        name: of the files.
+        name: name of the files, without their endings.
         x: Cα atoms, (n, A, 3), nm.
         sequence: residues by their codes of up to three letters, (A,).
 
@@ -213,7 +213,7 @@ def _credible(x: np.ndarray, neighbours: list[int], file: Path) -> None:
             f"{file}: neighbouring Cα atoms are {typical:.3g} nm apart, ten times too near: its lengths are nm where "
             "the format has Å, multiply them by ten"
         )
-    broken = (lengths < _POSSIBLE[0]) | (lengths > _POSSIBLE[1])
+    broken = (lengths < _POSSIBLE_BONDS[0]) | (lengths > _POSSIBLE_BONDS[1])
     if broken.any():
         frame, bond = (int(i) for i in np.argwhere(broken)[0])
         raise ConfigError(
@@ -225,7 +225,7 @@ def _credible(x: np.ndarray, neighbours: list[int], file: Path) -> None:
 
 def _pdb(x: Tensor, sequence: Sequence[str]) -> str:
     """PDB, version 3.3, of Cα atoms; as models where there are several. The trace is written as bonds."""
-    if len(sequence) > 9999 or float(x.abs().max()) > _LONGEST:
+    if len(sequence) > 9999 or float(x.abs().max()) > _MOST_NM:
         raise LeastworkError("a PDB has no columns for so large a structure: is it in nm?")
     lines = []
     for number, structure in enumerate((10 * x).tolist(), 1):
@@ -245,7 +245,7 @@ def read_structure(file: Path, event_shape: EventShape) -> Tensor:
 
     Args:
         file: CSV with one atom a row, data units, or a file for :func:`read_structures`, nm.
-        event_shape: of the model's states, (A, 3).
+        event_shape: shape of the model's states, (A, 3).
 
     Returns:
         Tensor: (A, 3), float64.

@@ -1,4 +1,4 @@
-"""What the command line prints of a certificate."""
+"""Tables that the command line prints about a certificate."""
 
 from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""How many threads of torch a run takes."""
+"""The number of torch's threads for a run."""
 
 import os
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from leastwork.errors import ConfigError
 from leastwork.support.text import quoted
 
-__all__ = ["REST", "dumped", "read_as"]
+__all__ = ["REST", "as_plain_values", "read_as"]
 
 _T = TypeVar("_T")
 
@@ -21,17 +21,17 @@ REST: Mapping[str, bool] = types.MappingProxyType({"rest": True})
 _REMEDY = "take the version of leastwork that made the run, or carry it out again"
 
 
-def dumped(value: Any) -> Any:
+def as_plain_values(value: Any) -> Any:
     """Plain values of a dataclass, or of a sequence or mapping of them."""
     if is_dataclass(value):
         found: dict[str, Any] = {}
         for each in fields(value):
-            part = dumped(getattr(value, each.name))
+            part = as_plain_values(getattr(value, each.name))
             found |= part if _is_rest(each) else {_key(each): part}
         return found
     if isinstance(value, Mapping):
-        return {key: dumped(part) for key, part in value.items()}
-    return [dumped(part) for part in value] if isinstance(value, list | tuple) else value
+        return {key: as_plain_values(part) for key, part in value.items()}
+    return [as_plain_values(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def read_as(kind: type[_T], found: Any, place: str) -> _T:

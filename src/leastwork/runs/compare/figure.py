@@ -33,7 +33,7 @@ def draw_comparison(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
     Args:
         rows: as in comparison.json.
-        path: of the picture.
+        path: the file of the picture.
     """
     shown = [{**row, "waste": _waste(row["efficiency"])} for row in rows if not row["reason"]]
     panels = [panel for panel in _PANELS if any(row[panel[0]] is not None for row in shown)]

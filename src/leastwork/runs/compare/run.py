@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from leastwork.data.trust import trusted
+from leastwork.data.trust import with_theta
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import State
 from leastwork.observable_guidance.compare import COMPARED, Row, compare, strangers
@@ -27,7 +27,7 @@ from leastwork.support.numerals import count, fraction, plain, plus_minus
 from leastwork.support.progress import Progress, no_progress
 from leastwork.systems.line import kl_histogram
 
-__all__ = ["cells", "compare_methods", "described", "markdown"]
+__all__ = ["cells", "compare_methods", "markdown", "row_values"]
 
 _CELLS = {
     "method", "target_error", "held_out_error", "divergence", "work", "efficiency", "ess", "fit_evaluations",
@@ -45,7 +45,7 @@ def compare_methods(
         config: settings of the run; its method is not used.
         out: folder of the results.
         begin: makes the folder, called when everything has been checked.
-        progress: ``leastwork.support.progress.bar`` shows one.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
 
     Returns:
         the rows, plain values, as they stand in comparison.json.
@@ -78,7 +78,7 @@ def compare_methods(
     left = [method for method in (*COMPARED, *strangers()) if method not in done]
     found = compare(
         inputs.model,
-        trusted(inputs.data, theta),
+        with_theta(inputs.data, theta),
         left,
         n=-(-config.sampling.n // _BLOCK) * _BLOCK,
         seed=config.seed,
@@ -86,11 +86,11 @@ def compare_methods(
         samples=config.fit.samples,
         fit=config.settings,
         progress=progress,
-        **inputs.choices,
+        **inputs.choices.given,
     )
     held_out = inputs.data.held_out.tolist()
     for row in found:
-        rows.append(described(row, held_out))
+        rows.append(row_values(row, held_out))
         write_json(path, {"seed": config.seed, "versions": versions(), "rows": rows}, readable=True)
     write_text(out / "comparison.md", markdown(rows))
     if all(row["reason"] for row in rows):
@@ -108,7 +108,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def described(row: Row, held_out: Sequence[bool]) -> dict[str, Any]:
+def row_values(row: Row, held_out: Sequence[bool]) -> dict[str, Any]:
     """A row as plain values; of the observables the worst of each kind."""
 
     def worst(kind: bool) -> dict[str, float | None] | None:

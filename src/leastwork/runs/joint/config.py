@@ -1,9 +1,7 @@
 """A run file of a joint run: YAML that names other runs, its parts, which are reported on one page."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Self, TypeAlias
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any
 
 from pydantic import (
     Field,
@@ -15,11 +13,9 @@ from pydantic import (
 from leastwork.errors import ConfigError
 from leastwork.runs.base.file import first_key, shown
 from leastwork.runs.base.settings import Named
-from leastwork.runs.observables.config import RunConfig
-from leastwork.runs.path.config import PathConfig
 from leastwork.support.text import nearest, quoted
 
-__all__ = ["AnyRun", "JointConfig", "JointFile"]
+__all__ = ["JointFile"]
 
 _Part = Annotated[str, Field(pattern=r"^[^/\\.]+$")]
 
@@ -77,37 +73,3 @@ class JointFile(Named):
                     f"--set {shown(setting)}: no part or setting {quoted(first)}{nearest(first, [*found, *known])}"
                 )
         return found
-
-
-AnyRun: TypeAlias = RunConfig | PathConfig
-
-
-@dataclass(frozen=True)
-class JointConfig:
-    """Runs that are carried out one after another and reported on one page.
-
-    Args:
-        name, description: of the whole.
-        runs: its parts by their names, which are those of their folders, too.
-    """
-
-    name: str
-    description: str
-    runs: Mapping[str, AnyRun]
-
-    @property
-    def parts(self) -> Mapping[str, AnyRun]:
-        """The runs that are carried out, by the names of their folders."""
-        return self.runs
-
-    def with_files(self, place: Callable[[Path], Path]) -> Self:
-        """The same, since only its parts name files."""
-        return self
-
-    @property
-    def model_folder(self) -> None:
-        """Only its parts have models."""
-
-    def with_model(self, model: str) -> Self:
-        """The same, since only its parts have models."""
-        return self

@@ -1,21 +1,21 @@
 """A finished joint run's folder:  config.yaml · metrics.json, and a finished run's folder for each of its parts."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from leastwork.runs.base.finished import read_metrics, write_metrics
-from leastwork.runs.joint.config import JointConfig
 
 __all__ = ["write_joint_metrics"]
 
 
-def write_joint_metrics(folder: Path, config: JointConfig) -> None:
+def write_joint_metrics(folder: Path, parts: Iterable[str]) -> None:
     """Gather those of the finished parts; all else follows from them, so that a resumed run says the same."""
-    parts = {part: read_metrics(folder / part) for part in config.runs}
+    each = {part: read_metrics(folder / part) for part in parts}
     found = {
-        "versions": _versions([one["versions"] for one in parts.values()]),
-        "seconds": sum(one["seconds"] for one in parts.values()),
-        "network_evaluations": sum(one["network_evaluations"] for one in parts.values()),
-        "parts": parts,
+        "versions": _versions([one["versions"] for one in each.values()]),
+        "seconds": sum(one["seconds"] for one in each.values()),
+        "network_evaluations": sum(one["network_evaluations"] for one in each.values()),
+        "parts": each,
     }
     write_metrics(folder, found)
 

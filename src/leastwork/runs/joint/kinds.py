@@ -1,23 +1,35 @@
-"""The kinds of single runs, by the name that their settings give."""
+"""The kinds of single runs, found by the folders that hold them."""
 
 from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from leastwork.runs.base.kind_of_run import KindOfRun
-from leastwork.runs.joint.config import AnyRun
-from leastwork.runs.observables.sections import OBSERVABLE_RUNS
-from leastwork.runs.path.sections import PATH_RUNS
+from leastwork.runs.base.settings import AnyConfig
 
-__all__ = ["kind_of_run"]
+__all__ = ["kind_of_run", "kinds"]
 
-_KINDS: Mapping[str, KindOfRun[Any]] = {"observables": OBSERVABLE_RUNS, "path": PATH_RUNS}
+_RUNS = Path(__file__).parents[1]
 
 
-def kind_of_run(config: AnyRun) -> KindOfRun[Any]:
-    """How a run is reported.
+@cache
+def kinds() -> Mapping[str, KindOfRun[Any, Any]]:
+    """Every kind by its name, which is that of a folder with a file ``kind.py`` that defines ``KIND``.
+
+    >>> list(kinds())
+    ['observables', 'path']
+    """
+    names = sorted(file.parent.name for file in _RUNS.glob("*/kind.py"))
+    return {name: import_module(f"leastwork.runs.{name}.kind").KIND for name in names}
+
+
+def kind_of_run(config: AnyConfig) -> KindOfRun[Any, Any]:
+    """The kind of a run.
 
     >>> from leastwork.runs.load import load_config
     >>> kind_of_run(load_config("moons")).title(load_config("moons"))
     'Least work path guidance'
     """
-    return _KINDS[config.kind_of_run]
+    return kinds()[config.kind_of_run]

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.base.metrics import CertificateNumbers, Number
 from leastwork.runs.base.sentences import pm, share
-from leastwork.runs.joint.config import AnyRun
+from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.observables.numbers import observable_numbers
 from leastwork.runs.path.numbers import path_numbers
@@ -28,20 +27,20 @@ class Row:
 
 def introduction(run: FinishedJoint) -> str:
     """One sentence: what was run."""
-    models = {Path(one.model).name for one in run.config.runs.values()}
+    models = {one.source.label for one in run.config.parts.values()}
     whose = f" of model {models.pop()}" if len(models) == 1 else ""
-    return f"A joint run{whose}: {', then '.join(run.config.runs)}."
+    return f"A joint run{whose}: {', then '.join(run.config.parts)}."
 
 
-def overview(parts: Sequence[Finished[AnyRun]], warnings: Sequence[int]) -> list[Row]:
+def overview(parts: Sequence[Finished[AnyConfig]], warnings: Sequence[int]) -> list[Row]:
     """What a table shows.
 
     Args:
         parts: finished runs.
-        warnings: how many there are of each.
+        warnings: number of warnings of each part.
     """
-    lines: dict[str, Callable[[Finished[AnyRun]], str]] = {
-        "model": lambda run: Path(run.config.model).name,
+    lines: dict[str, Callable[[Finished[AnyConfig]], str]] = {
+        "model": lambda run: run.config.source.label,
         "method": lambda run: kind_of_run(run.config).title(run.config),
         "asked": lambda run: kind_of_run(run.config).asked(run.config, run.metrics),
         "reached": lambda run: kind_of_run(run.config).reached(run.config, run.metrics),
@@ -58,32 +57,32 @@ def overview(parts: Sequence[Finished[AnyRun]], warnings: Sequence[int]) -> list
     return [row for row in rows if any(cell != _NONE for cell in row.cells)]
 
 
-def _cost(run: Finished[AnyRun], cost: Callable[[CertificateNumbers], Number]) -> str:
+def _cost(run: Finished[AnyConfig], cost: Callable[[CertificateNumbers], Number]) -> str:
     """A work in k_B T, where there is a certificate."""
     certificate = run.numbers.certificate
     return _NONE if certificate is None else f"{pm(cost(certificate))} k_BT"
 
 
-def _bound(run: Finished[AnyRun]) -> str:
+def _bound(run: Finished[AnyConfig]) -> str:
     """Of weights, which take no work, the divergence that guiding to the same target would take at least."""
     if run.numbers.certificate is None:
         return f"{plain(observable_numbers(run.metrics).quality.reweighting_kl)} k_BT"
     return _cost(run, lambda certificate: certificate.bound)
 
 
-def _efficiency(run: Finished[AnyRun]) -> str:
+def _efficiency(run: Finished[AnyConfig]) -> str:
     certificate = run.numbers.certificate
     return _NONE if certificate is None else share(certificate.efficiency)
 
 
-def _effective(run: Finished[AnyRun]) -> str:
+def _effective(run: Finished[AnyConfig]) -> str:
     certificate = run.numbers.certificate
     if certificate is None:
         return fraction(observable_numbers(run.metrics).quality.reweighting_ess)
     return share(certificate.ess)
 
 
-def _energy(run: Finished[AnyRun]) -> str:
+def _energy(run: Finished[AnyConfig]) -> str:
     if run.metrics["free_energy"] is None:
         return _NONE
     energy = path_numbers(run.metrics).free_energy

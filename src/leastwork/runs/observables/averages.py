@@ -19,8 +19,8 @@ from leastwork.support.numerals import count, plain, plus_minus
 
 __all__ = ["averages_section", "distributions_section", "grey_rows", "has_units", "named"]
 
-_PANELS = 12
-_NAME = 32  # characters
+_MOST_PANELS = 12
+_MOST_LETTERS = 32  # characters
 
 
 def distributions_section(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbers) -> Section:
@@ -48,7 +48,7 @@ def _of_densities(config: RunConfig, metrics: ObservableNumbers, guided: bool) -
 
 def _of_histograms(number: int, guided: bool) -> str:
     whose = ", and under guidance" if guided else ""
-    some = f"; the first {_PANELS} of {number} observables are shown" if number > _PANELS else ""
+    some = f"; the first {_MOST_PANELS} of {number} observables are shown" if number > _MOST_PANELS else ""
     return (
         f"Histograms of the observables under the model, under the model reweighted to the data{whose}. The vertical "
         f"line is the datum{some}."
@@ -71,7 +71,7 @@ def _histograms(run: Finished[RunConfig], rows: Sequence[ObservableRow], fitted:
     return figures.histograms(
         [
             (_label(row), _curves(fitted, guided, fitted.observed[:, k], run.plots["observed"][:, k]), _datum(row))
-            for k, row in enumerate(rows[:_PANELS])
+            for k, row in enumerate(rows[:_MOST_PANELS])
         ]
     )
 
@@ -162,7 +162,7 @@ def _label(row: ObservableRow) -> str:
 
 def _short(name: str) -> str:
     """A name that fits into a figure."""
-    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+    return name if len(name) <= _MOST_LETTERS else name[: _MOST_LETTERS - 1] + "…"
 
 
 def _datum(row: ObservableRow) -> float:

@@ -153,6 +153,9 @@ class RunConfig(AnyConfig):
         """The method with its settings."""
         return METHODS.build(self.method, self.own_settings)
 
+    def comparable(self) -> Self:
+        return self
+
     @property
     def given_names(self) -> tuple[str, ...] | None:
         """The names of data that were given in Python, None for those of a run file."""

@@ -6,18 +6,21 @@ from typing import Any
 
 import torch
 
+from leastwork.adapters.source import load_model
 from leastwork.data.experiment import Experiment
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, shapes
 from leastwork.models.base import Model
-from leastwork.models.files import load_model
+from leastwork.models.latents import data_shape, of_data
 from leastwork.observables import Observable, on_alpha_carbons, stack
 from leastwork.runs.base.cases import case, check_shape
 from leastwork.runs.base.kinds import ObservableKind
+from leastwork.runs.base.placed import placed
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.observables.config import CsvConfig, DataList, DatumConfig, RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.inputs import CouplingData, coupling_data
+from leastwork.sampling.choices import Choices
 from leastwork.support.text import nearest, quoted
 
 __all__ = ["Inputs", "build_inputs"]
@@ -28,18 +31,24 @@ class Inputs:
     """What a run works with.
 
     Args:
-        model: what is guided.
+        model: the model that is guided.
         data: the experiment, its errors as stated.
-        choices: of the sampling.
+        choices: process, solver and steps with which samples are drawn.
         couplings: the same data where they are scalar couplings.
         reported: observables without data, or None.
     """
 
     model: Model
     data: Experiment
-    choices: dict[str, Any]
+    choices: Choices
     couplings: CouplingData | None = None
     reported: Observable | None = None
+
+    def __post_init__(self) -> None:
+        """Observables of a latent model see its samples decoded."""
+        object.__setattr__(self, "data", self.data.sampled_by(self.model))
+        if self.reported is not None:
+            object.__setattr__(self, "reported", of_data(self.reported, self.model))
 
 
 def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
@@ -54,13 +63,13 @@ def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
     """
     if config.given_names is not None:
         raise ConfigError(f"{config.name} was saved in Python, with an observable that no file holds: use lw.load_run")
-    model = load_model(config.model) if model is None else model
+    model = placed(load_model(config.model), config) if model is None else model
     items = [_measured(i, item, model) for i, item in enumerate(config.observables or (), 1)]
-    check_shape(config.system, config.model, model.event_shape)
+    check_shape(config.system, config.source.label, model.event_shape)
     choices = sampling_choices(config.sampling)
     known = None if config.system is None else case(config.system).reported
     without_data = [] if known is None else [known()]
-    read = _READERS[config.data.form](config.data, config.system, model.event_shape, items)
+    read = _READERS[config.data.form](config.data, config.system, data_shape(model), items)
     return Inputs(model, read.experiment, choices, read.couplings, _stacked([*read.without_data, *without_data]))
 
 
@@ -83,7 +92,7 @@ def _measured(number: int, item: ObservableKind, model: Model) -> Observable:
 def _built(item: ObservableKind, model: Model) -> Observable:
     """The observable, of frames that of their positions unless its kind sees frames as they are."""
     if not model.has_rotations or item.sees_frames:
-        return item.build(model.event_shape)
+        return item.build(data_shape(model))
     return on_alpha_carbons(item.build(shapes(model.event_shape)[0]))
 
 
@@ -93,7 +102,7 @@ def _probe(observable: Observable, model: Model) -> None:
     if model.has_rotations:
         parts = parts[0], parts[1] + torch.eye(3)
     is_tuple = bool(model.event_shape) and isinstance(model.event_shape[0], tuple)
-    observable(parts if is_tuple else parts[0])
+    of_data(observable, model)(parts if is_tuple else parts[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +144,7 @@ def _experiment(given: DataList, observable: Observable) -> Experiment:
     for name in observable.names:
         if name not in data:
             raise ConfigError(
-                f"data: there is none for observable {quoted(name)}: add an entry, or drop the observable"
+                f"data: there is none for observable {quoted(name)}: add an entry, or leave out the observable"
             )
     rows = [data[name] for name in observable.names]
     return Experiment(

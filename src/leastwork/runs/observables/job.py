@@ -1,6 +1,5 @@
 """A run of Observable Guidance: λ and the guidance from data, averages, work and distance from the truth."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from warnings import catch_warnings, simplefilter
 
 from torch import Tensor
 
-from leastwork.data.trust import trusted
+from leastwork.data.trust import with_theta
 from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State
 from leastwork.models.base import Model
@@ -25,6 +24,7 @@ from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.metrics import observable_metrics
 from leastwork.runs.observables.truth import ceiling, quality, truth
 from leastwork.runs.observables.without_data import group_means, reported
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.step_error import StepError
 from leastwork.sampling.work import kish_ess
@@ -51,7 +51,7 @@ class ObservableJob:
         return self.inputs.model
 
     @property
-    def choices(self) -> Mapping[str, Any]:
+    def choices(self) -> Choices:
         return self.inputs.choices
 
     @property
@@ -67,13 +67,13 @@ class ObservableJob:
         stated = config.data.stated_theta
         found = guide_observables(
             inputs.model,
-            inputs.data if stated is None else trusted(inputs.data, stated),
+            inputs.data if stated is None else with_theta(inputs.data, stated),
             config.chosen,
             seed=config.seed,
             samples=config.fit.samples,
             groups=inputs.couplings.groups if stated is None and inputs.couplings is not None else None,
             progress=progress,
-            **inputs.choices,
+            **inputs.choices.given,
         )
         return found if stated is None else replace(found, theta=stated)
 
@@ -101,7 +101,7 @@ class ObservableJob:
         exact = None
         if certificate is not None:
             tilt = fitted.maxent.log_tilt(data.observable)
-            exact = ceiling(config.model, self.model, tilt, 4096, config.seed, self.choices)
+            exact = ceiling(str(config.source.plain()), self.model, tilt, 4096, config.seed, self.choices)
         density = truth(config.system)
         reweighted = fitted.maxent.log_tilt_of(fitted.observed)
         known: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape
 from leastwork.observables import (
     Observable,
+    circular,
     component,
     contacts,
     cosines_and_sines,
@@ -69,6 +70,7 @@ class PythonConfig(ObservableKind):
     function: str = Field(description="the name of a function in the file")
     names: tuple[str, ...] | None = Field(default=None, description="a list of names, one per column of the function")
     unit: str | tuple[str, ...] = Field(default="", description="a unit, or a list with one per column")
+    differentiable: bool = Field(default=True, description="false for a function of NumPy or of another program")
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         return self.model_copy(update={"file": place(self.file)})
@@ -79,7 +81,7 @@ class PythonConfig(ObservableKind):
 
     def build(self, event_shape: EventShape) -> Observable:
         function = load_function(self.file, self.function, "observables")
-        return Observable(function, self.names or (self.function,), self.unit)
+        return Observable(function, self.names or (self.function,), self.unit, self.differentiable)
 
 
 def _whole(group: Any, check: ValidatorFunctionWrapHandler) -> Any:
@@ -150,6 +152,19 @@ class TorsionsConfig(ObservableKind):
 
     def build(self, event_shape: EventShape) -> Observable:
         return _torsions(self)
+
+
+class AnglesConfig(ObservableKind):
+    """Angles of a model of angles, as cosines and then as sines."""
+
+    kind: Literal["angles"]
+    index: tuple[int, ...] = Field(min_length=1, description="a list of numbers of angles, counted from 0")
+    names: tuple[str, ...] | None = Field(
+        default=None, description="a list of names, one per angle, before which 'cos' and 'sin' are put"
+    )
+
+    def build(self, event_shape: EventShape) -> Observable:
+        return circular(self.index, self.names)
 
 
 class ContactsConfig(ObservableKind):
@@ -225,6 +240,7 @@ _KINDS = OpenKinds[ObservableKind](
     [
         ComponentConfig,
         IntervalConfig,
+        AnglesConfig,
         PythonConfig,
         DistancesConfig,
         EndToEndConfig,
@@ -279,7 +295,7 @@ def _contacts(config: ContactsConfig, structure: Tensor) -> Observable:
     if config.quantity == "Q":
         return _named(native_fraction(pairs, lengths, config.steepness, config.reach), config.name)
     if config.name is not None:
-        raise LeastworkError("contacts are named by their atoms: drop the name, or take quantity Q")
+        raise LeastworkError("contacts are named by their atoms: leave out name, or take quantity Q")
     return contacts(pairs, lengths, config.steepness, config.reach)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from leastwork.data.experiment import Experiment
 from leastwork.observable_guidance.files import FitNumbers
 from leastwork.runs.base.numbers import number
-from leastwork.runs.base.typed import dumped
+from leastwork.runs.base.typed import as_plain_values
 from leastwork.runs.observables.numbers import ObservableRow
 from leastwork.statistics.estimate import Estimate
 
@@ -46,7 +46,7 @@ def observable_metrics(data: Experiment, fitted: FitNumbers, guided: Tensor | No
         "lambda_stderr": maxent.stderr,
     }
     return [
-        dumped(
+        as_plain_values(
             ObservableRow(
                 name, data.units[k], bool(data.held_out[k]), **{key: number(one[k]) for key, one in columns.items()}
             )

@@ -1,4 +1,4 @@
-"""What ``metrics.json`` holds of a run of Observable Guidance, as its report reads it."""
+"""The metrics of a run of Observable Guidance, as its report reads them from ``metrics.json``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ class ObservableRow:
     """One datum with the averages before, reweighted and after; None stands where there is no number.
 
     Args:
-        name, unit: of the observable.
-        held_out: whether the datum took no part in the fit.
+        name, unit: name and unit of the observable.
+        held_out: True if the datum took no part in the fit.
         target, error, lower, upper: the datum, a value with its standard error, or bounds.
         optimum: the average under the target distribution.
         model, model_stderr: the average of the model's samples.
@@ -61,9 +61,9 @@ class ObservableQuality:
     Args:
         model_samples: number of the model's samples.
         reweighting_ess, reweighting_kl: effective fraction of them under the target, and its divergence.
-        efficiency_of_exact: of the guidance of least work, where that is known.
+        efficiency_of_exact: efficiency of the exact guidance of least work, if it is known.
         kl_truth_model, kl_truth_reweighted, kl_truth_guided: KL(truth ‖ samples).
-        samples, bins, histogram_noise: of these histograms.
+        samples, bins, histogram_noise: number of samples and of bins of these histograms, and the bias by their noise.
         besides: what the form of the data and the case add.
     """
 

@@ -10,7 +10,6 @@ from leastwork.fit.methods import Told
 from leastwork.observable_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Mark, Part, Section, Table, Words, italic
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.kind_of_run import KindOfRun
 from leastwork.runs.base.metrics import CertificateNumbers, Miss
 from leastwork.runs.base.sections import UNIT_OF_WORK, fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import pm, share
@@ -24,12 +23,11 @@ from leastwork.runs.observables.numbers import (
     ObservableRow,
     observable_numbers,
 )
-from leastwork.runs.observables.sentences import asked, kind_of, methods, outcome, reached, warnings
-from leastwork.runs.observables.summary import summary
+from leastwork.runs.observables.sentences import kind_of, methods, outcome, warnings
 from leastwork.sampling.ensemble import Ledger
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 
-__all__ = ["OBSERVABLE_RUNS"]
+__all__ = ["part"]
 
 
 def _nothing(data: DataForm, system: str | None, quality: ObservableQuality) -> Extras:
@@ -40,7 +38,7 @@ _EXTRAS: Mapping[str, Callable[[Any, str | None, ObservableQuality], Extras]] = 
 """What forms of data add to the report."""
 
 
-def _part(run: Finished[RunConfig]) -> Part:
+def part(run: Finished[RunConfig]) -> Part:
     """All that the report of a run shows.
 
     Raises:
@@ -172,13 +170,3 @@ def _learning(stages: Sequence[Mapping[str, Any]]) -> Section:
         ],
     )
     return Section("Learning", [], [], [table])
-
-
-OBSERVABLE_RUNS = KindOfRun(
-    part=_part,
-    title=kind_of,
-    asked=lambda config, metrics: asked(observable_numbers(metrics)),
-    reached=lambda config, metrics: reached(config, observable_numbers(metrics)),
-    summary=lambda config, metrics: summary(config, observable_numbers(metrics)),
-)
-"""How runs of Observable Guidance are reported."""

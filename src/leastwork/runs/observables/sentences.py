@@ -1,4 +1,4 @@
-"""What a report says in sentences: the outcome, what to beware of, and a paragraph for a methods section."""
+"""Text blocks of the report: the outcome, warnings, and a paragraph for a methods section."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from leastwork.runs.observables.numbers import ObservableNumbers, ObservableRow
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 
 __all__ = ["asked", "averages_after", "kind_of", "methods", "outcome", "reached", "warnings"]
-_SHOWN = 3  # data in a table of runs
+_DATA_IN_A_LINE = 3  # data in a table of runs
 
 
 def kind_of(config: RunConfig) -> str:
@@ -31,8 +31,8 @@ def reached(config: RunConfig, metrics: ObservableNumbers) -> str:
 
 
 def _line(parts: Sequence[str]) -> str:
-    more = len(parts) - _SHOWN
-    return "; ".join(parts[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    more = len(parts) - _DATA_IN_A_LINE
+    return "; ".join(parts[:_DATA_IN_A_LINE]) + (f"; and {more} more" if more > 0 else "")
 
 
 def averages_after(config: RunConfig) -> str:
@@ -102,9 +102,9 @@ def methods(config: RunConfig, metrics: ObservableNumbers, told: Told) -> str:
     """A paragraph to start a methods section from.
 
     Args:
-        config: of the run.
+        config: the settings of the run.
         metrics: as in metrics.json.
-        told: what is known of the guidance.
+        told: facts about the guidance.
     """
     parts = (
         drawing(config, metrics),

@@ -1,4 +1,4 @@
-"""What the command line prints of a run of Observable Guidance."""
+"""The table that the command line prints about a run of Observable Guidance."""
 
 from rich.table import Table
 from rich.text import Text

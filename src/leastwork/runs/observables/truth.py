@@ -1,4 +1,4 @@
-"""How far from the truth, where it is known: KL(truth ‖ samples) over the bins of a histogram, in nats.
+"""Distance from the truth, if it is known: KL(truth ‖ samples) over the bins of a histogram, in nats.
 
 The same number of samples is taken of the model, reweighted and guided, since a histogram's own noise adds about
 (bins − 1)/2n. Standard errors are bootstrapped.
@@ -7,7 +7,6 @@ Where the model's density is known, so is the guidance of least work: at a finit
 Its efficiency with the run's own steps is the ceiling for any learned one to be compared with.
 """
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -18,7 +17,8 @@ from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model, is_scored
 from leastwork.models.units import Affine
 from leastwork.runs.base.cases import case, find_case
-from leastwork.sampling.sample import sample
+from leastwork.sampling.choices import Choices
+from leastwork.sampling.sample import draw
 from leastwork.sampling.work import Certificate, certify
 from leastwork.support.random import derive_seed, generator
 from leastwork.systems.line import LineDensity, LineDoob, kl_histogram
@@ -35,9 +35,7 @@ def truth(system: str | None) -> LineDensity | None:
     return None if density is None else density()
 
 
-def ceiling(
-    name: str, model: Model, log_tilt: LogTilt, n: int, seed: int, choices: Mapping[str, Any]
-) -> Certificate | None:
+def ceiling(name: str, model: Model, log_tilt: LogTilt, n: int, seed: int, choices: Choices) -> Certificate | None:
     """The certificate of the exact h of a bundled model's density, for the same model, target and steps, or None.
 
     Args:
@@ -45,17 +43,17 @@ def ceiling(
         model: that model.
         log_tilt: r, data units.
         n: samples.
-        seed: of their noise.
-        choices: of the sampling, with path weights.
+        seed: seed of their noise.
+        choices: process, solver and steps, which must have path weights.
     """
     known = find_case(name)
-    if known is None or known.model_density is None or choices.get("kappa") not in (None, 1.0):
+    if known is None or known.model_density is None or choices.kappa not in (None, 1.0):
         return None
     assert is_scored(model)
     assert isinstance(model.units, Affine)
     density = known.model_density().rescaled(float(model.units.scale))
     exact = cast(Guidance, LineDoob(density, lambda z: log_tilt(model.to_data_units(z)), model.schedule))
-    drawn = sample(model, n, exact, seed=derive_seed(seed, "ceiling"), **choices)
+    drawn = draw(model, n, choices, exact, seed=derive_seed(seed, "ceiling"))
     return certify(drawn.work, drawn.log_weight, log_tilt(drawn.x))
 
 
@@ -67,7 +65,7 @@ def quality(density: LineDensity, model: Tensor, log_tilt: Tensor, guided: Tenso
         model: the model's samples, (n,).
         log_tilt: r of these, (n,).
         guided: guided samples, (m,), or None.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
     n = min(len(model), len(model if guided is None else guided))
     found: dict[str, Any] = {

@@ -23,7 +23,7 @@ def reported(
     """An entry for each column, before and after.
 
     Args:
-        observable: what is reported.
+        observable: the observable that is reported.
         data: the experiment.
         fitted: λ of the data.
         before: values of the observable for the model's samples, (n, M).

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 from pydantic import Field, FiniteFloat, model_validator
 
@@ -102,6 +102,10 @@ class PathConfig(AnyConfig):
         if self.method in PATH_METHODS.owners("success"):
             given["success"] = self.success
         return PATH_METHODS.build(self.method, given)
+
+    @property
+    def run_settings(self) -> dict[str, Any]:
+        return {**self.own_settings, "success": self.success}
 
     @property
     def code(self) -> Sequence[Path]:

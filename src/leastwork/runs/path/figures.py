@@ -56,8 +56,8 @@ def plane(
         model: its samples, (n, 2), drawn as a density whose grey is logarithmic.
         guided: guided samples, (m, 2), of which some are drawn, evenly spaced.
         guides: (M, 2).
-        membership: of the grids' points by :func:`outlines`, for the outline of the region.
-        labels: of the axes.
+        membership: membership of the grids' points by :func:`outlines`, for the outline of the region.
+        labels: labels of the axes.
 
     Raises:
         LeastworkError: states that have not two coordinates.
@@ -113,10 +113,10 @@ def nearest(guided: Array, guides: Array, model: Array | None = None, unit: str 
     """Distances to the nearest guide: those of copies are much smaller than those of new samples. Markers show medians.
 
     Args:
-        guided: of guided samples, (n,).
-        guides: of each guide to the nearest other, (M,), drawn one by one below, since they are few.
-        model: of the model's own samples in the region, (k,), if there are any.
-        unit: of the distance.
+        guided: distances of guided samples, (n,).
+        guides: distance of each guide to the nearest other, (M,), drawn one by one below, since they are few.
+        model: distances of the model's own samples in the region, (k,), if there are any.
+        unit: unit of the distance.
 
     Raises:
         LeastworkError: no guided samples or no guides.
@@ -185,7 +185,7 @@ def curves(
     Args:
         x: increasing, (n,).
         panels: up to four curves of different label.
-        label: of x.
+        label: label of the x axis.
         logarithmic: scale of x.
         chosen: an x to be marked, such as the default.
 

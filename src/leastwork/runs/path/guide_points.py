@@ -27,8 +27,8 @@ def read_points(config: GuidesConfig, event_shape: EventShape) -> State:
     """The guides of a run file.
 
     Args:
-        config: where they are.
-        event_shape: of the model's states.
+        config: the file of the guides.
+        event_shape: shape of the model's states.
 
     Returns:
         State: data units, (M, *event), M ≥ 2.

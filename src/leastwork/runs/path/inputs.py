@@ -1,19 +1,21 @@
 """From a run file of Path Guidance to what the library takes: model, guides, region, and choices of the sampling."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from leastwork.adapters.source import load_model
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, smap
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Model, Scored, is_scored
-from leastwork.models.files import load_model
+from leastwork.models.latents import data_shape, of_data
 from leastwork.models.placement import placement
 from leastwork.runs.base.cases import check_shape
+from leastwork.runs.base.placed import placed
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.guide_points import read_points
+from leastwork.sampling.choices import Choices
 from leastwork.support.text import quoted
 
 __all__ = ["PathInputs", "build_path_inputs"]
@@ -24,17 +26,17 @@ class PathInputs:
     """What a run works with.
 
     Args:
-        model: what is guided.
+        model: the model that is guided.
         points: guides, (M, *event), data units, in the model's precision.
         region: A, or None for that of the guides' kernel.
-        choices: of the sampling.
-        kernel: of the guides, or None for the usual one of the model.
+        choices: process, solver and steps with which samples are drawn.
+        kernel: kernel of the guides, or None for the usual one of the model.
     """
 
     model: Scored
     points: State
     region: Membership | None
-    choices: dict[str, Any]
+    choices: Choices
     kernel: Kernel | None = None
 
 
@@ -48,15 +50,15 @@ def build_path_inputs(config: PathConfig, model: Model | None = None, region: Me
     Raises:
         ConfigError: a file, name or shape that cannot be used.
     """
-    model = load_model(config.model) if model is None else model
+    model = placed(load_model(config.model), config) if model is None else model
     if not is_scored(model):
         raise ConfigError(
-            f"Path Guidance needs an SDE, and model {quoted(config.model)} has none: use a diffusion model"
+            f"Path Guidance needs an SDE, and model {quoted(config.source.label)} has none: use a diffusion model"
         )
-    check_shape(config.system, config.model, model.event_shape)
+    check_shape(config.system, config.source.label, model.event_shape)
     dtype = placement(model)[1]
     points = smap(lambda leaf: leaf.to(dtype), read_points(config.guides, model.event_shape))
     if config.region is not None and region is None:
-        region = config.region.build(model.event_shape)
+        region = of_data(config.region.build(data_shape(model)), model)
         region(points)  # finds a wrong function at once
     return PathInputs(model, points, region, sampling_choices(config.sampling))

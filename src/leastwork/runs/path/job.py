@@ -26,6 +26,7 @@ from leastwork.runs.path.figures import outlines
 from leastwork.runs.path.inputs import PathInputs, build_path_inputs
 from leastwork.runs.path.quality import path_quality, region_share
 from leastwork.runs.path.truth import RegionTruth, known_region
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.step_error import StepError
 from leastwork.sampling.work import Certificate
@@ -52,7 +53,7 @@ class PathJob:
         return self.inputs.model
 
     @property
-    def choices(self) -> Mapping[str, Any]:
+    def choices(self) -> Choices:
         return self.inputs.choices
 
     @property
@@ -83,7 +84,7 @@ class PathJob:
             seed=config.seed,
             samples=config.fit.samples,
             progress=progress,
-            **inputs.choices,
+            **inputs.choices.given,
         )
 
     def save(self, fitted: PathRun, folder: Path) -> None:

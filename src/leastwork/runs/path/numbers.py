@@ -1,4 +1,4 @@
-"""What ``metrics.json`` holds of a run of Path Guidance, as its report reads it."""
+"""The metrics of a run of Path Guidance, as its report reads them from ``metrics.json``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

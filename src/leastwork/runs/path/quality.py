@@ -1,4 +1,4 @@
-"""What the samples of a region are worth: how many are in it, how new and how varied, and what that owes to choices.
+"""The quality of samples of a region: success, novelty, diversity, and their dependence on choices.
 
 Samples in A are compared as they are and weighted by dP/dQ, which makes them draws of the model given A. What they are
 compared with is the model's own samples in A, where it has enough of them, and draws of the true density given A, where

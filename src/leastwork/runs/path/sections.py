@@ -15,7 +15,6 @@ from leastwork.kernels.region import Region
 from leastwork.path_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Image, Mark, Part, Section, Table, Words
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.kind_of_run import KindOfRun
 from leastwork.runs.base.metrics import Number
 from leastwork.runs.base.sections import fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import share
@@ -24,14 +23,13 @@ from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.figures import Curve, Panel
 from leastwork.runs.path.numbers import PathNumbers, PathQualityNumbers, path_numbers
 from leastwork.runs.path.samples import samples_section
-from leastwork.runs.path.sentences import asked, free_energy, kind_of, methods, outcome, reached, warnings, whose_region
-from leastwork.runs.path.summary import summary
+from leastwork.runs.path.sentences import free_energy, kind_of, methods, outcome, warnings, whose_region
 from leastwork.support.numerals import count, fraction, plain
 
-__all__ = ["PATH_RUNS"]
+__all__ = ["part"]
 
 
-def _part(run: Finished[PathConfig]) -> Part:
+def part(run: Finished[PathConfig]) -> Part:
     """All that the report of a run shows.
 
     Raises:
@@ -175,13 +173,3 @@ def _learning(stage: Mapping[str, Any]) -> Section:
         ],
     )
     return Section("Learning", [found], [], [table])
-
-
-PATH_RUNS = KindOfRun(
-    part=_part,
-    title=kind_of,
-    asked=lambda config, metrics: asked(config),
-    reached=lambda config, metrics: reached(path_numbers(metrics)),
-    summary=lambda config, metrics: summary(path_numbers(metrics)),
-)
-"""How runs of Path Guidance are reported."""

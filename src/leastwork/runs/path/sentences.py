@@ -1,4 +1,4 @@
-"""What the report of Path Guidance says in sentences."""
+"""Text blocks of the report of Path Guidance."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,8 +11,9 @@ from leastwork.support.numerals import count, fraction, plain
 
 __all__ = ["asked", "free_energy", "kind_of", "methods", "outcome", "reached", "warnings", "whose_region"]
 
-_SURE = 2.0  # standard errors by which a share is below another
-_SHORT = 0.05  # of the share that was asked for: steps have a finite size, and the border of a region costs a little
+_STANDARD_ERRORS_BELOW = 2.0  # standard errors by which a share is below another
+_ALLOWED_SHORTFALL = 0.05
+"""Part by which a share may fall short of what was asked: steps are finite, and the border of a region costs some."""
 
 
 def kind_of(config: PathConfig) -> str:
@@ -85,7 +86,7 @@ def warnings(config: PathConfig, metrics: PathNumbers) -> list[str]:
     if success.value is None or success.value == 0:
         return [f"None of {count(config.sampling.n)} guided samples is in the region: {remedy}."]
     found = too_few_steps(metrics, ["1_A"])
-    if success.value + _SURE * (success.stderr or 0.0) < config.success - _SHORT:
+    if success.value + _STANDARD_ERRORS_BELOW * (success.stderr or 0.0) < config.success - _ALLOWED_SHORTFALL:
         found.append(
             f"{share(success)} of the guided samples are in the region where {fraction(config.success)} were "
             f"asked for: {remedy}."
@@ -102,10 +103,10 @@ def methods(config: PathConfig, metrics: PathNumbers, guides: int, stages: Seque
     """A paragraph to start a methods section from.
 
     Args:
-        config: of the run.
+        config: the settings of the run.
         metrics: as in metrics.json.
-        guides: how many.
-        stages: of a learned guidance.
+        guides: number of guides.
+        stages: stages of a learned guidance.
     """
     parts = (
         drawing(config, metrics),

@@ -1,4 +1,4 @@
-"""What the command line prints of a run of Path Guidance."""
+"""The table that the command line prints about a run of Path Guidance."""
 
 from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""What is known of a region where the density itself is: its probability by quadrature, and draws within it.
+"""Exact results for a region, if the density is known: its probability by quadrature, and samples within it.
 
     p(A) = ∫_A p(x) dx ≈ Σ_ij 1_A(x_ij) p(x_ij) a
 

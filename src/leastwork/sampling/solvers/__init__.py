@@ -6,13 +6,14 @@ from typing import Protocol, TypeAlias
 from torch import Tensor
 
 from leastwork.sampling.process import Process
+from leastwork.sampling.solvers.churn import Churn
 from leastwork.sampling.solvers.euler import Euler
 from leastwork.sampling.solvers.exponential import Exponential
 from leastwork.sampling.solvers.heun import Heun
 from leastwork.sampling.solvers.steps import Steps
 from leastwork.support.arguments import refused
 
-__all__ = ["Euler", "Exponential", "Heun", "Solver", "SolverLike", "Steps", "as_solver", "solver_names"]
+__all__ = ["Churn", "Euler", "Exponential", "Heun", "Solver", "SolverLike", "Steps", "as_solver", "solver_names"]
 
 
 class Solver(Protocol):

@@ -3,12 +3,14 @@
 y and h are the predictions of the model and the guidance at (x_i, t_i), y₋ and h₋ those of the step before, and z is
 standard normal noise. For c > 0 the transition is Gaussian given the path so far, for the guided chain and for the
 model; their means differ by the shift δ = e h + e′ h₋. Work and path weights need only δ and c, for multistep solvers
-too. A rotation turns by ω = b y + e h + c z in its own frame, with its own coefficients (:class:`Turns`) and the score
-as y; given the past ω is Gaussian, and work and weights are those of the distribution of ω.
+too. A step with c = 0 and without guidance is the same map for both chains, and its ratio is one. A rotation turns by
+ω = b y + e h + c z in its own frame, with its own coefficients (:class:`Turns`) and the score as y; given the past ω is
+Gaussian, and work and weights are those of the distribution of ω.
 """
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -62,6 +64,11 @@ class Step:
     corrector: tuple[float, float, float] | None = None
     turn: Turn | None = None
 
+    @property
+    def lever(self) -> float:
+        """e/c, or 0 for a step without guidance and noise."""
+        return self.e / self.c if self.e else 0.0
+
     def without_memory(self) -> "Step":
         """The first-order step, with y₋ = y and h₋ = h, for a chain that starts here."""
         return replace(self, b=self.b + self.b_previous, b_previous=0.0, e=self.e + self.e_previous, e_previous=0.0)
@@ -82,6 +89,12 @@ class Steps:
     """½Δt (A, B, E) at the end of each step, (S, 3), for Heun's correction; NaN for a step without correction."""
     turns: Turns | None = None
     """Coefficients of rotations, for a model of frames."""
+    own_noise: bool = False
+    """Whether the noise is not that of the SDE at the κ of the process, for which guidance is learned."""
+    motions: bool = False
+    """Whether every step ends with a random rotation of the points (:mod:`leastwork.sampling.stepping`)."""
+    unweighted: str = ""
+    """The reason why paths of these Gaussian steps have no work and no weights; empty if they have."""
 
     def __len__(self) -> int:
         return len(self.a)
@@ -99,11 +112,12 @@ class Steps:
         """Step lengths t_i − t_{i+1} > 0, (S,)."""
         return -self.times.diff()
 
-    @property
+    @cached_property
     def has_density(self) -> bool:
-        """Whether every transition is Gaussian with known mean and c > 0."""
-        noisy = bool((self.c > 0).all()) and (self.turns is None or bool((self.turns.c > 0).all()))
-        return self.corrector is None and noisy
+        """Whether every transition is Gaussian with known mean and c > 0, or takes no notice of the guidance."""
+        unguided = (self.e == 0) & (self.e_previous == 0)
+        noisy = bool((unguided | (self.c > 0)).all()) and (self.turns is None or bool((self.turns.c > 0).all()))
+        return self.corrector is None and noisy and not self.unweighted
 
 
 def _finite(corrector: list[float]) -> tuple[float, float, float] | None:

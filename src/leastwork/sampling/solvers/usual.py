@@ -1,6 +1,7 @@
 """Default solver and time grid:
 
     flat states:       multistep, two fifths of the steps uniform in α²/(α² + σ²), two in α/(α + 3σ), one in ln α²/σ²
+    flat, with churn:  Karras' levels, as in the samplers that have it
     velocity models:   multistep (Adams–Bashforth), times uniform in t
     rigid frames:      Euler, times uniform in t
 
@@ -11,6 +12,7 @@ only first-order steps; among these, Euler steps uniform in t have the smallest 
 """
 
 from leastwork.models.base import Model
+from leastwork.sampling.solvers.churn import Churn
 from leastwork.sampling.solvers.exponential import Exponential
 
 __all__ = ["usual_grid", "usual_solver"]
@@ -22,11 +24,15 @@ def usual_solver(model: Model) -> str:
 
 
 def usual_grid(model: Model, solver: object) -> str:
-    """The grid that fits a model and a solver: "signal" for exponential steps of flat states, or "uniform".
+    """The grid that fits a model and a solver: "karras" for churn, "signal" for exponential steps, or "uniform".
+
+    Models of frames and flows have "uniform" with any solver.
 
     >>> import leastwork as lw
     >>> usual_grid(lw.VelocityModel(lambda x, t: x, event_shape=(1,)), Exponential())
     'uniform'
     """
     flat = model.has_score and not model.has_rotations
+    if flat and isinstance(solver, Churn):
+        return "karras"
     return "signal" if flat and isinstance(solver, Exponential) else "uniform"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from leastwork.data.couplings import Couplings
 from leastwork.data.experiment import Experiment
-from leastwork.data.trust import check_groups, one_and_the_same
+from leastwork.data.trust import check_groups, is_singular
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, shapes
 from leastwork.observables import Backbone
@@ -41,9 +41,9 @@ def coupling_data(config: CouplingsConfig, system: str | None, event_shape: Even
     """Read and check the couplings of a run.
 
     Args:
-        config: of the couplings.
+        config: the settings of the couplings.
         system: of the run, which may know the backbone.
-        event_shape: of the model's states, (A, 3).
+        event_shape: shape of the model's states, (A, 3).
 
     Raises:
         ConfigError: a file, a type, a backbone or errors that cannot be used.
@@ -61,7 +61,7 @@ def coupling_data(config: CouplingsConfig, system: str | None, event_shape: Even
         fitted = config.fit
         couplings = couplings.held_out_where(lambda row: row.kind not in fitted)
     experiment = couplings.experiment(backbone, karplus=config.karplus, shared=config.shared)
-    if one_and_the_same(experiment.covariance):
+    if is_singular(experiment.covariance):
         raise ConfigError(
             f"data: with shared: {config.shared:g} some of the couplings have one and the same error, so that no χ² "
             "can be taken: give each an error of its own, or take a smaller share"

@@ -1,4 +1,4 @@
-"""What the couplings of a run came to, as it stands under ``quality`` in metrics.json: θ and χ² a datum of each type.
+"""Metrics of a run with couplings, under ``quality`` in metrics.json: θ, and χ² per datum of each type.
 
     χ² = dᵀΣ⁻¹d / K,  d = E[J] − J_measured        Var χ² = (4 dᵀΣ⁻¹VΣ⁻¹d + 2 tr(VΣ⁻¹VΣ⁻¹)) / K²
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from leastwork.data.bootstrap import Refit, bootstrap_reweighted
 from leastwork.data.experiment import Experiment
-from leastwork.data.trust import chi_squared, trusted
+from leastwork.data.trust import chi_squared, with_theta
 from leastwork.observable_guidance.files import FitNumbers
 from leastwork.runs.base.numbers import with_stderr
 from leastwork.runs.observables.couplings.inputs import CouplingData
@@ -43,7 +43,7 @@ def coupling_metrics(
         fitted: λ, θ and the model's samples.
         guided: couplings of guided samples, (n, K), or None.
         rows: the averages, as in metrics.json.
-        seed: of the run.
+        seed: the seed of the run.
     """
     curve = {"theta": fitted.theta} if fitted.trust is None else fitted.trust.parts()
     ess = kish_ess(fitted.maxent.log_tilt_of(fitted.observed)).value
@@ -128,7 +128,7 @@ def _refitted_errors(data: Experiment, fitted: FitNumbers, members: Sequence[Ten
 
     drawn = bootstrap_reweighted(
         fitted.observed,
-        trusted(data, fitted.theta),
+        with_theta(data, fitted.theta),
         statistic,
         repeats=_REPEATS,
         resample="samples",

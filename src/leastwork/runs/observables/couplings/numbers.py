@@ -1,4 +1,4 @@
-"""What ``metrics.json`` holds of couplings, beside the metrics of every run with data, as a report reads it."""
+"""The metrics of couplings, as the report reads them from ``metrics.json``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class TrustNumbers:
     """θ, and where it was chosen by cross-validation, χ² a datum at each θ that was tried.
 
     Args:
-        theta: of the run.
+        theta: θ of the run.
         left_out: what was left out at a time, "types" or "residues"; None where θ was given, and then there is no more.
         chosen: index of θ among ``thetas``.
         thetas: those that were tried.

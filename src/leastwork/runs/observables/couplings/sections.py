@@ -1,4 +1,4 @@
-"""What the report of a run with couplings shows besides: θ, χ² by type, and averages that have no data."""
+"""Sections of the report of a run with couplings: θ, χ² by type, and averages without data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ def extras(config: CouplingsConfig, system: str | None, quality: ObservableQuali
     """What couplings add.
 
     Args:
-        config: of the couplings.
+        config: the settings of the couplings.
         system: the name of the run's case, or None.
-        quality: of the run.
+        quality: the quality metrics of the run.
     """
     numbers = coupling_numbers(quality.besides)
     reported = [row for row in numbers.reported if row.name not in _shown_by_case(system)]
@@ -67,7 +67,7 @@ def _trust(config: CouplingsConfig, numbers: CouplingNumbers) -> Section:
                 "χ² of left-out and fitted data against θ and against the divergence from the model",
             )
         )
-    return Section("Trust in the data", [couplings_prose.trusted(config, numbers)], images)
+    return Section("Trust in the data", [couplings_prose.origin_of_theta(config, numbers)], images)
 
 
 def _agreement(numbers: CouplingNumbers, model_samples: int) -> Section:

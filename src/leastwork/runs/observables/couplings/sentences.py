@@ -1,4 +1,4 @@
-"""What a report says of couplings in sentences: how far they were trusted, what came of it, what to beware of."""
+"""Text blocks of the report of a run with couplings: θ, agreement, warnings."""
 
 from leastwork.observables.karplus import KARPLUS
 from leastwork.runs.base.sentences import pm
@@ -6,7 +6,7 @@ from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.numbers import CouplingNumbers
 from leastwork.support.numerals import count, plain, plus_minus
 
-__all__ = ["FEW", "agreement", "methods", "reweighting", "settings", "trusted", "warnings"]
+__all__ = ["FEW", "agreement", "methods", "origin_of_theta", "reweighting", "settings", "warnings"]
 
 FEW = 3
 """Groups below which cross-validation says little."""
@@ -14,8 +14,8 @@ FEW = 3
 _NOUN = {"types": "type of coupling", "residues": "residue"}
 
 
-def trusted(config: CouplingsConfig, numbers: CouplingNumbers) -> str:
-    """How θ came about."""
+def origin_of_theta(config: CouplingsConfig, numbers: CouplingNumbers) -> str:
+    """A sentence that says how θ was chosen."""
     curve = numbers.trust
     if curve.left_out is None:
         return (

@@ -1,8 +1,10 @@
-"""Two rare regions whose probability can be counted, shared by the benchmarks of Path Guidance.
+"""Problems that several benchmarks share.
 
-muller-brown: the bundled model and the disc of radius 0.1 about the saddle between its two upper wells. two-well: the
-pass |x_1| < 0.1 between two wells in 10 dimensions, the model's score exact. Twelve guides each, drawn in the region.
-`count` is brute force: plain samples of the same discretised model.
+Rare regions, whose probability can be counted. muller-brown: the bundled model and the disc of radius 0.1 about the
+saddle between its two upper wells. two-well: the pass |x_1| < 0.1 between two wells in 10 dimensions, the model's score
+exact. Twelve guides each, drawn in the region. `count` is brute force: plain samples of the same discretised model.
+
+Data: the population of one of two states, and the measured stability of chignolin.
 """
 
 import math
@@ -15,8 +17,24 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
+from leastwork.cases import chignolin
+from leastwork.statistics.discrepancy import wasserstein
+from leastwork.systems.mixtures import GaussianMixture, two_states
 from leastwork.systems.muller_brown import SADDLE, Disc, muller_brown
 from leastwork.systems.thin_region import two_well
+
+__all__ = [
+    "LAW",
+    "Count",
+    "Problem",
+    "chignolin_stability",
+    "count",
+    "pass_between_wells",
+    "points",
+    "saddle",
+    "sampling_errors",
+    "two_state_problem",
+]
 
 LAW: dict[str, Any] = {"solver": "euler", "steps": 200, "t_grid": "log-snr"}
 _CHUNK = 100_000
@@ -28,7 +46,7 @@ class Problem:
 
     name: str
     model: lw.DiffusionModel
-    region: Callable[[Tensor], Tensor]
+    region: Callable[..., Tensor]
     draw: Callable[[int, int], Tensor]
     exact: float
     line: lw.DiffusionModel | None = None
@@ -90,3 +108,30 @@ def count(problem: Problem, samples: int, seed: int = 77, line: bool = False) ->
     p = len(hits) / samples
     free_energy = lw.Estimate(-math.log(p), math.sqrt((1 - p) / (p * samples)))
     return Count(free_energy, hits, samples, time.perf_counter() - begin)
+
+
+def two_state_problem(
+    dim: int, before: float, after: float
+) -> tuple[GaussianMixture, lw.DiffusionModel, lw.Experiment]:
+    """Two states, the population of the right one ``before`` and wanted to be ``after``; the model's score is exact."""
+    mixture = two_states(dim, (1 - before, before), separation=2.0, std=0.3)
+    right = lw.Observable(lambda x: mixture.populations(x)[:, 1], names=("right state",))
+    return mixture, mixture.model(lw.VPSchedule()), lw.Experiment(right, values=[after])
+
+
+def chignolin_stability() -> lw.Experiment:
+    """The folded fraction that the measured stability gives at the temperature of the simulation, 0.533 ± 0.03."""
+    return lw.Experiment(chignolin.folded(), [round(chignolin.folded_fraction(chignolin.TEMPERATURE), 4)], [0.03])
+
+
+def sampling_errors(law: Tensor, size: int) -> list[float]:
+    """W₁ of each part of ``size`` samples, (size, 1), to all others: what sampling alone gives."""
+    parts = law.split(size)
+    rest = (torch.cat([*parts[:i], *parts[i + 1 :]]) for i in range(len(parts)))
+    return [float(wasserstein(part, others)) for part, others in zip(parts, rest, strict=True)]
+
+
+def points(ensemble: lw.Ensemble) -> Tensor:
+    """The samples of an ensemble whose states are single tensors."""
+    assert isinstance(ensemble.x, Tensor)
+    return ensemble.x

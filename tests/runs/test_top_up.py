@@ -1,0 +1,69 @@
+"""More samples for a finished run: the folder is that of a run that asked for them at once."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+import leastwork as lw
+from leastwork.runs.base.sealed import settings_in
+from leastwork.runs.carry_out import run
+from leastwork.runs.load import load_config
+from leastwork.runs.top_up import more_samples
+from leastwork.sampling.ensemble import log_weight_under
+from leastwork.sampling.work import kish_ess
+
+SMALL = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
+
+
+@pytest.fixture(autouse=True)
+def _blank_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take most of the time of a small run; reports have tests of their own."""
+    for module in ("carry_out", "top_up"):
+        monkeypatch.setattr(f"leastwork.runs.{module}.write_report", lambda folder: folder / "report.html")
+
+
+def carried_out(out: Path, n: int, *more: str) -> Path:
+    run(load_config("prinz", [*SMALL, f"sampling.n={n}", *more]), out)
+    return out
+
+
+def numbers(folder: Path) -> dict[str, object]:
+    found = json.loads((folder / "metrics.json").read_text())
+    return {key: value for key, value in found.items() if key not in ("seconds", "sha256")}
+
+
+def test_it_is_the_run_that_asked_for_them_at_once(tmp_path: Path) -> None:
+    wanted = carried_out(tmp_path / "at once", 100)
+    found = carried_out(tmp_path / "grown", 40)
+    with ThreadPoolExecutor(2) as executor:
+        more_samples(found, 100, executor=executor)
+    assert numbers(found) == numbers(wanted)
+    assert settings_in(found).replace("grown", "at once") == settings_in(wanted)
+    there, here = (lw.open_ensemble(folder / "ensemble.zarr") for folder in (wanted, found))
+    assert torch.equal(there.x, here.x)
+    assert torch.equal(there.log_weight, here.log_weight)
+    with pytest.raises(lw.ConfigError, match=r"holds 100 samples, more than n=50: read them by lw\.open_ensemble"):
+        more_samples(found, 50)
+
+
+def test_it_goes_on_until_there_are_enough_effective_samples(tmp_path: Path) -> None:
+    folder = carried_out(tmp_path / "a", 40)
+    more_samples(folder, until_ess=60.0)
+    ensemble = lw.load_run(folder).ensemble
+    assert ensemble is not None
+    assert len(ensemble) > 60
+    assert kish_ess(log_weight_under("target", ensemble)).value * len(ensemble) >= 60
+
+
+def test_a_run_without_guidance_or_fit_is_refused(tmp_path: Path) -> None:
+    folder = carried_out(tmp_path / "a", 40, "method=reweight", "fit.fit_samples=10000")
+    with pytest.raises(lw.ConfigError, match="guides nothing, since its method is 'reweight'"):
+        more_samples(folder, 50)
+    (folder / "fit" / "fit.json").unlink()
+    with pytest.raises(lw.ConfigError, match="holds no finished fit"):
+        more_samples(folder, 50)
+    with pytest.raises(lw.ConfigError, match="there is no such folder"):
+        more_samples(tmp_path / "b", 50)
