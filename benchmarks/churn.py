@@ -111,9 +111,7 @@ def main() -> None:
         x, work, exact, continuous = both_weights(sampler, churn, given.samples, seed=1)
         own = lw.sample(target.model, given.samples, solver=churn, steps=given.steps, seed=2)
         wanted = own.mean(target.observable)
-        print(
-            f"{target.name}: W = {float(work.mean()):.3f} nats, {given.samples} paths of {given.steps} steps{'z':>33}"
-        )
+        print(f"{target.name}: W = {float(work.mean()):.3f} nats, {given.samples} paths of {given.steps} steps")
         for name, log_weight in (("exact", exact), ("continuous", continuous)):
             print(line(f"E_Q[dP/dQ], {name}", Estimate.from_samples(log_weight.exp()), 1.0))
         values = target.observable(x)

@@ -271,7 +271,18 @@ def narrow(x: Tensor, sigma: Tensor) -> Tensor:
         (lambda: from_edm(denoise, LEVELS, (2,), weights="w.safetensors"), "this network is a function"),
         (lambda: from_edm(Net(), LEVELS, (2,), weights="w.safetensors"), "w.safetensors is missing"),
         (lambda: from_edm(Net(), LEVELS, (3,)), "cannot be called as net"),
-        (lambda: lw.sample(from_edm(denoise, LEVELS, (2,)), 4, t_grid=torch.tensor([80.0, 1.0, 0.0])), "t_grid"),
+        (
+            lambda: lw.sample(from_edm(denoise, LEVELS, (2,)), 4, t_grid=torch.tensor([80.0, 1.0, 0.0])),
+            "become times by",
+        ),
+        (
+            lambda: lw.load_model({"adapter": "edm", "python": "n.py", "event_shape": [2], "sigma_min": 0}),
+            "'sigma_min' in 'model' is 0: give the least noise level, above 0",
+        ),
+        (
+            lambda: lw.load_model({"adapter": "edm", "python": "n.py", "event_shape": [2], "rho": -7}),
+            "'rho' in 'model' is -7: give the exponent",
+        ),
         (lambda: LEVELS.times([80.0, 0.0]), "last denoising step leads"),
         (lambda: from_k_diffusion(denoise, (2,)), "no sigma_min and no sigma_max and no sigma_data"),
     ],

@@ -98,6 +98,26 @@ def test_settings_are_checked_without_a_package() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize(
+    ("given", "extra"),
+    [
+        ({"adapter": "azula"}, "azula"),
+        ({"adapter": "torchcfm"}, "torchcfm"),
+        ({"adapter": "flow_matching", "scheduler": "CondOTScheduler"}, "flow-matching"),
+    ],
+)
+def test_a_missing_package_is_told_with_its_extra(
+    given: dict[str, object], extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(package: str) -> None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    monkeypatch.setattr("leastwork.support.extras.import_module", missing)
+    (tmp_path / "net.py").write_text("import a_package_that_nobody_has\n")
+    with pytest.raises(lw.ConfigError, match=rf"pip install 'leastwork\[{extra}\]'"):
+        lw.load_model({**given, "python": tmp_path / "net.py", "event_shape": [2]})
+
+
 def test_a_bundled_name_wins_over_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = lw.load_model("moons")
     lw.save_model(other, tmp_path / "prinz")

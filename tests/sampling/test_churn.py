@@ -13,6 +13,7 @@ from leastwork.sampling.choices import Choices
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import Churn
 from leastwork.sampling.stepping import Carry, evaluate, move
+from leastwork.statistics.estimate import Estimate
 from leastwork.systems.frame_mixture import two_poses
 from leastwork.systems.gaussian import Gaussian, exact_chain
 from leastwork.systems.mixtures import GaussianMixture, two_states
@@ -97,6 +98,50 @@ def test_weights_are_unbiased_at_any_noise_scale() -> None:
     left, right = guided.mean(lambda x: (x[:, 0] > 0).double(), "model"), own.mean(lambda x: (x[:, 0] > 0).double())
     assert abs(left.value - right.value) < 5 * math.hypot(float(left.stderr), float(right.stderr))
     assert 0.2 < float(guided.work.mean()) < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gaussian", "mixture"])
+def test_a_chain_like_alphafold_3_has_exact_weights_and_continuous_time_has_not(name: str) -> None:
+    """30-D, γ = 0.8, λ = 1.003, W ≤ 2: E_Q[dP/dQ] = 1 and E_Q[φ dP/dQ] = E_P[φ] within 5 standard errors.
+
+    Girsanov's formula of continuous time for the same paths misses E_P[φ] by more than 10.
+    """
+    n, steps, churn = 20_000, 50, Churn(0.8, 1 / 16, 1.003)
+    if name == "gaussian":
+        data = Gaussian(0.5, 0.5, 30)
+        model, doob = data.model(EDM), data.doob(data.for_mean(0.0, [1.0] + [0.0] * 29), EDM)
+    else:
+        mixture = two_states(30, (0.15, 0.85), separation=2.0, std=0.3)
+        model, doob = mixture.model(EDM), mixture.doob(mixture.reweighted([0.53, 0.47]), EDM)
+    sampler = Choices(solver=churn, steps=steps).sampler(model, Scaled(doob, 1.1))
+    levels = EDM.level(torch.linspace(1, 0, steps + 1, dtype=torch.float64)).tolist()
+    found = []
+    for start in range(0, n, 1000):
+        noise = BlockNoise(11, start, start + 1000, (30,))
+        carry = Carry(sampler.process.prior(noise.draw()))
+        work, exact, continuous = (torch.zeros(1000, dtype=torch.float64) for _ in range(3))
+        for i, step in enumerate(sampler.steps.table()):
+            y, h = evaluate(sampler, carry.x, step.t)
+            z = noise.draw()
+            carry, cost = move(sampler, step, carry, y, h, z)
+            if cost.work is None:
+                continue
+            work, exact = work + cost.work, exact + cost.log_weight
+            hat, after = (float(EDM.level(torch.tensor(t, dtype=torch.float64))) for t in (step.t, step.t_next))
+            alpha = float(EDM.alpha(torch.tensor(step.t, dtype=torch.float64)))
+            u = 0.5 * (hat**2 - levels[i + 1] ** 2) / math.sqrt(after**2 - levels[i + 1] ** 2) * alpha * h
+            continuous -= (1.003 * (u * z).sum(dim=1) + 0.5 * u.square().sum(dim=1)).double()
+        found.append((carry.x[:, 0].double(), work, exact, continuous))
+    first, work, exact, continuous = (torch.cat(part) for part in zip(*found, strict=True))
+    assert 0.5 < float(work.mean()) < 2
+    ratio = Estimate.from_samples(exact.exp())
+    assert abs(ratio.value - 1) < 5 * float(ratio.stderr)
+    right = lw.sample(model, n, solver=churn, steps=steps, seed=12).mean(lambda x: x[:, 0])
+    for log_weight, good in ((exact, True), (continuous, False)):
+        left = Estimate.from_log_weights(first, log_weight)
+        z = abs(left.value - right.value) / math.hypot(float(left.stderr), float(right.stderr))
+        assert (z < 5) if good else (z > 10)
 
 
 def test_guidance_is_an_extra_score_where_noise_follows_and_off_elsewhere() -> None:

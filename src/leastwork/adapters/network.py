@@ -160,8 +160,11 @@ def as_tensor(value: float | list[Any]) -> float | Tensor:
 
 
 def as_tensors(context: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Arguments of a network, with a tensor for each list."""
-    return {name: torch.tensor(one) if isinstance(one, list) else one for name, one in (context or {}).items()}
+    """Arguments of a network, with a tensor for each list, in inner dictionaries too."""
+    return {
+        name: torch.tensor(one) if isinstance(one, list) else as_tensors(one) if isinstance(one, Mapping) else one
+        for name, one in (context or {}).items()
+    }
 
 
 ADAPTERS: Mapping[str, type[ModelSettings]] = {"network": OwnNetwork}

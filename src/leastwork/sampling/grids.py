@@ -47,7 +47,9 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
         times = spacing.to(torch.float64).cpu()
         inside = times.ndim == 1 and len(times) >= 2 and float(times[0]) <= high and float(times[-1]) >= low
         if not inside or not bool((times.diff() < 0).all()):
-            raise LeastworkError(f"t_grid must hold at least two times that decrease within [{low}, {high}]")
+            levels = is_scored(process.model) and isinstance(process.model.schedule, EDMSchedule)
+            hint = ": noise levels become times by schedule.times(levels)" if levels else ""
+            raise LeastworkError(f"t_grid must hold at least two times that decrease within [{low}, {high}]{hint}")
         return times
     check_grid(spacing)
     steps = whole("steps", steps)
