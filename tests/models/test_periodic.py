@@ -44,7 +44,7 @@ def close(estimate: lw.Estimate, value: float, slack: float = 0.0) -> bool:
     return abs(float(estimate.value) - value) < 5 * float(estimate.stderr) + slack
 
 
-@pytest.mark.parametrize(("dim", "process"), [(1, "sde"), (2, "sde"), (2, "ode")])
+@pytest.mark.parametrize(("dim", "process"), [(2, "sde"), (1, "ode")])
 def test_samples_are_those_of_the_mixture(dim: int, process: str) -> None:
     x = lw.sample(WELLS[dim].model(), N, steps=40, process=process, seed=1).x
     assert float(x.abs().max()) <= math.pi
@@ -59,7 +59,7 @@ def test_samples_are_those_of_the_mixture(dim: int, process: str) -> None:
 def test_work_and_weights_of_doobs_transform(dim: int, solver: str) -> None:
     mixture, target = WELLS[dim], TARGET[dim]
     doob = mixture.doob(target)
-    ens = lw.sample(mixture.model(), N, doob, steps=100, solver=solver, seed=2)
+    ens = lw.sample(mixture.model(), 1024, doob, steps=100, solver=solver, seed=2)
     judged = certify(ens.work, ens.log_weight, doob.log_tilt(ens.x))
     weight = ens.log_weight.exp()
     assert close(lw.Estimate.from_samples(weight), 1.0)
@@ -149,7 +149,7 @@ def flow(mixture: WrappedMixture) -> lw.VelocityModel:
 
 def test_a_flow_on_the_torus() -> None:
     model, mixture = flow(WELLS[1]), WELLS[1].noised(TORSIONAL.sigma_min)
-    x = lw.sample(model, N, process="ode", steps=100, seed=5).x
+    x = lw.sample(model, N, process="ode", steps=60, seed=5).x
     assert float(x.abs().max()) <= math.pi
     seen = circular([0])
     found = lw.Estimate.from_samples(seen(x).double())
