@@ -1,10 +1,11 @@
 """What wrapping costs: sampling here over the package's own loop, at equal steps: `python -m benchmarks.adapters`.
 
 The same network, the same number of samples in one batch, the same number of steps, deterministic: Euler steps of the
-flow for flow_matching (ODESolver) and torchcfm (torchdiffeq), DDIM for diffusers and azula. Both in turn, 15 times
-each, processor time of one thread; the ratio of the two least times, which others on the machine disturb least, and
-the median of the 15 ratios with its standard error. Here the ledger is kept and a last denoising step is taken, one
-evaluation more. Packages that are not installed are left out.
+flow for flow_matching (ODESolver) and torchcfm (torchdiffeq), DDIM for diffusers and azula, Euler for diffusers' EDM,
+with as many evaluations there as here. Both in turn, 15 times each, processor time of one thread; the ratio of the two
+least times, which others on the machine disturb least, and the median of the 15 ratios with its standard error. Here
+the ledger is kept and a last denoising step is taken, but for EDM one evaluation more. Packages that are not installed
+are left out.
 
 Takes about five minutes on one core.
 """
@@ -93,16 +94,35 @@ def azula() -> tuple[Callable[[], object], Callable[[], object]]:
     return lambda: sampler(noise), ours(model, "exponential")
 
 
-def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str) -> Callable[[], object]:
+def edm() -> tuple[Callable[[], object], Callable[[], object]]:
+    from diffusers import EDMEulerScheduler  # pyright: ignore[reportMissingImports]
+
+    net = Network().eval()
+    scheduler = EDMEulerScheduler()
+    model = adapters.from_diffusers(net, scheduler, (64,))
+    noise = 80 * torch.randn(SAMPLES, 64)
+
+    @torch.no_grad()
+    def theirs() -> object:
+        x = noise
+        scheduler.set_timesteps(STEPS + 1)  # the last level is that of the denoising step here
+        for k in scheduler.timesteps:
+            x = scheduler.step(net(scheduler.scale_model_input(x, k), k), k, x).prev_sample
+        return x
+
+    return theirs, ours(model, "exponential", "karras")
+
+
+def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str, t_grid: str | None = None) -> Callable[[], object]:
     """The same work here."""
-    return lambda: lw.sample(model, SAMPLES, process="ode", solver=solver, steps=STEPS, seed=1)
+    return lambda: lw.sample(model, SAMPLES, process="ode", solver=solver, steps=STEPS, t_grid=t_grid, seed=1)
 
 
 def main() -> None:
     options(__doc__).parse_args()
     torch.set_num_threads(1)
     print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'median':>13}")
-    for make in (flow_matching, torchcfm, diffusers, azula):
+    for make in (flow_matching, torchcfm, diffusers, azula, edm):
         try:
             theirs, here = make()
         except (ImportError, lw.ConfigError) as error:
