@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all test-diffusers bench docs figures clean
+.PHONY: install demo test test-all test-diffusers test-boltz bench docs figures clean
 
 install: $(STAMP)
 
@@ -34,6 +34,10 @@ test-all: install
 # Transformers and Modular pipelines of diffusers, in an environment of their own.
 test-diffusers:
 	scripts/test_diffusers.sh
+
+# The diffusion module of Boltz-2, likewise.
+test-boltz:
+	scripts/test_boltz.sh
 
 bench: install
 	$(BIN)/python -m benchmarks.all

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from leastwork.adapters.azula import from_azula
     from leastwork.adapters.bioemu import load_bioemu, wrap_bioemu, write_bioemu
+    from leastwork.adapters.boltz import from_boltz
     from leastwork.adapters.diffusers import from_diffusers
     from leastwork.adapters.diffusers_guider import as_guider
     from leastwork.adapters.edm import from_edm
@@ -22,6 +23,7 @@ _HOME = {
     "as_guider": "leastwork.adapters.diffusers_guider",
     "ModelSettings": "leastwork.adapters.settings",
     "from_azula": "leastwork.adapters.azula",
+    "from_boltz": "leastwork.adapters.boltz",
     "from_diffusers": "leastwork.adapters.diffusers",
     "from_edm": "leastwork.adapters.edm",
     "from_flow_matching": "leastwork.adapters.flow_matching",
@@ -38,6 +40,7 @@ __all__ = [
     "ModelSettings",
     "as_guider",
     "from_azula",
+    "from_boltz",
     "from_diffusers",
     "from_edm",
     "from_flow_matching",

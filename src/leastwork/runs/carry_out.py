@@ -38,6 +38,7 @@ from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid, usual_solver
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import StoredEnsemble, add_log_tilt, open_ensemble
+from leastwork.support.arguments import path_of
 from leastwork.support.checkpoints import checkpoints
 from leastwork.support.files import sweep
 from leastwork.support.locks import lock
@@ -78,7 +79,7 @@ def run(
         ConfigError: settings or a folder that cannot be used.
         LeastworkError: what the fit or the sampling refuse.
     """
-    folder = default_folder(config) if out is None else Path(out)
+    folder = default_folder(config) if out is None else path_of("out", out)
     parts = config.parts
     tasks = {part: job_of(part, one) for part, one in parts.items()}
     _foretell({folder / part: (parts[part], task) for part, task in tasks.items()}, workers, tell)
