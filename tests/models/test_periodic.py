@@ -194,6 +194,18 @@ def test_check_model_of_angles() -> None:
     assert lw.check_model(short, samples=16)["memory"].status == "fault"
 
 
+def test_angles_that_are_steered_or_transported_are_wrapped() -> None:
+    mixture, model = WELLS[1], WELLS[1].model()
+    doob = mixture.doob(TARGET[1])
+    ens = lw.steer(model, 1024, doob.log_tilt, steps=20, particles=256)
+    assert close(ens.log_z, 0.0, slack=0.05)  # of 20 steps
+    noise = lw.transport(model, ens.x, steps=40)
+    back = lw.transport(model, noise, forward=False, steps=40)
+    for x in (ens.x, noise, back):
+        assert float(x.abs().max()) <= math.pi
+    assert float(wrap(back - ens.x).abs().median()) < 0.02
+
+
 def test_a_free_rotation_is_no_fault() -> None:
     net = WELLS[2].model().net
     free = replace(WELLS[2].model(), net=lambda x, t: net(x, t) * torch.tensor([1.0, 0.0]))
