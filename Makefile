@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all bench docs figures clean
+.PHONY: install demo test test-all test-diffusers bench docs figures clean
 
 install: $(STAMP)
 
@@ -30,6 +30,10 @@ test-all: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt POT torchdiffeq
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal -m 'slow or not slow'
 	$(if $(BIOEMU),scripts/test_bioemu.sh)
+
+# Transformers and Modular pipelines of diffusers, in an environment of their own.
+test-diffusers:
+	scripts/test_diffusers.sh
 
 bench: install
 	$(BIN)/python -m benchmarks.all

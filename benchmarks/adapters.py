@@ -1,27 +1,29 @@
 """What wrapping costs: sampling here over the package's own loop, at equal steps: `python -m benchmarks.adapters`.
 
 The same network, the same number of samples in one batch, the same number of steps, deterministic: Euler steps of the
-flow for flow_matching (ODESolver) and torchcfm (torchdiffeq), DDIM for diffusers and azula, Euler for diffusers' EDM,
-with as many evaluations there as here. Both in turn, 15 times each, processor time of one thread; the ratio of the two
-least times, which others on the machine disturb least, and the median of the 15 ratios with its standard error. Here
-the ledger is kept and a last denoising step is taken, but for EDM one evaluation more. Packages that are not installed
-are left out.
+flow for flow_matching (ODESolver), torchcfm (torchdiffeq) and a transformer of diffusers with two conditions, DDIM for
+diffusers and azula, Euler at Karras' levels for diffusers' EDM. Both in turn, 5 times each in each of 5 fresh processes, processor time of one thread; the least
+times, the median over processes of the median of the 5 ratios, and its range, as where a process has its memory makes
+a tenth. Here the ledger is kept and a last denoising step is taken, one evaluation more but for diffusers, whose own
+times are taken. Packages that are not installed are left out.
 
 Takes about five minutes on one core.
 """
 
 from collections.abc import Callable
 from itertools import pairwise
+from statistics import median
 
 import torch
 from torch import Tensor, nn
 
 import leastwork as lw
 from benchmarks.command import options
+from benchmarks.fresh import in_fresh_process
 from benchmarks.timing import cost, in_turn, ratio
 from leastwork import adapters
 
-SAMPLES, STEPS, REPEATS = 1024, 50, 15
+SAMPLES, STEPS, REPEATS, PROCESSES = 1024, 50, 5, 5
 
 
 class Network(nn.Module):
@@ -80,7 +82,44 @@ def diffusers() -> tuple[Callable[[], object], Callable[[], object]]:
             x = scheduler.step(net(x, k), int(k), x).prev_sample
         return x
 
-    return theirs, ours(model, "exponential")
+    grid = (scheduler.timesteps.double() + 1) / scheduler.config.num_train_timesteps
+    return theirs, lambda: lw.sample(model, SAMPLES, process="ode", solver="exponential", t_grid=grid, seed=1)
+
+
+def diffusers_sd3() -> tuple[Callable[[], object], Callable[[], object]]:
+    """A transformer with classifier-free guidance, both conditions in one call, as in the package's pipeline."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel  # pyright: ignore[reportMissingImports]
+
+    net = SD3Transformer2DModel(
+        sample_size=16, patch_size=2, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=16,
+        num_attention_heads=4, joint_attention_dim=32, caption_projection_dim=64, pooled_projection_dim=32,
+        pos_embed_max_size=16,
+    ).eval().requires_grad_(False)  # fmt: skip
+    scheduler, shape, n = FlowMatchEulerDiscreteScheduler(), (4, 16, 16), 8
+    given, null = (
+        {"encoder_hidden_states": torch.randn(1, 8, 32), "pooled_projections": torch.randn(1, 32)} for _ in range(2)
+    )
+    model = adapters.from_diffusers(net, scheduler, shape, context=given, null=null, guidance_scale=5.0)
+    scheduler.set_timesteps(STEPS)
+    grid, noise = scheduler.sigmas[:-1].double(), torch.randn(n, *shape)
+    text, pooled = (torch.cat([null[key].expand(n, *given[key].shape[1:]), given[key].expand(n, *given[key].shape[1:])])
+                    for key in ("encoder_hidden_states", "pooled_projections"))  # fmt: skip
+
+    @torch.no_grad()
+    def theirs() -> object:
+        scheduler.set_timesteps(STEPS)
+        x = noise
+        for k in scheduler.timesteps:
+            both = torch.cat([x, x])
+            y = net(
+                hidden_states=both, timestep=k.expand(2 * n), encoder_hidden_states=text, pooled_projections=pooled,
+                return_dict=False,
+            )[0]  # fmt: skip
+            without, condition = y.chunk(2)
+            x = scheduler.step(without + 5.0 * (condition - without), k, x, return_dict=False)[0]
+        return x
+
+    return theirs, lambda: lw.sample(model, n, process="ode", solver="euler", t_grid=grid, seed=1)
 
 
 def azula() -> tuple[Callable[[], object], Callable[[], object]]:
@@ -104,36 +143,49 @@ def edm() -> tuple[Callable[[], object], Callable[[], object]]:
 
     @torch.no_grad()
     def theirs() -> object:
+        scheduler.set_timesteps(STEPS)
         x = noise
-        scheduler.set_timesteps(STEPS + 1)  # the last level is that of the denoising step here
         for k in scheduler.timesteps:
             x = scheduler.step(net(scheduler.scale_model_input(x, k), k), k, x).prev_sample
         return x
 
-    return theirs, ours(model, "exponential", "karras")
+    last = {"process": "ode", "solver": "exponential", "t_grid": "karras", "steps": STEPS - 1}
+    return theirs, lambda: lw.sample(model, SAMPLES, seed=1, **last)
 
 
-def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str, t_grid: str | None = None) -> Callable[[], object]:
+def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str) -> Callable[[], object]:
     """The same work here."""
-    return lambda: lw.sample(model, SAMPLES, process="ode", solver=solver, steps=STEPS, t_grid=t_grid, seed=1)
+    return lambda: lw.sample(model, SAMPLES, process="ode", solver=solver, steps=STEPS, seed=1)
+
+
+MAKERS = {make.__name__: make for make in (flow_matching, torchcfm, diffusers, diffusers_sd3, azula, edm)}
+
+
+def measure(name: str) -> tuple[float, float, float] | str:
+    """Least times of both and the median of their ratios, or why there are none."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    try:
+        calls = MAKERS[name]()
+    except (ImportError, lw.ConfigError) as error:
+        return str(error)
+    for call in calls:
+        call()
+    own, mine = ([one.cpu for one in costs] for costs in in_turn([lambda c=c: cost(c) for c in calls], REPEATS))
+    return min(own), min(mine), ratio(own, mine).value
 
 
 def main() -> None:
     options(__doc__).parse_args()
-    torch.set_num_threads(1)
-    print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'median':>13}")
-    for make in (flow_matching, torchcfm, diffusers, azula, edm):
-        try:
-            theirs, here = make()
-        except (ImportError, lw.ConfigError) as error:
-            print(f"{make.__name__:<14} left out: {error}")
+    print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'range':>13}")
+    for name in MAKERS:
+        found = [in_fresh_process(measure, name) for _ in range(PROCESSES)]
+        if isinstance(found[0], str):
+            print(f"{name:<14} left out: {found[0]}")
             continue
-        calls = (theirs, here)
-        for call in calls:
-            call()
-        own, mine = ([one.cpu for one in costs] for costs in in_turn([lambda c=c: cost(c) for c in calls], REPEATS))
-        found = ratio(own, mine)
-        print(f"{make.__name__:<14} {min(own):>7.3f} {min(mine):>7.3f} {found.of_least:>6.3f} {found}", flush=True)
+        own, mine, ratios = zip(*found, strict=True)
+        spread = f"{min(ratios):.3f}–{max(ratios):.3f}"
+        print(f"{name:<14} {min(own):>7.3f} {min(mine):>7.3f} {median(ratios):>6.3f} {spread:>13}", flush=True)
 
 
 if __name__ == "__main__":

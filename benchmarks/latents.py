@@ -1,22 +1,22 @@
-"""What guidance adds to the memory of sampling a large latent model: `python benchmarks/latents.py`.
+"""What guidance adds to the memory of sampling a large latent model: `python -m benchmarks.latents`.
 
 A transformer of 50 million random weights on latents of 4 × 64 × 64, and a convolutional decoder to images of
 3 × 512 × 512. The observable is the brightness of the upper half of the decoded image. Peak memory (resource.getrusage)
 over that of the process with the model in it, and as a multiple of that of unguided samples that are decoded by
 nobody; each row in a fresh process, which this one, importing nothing large, does not enlarge. The columns `network`
 and `decoder` say which of the two a method differentiates: where it is the network, the graph of a whole batch is held,
-and where it is the decoder, the graph of all images of a batch.
+and where it is the decoder, the graph of one image.
+
+Takes about two minutes on one core.
 """
 
-import argparse
-import json
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
+
+from benchmarks.command import options
+from benchmarks.fresh import growth, in_fresh_process, peak
 
 ROWS = {  # name: (differentiates the network, the decoder)
     "unguided": (False, False),
@@ -75,7 +75,7 @@ def task(name: str, model: Any, samples: int, steps: int) -> Callable[[], object
     from leastwork.networks.value import ValueNetwork
 
     bright = lw.Observable(lambda x: x[:, :, : x.shape[2] // 2].mean(dim=(1, 2, 3)), names=("brightness",))
-    choices = {"steps": steps, "batch_size": samples, "seed": 1}
+    choices: Any = {"steps": steps, "batch_size": samples, "seed": 1}
     if name == "reweight":
         data = lw.Experiment(bright, lower=[-9.0], errors=[0.1])
         return lambda: lw.guide_observables(model, data, "reweight", samples=samples, steps=steps, batch_size=samples)
@@ -91,43 +91,34 @@ def task(name: str, model: Any, samples: int, steps: int) -> Callable[[], object
     return lambda: lw.sample(model, samples, guidance, **choices).mean(bright)
 
 
-def measure(name: str, samples: int, steps: int, width: int, depth: int) -> dict[str, float]:
-    """Growth of the peak in MiB, seconds, and millions of weights."""
+def measure(name: str, samples: int, steps: int, width: int, depth: int) -> tuple[float, float, float, float]:
+    """Growth of the peak and the peak before, MiB, seconds, and millions of weights."""
     import torch
 
     torch.set_num_threads(1)
-    unit = 2**20 if sys.platform == "darwin" else 2**10
     model, weights = latent_model(width, depth)
     call = task(name, model, samples, steps)
-    before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    call()
-    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit
-    return {"growth": growth, "before": before / unit, "seconds": time.perf_counter() - begin, "weights": weights / 1e6}
+    before, begin = peak(), time.perf_counter()
+    return growth(call), before, time.perf_counter() - begin, weights / 1e6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--samples", type=int, default=4, help="samples in one batch (default 4)")
     parser.add_argument("--steps", type=int, default=3, help="steps of the sampler (default 3)")
     parser.add_argument("--width", type=int, default=640, help="width of the transformer (default 640)")
     parser.add_argument("--depth", type=int, default=10, help="layers of the transformer (default 10)")
-    parser.add_argument("--row", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     sizes = (chosen.samples, chosen.steps, chosen.width, chosen.depth)
-    if chosen.row:
-        print(json.dumps(measure(chosen.row, *sizes)))
-        return
-    arguments = [f"--{key}={value}" for key, value in zip(("samples", "steps", "width", "depth"), sizes, strict=True)]
     print(f"{'row':<20} {'network':>8} {'decoder':>8} {'MiB':>7} {'ratio':>6} {'s':>6}   weights of the network")
     own = 0.0
-    for name, (network, decoder) in ROWS.items():
-        command = [sys.executable, __file__, *arguments, "--row", name]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        own = own or found["growth"]
-        which = [("no", "yes")[part] for part in (network, decoder)]
+    for name, differentiated in ROWS.items():
+        grown, before, seconds, weights = in_fresh_process(measure, name, *sizes)
+        own = own or grown
+        network, decoder = (("no", "yes")[part] for part in differentiated)
         print(
-            f"{name:<20} {which[0]:>8} {which[1]:>8} {found['growth']:>7.0f} {found['growth'] / own:>6.2f} "
-            f"{found['seconds']:>6.1f}   {found['weights']:.1f} million, {found['before']:.0f} MiB before",
+            f"{name:<20} {network:>8} {decoder:>8} {grown:>7.0f} {grown / own:>6.2f} {seconds:>6.1f}   "
+            f"{weights:.1f} million, {before:.0f} MiB before",
             flush=True,
         )
 

@@ -93,6 +93,26 @@ def test_a_velocity_whose_time_runs_to_the_data(folder: Path) -> None:
     assert torch.allclose(flow.velocity(x, 0.25), -2 * by_hand(folder, x, 0.75))
 
 
+def test_padding_and_angles(folder: Path) -> None:
+    x = torch.tensor([[0.3], [2.0]])
+    model = lw.load_model(settings(folder, time=[0, 1000], mask=[False, True]))
+    assert model.event_shape == (1,)
+    assert isinstance(model, lw.DiffusionModel)
+    whole = by_hand(folder, torch.cat([0 * x, x], dim=1), 250.0)
+    assert torch.allclose(model.predict(x, 0.25), whole[:, 1:])
+    given = settings(folder, predicts="velocity", periodic=True, schedule=None)
+    assert isinstance(flow := lw.load_model(given), lw.VelocityModel)
+    assert flow.periodic
+    around = lw.load_model(
+        settings(folder, periodic=True, schedule={"name": "ve", "sigma_min": 0.03, "sigma_max": 3.0})
+    )
+    turned = x.expand(2, 2) + 2 * torch.pi
+    assert isinstance(around, lw.DiffusionModel)
+    assert torch.allclose(around.predict(turned, 0.25), around.predict(turned - 2 * torch.pi, 0.25), atol=1e-5)
+    with pytest.raises(lw.LeastworkError, match="VPSchedule is not possible on angles"):
+        lw.load_model(settings(folder, periodic=True))
+
+
 def test_a_function_takes_no_weights(folder: Path) -> None:
     given = settings(folder, network="plain", options={"rate": 2.0}, weights=None, predicts="score")
     model = lw.load_model(given)

@@ -107,8 +107,8 @@ def test_somebody_elses_checkpoints_go_in_by_twelve_lines_of_yaml(networks: Path
     diffusion, flow = (model_of("own-model.md", networks, block) for block in (0, 1))
     assert isinstance(diffusion, lw.DiffusionModel)
     assert isinstance(flow, lw.DiffusionModel)
-    assert (diffusion.predicts, flow.predicts) == ("noise", "velocity")
-    assert diffusion.schedule == lw.CosineSchedule(t_max=0.999)
+    assert (diffusion.predicts, flow.predicts) == ("v", "velocity")
+    assert diffusion.schedule == lw.CosineSchedule()
     assert flow.schedule == lw.LinearSchedule()
 
 
@@ -163,13 +163,14 @@ def test_somebody_elses_trained_checkpoints_are_what_their_run_files_say(network
         nets = names["Denoiser"](64, 1000.0), names["Flow"](64)
     for block, (net, file) in enumerate(zip(nets, ("diffusion", "flow"), strict=True)):
         adam = torch.optim.Adam(net.parameters(), lr=3e-3)
-        for step in range(3000):
+        for step in range(2000):
             x = ((data - shift) / scale)[torch.randint(len(data), (512,), generator=draw)]
             noise, t = torch.randn(x.shape, generator=draw), torch.rand(512, generator=draw).clamp(1e-3, 0.999)
             alpha, sigma = (cosine.alpha(t), cosine.sigma(t)) if block == 0 else (1 - t, t)
             noisy = alpha[:, None] * x + sigma[:, None] * noise
-            found, wanted = (net(noisy, 1000 * t), noise) if block == 0 else (net(noisy, 1 - t), x - noise)
-            adam.param_groups[0]["lr"] = 3e-3 * (1 - step / 3000)
+            v = alpha[:, None] * noise - sigma[:, None] * x
+            found, wanted = (net(noisy, 1000 * t), v) if block == 0 else (net(noisy, 1 - t), x - noise)
+            adam.param_groups[0]["lr"] = 3e-3 * (1 - step / 2000)
             adam.zero_grad()
             (found - wanted).square().mean().backward()
             adam.step()
@@ -181,4 +182,5 @@ def test_somebody_elses_trained_checkpoints_are_what_their_run_files_say(network
         report = lw.check_model(model, data[:500])
         assert report.ok, str(report)
         drawn = lw.sample(model, 4000, steps=100, t_grid="log-snr").x
-        assert ((drawn.mean(dim=0) - shift).abs() < 0.1 * scale).all()  # the network's own error, 0.03 here
+        assert ((drawn.mean(dim=0) - shift).abs() < 0.1 * scale).all()  # the network's own error was 0.03
+        assert ((drawn.std(dim=0) - scale).abs() < 0.1 * scale).all()  # and 0.05

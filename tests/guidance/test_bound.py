@@ -40,6 +40,12 @@ def test_only_what_is_too_long_is_shortened() -> None:
     assert torch.equal(turns, frames[1])
 
 
+def test_the_bound_at_pure_noise_is_that_of_the_first_log_snr() -> None:
+    bound = Bound(torch.tensor([-torch.inf, 2.0]), torch.tensor([1.0, 3.0]))
+    pure = Moments(0.0, 1.0, -1.0, 1.0)  # α = 0, as flow matching has at t = 1
+    torch.testing.assert_close(bound(torch.tensor([[3.0, 4.0]]), pure), torch.tensor([[0.6, 0.8]]))
+
+
 def test_paths_say_what_is_usual() -> None:
     guidance = LearnedGuidance(Cliff(), SCHEDULE)
     sampler = Choices(steps=30).sampler(MODEL, guidance)

@@ -194,6 +194,14 @@ def test_check_model_of_angles() -> None:
     assert lw.check_model(short, samples=16)["memory"].status == "fault"
 
 
+def test_a_free_rotation_is_no_fault() -> None:
+    net = WELLS[2].model().net
+    free = replace(WELLS[2].model(), net=lambda x, t: net(x, t) * torch.tensor([1.0, 0.0]))
+    x = lw.sample(free, N, steps=20, seed=3).x  # no warning, which would be an error here
+    assert close(lw.Estimate.from_samples(x[:, 1].cos().double()), 0.0)
+    assert lw.check_model(free, samples=16)["coordinates"].status == "skipped"
+
+
 def test_models_of_angles_are_saved_and_loaded(tmp_path: Path) -> None:
     net = Perceptron(3, width=4, depth=1).requires_grad_(False).eval()
     mask = torch.tensor([True, False, True])
@@ -250,28 +258,28 @@ def test_the_free_energy_of_a_region_across_the_cut() -> None:
 def test_a_flow_on_the_torus_is_guided() -> None:
     seen = circular([0])
     target = WELLS[1].reweighted([0.55, 0.45]).average(seen)
-    run = lw.guide_observables(flow(WELLS[1]), lw.Experiment(seen, values=target.tolist()), steps=40, seed=0)
+    run = lw.guide_observables(
+        flow(WELLS[1]), lw.Experiment(seen, values=target.tolist()), process="ode", steps=40, seed=0
+    )
     found = lw.Estimate.from_samples(seen(run.sample(N, seed=1).x).double())
     assert bool(((found.value - target).abs() < 5 * found.stderr + 0.01).all())
 
 
 RUN = """\
-model: {model}
-observables: [{{kind: angles, index: [0], names: [phi]}}]
-data: [{{name: cos phi, value: 0.1, error: 0.05}}, {{name: sin phi, value: 0.0, error: 0.05}}]
+model: {python: mine.py}
+observables: [{kind: angles, index: [0], names: [phi]}]
+data: [{name: cos phi, value: 0.1, error: 0.05}, {name: sin phi, value: 0.0, error: 0.05}]
 method: reweight
-sampling: {{n: 512, steps: 8}}
-fit: {{samples: 512}}
+sampling: {n: 512, steps: 8}
+fit: {samples: 512}
 """
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::leastwork.LeastworkWarning")
 def test_a_run_of_angles(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    net = Perceptron(2, width=4, depth=1).requires_grad_(False).eval()
-    lw.save_model(lw.DiffusionModel(net, TORSIONAL, "noise", (2,), periodic=True), tmp_path / "model")
-    (tmp_path / "run.yaml").write_text(RUN.format(model=tmp_path / "model"))
+    (tmp_path / "mine.py").write_text("from leastwork.systems.wrapped import two_wells\nmodel = two_wells(2).model()\n")
+    (tmp_path / "run.yaml").write_text(RUN)
     told = CliRunner().invoke(app, ["run", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "out"), "--quiet"])
     assert told.exit_code == 0, told.output
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())

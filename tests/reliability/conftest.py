@@ -23,9 +23,16 @@ FILES = {
     f"fit: {{samples: 100, fit_samples: 32}}\nseed: 3\n{SAMPLING}",
     "path": "model: net\nguides: {csv: guides.csv}\nregion: {kind: interval, index: 0, lower: 1.4}\nmethod: loss\n"
     f"fit: {{samples: 300, budget: 300000}}\nseed: 4\n{SAMPLING}",
-    "joint": "runs: {average: observables.yaml, rare: path.yaml}\n",
+    "joint": "runs: {average: average.yaml, rare: rare.yaml}\n",
     "compare": "model: net\nobservables: [{kind: component, name: x}]\ndata: {csv: data.csv}\n"
     "fit: {samples: 64}\nsampling: {n: 64, solver: euler, steps: 4}\n",
+}
+SMALLER = "sampling: {n: 16, solver: euler, t_grid: log-snr, steps: 2, batch_size: 8}\n"
+PARTS = {
+    "average": "model: net\nobservables: [{kind: component, name: x}]\ndata: {csv: data.csv}\nmethod: loss\n"
+    f"fit: {{samples: 64}}\nseed: 3\n{SMALLER}",
+    "rare": "model: net\nguides: {csv: guides.csv}\nregion: {kind: interval, index: 0, lower: 1.4}\nmethod: loss\n"
+    f"fit: {{samples: 64, budget: 60000}}\nseed: 4\n{SMALLER}",
 }
 STOPS = ("fitting", "drawing")
 
@@ -93,7 +100,7 @@ def _place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lw.save_model(lw.DiffusionModel(net, lw.VPSchedule(), predicts="v", event_shape=(2,)), place / "net")
     (place / "data.csv").write_text("name,value,error\nx,0.2,0.05\n")
     (place / "guides.csv").write_text("x,y\n1.6,0.5\n1.8,0.3\n1.5,0.9\n")
-    for kind, text in FILES.items():
+    for kind, text in {**FILES, **PARTS}.items():
         (place / f"{kind}.yaml").write_text(text)
     return place
 

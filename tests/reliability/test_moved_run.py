@@ -1,12 +1,14 @@
 """A run's folder stands alone: it can be moved, and names no place on the machine that it was made on."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 import leastwork as lw
+from leastwork.errors import ConfigError
 from leastwork.runs.base.sealed import settings_in
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
@@ -50,3 +52,24 @@ def test_a_folder_that_was_begun_before_still_goes_on(runs, tmp_path: Path) -> N
     run(load_config(runs.place / "path.yaml"), old, resume=True)
     assert (old / "metrics.json").read_bytes() == (runs.finished("path") / "metrics.json").read_bytes()
     assert lw.load_run(old).ensemble is not None
+
+
+@pytest.mark.parametrize("name", ["fit.partial", "ensemble.zarr", "inputs/net", ".lock"])
+def test_nothing_is_written_through_links(name: str, runs, tmp_path: Path) -> None:
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "copy"
+    elsewhere.mkdir()
+    shutil.copytree(runs.interrupted("path", "fitting"), out)
+    shutil.rmtree(out / name, ignore_errors=True)
+    (out / name).symlink_to(elsewhere)
+    with pytest.raises(ConfigError, match="is a link, and nothing is written through it"):
+        runs.carry_out("path", out)
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_lock_that_is_no_file(runs, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(runs.interrupted("path", "fitting"), out)
+    (out / ".lock").unlink(missing_ok=True)
+    os.mkfifo(out / ".lock")
+    with pytest.raises(ConfigError, match=r"\.lock is no plain file: delete it"):
+        runs.carry_out("path", out)

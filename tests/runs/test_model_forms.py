@@ -15,7 +15,9 @@ from leastwork.models.files import fingerprint
 from leastwork.networks.perceptron import Perceptron
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
+from leastwork.runs.observables.inputs import build_inputs
 from leastwork.runs.page import write_report
+from leastwork.sampling.sample import draw
 
 NETWORK = "from leastwork.networks.perceptron import Perceptron as Net\n"
 MODEL = """\
@@ -92,6 +94,34 @@ def test_a_run_folder_holds_what_its_model_needs(form: str, place: Path) -> None
     assert again.sample(4).x.isfinite().all()
     assert str(place) not in (there / "config.yaml").read_text()
     assert "of model" in write_report(there).read_text(encoding="utf-8")
+
+
+KINDS = {
+    "frames": """\
+def scores(x, t):
+    return -x[0], 0 * x[0]
+model = lw.FrameModel(scores, lw.VPSchedule(), lw.AngleSchedule(), 4)
+""",
+    "a flow": "model = lw.VelocityModel(lambda x, t: -x, (4, 3))\n",
+    "latents": """\
+def decode(z):
+    return z.unflatten(-1, (4, 3))
+model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), "score", (12,), decode=decode)
+""",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_flows_and_latents_go_in_by_a_python_file(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f"import leastwork as lw\n{KINDS[kind]}")
+    run_file = {**REST, "observables": [{"kind": "end_to_end", "name": "x"}], "model": {"python": "mine.py"}}
+    process = {"process": "ode"} if kind == "a flow" else {}
+    run_file["sampling"] = {"n": 16, "solver": "euler", "steps": 3, "batch_size": 16, **process}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(run_file))
+    (config,) = load_config(tmp_path / "run.yaml").parts.values()
+    inputs = build_inputs(config)  # pyright: ignore[reportArgumentType]  (a run with data)
+    drawn = draw(inputs.model, 16, inputs.choices)
+    assert inputs.data.sampled_by(inputs.model).observable(drawn.x).shape == (16, 1)
 
 
 def test_settings_of_a_model_by_set_and_errors_with_their_key(place: Path) -> None:

@@ -12,6 +12,8 @@ from leastwork.runs.base.sealed import settings_in
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.top_up import more_samples
+from leastwork.sampling.ensemble import log_weight_under
+from leastwork.sampling.work import kish_ess
 
 SMALL = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
 
@@ -53,7 +55,7 @@ def test_it_goes_on_until_there_are_enough_effective_samples(tmp_path: Path) -> 
     ensemble = lw.load_run(folder).ensemble
     assert ensemble is not None
     assert len(ensemble) > 60
-    assert ensemble.ess.value * len(ensemble) >= 60
+    assert kish_ess(log_weight_under("target", ensemble)).value * len(ensemble) >= 60
 
 
 def test_a_run_without_guidance_or_fit_is_refused(tmp_path: Path) -> None:

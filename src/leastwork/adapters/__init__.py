@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from leastwork.adapters.azula import from_azula
     from leastwork.adapters.bioemu import load_bioemu, wrap_bioemu, write_bioemu
     from leastwork.adapters.diffusers import from_diffusers
+    from leastwork.adapters.diffusers_guider import as_guider
     from leastwork.adapters.edm import from_edm
     from leastwork.adapters.flow_matching import from_flow_matching
     from leastwork.adapters.k_diffusion import from_k_diffusion
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from leastwork.adapters.torchcfm import from_torchcfm
 
 _HOME = {
+    "as_guider": "leastwork.adapters.diffusers_guider",
     "ModelSettings": "leastwork.adapters.settings",
     "from_azula": "leastwork.adapters.azula",
     "from_diffusers": "leastwork.adapters.diffusers",
@@ -34,6 +36,7 @@ _HOME = {
 
 __all__ = [
     "ModelSettings",
+    "as_guider",
     "from_azula",
     "from_diffusers",
     "from_edm",

@@ -69,6 +69,7 @@ class AzulaSettings(NetworkSettings):
     """A denoiser of ``azula``: ``network`` names the function that makes it, with its schedule."""
 
     def build(self) -> DiffusionModel:
+        package("azula.denoise", "azula")  # asked for before the user's file imports it
         return from_azula(self.net(), self.event_shape, context=as_tensors(self.context), **self.units)
 
 

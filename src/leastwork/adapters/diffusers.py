@@ -9,13 +9,15 @@ embedding of time is smooth. Clipping or thresholding of samples, which some sch
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from leastwork.adapters.diffusers_network import AtTimestep, Pixels, check_channels, check_null, token_grid
 from leastwork.adapters.edm import from_edm
-from leastwork.adapters.wrapping import Wrapped, check_network, package
+from leastwork.adapters.wrapping import check_network, package
 from leastwork.errors import ConfigError
 from leastwork.geometry.euclidean import Subspace
 from leastwork.models.diffusion import DiffusionModel
@@ -29,37 +31,7 @@ __all__ = ["from_diffusers"]
 
 _PREDICTS: dict[str, Prediction] = {"epsilon": "noise", "sample": "data", "v_prediction": "v"}
 _FLOWS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
-
-
 _EDM = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
-
-
-class _Raw(Wrapped):
-    """F of EDM: the first field of the network's output, or for v_prediction its negative."""
-
-    def __init__(self, net: Callable[..., Any], sign: int) -> None:
-        super().__init__(net)
-        self.sign = sign
-
-    def forward(self, x: Tensor, timestep: Tensor, **context: Any) -> Tensor:
-        return self.sign * _sample(self.net(x, timestep, **context), x)
-
-
-class _AtTimestep(Wrapped):
-    """``net(x, t·count − offset).sample``; a variance that the network predicts beside it is left out."""
-
-    def __init__(self, net: Callable[..., Any], count: int, offset: float) -> None:
-        super().__init__(net)
-        self.count, self.offset = count, offset
-
-    def forward(self, x: Tensor, t: Tensor, **context: Any) -> Tensor:
-        return _sample(self.net(x, (t * self.count - self.offset).expand(len(x)), **context), x)
-
-
-def _sample(output: Any, x: Tensor) -> Tensor:
-    """The first field of an output object, without a variance beside it."""
-    y = output if isinstance(output, Tensor) else output[0]
-    return y[:, : x.shape[1]] if y.ndim > 1 and y.shape[1] == 2 * x.shape[1] else y
 
 
 def from_diffusers(
@@ -71,37 +43,47 @@ def from_diffusers(
     shift: float | Tensor = 0.0,
     scale: float | Tensor = 1.0,
     context: Mapping[str, Any] | None = None,
+    null: Mapping[str, Any] | None = None,
+    guidance_scale: float = 1.0,
+    vae: nn.Module | None = None,
 ) -> DiffusionModel:
     """Wrap a UNet or transformer of ``diffusers`` with the scheduler of its training.
 
     Args:
-        net: called as ``net(x, timestep, **context)``; returns a tensor or an output with ``.sample``.
+        net: called as ``net(x, timestep=timestep, **context)``; returns a tensor or an output with ``.sample``.
         scheduler: the scheduler of the training, with ``alphas_cumprod``, of EDM, or for flow matching.
-        event_shape: shape of one sample, channels first.
+        event_shape: shape of one sample, channels first, (C, H, W); of tokens, as Flux has, channels last, (L, C).
         subspace, shift, scale: as in :class:`leastwork.DiffusionModel`; of a latent model, in the latent space.
-        context: keyword arguments of the network, the same for every sample: ``class_labels``,
-            ``encoder_hidden_states``, …, of batch size 1 where the network broadcasts them.
+        context: keyword arguments of the network: ``class_labels``, ``encoder_hidden_states``, …; tensors of one sample
+            are repeated for a batch.
+        null: the same arguments without condition, those that differ, for classifier-free guidance.
+        guidance_scale: s in y_null + s (y_condition − y_null), which is then the model's prediction.
+        vae: an autoencoder of the package; observables then see its decoded images, in [−1, 1], and samples stay
+            latents.
 
     Raises:
         ConfigError: the package is missing, the scheduler has no Gaussian path, the prediction type is unknown, the
-            channels come last, or the network does not fit.
+            channels come last, ``null`` does not fit the context, or the network does not fit.
     """
     package("diffusers", "diffusers")
     config = getattr(scheduler, "config", None)
     if config is None or not hasattr(config, "num_train_timesteps"):
         raise ConfigError(f"scheduler={type(scheduler).__name__} is not of diffusers: pass e.g. a DDPMScheduler")
     context = {} if context is None else context
-    _check_channels(net, event_shape)
+    check_channels(net, event_shape)
+    null = check_null(null, context, guidance_scale)
+    decode = None if vae is None else Pixels(vae, token_grid(event_shape, context))
     levels = _levels(scheduler)
     if levels is not None:
-        raw = _Raw(net, -1 if config.prediction_type == "v_prediction" else 1)
-        return from_edm(
+        raw = AtTimestep(net, 1, 0.0, null, guidance_scale, -1 if config.prediction_type == "v_prediction" else 1)
+        model = from_edm(
             raw, levels, event_shape, predicts="raw", subspace=subspace, shift=shift, scale=scale, context=context
         )
+        return model if decode is None else replace(model, decode=decode)
     schedule, predicts, offset = _path(scheduler)
-    wrapped = _AtTimestep(net, int(config.num_train_timesteps), offset)
+    wrapped = AtTimestep(net, int(config.num_train_timesteps), offset, null, guidance_scale)
     check_network(wrapped, event_shape, context, "net(x, timestep)")
-    return DiffusionModel(wrapped, schedule, predicts, event_shape, subspace, shift, scale, context)
+    return DiffusionModel(wrapped, schedule, predicts, event_shape, subspace, shift, scale, context, decode)
 
 
 def _levels(scheduler: Any) -> EDMSchedule | None:
@@ -154,16 +136,3 @@ def _signal(scheduler: Any) -> Tensor:
         if exact.shape == theirs.shape and torch.allclose(exact, theirs, rtol=1e-4, atol=1e-6):
             return exact
     return theirs
-
-
-def _check_channels(net: Callable[..., Any], event_shape: tuple[int, ...]) -> None:
-    channels = getattr(getattr(net, "config", None), "in_channels", None)
-    if channels is None or not event_shape or event_shape[0] == channels:
-        return
-    if event_shape[-1] == channels:
-        first = (channels, *event_shape[:-1])
-        raise ConfigError(
-            f"event_shape={event_shape} has its channels last, but the network takes {channels} channels first: pass "
-            f"event_shape={first}, and samples in that order"
-        )
-    raise ConfigError(f"event_shape={event_shape} has {event_shape[0]} channels, but the network takes {channels}")

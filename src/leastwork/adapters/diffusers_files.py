@@ -1,6 +1,10 @@
 """A network of ``diffusers`` with its scheduler, from a folder as ``save_pretrained`` writes it; nothing is downloaded.
 
 folder/unet (or transformer): config.json, diffusion_pytorch_model.safetensors      folder/scheduler: its config
+folder/vae: the autoencoder of a latent model, through which observables see images
+
+Conditions are numbers in the run file, or tensors of a file of safetensors: ``encoder_hidden_states``, or with a dot
+those of an inner dictionary, ``added_cond_kwargs.text_embeds``; those without condition begin with ``null.``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +18,7 @@ from leastwork.adapters.settings import ModelSettings, key
 from leastwork.adapters.wrapping import package
 from leastwork.errors import ConfigError
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.weights import refuse_pickle
+from leastwork.models.weights import read_weights, refuse_pickle
 from leastwork.support.json_files import read_json
 from leastwork.support.text import brief
 
@@ -29,6 +33,7 @@ class DiffusersSettings(ModelSettings):
     """The network and the scheduler of a pipeline that was saved into a folder."""
 
     path: Path = key("a folder of a saved pipeline, with unet or transformer, and scheduler")
+    decode: bool = key("false for observables of latents, where the folder has a vae", default=True)
     network: str | None = key("the folder of the network in it, unet or transformer unless given", default=None)
     event_shape: tuple[int, ...] | None = key(
         "the shape of one sample, channels first, or leave it out for that of the network's config", default=None
@@ -36,17 +41,26 @@ class DiffusersSettings(ModelSettings):
     shift: float | list[Any] = key("a number, or numbers of the shape of a sample", default=0.0)
     scale: float | list[Any] = key("a number, or numbers of the shape of a sample", default=1.0)
     context: dict[str, Any] | None = key("further arguments of every call, as keys and values", default=None)
+    null: dict[str, Any] | None = key("the arguments without condition that differ, as keys and values", default=None)
+    embeddings: Path | None = key("a file of safetensors with further tensors of context and null", default=None)
+    guidance_scale: float = key("the scale of classifier-free guidance, a number", default=1.0)
 
     @property
     def label(self) -> str:
         return self.path.name
 
     def needed(self, name: str, path: Path) -> Iterable[Path]:
-        """Configurations, and the weights of the network."""
-        network = self._network(path)
+        """Configurations, and the weights of the network and of its autoencoder."""
+        if name != "path":
+            return [path]
+        folders = [self._network(path), *([path / "vae"] if self._decodes(path) else [])]
+        weights = [file for folder in folders for file in folder.glob(f"{_WEIGHTS}*.safetensors")]
         return sorted(
-            [*(path / "scheduler").glob("*.json"), *network.glob("*.json"), *network.glob(f"{_WEIGHTS}*.safetensors")]
+            [*weights, *(file for folder in (path / "scheduler", *folders) for file in folder.glob("*.json"))]
         )
+
+    def _decodes(self, path: Path) -> bool:
+        return self.decode and (path / "vae" / "config.json").is_file()
 
     def _network(self, path: Path) -> Path:
         names = _NETWORKS if self.network is None else (self.network,)
@@ -58,19 +72,42 @@ class DiffusersSettings(ModelSettings):
 
     def build(self) -> DiffusionModel:
         theirs, folder = package("diffusers", "diffusers"), self._network(self.path)
-        for pickle in folder.glob(f"{_WEIGHTS}*.bin"):
-            if not any(folder.glob(f"{_WEIGHTS}*.safetensors")):
-                refuse_pickle(pickle)
-        net = _made(theirs, folder, "config.json", theirs.ModelMixin, use_safetensors=True)
+        net = _network(theirs, folder)
+        vae = _network(theirs, self.path / "vae") if self._decodes(self.path) else None
+        given, null = _conditions(self.embeddings)
         scheduler = _made(theirs, self.path / "scheduler", "scheduler_config.json", theirs.SchedulerMixin)
         return from_diffusers(
-            net.eval().requires_grad_(False),
+            net,
             scheduler,
             _event_shape(net.config, folder) if self.event_shape is None else self.event_shape,
             shift=as_tensor(self.shift),
             scale=as_tensor(self.scale),
-            context=as_tensors(self.context),
+            context=as_tensors(self.context) | given,
+            null=as_tensors(self.null) | null or None,
+            guidance_scale=self.guidance_scale,
+            vae=vae,
         )
+
+
+def _network(theirs: Any, folder: Path) -> Any:
+    """A network from its folder, in evaluation mode."""
+    for pickle in folder.glob(f"{_WEIGHTS}*.bin"):
+        if not any(folder.glob(f"{_WEIGHTS}*.safetensors")):
+            refuse_pickle(pickle)
+    net = _made(theirs, folder, "config.json", theirs.ModelMixin, use_safetensors=True)
+    return net.eval().requires_grad_(False)
+
+
+def _conditions(file: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors of a file for the context and for the context without condition."""
+    found: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    for name, value in ({} if file is None else read_weights(file)).items():
+        *inner, last = name.removeprefix("null.").split(".")
+        part = found[name.startswith("null.")]
+        for key_ in inner:
+            part = part.setdefault(key_, {})
+        part[last] = value
+    return found
 
 
 def _made(theirs: Any, folder: Path, config: str, kind: type, **more: Any) -> Any:

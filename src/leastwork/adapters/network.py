@@ -21,7 +21,7 @@ from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Prediction
-from leastwork.models.velocity import VelocityModel
+from leastwork.models.velocity import StandardNormal, UniformAngles, VelocityModel
 from leastwork.models.weights import fill
 from leastwork.schedules.base import Schedule
 from leastwork.schedules.files import schedule_from
@@ -99,9 +99,11 @@ class OwnNetwork(NetworkSettings):
     )
     call: Call = key("how the network is called", default="x, t")
     zero_centre: bool = key("true for states whose points have their centroid at zero", default=False)
+    mask: list[Any] | None = key("true for each real place of a padded network, false for its padding", default=None)
+    periodic: bool = key("true for states that are angles in radians, modulo 2π", default=False)
 
     def build(self) -> DiffusionModel | VelocityModel:
-        context = as_tensors(self.context)
+        context, mask = as_tensors(self.context), None if self.mask is None else torch.tensor(self.mask)
         wrapped = _OwnTime(self.net(), self.time, self.times, self.call, self.predicts == "velocity")
         check_network(wrapped, self.event_shape, context, self.call)
         if self.schedule is None:
@@ -109,11 +111,13 @@ class OwnNetwork(NetworkSettings):
                 raise ConfigError(
                     "'schedule' is missing in 'model': only a velocity without zero_centre can do without"
                 )
-            return VelocityModel(wrapped, self.event_shape, context=context, **self.units)
+            prior = UniformAngles() if self.periodic else StandardNormal()
+            return VelocityModel(wrapped, self.event_shape, prior, context=context, mask=mask, **self.units)
         subspace = ZeroCentre() if self.zero_centre else None
         return DiffusionModel(
-            wrapped, _schedule(self.schedule), self.predicts, self.event_shape, subspace, context=context, **self.units
-        )
+            wrapped, _schedule(self.schedule), self.predicts, self.event_shape, subspace, context=context, mask=mask,
+            periodic=self.periodic, **self.units,
+        )  # fmt: skip
 
 
 class _OwnTime(Wrapped):
@@ -156,8 +160,11 @@ def as_tensor(value: float | list[Any]) -> float | Tensor:
 
 
 def as_tensors(context: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Arguments of a network, with a tensor for each list."""
-    return {name: torch.tensor(one) if isinstance(one, list) else one for name, one in (context or {}).items()}
+    """Arguments of a network, with a tensor for each list, in inner dictionaries too."""
+    return {
+        name: torch.tensor(one) if isinstance(one, list) else as_tensors(one) if isinstance(one, Mapping) else one
+        for name, one in (context or {}).items()
+    }
 
 
 ADAPTERS: Mapping[str, type[ModelSettings]] = {"network": OwnNetwork}

@@ -23,6 +23,7 @@ from leastwork.data.nmr_star import read_nmr_star
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.observables.couplings import KINDS, Backbone, forward_model_covariance, scalar_couplings
 from leastwork.observables.karplus import KarplusSet, karplus_set
+from leastwork.support.arguments import path_of
 from leastwork.support.csv_rows import cells, columns, flag, numbered
 from leastwork.support.text import plural, quoted
 
@@ -98,7 +99,7 @@ class Couplings:
         Raises:
             ConfigError: something cannot be used; the message names file and line.
         """
-        return _from_csv(Path(path), measurement_error)
+        return _from_csv(path_of("path", path), measurement_error)
 
     @classmethod
     def from_nmr_star(cls, path: str | Path, measurement_error: float | None = None) -> "Couplings":
@@ -115,7 +116,7 @@ class Couplings:
             ConfigError: something cannot be used; the message names file and line.
             LeastworkError: pynmrstar is not installed.
         """
-        rows, unknown = read_nmr_star(Path(path), measurement_error)
+        rows, unknown = read_nmr_star(path_of("path", path), measurement_error)
         return cls(rows, str(path), unknown)
 
     def held_out_where(self, held_out: Callable[[Coupling], bool]) -> "Couplings":

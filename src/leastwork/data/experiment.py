@@ -19,6 +19,7 @@ from leastwork.errors import ConfigError
 from leastwork.models.latents import of_data
 from leastwork.observables.function import Observable
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.arguments import path_of
 from leastwork.support.csv_rows import as_number, cells, columns, flag, numbered
 from leastwork.support.data_text import data_text
 from leastwork.support.text import nearest, plural, quoted
@@ -131,7 +132,7 @@ class Experiment:
             path: the file, comma separated, in the observable's units.
             observable: the observables that were measured; their names are those of the rows.
         """
-        return _read_csv(cls, Path(path), observable)
+        return _read_csv(cls, path_of("path", path), observable)
 
 
 def _floats(data: Any, key: str) -> Tensor:

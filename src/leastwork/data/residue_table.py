@@ -16,6 +16,7 @@ from pathlib import Path
 from leastwork.data.coupling import Coupling, coupling_kind
 from leastwork.data.couplings import Couplings
 from leastwork.errors import ConfigError, LeastworkWarning
+from leastwork.support.arguments import path_of
 from leastwork.support.csv_rows import as_number, as_whole_number, cells, columns, flag, numbered
 from leastwork.support.data_text import data_text
 from leastwork.support.text import plural, quoted
@@ -63,7 +64,7 @@ def read_residue_table(
     Raises:
         ConfigError: something cannot be used; the message names file and line.
     """
-    path, kind = Path(path), coupling_kind(kind)
+    path, kind = path_of("path", path), coupling_kind(kind)
     if measurement_error is not None and not (math.isfinite(measurement_error) and measurement_error >= 0):
         raise ConfigError(f"measurement_error = {measurement_error}: give 0, or a positive standard error in Hz")
     if sequence is not None:

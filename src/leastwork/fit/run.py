@@ -12,6 +12,7 @@ from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import sample
 from leastwork.support.above import above
+from leastwork.support.arguments import path_of
 from leastwork.support.progress import Progress
 from leastwork.support.random import derive_seed
 
@@ -73,7 +74,7 @@ class FittedRun:
         Raises:
             ConfigError: the folder holds another run, or a part of this run has no file form.
         """
-        return above("leastwork.runs.saved", "save_run")(self, Path(folder), model)
+        return above("leastwork.runs.saved", "save_run")(self, path_of("folder", folder), model)
 
     def report(self, folder: str | Path, model: str | Path | Mapping[str, Any] | None = None) -> Path:
         """Save the run, draw the samples of the certificate if they are missing, and write the report.
@@ -87,4 +88,4 @@ class FittedRun:
         Raises:
             ConfigError: as for :meth:`save`.
         """
-        return above("leastwork.runs.saved", "report_run")(self, Path(folder), model)
+        return above("leastwork.runs.saved", "report_run")(self, path_of("folder", folder), model)

@@ -17,6 +17,7 @@ import leastwork.guidance
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.guidance.base import Find, Guidance, Savable, kinds
 from leastwork.observables import Observable
+from leastwork.support.arguments import path_of
 from leastwork.support.files import readable
 from leastwork.support.json_files import read_json, write_json
 from leastwork.support.tensor_files import read_tensors, write_tensors
@@ -42,7 +43,7 @@ def save_guidance(guidance: Guidance, path: str | Path) -> None:
     Raises:
         ConfigError: the kind of the guidance has no file form.
     """
-    folder = Path(path)
+    folder = path_of("path", path)
     tensors: dict[str, Tensor] = {}
     described = {"format": 1, **_pack(guidance, "guidance", tensors)}
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,7 @@ def load_guidance(path: str | Path, observable: Observable | Sequence[Observable
     Raises:
         ConfigError: the folder does not hold a guidance, or an observable is missing.
     """
-    folder = Path(path)
+    folder = path_of("path", path)
     described, tensors = _read(folder)
     given = () if observable is None else (observable,) if isinstance(observable, Observable) else tuple(observable)
 

@@ -56,7 +56,7 @@ class Bound:
 
     def __call__(self, h: State, moments: Moments) -> State:
         """h with no vector longer than the bound, (B, *event)."""
-        largest = self.at(2 * math.log(moments.alpha / moments.sigma))
+        largest = self.at(2 * math.log(moments.alpha / moments.sigma) if moments.alpha > 0 else -math.inf)
         factor = (largest / flatten(h).norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)).clamp(max=1.0)
         return smap(lambda leaf: leaf * factor.reshape(-1, *[1] * (leaf.ndim - 1)), h)
 

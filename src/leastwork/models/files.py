@@ -27,6 +27,7 @@ from leastwork.networks.frame_scores import FramePerceptron
 from leastwork.networks.perceptron import Perceptron, filled
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
+from leastwork.support.arguments import path_of
 from leastwork.support.json_files import read_json, write_json
 from leastwork.support.tensor_files import write_tensors
 from leastwork.support.text import brief, quoted
@@ -61,7 +62,7 @@ def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str |
     Raises:
         ConfigError: the network is a plain function, or a part has no file form.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     described = description_of(model)
     folder.mkdir(parents=True, exist_ok=True)
     assert isinstance(model.net, nn.Module)
@@ -208,6 +209,7 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
         ConfigError: the name is unknown (the message suggests the nearest), or the file is a pickle, truncated or
             foreign.
     """
+    path_of("name", name)
     name = name_of(name)
     folder = FOLDER / name if name in bundled_models() else Path(name)
     if not os.path.exists(folder):
@@ -217,6 +219,7 @@ def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel
         raise ConfigError(f"no model {quoted(name)}: {hint}bundled are {', '.join(known)}; or pass a folder")
     if folder.is_file():
         refuse_pickle(folder)
+    if not folder.is_dir():
         raise ConfigError(f"{folder} is a file: pass a folder with model.safetensors and model.json (lw.save_model)")
     described = _read_json(folder / "model.json")
     try:

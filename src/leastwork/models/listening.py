@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 from torch import Tensor
 
 from leastwork.geometry.state import State, flatten, leaves
-from leastwork.models.base import Model, is_scored
+from leastwork.models.base import Model, is_periodic, is_scored
 from leastwork.models.contract import never_denoised, undenoised
 from leastwork.models.predictions import Moments
 
@@ -36,6 +36,8 @@ def noise_left(model: Model, x: State, y: State, t: float) -> str:
         y: what it returned for them, without a graph.
         t: the time.
     """
+    if is_periodic(model):
+        return ""  # the noise of an angle is uniform, which a free rotation is too
     if not is_scored(model):
         silent = never_denoised(x, y, knows="velocity")
         return "" if len(silent) == flatten(x).shape[1] else _words(silent, x)

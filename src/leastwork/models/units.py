@@ -9,6 +9,7 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, State, event_numel, shapes, smap
+from leastwork.support.arguments import whole
 
 __all__ = [
     "NETWORK_UNITS",
@@ -87,6 +88,8 @@ def check_units(event_shape: EventShape, scale: float | Tensor, shift: float | T
     """Raise unless the scale is positive, the event not empty, and shift and scale broadcast to an event."""
     if not bool((torch.as_tensor(scale) > 0).all()):
         raise LeastworkError("scale must be positive: it is the length of one network unit in data units")
+    for size in (size for shape in shapes(event_shape) for size in shape):
+        whole("event_shape", size, least=0)
     if event_numel(event_shape) == 0:
         raise LeastworkError(f"event_shape={event_shape} has no coordinates")
     for name, value in (("shift", shift), ("scale", scale)):

@@ -218,7 +218,7 @@ def learn_region(
     steps = len(choices.sampler(model).steps)
     spent = own.network_evaluations
     network = value_network(model, [region], own.x, derive_seed(seed, "network"), points if focus else None)
-    through, bounded = sees_denoised(network), isinstance(region, IntervalRegion) and region.interval[0].differentiable
+    through, bounded = sees_denoised(network), _has_border(region)
     path = (steps * (1 + PULL * through) + 1) * (1 + bounded * _TRIAL_SHARE * len(_HANDOVERS)) * rounds
     noised = min(int(_NOISED_SHARE * budget / evaluations_of_noised(through)), _MOST_NOISED)
     least = math.ceil(_FEWEST_PATHS * path / _PATH_SHARE / (1 - _DESCENT_SHARE[bounded]))
@@ -282,6 +282,11 @@ def learn_region(
         guidance, odds, _weighted_mean(estimates), len(found.stays), found.acceptance,
         first.history, tuple(history), handover, spent, time.perf_counter() - begin,
     )  # fmt: skip
+
+
+def _has_border(region: Callable[[State], Tensor]) -> bool:
+    """Whether the region is an interval of a coordinate that can be differentiated."""
+    return isinstance(region, IntervalRegion) and region.interval[0].differentiable
 
 
 def _descend_head(

@@ -17,15 +17,15 @@ from typing import Any, TypeVar
 from torch import get_num_threads, set_num_threads
 
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning, WriteError
-from leastwork.geometry.state import evenly, leaves, shapes
+from leastwork.geometry.state import shapes
 from leastwork.models.files import fingerprint
 from leastwork.runs.base import job
+from leastwork.runs.base.ensemble_structures import write_ensemble_structures
 from leastwork.runs.base.finished import write_metrics
 from leastwork.runs.base.forecast import duration, seconds_of
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import step_metrics, versions
 from leastwork.runs.base.settings import AnyConfig, Run
-from leastwork.runs.base.structures import THREE_LETTERS, write_structures
 from leastwork.runs.base.threads import choose_threads
 from leastwork.runs.compare.run import compare_methods
 from leastwork.runs.folder import default_folder, is_begun, open_folder, withdraw
@@ -38,6 +38,7 @@ from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid, usual_solver
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import StoredEnsemble, add_log_tilt, open_ensemble
+from leastwork.support.arguments import path_of
 from leastwork.support.checkpoints import checkpoints
 from leastwork.support.files import sweep
 from leastwork.support.locks import lock
@@ -49,7 +50,6 @@ from leastwork.support.text import brief
 __all__ = ["compare_run", "draw_samples", "job_of", "measure_run", "resumable", "run"]
 
 _PIECES = "fit.partial"
-_MOST_STRUCTURES = 2000  # structures in a trajectory
 _Fitted = TypeVar("_Fitted", bound=job.Fitted)
 
 
@@ -79,7 +79,7 @@ def run(
         ConfigError: settings or a folder that cannot be used.
         LeastworkError: what the fit or the sampling refuse.
     """
-    folder = default_folder(config) if out is None else Path(out)
+    folder = default_folder(config) if out is None else path_of("out", out)
     parts = config.parts
     tasks = {part: job_of(part, one) for part, one in parts.items()}
     _foretell({folder / part: (parts[part], task) for part, task in tasks.items()}, workers, tell)
@@ -184,7 +184,9 @@ def _carry_out(config: AnyConfig, task: Job[_Fitted], folder: Path, progress: Pr
         fitted = _fit(folder, task, progress)
         ensemble = _draw(folder, config, task, fitted, progress)
         if config.sequence is not None:
-            _write_structures(folder, config.sequence, ensemble)
+            guided = fitted.guidance is not None
+            for sentence in write_ensemble_structures(folder / "structures", config.sequence, ensemble, guided):
+                warnings.warn(sentence, LeastworkWarning, stacklevel=2)
         measure_run(folder, config, task, fitted, ensemble, progress)
     finally:
         held.release()
@@ -294,15 +296,6 @@ def draw_samples(
     tilt = task.log_tilt(fitted, drawn.x)
     add_log_tilt(out, tilt)
     return replace(drawn, log_tilt=tilt)
-
-
-def _write_structures(folder: Path, sequence: str, ensemble: Ensemble) -> None:
-    """Guided structures, evenly chosen, for a viewer; says what is missing where an extra is not installed."""
-    (x, *_) = leaves(ensemble.x)
-    some = x[evenly(len(x), _MOST_STRUCTURES)]
-    missing = write_structures(folder / "structures", "guided", some, [THREE_LETTERS[code] for code in sequence])
-    if missing is not None:
-        warnings.warn(missing, LeastworkWarning, stacklevel=2)
 
 
 def measure_run(

@@ -41,6 +41,7 @@ def open_folder(folder: Path, config: Run, resume: bool) -> None:
         raise ConfigError(f"{folder} is not empty: {remedy}choose another folder with --out")
     if used and not described.exists() and not opened_halfway:
         raise ConfigError(f"{folder} holds no run to resume, config.yaml is missing: choose another folder with --out")
+    _refuse_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
@@ -64,6 +65,13 @@ def open_folder(folder: Path, config: Run, resume: bool) -> None:
         )
     for part, one in _inner(config):
         open_folder(folder / part, one, resume=True)
+
+
+def _refuse_links(folder: Path) -> None:
+    """Links in a folder that somebody else made could have files written elsewhere."""
+    for path in (*folder.glob("*"), *folder.glob("inputs/*")):
+        if path.is_symlink():
+            raise ConfigError(f"{path} is a link, and nothing is written through it: put there what it leads to")
 
 
 def _holds_only_inputs(folder: Path) -> bool:

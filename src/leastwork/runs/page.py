@@ -17,6 +17,7 @@ from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.joint.sections import introduction, overview
 from leastwork.runs.read import read_finished, read_joint
+from leastwork.support.arguments import path_of
 from leastwork.support.files import write_text
 
 __all__ = ["write_report"]
@@ -32,9 +33,9 @@ def write_report(folder: str | Path) -> Path:
         ConfigError: the folder holds no finished run.
         WriteError: the page cannot be written.
     """
-    path = Path(folder) / "report.html"
-    joint = read_joint(Path(folder))
-    page = _page(read_finished(Path(folder))) if joint is None else _joint_page(joint)
+    folder = path_of("folder", folder)
+    path, joint = folder / "report.html", read_joint(folder)
+    page = _page(read_finished(folder)) if joint is None else _joint_page(joint)
     try:
         write_text(path, page)
     except OSError as error:

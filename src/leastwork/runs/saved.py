@@ -38,6 +38,7 @@ from leastwork.runs.page import write_report
 from leastwork.sampling.solvers import as_solver, solver_names
 from leastwork.sampling.solvers.usual import usual_solver
 from leastwork.sampling.storage import open_ensemble, save_ensemble
+from leastwork.support.arguments import path_of
 from leastwork.support.progress import no_progress
 
 __all__ = ["load_run", "report_run", "save_run"]
@@ -72,7 +73,7 @@ def load_run(
         ConfigError: the folder holds no fit, files are missing or damaged, the model has other weights than that of
             the fit, something that has no file form is not given, or a file would be executed.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     config = read_run_file(folder)
     code = [*(config.code if region is None else ()), *(config.source.code if model is None else ())]
     if code and not trust_code:

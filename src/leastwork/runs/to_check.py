@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from leastwork.adapters.settings import ModelSettings
-from leastwork.adapters.source import source_of
+from leastwork.adapters.source import load_model, source_of
 from leastwork.checks.model_file import ModelFile, read_model_file
 from leastwork.errors import ConfigError
 from leastwork.runs.load import load_config
@@ -30,7 +30,7 @@ def model_to_check(given: str) -> ModelFile:
     (*_, code) = (None, *source.code)
     if source.adapter == "python" and code is not None:
         return read_model_file(code)
-    return ModelFile(source.build(), None, False)
+    return ModelFile(load_model(source), None, False)
 
 
 def _source(given: str) -> ModelSettings:

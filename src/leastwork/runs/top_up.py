@@ -14,8 +14,9 @@ from leastwork.runs.carry_out import draw_samples, job_of, measure_run, resumabl
 from leastwork.runs.load import dump_config
 from leastwork.runs.page import write_report
 from leastwork.runs.saved import read_run_file
-from leastwork.sampling.ensemble import Ensemble
+from leastwork.sampling.ensemble import Ensemble, log_weight_under
 from leastwork.sampling.storage import StoredEnsemble
+from leastwork.sampling.work import kish_ess
 from leastwork.support.arguments import whole
 from leastwork.support.locks import lock
 from leastwork.support.progress import Progress, no_progress
@@ -84,6 +85,7 @@ def _asking_for(config: AnyConfig, n: int) -> AnyConfig:
 
 def _number_for(drawn: Ensemble, until_ess: float | None) -> int:
     """Number of samples in all that the effective samples asked for need, by the Kish fraction so far."""
-    if until_ess is None or drawn.ess.value * len(drawn) >= until_ess:
+    if until_ess is None:
         return len(drawn)
-    return math.ceil(_MARGIN * until_ess / drawn.ess.value)
+    fraction = kish_ess(log_weight_under("target", drawn)).value
+    return len(drawn) if fraction * len(drawn) >= until_ess else math.ceil(_MARGIN * until_ess / fraction)

@@ -56,7 +56,7 @@ class Choices:
             raise refused("process", self.process, "choose 'sde' or 'ode'")
         if self.solver is not None:
             as_solver(self.solver)
-        whole("steps", self.steps)
+        whole("steps", self.steps, most=1_000_000)
         if self.t_grid is not None:
             check_grid(self.t_grid)
         whole("batch_size", self.batch_size)

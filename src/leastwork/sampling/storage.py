@@ -31,6 +31,7 @@ from leastwork.sampling.marks import Mark, read_mark, write_mark
 from leastwork.sampling.stepping import BatchResult
 from leastwork.sampling.stored import PER_SAMPLE, StoredEnsemble, consolidated, contents, open_ensemble
 from leastwork.sampling.zarr_arrays import as_json, checksum, declared, encoded
+from leastwork.support.arguments import path_of
 from leastwork.support.files import TEMPORARY, read_bytes, sweep, sync_files, sync_folder, write_bytes, write_text
 from leastwork.support.locks import Lock, lock
 
@@ -61,7 +62,7 @@ class EnsembleStore:
         Raises:
             ConfigError: the store exists, cannot be written, was begun with other settings, or is being written.
         """
-        path, described = Path(out), json.dumps(fingerprint)
+        path, described = path_of("out", out), json.dumps(fingerprint)
         if path.exists() and not resume:
             raise ConfigError(_exists(path))
         held = _held(path)
@@ -177,7 +178,7 @@ class EnsembleStore:
 
 def save_ensemble(ensemble: Ensemble, out: str | Path, batch_size: int = 4096) -> StoredEnsemble:
     """Write an ensemble that is in memory, log-tilt included, replacing nothing."""
-    path = Path(out)
+    path = path_of("out", out)
     if path.exists():
         raise ConfigError(_exists(path))
     held = _held(path)
@@ -198,11 +199,14 @@ def add_log_tilt(path: str | Path, tilt: Tensor) -> None:
     Raises:
         ConfigError: the store is damaged, or is being written by another process.
     """
-    held = _held(Path(path))
+    store = path_of("path", path)
+    if store.is_symlink():
+        raise ConfigError(f"{store} is a link, and nothing is written through it: pass the folder itself")
+    held = _held(store)
     try:
-        with _saying(Path(path)):
-            _add_log_tilt(Path(path), tilt)
-            _clear(Path(path))
+        with _saying(store):
+            _add_log_tilt(store, tilt)
+            _clear(store)
     finally:
         held.release()
 

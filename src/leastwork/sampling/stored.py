@@ -21,6 +21,7 @@ from leastwork.models.latents import Decoder
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.zarr_arrays import Array, array_from, checksum, damaged, foreign, parsed
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.arguments import path_of
 from leastwork.support.files import read_bytes
 
 __all__ = ["PER_SAMPLE", "Contents", "StoredEnsemble", "consolidated", "contents", "open_ensemble"]
@@ -228,7 +229,7 @@ def open_ensemble(path: str | Path) -> Ensemble:
     Raises:
         ConfigError: no finished ensemble lies there, or a file of it is missing, damaged, or may not be read.
     """
-    found = contents(Path(path))
+    found = contents(path_of("path", path))
 
     def of(name: str) -> Tensor | None:
         return found.tensor(found.arrays[name]) if name in found.arrays else None

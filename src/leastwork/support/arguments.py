@@ -2,13 +2,15 @@
 
 import math
 import operator
+from pathlib import Path
 from typing import Any
 
 from leastwork.errors import LeastworkError
 
-__all__ = ["number", "quoted", "refused", "seed_number", "whole"]
+__all__ = ["number", "path_of", "quoted", "refused", "seed_number", "whole"]
 
 _MOST_QUOTED = 60
+_LARGEST = 10**12  # more samples, paths or evaluations than this nobody draws
 
 
 def quoted(value: object) -> str:
@@ -29,8 +31,23 @@ def refused(name: str, value: object, remedy: str) -> LeastworkError:
     return LeastworkError(f"{name}={quoted(value)} cannot be used: {remedy}")
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """A whole number that is large enough; neither True nor 2.0 is one.
+def path_of(name: str, value: Any) -> Path:
+    """The path of a file or folder.
+
+    >>> path_of("out", "samples.zarr").name
+    'samples.zarr'
+    """
+    try:
+        found = Path(value)
+    except TypeError:
+        found = None
+    if found is None or "\0" in str(found):
+        raise refused(name, value, "give a path, as text or as a pathlib.Path")
+    return found
+
+
+def whole(name: str, value: Any, least: int = 1, most: int = _LARGEST) -> int:
+    """A whole number that is neither too small nor too large; neither True nor 2.0 is one.
 
     >>> whole("n", 3)
     3
@@ -41,12 +58,14 @@ def whole(name: str, value: Any, least: int = 1) -> int:
         found = None
     if found is None or found < least:
         raise refused(name, value, f"give a whole number, at least {least}")
+    if found > most:
+        raise refused(name, value, f"give a smaller number, at most {most}")
     return found
 
 
 def seed_number(value: Any) -> int:
     """A seed, a whole number of at least 0."""
-    return whole("seed", value, least=0)
+    return whole("seed", value, least=0, most=1 << 256)
 
 
 def number(name: str, value: Any, remedy: str, *, least: float = -math.inf) -> float:

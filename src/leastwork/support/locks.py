@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import socket
+import stat
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def lock(path: Path, what: str) -> Lock:
     while True:
         opened = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666)
         try:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                raise ConfigError(f"{path} is no plain file: delete it")
             got = try_lock(opened)
             if got is False:
                 raise ConfigError(
