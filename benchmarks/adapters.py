@@ -2,10 +2,10 @@
 
 The same network, the same number of samples in one batch, the same number of steps, deterministic: Euler steps of the
 flow for flow_matching (ODESolver), torchcfm (torchdiffeq) and a transformer of diffusers with two conditions, DDIM for
-diffusers and azula, Euler at Karras' levels for diffusers' EDM. Both in turn, 5 times each in each of 5 fresh processes, processor time of one thread; the least
-times, the median over processes of the median of the 5 ratios, and its range, as where a process has its memory makes
-a tenth. Here the ledger is kept and a last denoising step is taken, one evaluation more but for diffusers, whose own
-times are taken. Packages that are not installed are left out.
+diffusers and azula, Euler at Karras' levels for diffusers' EDM. Both in turn, 5 times each in each of 5 fresh
+processes, processor time of one thread; the least times, the median over processes of the median of the 5 ratios, and
+its range, as where a process has its memory makes a tenth. Here the ledger is kept and a last denoising step is taken,
+one evaluation more but for diffusers, whose own times are taken. Packages that are not installed are left out.
 
 Takes about five minutes on one core.
 """
