@@ -55,6 +55,7 @@ def chosen(noise: float, stated: float, seed: int) -> float:
 SAMPLES = draws(4_000, seed=2)
 
 
+@pytest.mark.slow
 def test_errors_that_are_too_small_are_noticed() -> None:
     """Medians of 10 repeats with fixed seeds: stated 0.1 where it is 0.8, against stated rightly."""
     wrong = sorted(chosen(0.8, 0.1, seed) for seed in range(10))

@@ -76,6 +76,7 @@ def test_jacobian_predicts_how_averages_respond(model: DiffusionModel, network: 
     assert float(difference.mean().abs()) > 2 * float(stderr)  # there is something to compare
 
 
+@pytest.mark.slow
 def test_polish_saves_work_and_meets_the_mean(
     mixture: GaussianMixture, model: DiffusionModel, doob: MixtureDoob, network: ValueNetwork
 ) -> None:

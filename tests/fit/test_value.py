@@ -126,6 +126,7 @@ def test_tilts_that_are_not_finite_are_counted() -> None:
         fit_value(ValueNetwork(1), MODEL, x0, r[:5], iterations=10)
 
 
+@pytest.mark.slow
 def test_samples_of_a_guided_model_learn_what_is_missing() -> None:
     """From q′ = 0.35/0.65 with its exact-enough V₀ learned first, to q = 0.2/0.8."""
     p, q, x0, _ = problem(10_000)

@@ -36,6 +36,7 @@ def test_scheduled() -> None:
         run.sample(10, seed=3)
 
 
+@pytest.mark.slow
 def test_least_work_spends_little_more_than_it_must(tmp_path: Path, brief: Callable[[float], None]) -> None:
     brief(0.3)
     run = lw.guide_observables(MODEL, DATA, seed=3, budget=1_000_000, iterations=300, **SMALL)

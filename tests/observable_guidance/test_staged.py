@@ -46,6 +46,7 @@ def judge(model: DiffusionModel, data: Experiment, fit: LeastWorkFit, n: int, st
     return certify(ens.work, ens.log_weight, tilt, observed, data.values, fit.maxent.model_std)
 
 
+@pytest.mark.slow
 def test_near_data_take_one_stage_and_little_work() -> None:
     _, model, data = problem(1, 0.5, 0.8)
     fit = learn_guidance(model, data, budget=1_000_000, iterations=300, choices=Choices(steps=50))
@@ -186,6 +187,7 @@ def test_an_observable_that_is_noise_is_refused_with_its_history() -> None:
     assert len(caught.value.history) > 0
 
 
+@pytest.mark.slow
 def test_few_effective_samples_on_the_way_are_no_cause_for_warnings() -> None:
     _, model, data = problem(1, 0.02, 0.6)
     with warnings.catch_warnings():

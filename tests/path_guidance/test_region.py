@@ -68,6 +68,7 @@ def test_it_goes_into_a_region_and_knows_its_probability(well: TwoWell) -> None:
     assert rounds[-1].success > 0.5
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_guidance(well: TwoWell, brief: Callable[[float], None]) -> None:
     brief(0.05)
     fits = [fit(well, budget=150_000, steps=10)[2] for _ in range(2)]
