@@ -93,7 +93,9 @@ def _rows(path: Path, kind: str, default: float | None) -> list[_Row]:
 
 def _row(found: list[str], header: list[str], kind: str, default: float | None, number: int, where: str) -> _Row:
     if len(found) > len(header):
-        raise ConfigError(f"{where}: {plural(len(found), 'cell')} for {plural(len(header), 'column')}: drop the rest")
+        raise ConfigError(
+            f"{where}: {plural(len(found), 'cell')} for {plural(len(header), 'column')}: leave out the rest"
+        )
     row = dict.fromkeys(header, "") | dict(zip(header, found, strict=False))
     residue = as_whole_number(row["resid"])
     if residue is None:

@@ -27,9 +27,8 @@ def model_to_check(given: str) -> ModelFile:
     if path.suffix == ".py":
         return read_model_file(path)
     source = _source(given)
-    (*_, code) = (None, *source.code)
-    if source.adapter == "python" and code is not None:
-        return read_model_file(code)
+    if source.adapter == "python":
+        return read_model_file(source.code[0])
     return ModelFile(load_model(source), None, False)
 
 
