@@ -2,10 +2,10 @@
 
 The same network, the same number of samples in one batch, the same number of steps, deterministic: Euler steps of the
 flow for flow_matching (ODESolver), torchcfm (torchdiffeq) and a transformer of diffusers with two conditions, DDIM for
-diffusers and azula. Both in turn, 5 times each in each of 5 fresh processes, processor time of one thread; the least
-times, the median over processes of the median of the 5 ratios, and its range, as where a process has its memory makes
-a tenth. Here the ledger is kept and a last denoising step is taken, one evaluation more but for diffusers, whose own
-times are taken. Packages that are not installed are left out.
+diffusers and azula, Euler at Karras' levels for diffusers' EDM. Both in turn, 5 times each in each of 5 fresh
+processes, processor time of one thread; the least times, the median over processes of the median of the 5 ratios, and
+its range, as where a process has its memory makes a tenth. Here the ledger is kept and a last denoising step is taken,
+one evaluation more but for diffusers, whose own times are taken. Packages that are not installed are left out.
 
 Takes about five minutes on one core.
 """
@@ -133,12 +133,32 @@ def azula() -> tuple[Callable[[], object], Callable[[], object]]:
     return lambda: sampler(noise), ours(model, "exponential")
 
 
+def edm() -> tuple[Callable[[], object], Callable[[], object]]:
+    from diffusers import EDMEulerScheduler  # pyright: ignore[reportMissingImports]
+
+    net = Network().eval()
+    scheduler = EDMEulerScheduler()
+    model = adapters.from_diffusers(net, scheduler, (64,))
+    noise = 80 * torch.randn(SAMPLES, 64)
+
+    @torch.no_grad()
+    def theirs() -> object:
+        scheduler.set_timesteps(STEPS)
+        x = noise
+        for k in scheduler.timesteps:
+            x = scheduler.step(net(scheduler.scale_model_input(x, k), k), k, x).prev_sample
+        return x
+
+    last = {"process": "ode", "solver": "exponential", "t_grid": "karras", "steps": STEPS - 1}
+    return theirs, lambda: lw.sample(model, SAMPLES, seed=1, **last)
+
+
 def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str) -> Callable[[], object]:
     """The same work here."""
     return lambda: lw.sample(model, SAMPLES, process="ode", solver=solver, steps=STEPS, seed=1)
 
 
-MAKERS = {make.__name__: make for make in (flow_matching, torchcfm, diffusers, diffusers_sd3, azula)}
+MAKERS = {make.__name__: make for make in (flow_matching, torchcfm, diffusers, diffusers_sd3, azula, edm)}
 
 
 def measure(name: str) -> tuple[float, float, float] | str:

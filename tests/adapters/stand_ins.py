@@ -103,7 +103,7 @@ def azula(monkeypatch: pytest.MonkeyPatch, folder: Path) -> nn.Module:
 def diffusers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     class ModelMixin(nn.Module):
         @classmethod
-        def from_pretrained(cls, path: Path, local_files_only: bool, use_safetensors: bool) -> "ModelMixin":
+        def from_pretrained(cls, path: Path, local_files_only: bool, use_safetensors: bool, **_: bool) -> "ModelMixin":
             assert local_files_only
             assert use_safetensors
             assert (path / "config.json").is_file()

@@ -54,7 +54,7 @@ def test_sample_i_has_context_i_whatever_the_batch_size() -> None:
     wanted = means()
     own = model({"mean": lw.PerSample(wanted)})
     whole = lw.sample(own, N, steps=30, seed=1)
-    parts = lw.sample(own, N, steps=30, seed=1, batch_size=7)
+    parts = lw.sample(own, N, steps=30, seed=1, batch_size=97)
     torch.testing.assert_close(parts.x, whole.x, rtol=0, atol=1e-5)
     rest = whole.x - wanted
     assert (rest.mean(dim=0).abs() < SE * STD / N**0.5).all()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from leastwork.errors import ConfigError
-from leastwork.runs.base.finished import read_metrics
+from leastwork.errors import ConfigError, LeastworkWarning
+from leastwork.runs.base.finished import read_metrics, write_metrics
 from leastwork.runs.base.metrics import CertificateNumbers, run_numbers
 from leastwork.runs.base.typed import REST, as_plain_values, read_as
 from leastwork.runs.carry_out import run
@@ -93,3 +93,9 @@ def test_keys_that_are_words_of_python_and_keys_of_nobody() -> None:
 
     assert read_as(One, {"lambda": 2.0, "b": 1}, "a file") == One(2.0, {"b": 1})
     assert as_plain_values([One(2.0, {"b": 1})]) == [{"lambda": 2.0, "b": 1}]
+
+
+def test_a_number_that_is_not_finite_is_null_and_named(tmp_path: Path) -> None:
+    with pytest.warns(LeastworkWarning, match=r"quality\.rows\.1\.noise of .*metrics\.json came out as no finite"):
+        write_metrics(tmp_path, {"seed": 1, "quality": {"rows": [{"noise": 1.0}, {"noise": float("nan")}]}})
+    assert read_metrics(tmp_path)["quality"] == {"rows": [{"noise": 1.0}, {"noise": None}]}

@@ -115,7 +115,7 @@ def test_parts_of_several_systems_have_no_whole(folder: Path, tmp_path: Path) ->
     assert [section.title for section in sections.joint_sections(one)] == ["All of it"]
     runs = dict(one.config.parts)
     runs["first"] = runs["first"].model_copy(update={"system": None})
-    assert sections.joint_sections(replace(one, config=replace(one.config, runs=runs))) == ()
+    assert sections.joint_sections(replace(one, config=replace(one.config, parts=runs))) == ()
 
 
 def test_what_a_page_cannot_hold_is_refused() -> None:

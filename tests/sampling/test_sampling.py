@@ -108,7 +108,7 @@ def test_xarray_opens_the_store(tmp_path) -> None:
 
     lw.sample(NORMAL, 100, scheduled(), steps=5, out=tmp_path / "e.zarr")
     data = xarray.open_zarr(tmp_path / "e.zarr")
-    assert dict(data.sizes) == {"sample": 100, "x_dim_0": 2, "step": 5, "edge": 6}
+    assert dict(data.sizes) == {"sample": 100, "x_dim_0": 2, "step": 5, "edge": 6, "batch": 1, "moment": 2}
     with pytest.raises(lw.LeastworkError, match="not an ensemble"):
         lw.open_ensemble(tmp_path / "nothing")
 

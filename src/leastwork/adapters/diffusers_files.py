@@ -94,7 +94,7 @@ def _network(theirs: Any, folder: Path) -> Any:
     for pickle in folder.glob(f"{_WEIGHTS}*.bin"):
         if not any(folder.glob(f"{_WEIGHTS}*.safetensors")):
             refuse_pickle(pickle)
-    net = _made(theirs, folder, "config.json", theirs.ModelMixin, use_safetensors=True)
+    net = _made(theirs, folder, "config.json", theirs.ModelMixin, use_safetensors=True, low_cpu_mem_usage=False)
     return net.eval().requires_grad_(False)
 
 

@@ -194,9 +194,10 @@ def draw_adjoint(sampler: Sampler, log_tilt: Callable[[State], Tensor], noise: B
             h = None if sampler.guidance is None else process.project(sampler.guidance(here, step.t, denoised))
             carry, cost = move(sampler, step, Carry(here), denoised, h, process.project(noise.draw()))
         total = total + cost
-    x, y = _denoise_with_graph(process, carry.x, float(sampler.steps.times[-1]))
+    last = float(sampler.steps.times[-1])
+    x, y = _denoise_with_graph(process, carry.x, last)
     with torch.enable_grad():
-        tilt = log_tilt(process.model.to_data_units(y))
+        tilt = log_tilt(process.model.to_data_units(process.endpoint(x, y, last)))
     if not tilt.requires_grad:
         raise LeastworkError("log_tilt has no gradient: adjoint matching needs an r that autograd can differentiate")
     adjoint = process.project(_vector_jacobian(x, tilt.sum(), None))

@@ -231,7 +231,7 @@ class _Steering:
             potential = ahead
             tick()
         where = "at the end"
-        x = process.model.to_data_units(process.evaluate(carry.x, float(self.sampler.steps.times[-1])))
+        x = process.model.to_data_units(process.model.finish(carry.x, float(self.sampler.steps.times[-1])))
         _finite(torch.where(all_finite(x), 0.0, torch.nan), noise, "the sample", where)
         tilt = _finite(self.log_tilt(x), noise, "the log-tilt", where)
         return x, _finite(log_w - potential, noise, "the weight", where), tilt

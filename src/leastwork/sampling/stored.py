@@ -237,6 +237,7 @@ def open_ensemble(path: str | Path) -> Ensemble:
     values = {name: of(name) for name in PER_SAMPLE}
     mean, stderr, times = of("step_work"), of("step_work_stderr"), of("times")
     assert times is not None
+    of("batch_moments")  # for its checksum alone; a store that grows needs it
     attributes = found.metadata[".zattrs"]
     ledger = Ledger(
         times=times,

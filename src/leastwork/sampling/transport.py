@@ -12,7 +12,8 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.geometry.state import State, all_finite, leaves, shapes, smap
-from leastwork.models.base import Model
+from leastwork.geometry.torus import wrap
+from leastwork.models.base import Model, is_periodic
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.grids import time_grid
 from leastwork.sampling.process import Process
@@ -32,7 +33,8 @@ def transport(model: Model, x: State, *, forward: bool = True, steps: int = 100,
         steps, t_grid: number of steps and time grid, as in :func:`leastwork.sample`.
 
     Returns:
-        State: the states at the other end, in network units at t_max if ``forward``, else in data units.
+        State: the states at the other end, in network units at t_max if ``forward``, else in data units; angles are
+            in [−π, π).
 
     Raises:
         LeastworkError: x has another event shape than the model.
@@ -46,10 +48,10 @@ def transport(model: Model, x: State, *, forward: bool = True, steps: int = 100,
     times = time_grid(Process(model, kappa=0.0), steps, t_grid).tolist()
     with torch.no_grad(), evaluating(model.net):
         if forward:
-            *_, x = _heun(model, model.to_network_units(x), times[::-1])
-            return x
-        *_, x = _heun(model, x, times)
-        return model.to_data_units(x)
+            x = model.to_network_units(x)
+        *_, x = _heun(model, x, times[::-1] if forward else times)
+        x = smap(wrap, x) if is_periodic(model) else x
+        return x if forward else model.to_data_units(x)
 
 
 def carry_forward(model: Model, points: State, times: Sequence[float] | Tensor) -> State:

@@ -10,12 +10,14 @@ in t are Karras' noise levels.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.schedules.base import check_interval
+from leastwork.schedules.table import remembered
 
 __all__ = ["EDMSchedule"]
 
@@ -93,16 +95,16 @@ class EDMSchedule:
         return self._time(sigma).clamp(self.t_min, self.t_max)
 
     def alpha(self, t: Tensor) -> Tensor:
-        return self.sigma_data / self._norm(self.level(t))
+        return self._at(t)[0]
 
     def sigma(self, t: Tensor) -> Tensor:
-        return self.alpha(t) * self.level(t)
+        return self._at(t)[1]
 
     def alpha_dot(self, t: Tensor) -> Tensor:
-        return -self.sigma(t) * self.alpha(t) ** 2 * self._level_dot(t) / self.sigma_data**2
+        return self._at(t)[2]
 
     def sigma_dot(self, t: Tensor) -> Tensor:
-        return self.alpha(t) ** 3 * self._level_dot(t)
+        return self._at(t)[3]
 
     def log_snr(self, t: Tensor) -> Tensor:
         return -2 * self.rho * self._root(t).log()
@@ -122,10 +124,16 @@ class EDMSchedule:
         low, high = self._ends()
         return low + (high - low) * t
 
-    def _level_dot(self, t: Tensor) -> Tensor:
-        low, high = self._ends()
-        return self.rho * (high - low) * self._root(t) ** (self.rho - 1)
+    @cached_property
+    def _known(self) -> dict[float, tuple[Tensor, ...]]:
+        return {}
 
-    def _norm(self, level: Tensor) -> Tensor:
-        """√(σ² + σ_d²)."""
-        return (level**2 + self.sigma_data**2).sqrt()
+    def _at(self, t: Tensor) -> tuple[Tensor, ...]:
+        """α, σ, α̇, σ̇."""
+        return remembered(t, self._moments, self._known)
+
+    def _moments(self, t: Tensor) -> tuple[Tensor, ...]:
+        level, (low, high) = self.level(t), self._ends()
+        slope = self.rho * (high - low) * self._root(t) ** (self.rho - 1)
+        alpha = self.sigma_data / (level**2 + self.sigma_data**2).sqrt()
+        return alpha, alpha * level, -(alpha**3) * level * slope / self.sigma_data**2, alpha**3 * slope

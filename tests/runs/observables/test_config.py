@@ -56,7 +56,7 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
         ("observables.0.kind=componant", "entry 1 of 'observables' is of kind 'componant': did you mean 'component'?"),
         (
             "observables.0={name: x}",
-            "entry 1 of 'observables' needs a kind: known are component, smooth_interval, python, "
+            "entry 1 of 'observables' needs a kind: known are component, smooth_interval, angles, python, "
             "distances, end_to_end, radius_of_gyration, torsions, native_contacts, rmsd, chignolin",
         ),
         ("method=least", "'method' is 'least': give a method, one of 'least-work', 'scheduled', 'loss'"),

@@ -1,5 +1,7 @@
 """A finished run's folder, as reports read it:  config.yaml · metrics.json · ensemble.zarr · plots.safetensors."""
 
+import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
+from leastwork.errors import LeastworkWarning
 from leastwork.report import figures
 from leastwork.runs.base.metrics import RunNumbers, run_numbers
 from leastwork.runs.base.settings import AnyConfig, Run
@@ -85,8 +88,33 @@ class Finished(Generic[_Settings]):
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Write ``metrics.json``, which marks a run as finished."""
-    write_json(folder / "metrics.json", metrics, readable=True)
+    """Write ``metrics.json``, which marks a run as finished.
+
+    Warns:
+        LeastworkWarning: a number is not finite; it is null in the file.
+    """
+    lost: list[str] = []
+    known = {key: _finite(value, key, lost) for key, value in metrics.items()}
+    if lost:
+        warnings.warn(
+            f"{', '.join(lost[:5])} of {folder / 'metrics.json'} came out as no finite number and stand there as null: "
+            "the samples are too few or too much alike for them",
+            LeastworkWarning,
+            stacklevel=2,
+        )
+    write_json(folder / "metrics.json", known, readable=True)
+
+
+def _finite(value: Any, key: str, lost: list[str]) -> Any:
+    """The same plain values with None in place of what is not finite, whose keys are appended to ``lost``."""
+    if isinstance(value, Mapping):
+        return {name: _finite(one, f"{key}.{name}", lost) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one, f"{key}.{i}", lost) for i, one in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        lost.append(key)
+        return None
+    return value
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Discrepancy:
 
     value: float | None
     stderr: float | None
-    bandwidth: float
+    bandwidth: float | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Distance:
     reference: str
     value: float | None
     stderr: float | None
-    noise: float
+    noise: float | None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from leastwork.kernels.density import KernelDensity
 from leastwork.kernels.region import Region
 from leastwork.observables import distances, end_to_end, radius_of_gyration, stack
 from leastwork.path_guidance.run import PathRun
-from leastwork.runs.base.numbers import with_stderr
+from leastwork.runs.base.numbers import number, with_stderr
 from leastwork.runs.path.truth import RegionTruth
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.work import kish_ess
@@ -102,7 +102,7 @@ def _inside(run: PathRun, inside: Ensemble, own: State | None, truth: RegionTrut
             "ratio": with_stderr(new.ratio),
             "model": None if own is None else with_stderr(novelty(own, run.guides).samples),
         },
-        "discrepancy_to_guides": {**with_stderr(apart), "bandwidth": spread},
+        "discrepancy_to_guides": {**with_stderr(apart), "bandwidth": number(spread)},
         "diversity": _diversity(run, inside, truth),
         "wasserstein": _distances(run, inside, references),
     }
@@ -158,7 +158,7 @@ def _distances(run: PathRun, inside: Ensemble, references: dict[str, State]) -> 
                         "samples": kind,
                         "reference": reference,
                         **one,
-                        "noise": float(noise[k]),
+                        "noise": number(noise[k]),
                     }
                 )
     return rows
