@@ -158,7 +158,7 @@ def test_a_guided_distance_is_on_target() -> None:
     spread = float(own.stderr) * 1000**0.5
     data = lw.Experiment(along, values=[float(own.value) + 0.3 * spread], errors=[0.0])
     run = lw.guide_observables(
-        model, data, seed=1, samples=2500, budget=160_000, iterations=600, steps=12, t_grid="karras",
+        model, data, seed=1, samples=4000, budget=250_000, iterations=600, steps=12, t_grid="karras",
         network=ValueNetwork(3 * ATOMS, denoised=False),
     )  # fmt: skip
     ens = run.sample(2000, seed=2)
