@@ -85,7 +85,7 @@ def by_classes(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)  # the layers' own initialisation knows no generator
         value = ClassValue(model, run.maxent.lambdas)
-    law = {**run.choices, "steps": _STEPS}
+    law = {**run.choices.given, "steps": _STEPS}
     own = lw.sample(model, pool, seed=run.seed + 101, **law)
     sets = [(model.to_network_units(own.x), classifier.probabilities(own.x), torch.ones(pool), 0 * value.lambdas)]
     _learn(value, sets, iterations, 2e-3, run.seed)

@@ -78,6 +78,7 @@ def end_of(act: Callable[[], Any]) -> None:
     end = TRACEBACK
     try:
         torch.set_num_threads(1)
+        warnings.simplefilter("ignore", lw.LeastworkWarning)  # a run that goes on may warn, of a report that is missing
         act()
         end = DONE
     except lw.LeastworkError as error:
