@@ -149,7 +149,9 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
         best = maximise(dual, words, at, scale, start)
         weight, steps = best.tilted.weight, steps + best.steps
         predicted = centre + weight @ (values - centre)
-        narrower = np.sqrt(weight @ (values - predicted)[:, fitted] ** 2 + sigma.diagonal())
+        if ((z * z) @ weight - (z @ weight) ** 2 > 2 * _NARROWER).all():  # roughly, by far not narrower
+            break
+        narrower = np.sqrt(weight @ (z.T - (predicted[fitted] - at) / scale) ** 2 * scale**2 + sigma.diagonal())
         if not ((narrower > 0) & (narrower < _NARROWER * scale)).any():
             break
         # a few samples made the whole spread and have lost their weight, so λ is refined on the scale of the others
@@ -194,7 +196,8 @@ def _warn_of_few_samples(
     told, fewest = [], 0
     for k in fitted.tolist():
         share = p * (values[:, k] - mean[k]) ** 2
-        largest = np.argsort(-share)[:_FEW]
+        largest = np.argpartition(share, -_FEW)[-_FEW:]
+        largest = largest[np.argsort(-share[largest])]
         made = np.cumsum(share[largest])
         if variance[k] <= 0 or made[-1] <= 0.5 * variance[k]:
             continue
