@@ -9,11 +9,10 @@ network x is never formed: c_in x = z, and −F is a v prediction of z, so that 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from leastwork.adapters.network import NetworkSettings, as_tensors
@@ -21,6 +20,7 @@ from leastwork.adapters.settings import ModelSettings, key
 from leastwork.adapters.wrapping import Wrapped, check_network
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.euclidean import Subspace, ZeroCentre
+from leastwork.models.contract import HALF
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.predictions import Prediction
 from leastwork.models.weights import fill
@@ -34,7 +34,6 @@ Conditioning: TypeAlias = Literal["log", "relative", "sigma"]
 
 _PREDICTS: dict[str, Prediction] = {"data": "data", "raw": "v", "noise": "noise"}
 _USUAL_SIGMA_DATA = (0.5, 1.0, 16.0)  # of EDM, k-diffusion and AlphaFold 3, tried by check-model
-_HALF = (torch.float16, torch.bfloat16)
 _ROOM = 1e-3  # by which a schedule may exceed the network's range, which is often in float32
 
 
@@ -88,7 +87,7 @@ class EDMNetwork(Wrapped):
         if self.reading.predicts == "raw":
             return -self.net(z, noise_input, **context)
         y = self.net(self._x(z, level), noise_input, **context)
-        if isinstance(y, Tensor) and y.dtype in _HALF and z.dtype not in _HALF:
+        if isinstance(y, Tensor) and y.dtype in HALF and z.dtype not in HALF:
             raise LeastworkError(
                 f"the network returns {str(y.dtype).removeprefix('torch.')}, which is too coarse for work and weights: "
                 "let its last sum be in float32, and only its layers in half precision"
@@ -226,11 +225,10 @@ class EDMSettings(NetworkSettings):
 
     def build(self) -> DiffusionModel:
         schedule = EDMSchedule(self.sigma_min, self.sigma_max, self.sigma_data, self.rho)
-        model = from_edm(
+        return from_edm(
             self.net(), schedule, self.event_shape, predicts=self.predicts, conditioning=self.conditioning,
-            context=as_tensors(self.context), **self.units,
+            subspace=ZeroCentre() if self.zero_centre else None, context=as_tensors(self.context), **self.units,
         )  # fmt: skip
-        return replace(model, subspace=ZeroCentre()) if self.zero_centre else model
 
 
 ADAPTERS: Mapping[str, type[ModelSettings]] = {"edm": EDMSettings}

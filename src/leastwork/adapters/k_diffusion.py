@@ -6,7 +6,7 @@ The package itself is not imported: a wrapper of the same kind from another pack
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -73,11 +73,10 @@ class KDiffusionSettings(NetworkSettings):
     zero_centre: bool = key("true for states whose points have their centroid at zero", default=False)
 
     def build(self) -> DiffusionModel:
-        model = from_k_diffusion(
+        return from_k_diffusion(
             self.net(), self.event_shape, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho,
-            context=as_tensors(self.context), **self.units,
+            subspace=ZeroCentre() if self.zero_centre else None, context=as_tensors(self.context), **self.units,
         )  # fmt: skip
-        return replace(model, subspace=ZeroCentre()) if self.zero_centre else model
 
 
 ADAPTERS: Mapping[str, type[ModelSettings]] = {"k_diffusion": KDiffusionSettings}

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import shapes
 from leastwork.models.context import arguments, for_a_trial
+from leastwork.models.contract import HALF
 from leastwork.models.placement import evaluating
 from leastwork.support.extras import needs
 
 __all__ = ["Wrapped", "check_network", "package"]
-
-_HALF = (torch.float16, torch.bfloat16)
 
 
 class Wrapped(nn.Module):
@@ -79,7 +78,7 @@ def check_network(
     if any(not isinstance(size, int) for size in event_shape):
         raise ConfigError(f"event_shape={event_shape} must be a tuple of whole numbers, the shape of one sample")
     parameters = list(net.parameters()) if isinstance(net, nn.Module) else []
-    half = next((p.dtype for p in parameters if p.dtype in _HALF), None)
+    half = next((p.dtype for p in parameters if p.dtype in HALF), None)
     if half is not None:
         raise ConfigError(
             f"the network is in {str(half).removeprefix('torch.')}, too coarse for work and weights: pass net.float()"

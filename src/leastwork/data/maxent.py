@@ -140,23 +140,22 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     lower, upper = (np.where(met, mean[fitted], end) for end in (lower, upper))
     scale = np.sqrt(variance[fitted] + sigma.diagonal())
     scale[(sigma.diagonal() == 0) & words.constant] = 1.0
-    columns, start = values.T if len(fitted) == count else values.T[fitted], np.zeros(len(fitted))
-    centre, steps = mean, 0
+    centre, start, steps = mean, np.zeros(len(fitted)), 0
     while True:
         at = centre[fitted]
-        z = np.ascontiguousarray((columns - at[:, None]) / scale[:, None])
+        z = (centred.T if len(fitted) == count else centred.T[fitted]) / scale[:, None]
+        z = np.ascontiguousarray(z)
         dual = Dual(z, log_p, (lower - at) / scale, (upper - at) / scale, sigma / np.outer(scale, scale))
         best = maximise(dual, words, at, scale, start)
         weight, steps = best.tilted.weight, steps + best.steps
-        predicted = centre + weight @ (values - centre)
-        if ((z * z) @ weight - (z @ weight) ** 2 > 2 * _NARROWER).all():  # roughly, by far not narrower
-            break
-        narrower = np.sqrt(weight @ (z.T - (predicted[fitted] - at) / scale) ** 2 * scale**2 + sigma.diagonal())
-        if not ((narrower > 0) & (narrower < _NARROWER * scale)).any():
+        predicted = centre + weight @ centred
+        narrower = np.sqrt((z - (z @ weight)[:, None]) ** 2 @ weight + dual.sigma.diagonal())
+        narrower[words.constant | (narrower == 0)] = 1.0  # of those there is no scale
+        if (narrower >= _NARROWER).all():
             break
         # a few samples made the whole spread and have lost their weight, so λ is refined on the scale of the others
-        narrower = np.where(narrower > 0, narrower, scale)
-        centre, start, scale = predicted, best.lambdas / scale * narrower, narrower
+        centre, centred = predicted, values - predicted
+        start, scale = best.lambdas * narrower, scale * narrower
     lambdas, stderr = np.zeros(count), np.zeros(count)
     lambdas[fitted] = best.lambdas / scale
     stderr[fitted] = sampling_error(dual, best) / scale
@@ -196,10 +195,11 @@ def _warn_of_few_samples(
     told, fewest = [], 0
     for k in fitted.tolist():
         share = p * (values[:, k] - mean[k]) ** 2
-        largest = np.argpartition(share, -_FEW)[-_FEW:]
-        largest = largest[np.argsort(-share[largest])]
+        if variance[k] <= 0 or _FEW * share.max() <= 0.5 * variance[k]:
+            continue
+        largest = np.argsort(-share)[:_FEW]
         made = np.cumsum(share[largest])
-        if variance[k] <= 0 or made[-1] <= 0.5 * variance[k]:
+        if made[-1] <= 0.5 * variance[k]:
             continue
         count = int((made <= 0.5 * variance[k]).sum()) + 1
         fewest = max(fewest, count)

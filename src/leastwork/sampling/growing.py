@@ -6,7 +6,6 @@ samples of one that was drawn at once.
 
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from leastwork.sampling.stored import PER_SAMPLE, Contents
 from leastwork.support.files import TEMPORARY
 
 __all__ = ["take_name", "take_over", "with_other_number"]
-
-_CHUNK = re.compile(rf"(x\d*|{'|'.join(name for name in PER_SAMPLE if name != 'log_tilt')})/(\d+)(\.0)*")
 
 
 def with_other_number(found: Contents, settings: str) -> bool:
@@ -53,15 +50,14 @@ def take_over(found: Contents, partial: Path) -> None:
     rows, n = found.leaves[0].rows, found.leaves[0].shape[0]
     moments = found.tensor(found.arrays["batch_moments"]).numpy()
     seconds = float(found.metadata[".zattrs"]["seconds"]) / len(moments)
-    files: dict[int, dict[str, str]] = {}
-    for name, known in (found.checksums or {}).items():
-        chunk = _CHUNK.fullmatch(name)
-        if chunk is not None:
-            files.setdefault(int(chunk[2]), {})[name] = known
+    own = [found.arrays[name] for name in PER_SAMPLE if name in found.arrays and name != "log_tilt"]
+    chunks = [array.chunk_names for array in (*found.leaves, *own)]
+    checksums = found.checksums or {}
     for k in range(n // rows):
-        for name in files[k]:
+        files = {names[k]: checksums[names[k]] for names in chunks}
+        for name in files:
             _link(found.path / name, partial / name)
-        write_mark(partial / "finished" / f"{k * rows}.npy", Mark(moments[k], files[k], seconds))
+        write_mark(partial / "finished" / f"{k * rows}.npy", Mark(moments[k], files, seconds))
 
 
 def take_name(partial: Path, path: Path) -> None:

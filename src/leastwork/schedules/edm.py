@@ -10,20 +10,19 @@ in t are Karras' noise levels.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.schedules.base import check_interval
-from leastwork.schedules.table import remembered
+from leastwork.schedules.remembered import FromMoments
 
 __all__ = ["EDMSchedule"]
 
 
 @dataclass(frozen=True)
-class EDMSchedule:
+class EDMSchedule(FromMoments):
     """Noise levels σ from σ_min at t = 0 to σ_max at t = 1, with α = σ_d/√(σ² + σ_d²).
 
     Args:
@@ -94,18 +93,6 @@ class EDMSchedule:
             raise ConfigError(f"σ = {first:.4g} is outside [{self.sigma_min:.4g}, {self.sigma_max:.4g}]: {remedy}")
         return self._time(sigma).clamp(self.t_min, self.t_max)
 
-    def alpha(self, t: Tensor) -> Tensor:
-        return self._at(t)[0]
-
-    def sigma(self, t: Tensor) -> Tensor:
-        return self._at(t)[1]
-
-    def alpha_dot(self, t: Tensor) -> Tensor:
-        return self._at(t)[2]
-
-    def sigma_dot(self, t: Tensor) -> Tensor:
-        return self._at(t)[3]
-
     def log_snr(self, t: Tensor) -> Tensor:
         return -2 * self.rho * self._root(t).log()
 
@@ -123,14 +110,6 @@ class EDMSchedule:
         """u = σ^{1/ρ}."""
         low, high = self._ends()
         return low + (high - low) * t
-
-    @cached_property
-    def _known(self) -> dict[float, tuple[Tensor, ...]]:
-        return {}
-
-    def _at(self, t: Tensor) -> tuple[Tensor, ...]:
-        """α, σ, α̇, σ̇."""
-        return remembered(t, self._moments, self._known)
 
     def _moments(self, t: Tensor) -> tuple[Tensor, ...]:
         level, (low, high) = self.level(t), self._ends()

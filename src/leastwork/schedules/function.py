@@ -6,7 +6,7 @@ It serves paths for which :mod:`leastwork.schedules.gaussian` has no schedule.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.schedules.base import check_interval
-from leastwork.schedules.table import TabulatedSchedule, remembered
+from leastwork.schedules.remembered import FromMoments
+from leastwork.schedules.table import TabulatedSchedule
 
 __all__ = ["FunctionSchedule"]
 
@@ -26,7 +27,7 @@ _LEAST_LOG_SNR = -20.0  # a log-SNR at which nothing of the data is left
 
 
 @dataclass(frozen=True, eq=False)
-class FunctionSchedule:
+class FunctionSchedule(FromMoments):
     """α and σ given as functions of a float64 tensor of times, differentiable by autograd.
 
     Args:
@@ -50,7 +51,6 @@ class FunctionSchedule:
     sigma_of: Function
     t_min: float = 1e-3
     t_max: float = 1.0
-    _known: dict[float, tuple[Tensor, ...]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_interval(self.t_min, self.t_max)
@@ -67,18 +67,6 @@ class FunctionSchedule:
                 "alpha/sigma does not fall with t, although t = 0 is the data: if the path runs from noise to data, "
                 "give the functions of 1 - t"
             )
-
-    def alpha(self, t: Tensor) -> Tensor:
-        return self._at(t)[0]
-
-    def sigma(self, t: Tensor) -> Tensor:
-        return self._at(t)[1]
-
-    def alpha_dot(self, t: Tensor) -> Tensor:
-        return self._at(t)[2]
-
-    def sigma_dot(self, t: Tensor) -> Tensor:
-        return self._at(t)[3]
 
     def log_snr(self, t: Tensor) -> Tensor:
         alpha, sigma, *_ = self._at(t)
@@ -106,10 +94,6 @@ class FunctionSchedule:
         t = torch.cat([t, torch.linspace(float(t[0]), float(t[-1]), knots, dtype=torch.float64)]).unique()
         t = t[torch.cat([torch.tensor([True]), t.diff() > 1e-9])]
         return TabulatedSchedule(t.tolist(), self.alpha(t).tolist(), self.sigma(t).tolist())
-
-    def _at(self, t: Tensor) -> tuple[Tensor, ...]:
-        """α, σ, α̇, σ̇."""
-        return remembered(t, self._moments, self._known)
 
     def _moments(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.enable_grad():

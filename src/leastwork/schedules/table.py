@@ -7,7 +7,7 @@ the table, have continuous derivatives, and ℓ falls everywhere if it falls in 
 a thousand discrete noise levels becomes a model in continuous time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,17 +18,16 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.schedules.base import check_interval
+from leastwork.schedules.remembered import FromMoments
 
 if TYPE_CHECKING:
     from scipy.interpolate import PPoly
 
-__all__ = ["TabulatedSchedule", "remembered"]
-
-_MOST_CACHED = 10_000  # times whose moments are kept
+__all__ = ["TabulatedSchedule"]
 
 
 @dataclass(frozen=True)
-class TabulatedSchedule:
+class TabulatedSchedule(FromMoments):
     """α and σ at given times.
 
     Args:
@@ -75,18 +74,6 @@ class TabulatedSchedule:
     def t_max(self) -> float:
         return self.times[-1]
 
-    def alpha(self, t: Tensor) -> Tensor:
-        return self._at(t)[0]
-
-    def sigma(self, t: Tensor) -> Tensor:
-        return self._at(t)[1]
-
-    def alpha_dot(self, t: Tensor) -> Tensor:
-        return self._at(t)[2]
-
-    def sigma_dot(self, t: Tensor) -> Tensor:
-        return self._at(t)[3]
-
     def log_snr(self, t: Tensor) -> Tensor:
         return self._at(t)[4]
 
@@ -107,14 +94,6 @@ class TabulatedSchedule:
         t, alpha, sigma = (np.array(part) for part in (self.times, self.alphas, self.sigmas))
         return _Curves.through(t, 2 * np.log(alpha / sigma), 0.5 * np.log(alpha**2 + sigma**2))
 
-    @cached_property
-    def _known(self) -> dict[float, tuple[Tensor, ...]]:
-        return {}
-
-    def _at(self, t: Tensor) -> tuple[Tensor, ...]:
-        """α, σ, α̇, σ̇, ℓ."""
-        return remembered(t, self._moments, self._known)
-
     def _moments(self, t: Tensor) -> tuple[Tensor, ...]:
         time = np.asarray(t.detach().cpu(), dtype=float)
         c = self._curves
@@ -125,26 +104,6 @@ class TabulatedSchedule:
         norm, signal, noise = log_norm.exp(), torch.sigmoid(log_snr), torch.sigmoid(-log_snr)
         alpha, sigma = norm * signal.sqrt(), norm * noise.sqrt()
         return alpha, sigma, alpha * (bend + 0.5 * slope * noise), sigma * (bend - 0.5 * slope * signal), log_snr
-
-
-def remembered(
-    t: Tensor, moments: Callable[[Tensor], tuple[Tensor, ...]], known: dict[float, tuple[Tensor, ...]]
-) -> tuple[Tensor, ...]:
-    """Moments of a schedule; those at single times are cached, since every batch needs the same ones.
-
-    Args:
-        t: times, any shape; a tensor without dimensions is a single time.
-        moments: function that computes the moments.
-        known: the cache, which is extended.
-    """
-    if t.ndim > 0:
-        return moments(t)
-    time = float(t)
-    if time not in known:
-        if len(known) >= _MOST_CACHED:
-            known.clear()
-        known[time] = moments(t)
-    return known[time]
 
 
 @dataclass(frozen=True)
