@@ -8,12 +8,14 @@ import pytest
 import torch
 
 import leastwork as lw
+from leastwork.networks.equivariant import EquivariantPerceptron
 from leastwork.runs.base.sealed import settings_in
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.top_up import more_samples
 from leastwork.sampling.ensemble import log_weight_under
 from leastwork.sampling.work import kish_ess
+from leastwork.schedules.files import describe_schedule
 
 SMALL = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
 
@@ -56,6 +58,37 @@ def test_it_goes_on_until_there_are_enough_effective_samples(tmp_path: Path) -> 
     assert ensemble is not None
     assert len(ensemble) > 60
     assert kish_ess(log_weight_under("target", ensemble)).value * len(ensemble) >= 60
+
+
+CHAIN = """\
+model: net
+sequence: GAVL
+observables:
+  - {kind: component, index: 0, name: x}
+data:
+  - {name: x, value: 0.05, error: 0.1}
+"""
+
+
+@pytest.mark.filterwarnings("ignore::leastwork.errors.LeastworkWarning")
+def test_structures_and_the_joint_run_follow(tmp_path: Path) -> None:
+    """A small random network of four atoms; without the extra for proteins there are no trajectories."""
+    torch.manual_seed(0)
+    net = EquivariantPerceptron(4, describe_schedule(lw.VPSchedule()), width=8, depth=1)
+    lw.save_model(lw.DiffusionModel(net, lw.VPSchedule(), predicts="data", event_shape=(4, 3)), tmp_path / "net")
+    (tmp_path / "one.yaml").write_text(CHAIN)
+    (tmp_path / "both.yaml").write_text("runs: {a: one.yaml, b: one.yaml}")
+    out = tmp_path / "out"
+    run(load_config(tmp_path / "both.yaml", [*SMALL, "sampling.n=20"]), out)
+    before = (out / "a" / "structures" / "guided-weights.csv").read_text().splitlines()
+    more_samples(out / "a", 40)
+    after = (out / "a" / "structures" / "guided-weights.csv").read_text().splitlines()
+    assert (len(before), len(after)) == (21, 41)
+    parts = json.loads((out / "metrics.json").read_text())["parts"]
+    assert parts["a"] == {
+        key: one for key, one in json.loads((out / "a" / "metrics.json").read_text()).items() if key != "sha256"
+    }
+    assert parts["a"]["network_evaluations"] > parts["b"]["network_evaluations"]
 
 
 def test_a_run_without_guidance_or_fit_is_refused(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
 from leastwork.support.text import brief
 
-__all__ = ["compare_run", "draw_samples", "job_of", "measure_run", "resumable", "run"]
+__all__ = ["at_work", "compare_run", "disk_in_words", "draw_samples", "finish_run", "job_of", "measure_run", "run"]
 
 _PIECES = "fit.partial"
 _Fitted = TypeVar("_Fitted", bound=job.Fitted)
@@ -85,7 +85,7 @@ def run(
     _foretell({folder / part: (parts[part], task) for part, task in tasks.items()}, workers, tell)
     open_folder(folder, config, resume)
     threads = get_num_threads()
-    with resumable(folder, config):
+    with _resumable(folder, config):
         if workers > 1 and len(parts) > 1:
             pieces = {part: partial(_carry_out_part, part, one, folder / part) for part, one in parts.items()}
             side_by_side(pieces, max(threads // workers, 1), progress)
@@ -115,7 +115,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         LeastworkError: every method refuses the data; says why the last does.
     """
     comparable = config.comparable()
-    with _disk(out):
+    with disk_in_words(out):
         return compare_methods(comparable, out, lambda: open_folder(out, config, resume), progress)
 
 
@@ -138,7 +138,7 @@ def _carry_out_part(
     part: str, config: AnyConfig, folder: Path, progress: Progress, task: Job[Any] | None = None
 ) -> None:
     """Carry out a single run, or a part of a joint one, which gets a report of its own as soon as it is finished."""
-    with _named(part), _cleared(folder, config), _disk(folder):
+    with _named(part), _cleared(folder, config), disk_in_words(folder):
         _carry_out(config, job_of("", config) if task is None else task, folder, labelled(progress, part))
     if part:
         _report_of_part(folder, part)
@@ -174,29 +174,42 @@ def _report_of_part(folder: Path, part: str) -> None:
 
 
 def _carry_out(config: AnyConfig, task: Job[_Fitted], folder: Path, progress: Progress) -> None:
-    choose_threads(task.model)
-    held = lock(folder / ".lock", str(folder))
-    try:
-        sweep(folder)
+    with at_work(folder, task):
         if (folder / "metrics.json").exists():
             shutil.rmtree(folder / _PIECES, ignore_errors=True)
             return
         fitted = _fit(folder, task, progress)
-        ensemble = _draw(folder, config, task, fitted, progress)
-        if config.sequence is not None:
-            guided = fitted.guidance is not None
-            for sentence in write_ensemble_structures(folder / "structures", config.sequence, ensemble, guided):
-                warnings.warn(sentence, LeastworkWarning, stacklevel=2)
-        measure_run(folder, config, task, fitted, ensemble, progress)
+        finish_run(folder, config, task, fitted, _draw(folder, config, task, fitted, progress), progress)
+
+
+@contextmanager
+def at_work(folder: Path, task: Job[Any]) -> Iterator[None]:
+    """Hold a run's folder, with as many of torch's threads as its model is worth and nothing half-written in it."""
+    choose_threads(task.model)
+    held = lock(folder / ".lock", str(folder))
+    try:
+        sweep(folder)
+        yield
     finally:
         held.release()
 
 
+def finish_run(
+    folder: Path, config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble, progress: Progress
+) -> None:
+    """All that is made of the samples of a run: structures, metrics and arrays for figures."""
+    if config.sequence is not None:
+        guided = fitted.guidance is not None
+        for sentence in write_ensemble_structures(folder / "structures", config.sequence, ensemble, guided):
+            warnings.warn(sentence, LeastworkWarning, stacklevel=2)
+    measure_run(folder, config, task, fitted, ensemble, progress)
+
+
 @contextmanager
-def resumable(folder: Path, config: Run) -> Iterator[None]:
+def _resumable(folder: Path, config: Run) -> Iterator[None]:
     """Says, of what stops a run, where it can be gone on with."""
     try:
-        with _cleared(folder, config), _disk(folder):
+        with _cleared(folder, config), disk_in_words(folder):
             yield
     except LeastworkError as error:
         if not is_begun(folder, config):
@@ -205,7 +218,7 @@ def resumable(folder: Path, config: Run) -> Iterator[None]:
 
 
 @contextmanager
-def _disk(folder: Path) -> Iterator[None]:
+def disk_in_words(folder: Path) -> Iterator[None]:
     """Says, of what the disk refuses, which file it was."""
     try:
         yield

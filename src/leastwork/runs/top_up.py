@@ -10,15 +10,15 @@ from pathlib import Path
 from leastwork.errors import ConfigError
 from leastwork.runs.base.sealed import write_sealed
 from leastwork.runs.base.settings import AnyConfig
-from leastwork.runs.carry_out import draw_samples, job_of, measure_run, resumable
-from leastwork.runs.load import dump_config
+from leastwork.runs.carry_out import at_work, disk_in_words, draw_samples, finish_run, job_of
+from leastwork.runs.joint.finished import write_joint_metrics
+from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.page import write_report
 from leastwork.runs.saved import read_run_file
 from leastwork.sampling.ensemble import Ensemble, log_weight_under
 from leastwork.sampling.storage import StoredEnsemble
 from leastwork.sampling.work import kish_ess
 from leastwork.support.arguments import whole
-from leastwork.support.locks import lock
 from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["more_samples"]
@@ -58,24 +58,32 @@ def more_samples(
         raise ConfigError(f"{folder} holds no finished fit: finish it with leastwork run … --resume")
     if fitted.guidance is None:
         raise ConfigError(f"{folder} guides nothing, since its method is {config.method!r}: ask for more fit.samples")
-    held = lock(folder / ".lock", str(folder))
-    try:
-        with resumable(folder, config):
-            there = StoredEnsemble(folder / "ensemble.zarr")
-            count = n or (len(there) if there.path.exists() else config.sampling.n)
-            drawn = draw_samples(folder, config, task, fitted, progress, count, executor)
-            for _ in range(_MOST_ROUNDS):
-                wanted = _number_for(drawn, until_ess)
-                if wanted <= len(drawn):
-                    break
-                drawn = draw_samples(folder, config, task, fitted, progress, wanted, executor)
-            (folder / "metrics.json").unlink(missing_ok=True)  # those of fewer samples
-            config = _asking_for(config, len(drawn))
-            write_sealed(folder, dump_config(config))
-            measure_run(folder, config, task, fitted, drawn, progress)
-    finally:
-        held.release()
+    with disk_in_words(folder), at_work(folder, task):
+        there = StoredEnsemble(folder / "ensemble.zarr")
+        count = n or (len(there) if there.path.exists() else config.sampling.n)
+        drawn = draw_samples(folder, config, task, fitted, progress, count, executor)
+        for _ in range(_MOST_ROUNDS):
+            wanted = _number_for(drawn, until_ess)
+            if wanted <= len(drawn):
+                break
+            drawn = draw_samples(folder, config, task, fitted, progress, wanted, executor)
+        (folder / "metrics.json").unlink(missing_ok=True)  # those of fewer samples
+        config = _asking_for(config, len(drawn))
+        write_sealed(folder, dump_config(config))
+        finish_run(folder, config, task, fitted, drawn, progress)
+    _tell_joint_run(folder)
     return write_report(folder)
+
+
+def _tell_joint_run(part: Path) -> None:
+    """Gather the metrics of a joint run again, and make its page, where the folder is one of its finished parts."""
+    whole = part.resolve().parent
+    if not (whole / "metrics.json").is_file():
+        return
+    parts = load_config(whole / "config.yaml").parts
+    if part.resolve().name in parts:
+        write_joint_metrics(whole, parts)
+        write_report(whole)
 
 
 def _asking_for(config: AnyConfig, n: int) -> AnyConfig:
