@@ -9,6 +9,7 @@ from leastwork.observables.frames import backbone_atoms, frames_of, on_alpha_car
 from leastwork.observables.function import Observable, check_differentiable, component, evaluate, smooth_interval, stack
 from leastwork.observables.karplus import KARPLUS, Karplus, KarplusSet, Relation, TwoTorsions, karplus_set
 from leastwork.observables.noe import bounds_from_distances, effective_distance, inverse_powers
+from leastwork.observables.saxs import saxs, saxs_error
 from leastwork.observables.torsions import cosines_and_sines, pseudo_torsions, torsions
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "pseudo_torsions",
     "radius_of_gyration",
     "rmsd",
+    "saxs",
+    "saxs_error",
     "scalar_couplings",
     "smooth_above",
     "smooth_interval",
