@@ -65,10 +65,8 @@ def _pdb(residues: list[Residue]) -> str:
     for place, residue in enumerate(residues, 1):
         for name, group, x in zip(residue.names, residue.groups, residue.x, strict=True):
             number += 1
-            where = "".join(f"{value:8.3f}" for value in x)
-            lines.append(
-                f"ATOM  {number:5d}  {name:<3s} {names[residue.letter]} A{place:4d}    {where}  1.00  0.00{group[0]:>12s}"
-            )
+            which = f"{number:5d}  {name:<3s} {names[residue.letter]} A{place:4d}"
+            lines.append(f"ATOM  {which}    {''.join(f'{value:8.3f}' for value in x)}  1.00  0.00{group[0]:>12s}")
     return "\n".join([*lines, "END\n"])
 
 
@@ -92,10 +90,8 @@ def compare(files: Sequence[Path]) -> None:
     print(markdown(*head))
     worst = sorted(float(row[2]) for row in rows)
     print(f"\nlargest {worst[-1]}, median {worst[len(worst) // 2]}")
-    print(
-        "root mean square relative:",
-        {f"{Q[k]:.2f}": f"{np.mean([r[k] ** 2 for r in ratios]) ** 0.5:.3f}" for k in (5, 10, 20, 30)},
-    )
+    size = np.sqrt(np.mean(np.square(ratios), axis=0))
+    print("root mean square relative:", ", ".join(f"{size[k]:.3f} at {Q[k]:.2f}" for k in (5, 10, 20, 30)))
 
 
 def measure() -> None:

@@ -6,6 +6,7 @@ International Tables (vol. C, table 6.1.1.4).
 
 import gzip
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def read(file: Path) -> list[Residue]:
 def chains(residues: list[Residue]) -> list[list[Residue]]:
     """Stretches of consecutive residues."""
     found = [residues[:1]]
-    for before, after in zip(residues, residues[1:], strict=False):
+    for before, after in pairwise(residues):
         if np.linalg.norm(after.ca - before.ca) > _BREAK:
             found.append([])
         found[-1].append(after)

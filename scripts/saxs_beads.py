@@ -2,8 +2,8 @@
 
 Beads are the centres of mass of the electrons of residues, averaged in the frame of the Cα trace; amplitudes are those
 of their atomic groups, averaged over orientations, and fitted up to q = 0.3 1/Å. The table in the package is of 40
-structures from the Protein Data Bank, files of ``data/dssp`` in the tests of MDAnalysis 2.11; of the 20 that it is judged
-by, eleven are other files of that folder.
+structures from the Protein Data Bank, files of ``data/dssp`` in the tests of MDAnalysis 2.11; of the 20 that it is
+judged by, eleven are other files of that folder.
 """
 
 import sys

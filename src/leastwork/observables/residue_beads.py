@@ -1,11 +1,11 @@
 """Residues as beads for X-rays: where a bead lies by its Cα trace, and its amplitude F(q) in water.
 
     F(q) = Z exp(−q²a²/6) − ρ V exp(−q²b²/6)         ⟨|F|²⟩ − F² = (p q)²/3
-    bead = Cα + u e_u + v e_v        e_u ∥ (x_i − x_{i−1})° − (x_{i+1} − x_i)°        e_v ∥ (x_i − x_{i−1}) × (x_{i+1} − x_i)
+    bead = Cα + u e_u + v e_v        e_u ∥ a° − b°,  e_v ∥ a × b,  a = x_i − x_{i−1},  b = x_{i+1} − x_i
 
-Z electrons in a cloud of the radius of gyration a, less the water of density ρ that the volume V displaces, of radius b,
-and a dipole p of the difference, which adds to what a residue scatters by itself. ° is the unit vector. e_u points away
-from the neighbours, as side chains do, and e_v tells L from D residues.
+Z electrons in a cloud of the radius of gyration a, less the water of density ρ that the volume V displaces, of radius
+b, and a dipole p of the difference, which adds to what a residue scatters by itself. ° makes a unit vector. e_u points
+away from the neighbours, as side chains do, and e_v tells L from D residues.
 
 Z follows from the composition; V is the sum of the volumes of the atomic groups of Fraser, MacRae & Suzuki (J. Appl.
 Cryst. 11, 693, 1978). u, v, a, b and p are averages over 5,250 residues of 40 structures, with the form factors

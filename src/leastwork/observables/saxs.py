@@ -3,14 +3,14 @@
     I(q) = Σ_ij F_i F_j sin(q r_ij)/(q r_ij) + Σ_i (p_i q)²/3          i, j: a bead for each residue, and for its water
     F_water,i = d c s_i exp(−q²d²/6)      s_i: exposed area, c: excess density of the layer, d: its thickness, 3 Å
 
-The beads of water lie 5 Å farther out than those of their residues, away from the neighbours, and stand for the layer of
-denser water of a protein (Svergun, Barberato & Koch, J. Appl. Cryst. 28, 768, 1995: c ≈ 0.03 electrons/Å³).
+The beads of water lie 5 Å farther out than those of their residues, away from the neighbours, and stand for the layer
+of denser water of a protein (Svergun, Barberato & Koch, J. Appl. Cryst. 28, 768, 1995: c ≈ 0.03 electrons/Å³).
 Beads of residues and their amplitudes are in :mod:`leastwork.observables.residue_beads`.
 
 Against all atoms without the layer (pyausaxs 1.3.0, displaced volumes of Fraser) I(q)/I(0) of 20 proteins of 27 to 345
 residues differs by at most 0.029 for q ≤ 0.3 1/Å, 0.006 in the median. Relative to I(q) itself the root mean square
-error grows as :func:`saxs_error` says. Both are averages over folded proteins of L residues: gramicidin A, of which half
-are D residues, is missed by 0.12.
+error grows as :func:`saxs_error` says. Both are averages over folded proteins of L residues: gramicidin A, of which
+half are D residues, is missed by 0.12.
 """
 
 import math
@@ -97,7 +97,7 @@ def _checked_momenta(q: Sequence[float] | Tensor) -> tuple[float, ...]:
     for value in momenta:
         if not 0 <= value <= _LARGEST_Q:
             raise LeastworkError(
-                f"q = {value:g}: residues as beads hold from 0 to {_LARGEST_Q} 1/Å; a q in 1/nm is ten times that in 1/Å"
+                f"q = {value:g}: residues as beads hold from 0 to {_LARGEST_Q} 1/Å; a q in 1/nm is ten times one in 1/Å"
             )
     names = [f"{value:g}" for value in momenta]
     twice = next((name for name in names if names.count(name) > 1), None)
