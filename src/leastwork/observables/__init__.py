@@ -8,7 +8,7 @@ from leastwork.observables.distances import distances, end_to_end, radius_of_gyr
 from leastwork.observables.frames import backbone_atoms, frames_of, on_alpha_carbons, on_frames
 from leastwork.observables.function import Observable, check_differentiable, component, evaluate, smooth_interval, stack
 from leastwork.observables.karplus import KARPLUS, Karplus, KarplusSet, Relation, TwoTorsions, karplus_set
-from leastwork.observables.noe import bounds_from_distances, effective_distance, inverse_powers
+from leastwork.observables.noe import bounds_from_distances, effective_distance, group_inverse_powers, inverse_powers
 from leastwork.observables.saxs import saxs, saxs_error
 from leastwork.observables.torsions import cosines_and_sines, pseudo_torsions, torsions
 
@@ -34,6 +34,7 @@ __all__ = [
     "evaluate",
     "forward_model_covariance",
     "frames_of",
+    "group_inverse_powers",
     "inverse_powers",
     "karplus_set",
     "native_fraction",
