@@ -96,18 +96,34 @@ def sample_command(
         float | None, typer.Option(min=1, help="Go on until there are that many effective samples of the target.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw, each with one thread of torch.")] = 1,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="k/N",
+            help="Draw the k-th of N shares of the samples, while other processes draw theirs; takes --n.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
 ) -> None:
     """Draw more guided samples into a run, then measure and report it again."""
     words = ["leastwork", "sample", str(folder), *(["--n", str(n)] if n else [])]
     words += [*(["--until-ess", f"{until_ess:g}"] if until_ess else []), *(["--workers", str(workers)])]
+    words += ["--shard", shard] if shard else []
     with _kindly(shlex.join(words)) as where:
-        from leastwork.runs.top_up import more_samples
+        from leastwork.errors import ConfigError
+        from leastwork.runs.top_up import draw_shard, more_samples
+        from leastwork.sampling.shares import Share
         from leastwork.support.executors import processes
 
         where.append(folder)
+        share = Share.parse(shard) if shard else None
+        if share and (n is None or until_ess):
+            raise ConfigError("a shard is a share of a number that all shards know: give --n, and no --until-ess")
         with processes(workers) as executor:
-            typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet)))
+            if share is None or n is None:
+                typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet)))
+            elif report := draw_shard(folder, n, share, executor, _shown(quiet), _say):
+                typer.echo(report)
 
 
 @app.command("compare")

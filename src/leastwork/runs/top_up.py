@@ -4,24 +4,30 @@ n ≥ N* / (Kish fraction of dP/dQ · e^r)         for N* effective samples
 """
 
 import math
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any
 
 from leastwork.errors import ConfigError
+from leastwork.runs.base.job import Job
 from leastwork.runs.base.sealed import write_sealed
 from leastwork.runs.base.settings import AnyConfig
-from leastwork.runs.carry_out import at_work, disk_in_words, draw_samples, finish_run, job_of
+from leastwork.runs.carry_out import at_work, disk_in_words, draw_blocks, draw_samples, finish_run, job_of
 from leastwork.runs.joint.finished import write_joint_metrics
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.page import write_report
 from leastwork.runs.saved import read_run_file
+from leastwork.runs.worker import worker_of
 from leastwork.sampling.ensemble import Ensemble, log_weight_under
+from leastwork.sampling.shares import Share
 from leastwork.sampling.storage import StoredEnsemble
 from leastwork.sampling.work import kish_ess
 from leastwork.support.arguments import whole
+from leastwork.support.locks import BusyError
 from leastwork.support.progress import Progress, no_progress
 
-__all__ = ["more_samples"]
+__all__ = ["draw_shard", "more_samples"]
 
 _MARGIN = 1.05  # more samples than the Kish fraction so far asks for, since it is an estimate
 _MOST_ROUNDS = 8  # of drawing until there are enough effective samples
@@ -51,6 +57,65 @@ def more_samples(
         LeastworkError: what the sampling refuses.
     """
     folder, n = Path(folder), None if n is None else whole("n", n)
+    return _complete(folder, *_fitted(folder), n, until_ess, executor, progress)
+
+
+def draw_shard(
+    folder: str | Path,
+    n: int,
+    share: Share,
+    executor: Executor | None = None,
+    progress: Progress = no_progress,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> Path | None:
+    """Draw a share of the blocks of samples, while other processes, on this machine or others, draw theirs.
+
+    The process that draws the last block goes over all of them, draws those again that are damaged, and measures and
+    reports the run, as :func:`more_samples` does.
+
+    Args:
+        folder: the folder of a run file's run, which all processes see.
+        n: number of samples in all, the same for all shares.
+        share: which of the blocks; those that are there already are kept.
+        executor: draws on its workers, as in :func:`leastwork.sample`.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        tell: told in a sentence what is missing, where no report is made.
+
+    Returns:
+        Path: of the report; None while blocks of other shares are missing, or another process makes the report.
+
+    Raises:
+        ConfigError: as :func:`more_samples`; or this process has another version, model or data than those before.
+        LeastworkError: what the sampling refuses.
+    """
+    folder, n = Path(folder), whole("n", n)
+    config, task, fitted = _fitted(folder)
+    with disk_in_words(folder), at_work(folder, task, shared=True) as held:
+        left = draw_blocks(folder, config, task, fitted, progress, n, executor, share, worker_of(folder, task))
+    later = f"leastwork sample {folder} --n {n}"
+    if not isinstance(left, StoredEnsemble) and left:
+        tell(f"share {share} is drawn, and {len(left)} blocks of other shares are missing")
+        return None
+    if _is_reported(folder, n):
+        return folder / "report.html"
+    if not held.is_real:
+        tell(f"all blocks are there, and {folder} lies on a file system without locks: finish by {later}")
+        return None
+    try:
+        return _complete(folder, config, task, fitted, n, None, executor, progress)
+    except BusyError:
+        tell(f"all blocks are there, and another process finishes {folder}; if that is killed, {later} does it")
+        return None
+
+
+def _is_reported(folder: Path, n: int) -> bool:
+    """Whether the run has that many samples and has been measured and reported with them."""
+    made = all((folder / name).exists() for name in ("metrics.json", "report.html"))
+    return made and read_run_file(folder).sampling.n == n
+
+
+def _fitted(folder: Path) -> tuple[AnyConfig, Job[Any], Any]:
+    """Settings, job and fit of a run that can draw more guided samples."""
     config = read_run_file(folder)
     task = job_of("", config)
     fitted = task.load(folder)
@@ -58,15 +123,30 @@ def more_samples(
         raise ConfigError(f"{folder} holds no finished fit: finish it with leastwork run … --resume")
     if fitted.guidance is None:
         raise ConfigError(f"{folder} guides nothing, since its method is {config.method!r}: ask for more fit.samples")
+    return config, task, fitted
+
+
+def _complete(
+    folder: Path,
+    config: AnyConfig,
+    task: Job[Any],
+    fitted: Any,
+    n: int | None,
+    until_ess: float | None,
+    executor: Executor | None,
+    progress: Progress,
+) -> Path:
+    """Draw what is missing, alone, and measure and report the whole."""
     with disk_in_words(folder), at_work(folder, task):
         there = StoredEnsemble(folder / "ensemble.zarr")
         count = n or (len(there) if there.path.exists() else config.sampling.n)
-        drawn = draw_samples(folder, config, task, fitted, progress, count, executor)
+        worker = worker_of(folder, task)
+        drawn = draw_samples(folder, config, task, fitted, progress, count, executor, worker)
         for _ in range(_MOST_ROUNDS):
             wanted = _number_for(drawn, until_ess)
             if wanted <= len(drawn):
                 break
-            drawn = draw_samples(folder, config, task, fitted, progress, wanted, executor)
+            drawn = draw_samples(folder, config, task, fitted, progress, wanted, executor, worker)
         (folder / "metrics.json").unlink(missing_ok=True)  # those of fewer samples
         config = _asking_for(config, len(drawn))
         write_sealed(folder, dump_config(config))
