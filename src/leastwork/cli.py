@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``sample``, ``compare``, ``init``, ``list``, ``report`` and ``check-model``.
+"""The command line: ``run``, ``sample``, ``status``, ``compare``, ``init``, ``list``, ``report`` and ``check-model``.
 
 Results go to stdout and everything else to stderr. The exit code is 0, 1 for a model with a fault, 2 for what the user
 can mend (one sentence, no traceback), 130 after Ctrl-C or 143 after SIGTERM. Heavy imports wait until a command needs
@@ -183,8 +183,33 @@ def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="F
     """Make a run's report again."""
     with _kindly():
         from leastwork.runs.page import write_report
+        from leastwork.runs.status import missing_in_words
 
         typer.echo(write_report(folder))
+        if left := missing_in_words(folder):
+            _say(f"the report is of the samples before: {left}")
+
+
+@app.command("status")
+def status_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all that is missing.")] = False,
+) -> None:
+    """Tell how far a run is: blocks of samples, their rate, effective samples so far, and the time left."""
+    with _kindly():
+        import json
+        from dataclasses import asdict
+
+        from leastwork.runs.status import in_lines, statuses
+
+        found = statuses(folder)
+        if as_json:
+            plain = {part: asdict(one) for part, one in found.items()}
+            typer.echo(json.dumps(plain.get("", {"parts": plain})))
+            return
+        for part, one in found.items():
+            for line in [*([part] if part else []), *in_lines(one)]:
+                typer.echo(line)
 
 
 @app.command("check-model")

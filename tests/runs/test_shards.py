@@ -188,3 +188,30 @@ def test_the_command_line(folder: Path, wanted: Path) -> None:
         code, out, err = call("sample", folder, *wrong)
         assert (code, out) == (2, "")
         assert words in err
+
+
+def test_status_and_report_say_what_is_missing(folder: Path, tmp_path: Path) -> None:
+    code, out, _ = call("status", folder)
+    lines = dict(line.split("  ", 1) for line in out.splitlines())
+    assert code == 0
+    assert [lines["stage"].strip(), lines["samples"].strip()] == ["finished", "40 of 40"]
+    whole = lw.load_run(folder).ensemble
+    assert whole is not None
+    call("sample", folder, "--n", 100, "--shard", "2/3")
+    code, out, _ = call("status", folder, "--json")
+    found = json.loads(out)
+    assert (code, found["stage"]) == (0, "drawing")
+    assert (found["samples"], found["blocks"]) == ({"done": 32, "asked": 100}, {"done": 2, "asked": 7})
+    assert found["missing"] == [[0, 15], [32, 63], [80, 99]]
+    assert found["effective_samples"]["value"] == pytest.approx(32 * found["ess"]["value"])
+    assert found["samples_per_second"] > 0
+    _, out, _ = call("status", folder)
+    assert "missing            samples 0–15, 32–63, 80–99\n" in out
+    (folder / "metrics.json").unlink()
+    code, _, err = call("report", folder)
+    assert code == 2
+    assert "metrics.json is missing" in err
+    assert "is being filled with 100 samples, of which 32 are there: samples 0–15, 32–63, 80–99" in err
+    code, _, err = call("status", tmp_path / "nothing")
+    assert (code, err) == (2, f"error: {tmp_path}/nothing holds no run, there is no such folder: pass a folder of "
+                           "leastwork run, or of run.save\n")  # fmt: skip

@@ -45,7 +45,7 @@ from leastwork.sampling.store_files import (
     write_files,
     write_if_other,
 )
-from leastwork.sampling.stored import PER_SAMPLE, StoredEnsemble, contents, open_ensemble
+from leastwork.sampling.stored import PER_SAMPLE, StoredEnsemble, contents, open_ensemble, stored_weights
 from leastwork.sampling.weight_sums import log_power_sums
 from leastwork.sampling.whole_store import add_log_tilt, save_ensemble
 from leastwork.sampling.zarr_arrays import checksum
@@ -53,7 +53,15 @@ from leastwork.support.arguments import path_of
 from leastwork.support.files import read_bytes, sweep, sync_folder, write_once
 from leastwork.support.locks import Lock
 
-__all__ = ["Destination", "EnsembleStore", "StoredEnsemble", "add_log_tilt", "open_ensemble", "save_ensemble"]
+__all__ = [
+    "Destination",
+    "EnsembleStore",
+    "StoredEnsemble",
+    "add_log_tilt",
+    "open_ensemble",
+    "save_ensemble",
+    "stored_weights",
+]
 
 _MOMENTS = ["batch", "moment", "step"]
 
