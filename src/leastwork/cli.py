@@ -103,25 +103,37 @@ def sample_command(
             help="Draw the k-th of N shares of the samples, while other processes draw theirs; takes --n.",
         ),
     ] = None,
+    physical: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:function",
+            help="Count only samples for which this function of states, (B, *event) -> booleans (B,), is true; all "
+            "are kept. FILE.py is executed, like a program of your own: name only a file that you would run.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
 ) -> None:
     """Draw more guided samples into a run, then measure and report it again."""
     words = ["leastwork", "sample", str(folder), *(["--n", str(n)] if n else [])]
     words += [*(["--until-ess", f"{until_ess:g}"] if until_ess else []), *(["--workers", str(workers)])]
-    words += ["--shard", shard] if shard else []
+    words += [*(["--shard", shard] if shard else []), *(["--physical", physical] if physical else [])]
     with _kindly(shlex.join(words)) as where:
         from leastwork.errors import ConfigError
+        from leastwork.runs.physical import load_physical
         from leastwork.runs.top_up import draw_shard, more_samples
         from leastwork.sampling.shares import Share
         from leastwork.support.executors import processes
 
         where.append(folder)
         share = Share.parse(shard) if shard else None
-        if share and (n is None or until_ess):
-            raise ConfigError("a shard is a share of a number that all shards know: give --n, and no --until-ess")
+        if share and (n is None or until_ess or physical):
+            raise ConfigError(
+                "a shard is a share of a number that all shards know: give --n, and no --until-ess and no --physical"
+            )
+        checked = None if physical is None else load_physical(physical)
         with processes(workers) as executor:
             if share is None or n is None:
-                typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet)))
+                typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet), checked, _say))
             elif report := draw_shard(folder, n, share, executor, _shown(quiet), _say):
                 typer.echo(report)
 

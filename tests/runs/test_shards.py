@@ -181,7 +181,7 @@ def test_the_command_line(folder: Path, wanted: Path) -> None:
     assert torch.equal(lw.open_ensemble(folder / "ensemble.zarr").x, lw.open_ensemble(wanted / "ensemble.zarr").x)
     for wrong, words in (
         (("--n", 200, "--shard", "5/4"), "error: share 5/4 does not exist: the shares are 1/4 to 4/4\n"),
-        (("--shard", "1/4"), "error: a shard is a share of a number that all shards know: give --n"),
+        (("--shard", "1/4"), "error: a shard is a share of a number that all shards know: give --n, and no"),
         (("--n", 200, "--until-ess", 5, "--shard", "1/4"), "error: a shard is a share of a number"),
         (("--n", 60, "--shard", "1/4"), "holds 100 samples, more than n=60"),
     ):

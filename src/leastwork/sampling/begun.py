@@ -104,9 +104,7 @@ def begun_store(path: Path) -> Begun | None:
     written: dict[int, float] = {}
     for start in range(0, n, batch_size):
         file = partial / "finished" / f"{start}.npy"
-        with suppress(
-            ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError, EOFError
-        ):  # none, or damaged
+        with suppress(ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
             marks[start], written[start] = read_mark(file), file.stat().st_mtime
     return Begun(n, batch_size, marks, written, begun)
 
