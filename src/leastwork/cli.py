@@ -1,4 +1,5 @@
-"""The command line: ``run``, ``sample``, ``status``, ``compare``, ``init``, ``list``, ``report`` and ``check-model``.
+"""The command line: ``run``, ``sample``, ``submit``, ``status``, ``compare``, ``init``, ``list``, ``report``
+and ``check-model``.
 
 Results go to stdout and everything else to stderr. The exit code is 0, 1 for a model with a fault, 2 for what the user
 can mend (one sentence, no traceback), 130 after Ctrl-C or 143 after SIGTERM. Heavy imports wait until a command needs
@@ -136,6 +137,42 @@ def sample_command(
                 typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet), checked, _say))
             elif report := draw_shard(folder, n, share, executor, _shown(quiet), _say):
                 typer.echo(report)
+
+
+@app.command("submit")
+def submit_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run whose fit is finished.")],
+    n: Annotated[int, typer.Option(min=1, help="Number of samples in all, with those that are there.")],
+    tasks: Annotated[int | None, typer.Option(help="Number of tasks, each with its share of the samples.")] = None,
+    time: Annotated[str | None, typer.Option(help="Time of a task, 4:00:00, after which it is queued again.")] = None,
+    gpus_per_task: Annotated[int | None, typer.Option(help="GPUs of a task.")] = None,
+    cpus_per_task: Annotated[int | None, typer.Option(help="CPU cores of a task, and threads of torch.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of a task, such as 16GB.")] = None,
+    partition: Annotated[str | None, typer.Option(help="Partition of the cluster.")] = None,
+    account: Annotated[str | None, typer.Option(help="Account that pays.")] = None,
+    constraint: Annotated[str | None, typer.Option(help="Feature that nodes must have.")] = None,
+    qos: Annotated[str | None, typer.Option(help="Quality of service.")] = None,
+    setup: Annotated[
+        list[str] | None, typer.Option(help="Line of the shell that comes before; may be repeated.")
+    ] = None,
+    defaults: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="Defaults of these options, such as gpus_per_task: 1.")
+    ] = None,
+    here: Annotated[bool, typer.Option("--here", help="Start the tasks on this machine, all at once.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the file for sbatch, and leave.")] = False,
+) -> None:
+    """Draw more guided samples as a job array of SLURM, each task a share of them; takes the extra slurm."""
+    with _kindly():
+        from leastwork.runs.submit import queue_settings, sbatch_file, submit
+
+        asked = {"tasks": tasks, "time": time, "gpus_per_task": gpus_per_task, "cpus_per_task": cpus_per_task}
+        asked |= {"memory": memory, "partition": partition, "account": account, "constraint": constraint, "qos": qos}
+        queue = queue_settings(defaults, {**asked, "setup": setup or None})
+        if dry_run:
+            typer.echo(sbatch_file(folder, n, queue, _say), nl=False)
+            return
+        for job in submit(folder, n, queue, here, _say):
+            typer.echo(job.job_id)
 
 
 @app.command("compare")
