@@ -19,6 +19,7 @@ from leastwork.runs.base.cases import case
 from leastwork.runs.base.finished import PLOTTED, save_plots
 from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.observables.config import RunConfig
+from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.metrics import coupling_metrics
 from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.metrics import observable_metrics
@@ -71,7 +72,7 @@ class ObservableJob:
             config.chosen,
             seed=config.seed,
             samples=config.fit.samples,
-            groups=inputs.couplings.groups if stated is None and inputs.couplings is not None else None,
+            groups=inputs.kinds.groups if stated is None and inputs.kinds is not None else None,
             progress=progress,
             **inputs.choices.given,
         )
@@ -108,8 +109,11 @@ class ObservableJob:
         if density is not None and numbers.x is not None and x is not None:
             known = quality(density, numbers.x, reweighted, x if guided else None, config.seed)
         rows = observable_metrics(data, numbers, observed if guided else None)
-        if self.inputs.couplings is not None:
-            known |= coupling_metrics(self.inputs.couplings, numbers, observed if guided else None, rows, config.seed)
+        if self.inputs.kinds is not None:
+            theta = next((one.stated_theta for one in config.data.members if one.form == CouplingsConfig.form), None)
+            after = observed if guided else None
+            theta = fitted.theta if theta is None else theta
+            known |= coupling_metrics(self.inputs.kinds, data, numbers, after, rows, theta, config.seed)
         if self.inputs.reported is not None:
             shown = self.inputs.reported
             before = evaluate(shown, fitted.model_samples.x)

@@ -6,7 +6,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
-from pydantic import Field, FiniteFloat, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, create_model
+from pydantic import (
+    Field,
+    FiniteFloat,
+    PlainValidator,
+    SerializeAsAny,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
@@ -20,6 +29,7 @@ from leastwork.observables import (
     distances,
     end_to_end,
     native_fraction,
+    population,
     radius_of_gyration,
     rmsd,
     smooth_interval,
@@ -203,6 +213,30 @@ class DeviationConfig(ObservableKind):
         return _named(rmsd(read_structure(self.structure, event_shape), self.unit), self.name)
 
 
+_Of = Annotated[SerializeAsAny[ObservableKind], PlainValidator(lambda value: _KINDS.validate(value))]
+
+
+class PopulationConfig(ObservableKind):
+    """A smooth indicator of an interval of another observable; its mean is the population of a state."""
+
+    kind: Literal["population"]
+    of: _Of = Field(description="an observable of one column, with its kind")
+    lower: FiniteFloat | None = Field(default=None, description="the left edge in its unit, or left out for no edge")
+    upper: FiniteFloat | None = Field(default=None, description="the right edge in its unit, or left out for no edge")
+    width: FiniteFloat = Field(gt=0, description="the width of an edge in its unit, above 0")
+    name: str | None = Field(default=None, description="a name for the population")
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        return self.model_copy(update={"of": self.of.with_files(place)})
+
+    @property
+    def code(self) -> Path | None:
+        return self.of.code
+
+    def build(self, event_shape: EventShape) -> Observable:
+        return population(self.of.build(event_shape), self.lower, self.upper, self.width, self.name)
+
+
 class CaseConfig(ObservableKind):
     """A quantity that a case knows; the class of each case lists those that it has."""
 
@@ -248,6 +282,7 @@ _KINDS = OpenKinds[ObservableKind](
         TorsionsConfig,
         ContactsConfig,
         DeviationConfig,
+        PopulationConfig,
     ],
     _of_case,
 )
