@@ -9,6 +9,7 @@ from leastwork.observables.frames import backbone_atoms, frames_of, on_alpha_car
 from leastwork.observables.function import (
     Observable,
     check_differentiable,
+    column,
     component,
     evaluate,
     population,
@@ -32,6 +33,7 @@ __all__ = [
     "bounds_from_distances",
     "check_differentiable",
     "circular",
+    "column",
     "component",
     "contacts",
     "cosines_and_sines",

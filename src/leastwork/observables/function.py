@@ -174,6 +174,23 @@ def stack(*observables: Observable) -> Observable:
     return Observable(_Stack(observables), names, units, all(observable.differentiable for observable in observables))
 
 
+def column(observable: Observable, name: str) -> Observable:
+    """One column of an observable; the observable itself if it has no other.
+
+    Raises:
+        ConfigError: it has no column of this name.
+
+    >>> column(stack(component(0, "x", unit="nm"), component(1, "y")), "y")(torch.tensor([[1.0, 2.0]]))
+    tensor([[2.]])
+    """
+    if name not in observable.names:
+        raise ConfigError(f"there is no observable {name!r}: known are {', '.join(observable.names[:5])}")
+    k = observable.names.index(name)
+    if observable.count == 1:
+        return observable
+    return Observable(_Column(observable, k), (name,), observable.units[k], observable.differentiable)
+
+
 def component(index: int, name: str | None = None, unit: str = "") -> Observable:
     """One coordinate of the flattened event.
 
@@ -247,6 +264,15 @@ class _Stack:
 
     def __call__(self, x: State) -> Tensor:
         return torch.cat([observable(x) for observable in self.observables], dim=1)
+
+
+@dataclass(frozen=True)
+class _Column:
+    observable: Observable
+    number: int
+
+    def __call__(self, x: State) -> Tensor:
+        return self.observable(x)[:, self.number]
 
 
 @dataclass(frozen=True)

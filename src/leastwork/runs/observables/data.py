@@ -16,7 +16,16 @@ from pydantic_core import PydanticCustomError
 from leastwork.runs.base.settings import Strict
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 
-__all__ = ["CsvConfig", "DataConfig", "DataForm", "DataList", "DataMember", "DatumConfig", "GivenConfig"]
+__all__ = [
+    "CsvConfig",
+    "DataConfig",
+    "DataForm",
+    "DataList",
+    "DataMember",
+    "DatumConfig",
+    "DistributionConfig",
+    "GivenConfig",
+]
 
 
 class DataMember(Protocol):
@@ -67,6 +76,8 @@ class DatumConfig(Strict):
     lower: FiniteFloat | None = Field(default=None, description="a finite lower bound in the observable's unit")
     upper: FiniteFloat | None = Field(default=None, description="a finite upper bound in the observable's unit")
     held_out: bool = Field(default=False, description="true for a datum that only judges the fit, or false")
+    scale: str | None = Field(default=None, description="a name of an unknown factor, which data may share")
+    offset: str | None = Field(default=None, description="a name of an unknown offset, which data may share")
 
     @property
     def stated_theta(self) -> float | None:
@@ -84,6 +95,8 @@ class CsvConfig(Strict):
 
     csv: Path = Field(description="a file of data, its path relative to the run file")
     held_out: bool = Field(default=False, description="true to hold out all data of the file, or false")
+    scale: str | None = Field(default=None, description="a name of an unknown factor of the file's data")
+    offset: str | None = Field(default=None, description="a name of an unknown offset of the file's data")
 
     @property
     def members(self) -> Sequence[DataMember]:
@@ -97,10 +110,38 @@ class CsvConfig(Strict):
         return self.model_copy(update={"csv": place(self.csv)})
 
 
+class DistributionConfig(Strict):
+    """A histogram of an observable of one column, as counts or as populations with their errors."""
+
+    form: ClassVar[str] = "a distribution"
+    needs_observables: ClassVar[bool] = True
+
+    distribution: str = Field(description="the name of an observable")
+    edges: tuple[FiniteFloat, ...] = Field(min_length=3, description="a list of edges of bins, rising")
+    counts: tuple[FiniteFloat, ...] | None = Field(default=None, description="a list of counts, one for each bin")
+    populations: tuple[FiniteFloat, ...] | None = Field(default=None, description="a list of populations of the bins")
+    errors: tuple[FiniteFloat, ...] | None = Field(default=None, description="a list of standard errors of populations")
+    width: FiniteFloat | None = Field(
+        default=None, gt=0, description="the width of an edge in the observable's unit, or left out"
+    )
+    held_out: bool = Field(default=False, description="true for a distribution that only judges the fit, or false")
+
+    @property
+    def stated_theta(self) -> float | None:
+        return 1.0
+
+    def with_files(self, place: Callable[[Path], Path]) -> Self:
+        return self
+
+
 def _form_of_member(member: Any) -> str:
     """The form of a member of a list, as the run file has it or as it was read."""
     if isinstance(member, dict):
-        forms = {"couplings": CouplingsConfig.form, "csv": CsvConfig.form}
+        forms = {
+            "couplings": CouplingsConfig.form,
+            "csv": CsvConfig.form,
+            "distribution": DistributionConfig.form,
+        }
         return next((form for key, form in forms.items() if key in member), DatumConfig.form)
     return getattr(member, "form", DatumConfig.form)
 
@@ -108,6 +149,7 @@ def _form_of_member(member: Any) -> str:
 _Member = Annotated[
     Annotated[DatumConfig, Tag(DatumConfig.form)]
     | Annotated[CsvConfig, Tag(CsvConfig.form)]
+    | Annotated[DistributionConfig, Tag(DistributionConfig.form)]
     | Annotated[CouplingsConfig, Tag(CouplingsConfig.form)],
     Discriminator(_form_of_member),
 ]

@@ -9,8 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 from pydantic import (
     Field,
     FiniteFloat,
-    PlainValidator,
-    SerializeAsAny,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -29,7 +27,6 @@ from leastwork.observables import (
     distances,
     end_to_end,
     native_fraction,
-    population,
     radius_of_gyration,
     rmsd,
     smooth_interval,
@@ -39,6 +36,7 @@ from leastwork.runs.base.cases import Case, case
 from leastwork.runs.base.kinds import ObservableKind
 from leastwork.runs.base.open_kinds import OpenKinds
 from leastwork.runs.base.structures import read_structure
+from leastwork.runs.observables.on_others import ON_OTHERS
 from leastwork.support.user_code import load_function
 
 __all__ = ["ObservableConfig", "register_kind"]
@@ -213,30 +211,6 @@ class DeviationConfig(ObservableKind):
         return _named(rmsd(read_structure(self.structure, event_shape), self.unit), self.name)
 
 
-_Of = Annotated[SerializeAsAny[ObservableKind], PlainValidator(lambda value: _KINDS.validate(value))]
-
-
-class PopulationConfig(ObservableKind):
-    """A smooth indicator of an interval of another observable; its mean is the population of a state."""
-
-    kind: Literal["population"]
-    of: _Of = Field(description="an observable of one column, with its kind")
-    lower: FiniteFloat | None = Field(default=None, description="the left edge in its unit, or left out for no edge")
-    upper: FiniteFloat | None = Field(default=None, description="the right edge in its unit, or left out for no edge")
-    width: FiniteFloat = Field(gt=0, description="the width of an edge in its unit, above 0")
-    name: str | None = Field(default=None, description="a name for the population")
-
-    def with_files(self, place: Callable[[Path], Path]) -> Self:
-        return self.model_copy(update={"of": self.of.with_files(place)})
-
-    @property
-    def code(self) -> Path | None:
-        return self.of.code
-
-    def build(self, event_shape: EventShape) -> Observable:
-        return population(self.of.build(event_shape), self.lower, self.upper, self.width, self.name)
-
-
 class CaseConfig(ObservableKind):
     """A quantity that a case knows; the class of each case lists those that it has."""
 
@@ -282,13 +256,16 @@ _KINDS = OpenKinds[ObservableKind](
         TorsionsConfig,
         ContactsConfig,
         DeviationConfig,
-        PopulationConfig,
+        *ON_OTHERS,
     ],
     _of_case,
 )
 
 ObservableConfig = Annotated[ObservableKind, _KINDS]
 """An observable in a run file, of any kind."""
+
+for _each in ON_OTHERS:
+    _each.model_rebuild(_types_namespace={"ObservableConfig": ObservableConfig})
 
 _Class = TypeVar("_Class", bound=type[ObservableKind])
 

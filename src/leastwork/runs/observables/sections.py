@@ -101,6 +101,8 @@ def _body(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbe
         model_ess = run.ensemble.ess if weighted else None
         found.append(work_section(run, metrics.certificate, quality.efficiency_of_exact, model_ess))
     found.append(_multipliers(metrics.observables, metrics.certificate))
+    if quality.unknowns:
+        found.append(_unknowns(quality))
     if quality.kl_truth_model is not None:
         found.append(_truth(quality))
     return [*found, _learning(fitted.stages)] if fitted.stages else found
@@ -135,6 +137,15 @@ def _multiplier(row: ObservableRow, units: bool, miss: Miss | None) -> list[Word
         plain(row.optimum),
         *([] if miss is None else [pm(miss)]),
     ]
+
+
+def _unknowns(quality: ObservableQuality) -> Section:
+    table = Table(
+        "Unknowns of the data, fitted beside λ with a flat prior, ± one standard error.",
+        ["unknown", "value"],
+        [[(Mark(one.name, "name"),), plus_minus(one.value, one.stderr)] for one in quality.unknowns],
+    )
+    return Section("Unknowns of the data", [], [], [table])
 
 
 def _truth(quality: ObservableQuality) -> Section:

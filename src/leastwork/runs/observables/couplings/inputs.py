@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from leastwork.data.couplings import Couplings
-from leastwork.data.experiment import Experiment
+from leastwork.data.mixture import Data
 from leastwork.data.trust import check_groups, is_singular
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, shapes
@@ -35,7 +35,7 @@ class KindsOfData:
         left_out: whether that is its type or its residue.
     """
 
-    experiment: Experiment
+    experiment: Data
     types: tuple[str, ...]
     residues: tuple[str, ...]
     groups: tuple[str, ...] = ()

@@ -35,6 +35,7 @@ _REPEATS = 100
 
 def coupling_metrics(
     found: KindsOfData,
+    stated: Experiment,
     data: Experiment,
     fitted: FitNumbers,
     guided: Tensor | None,
@@ -45,7 +46,8 @@ def coupling_metrics(
     """Everything about couplings and the data beside them.
 
     Args:
-        found: the data as stated, and their kinds.
+        found: the kinds of the data.
+        stated: the data as stated.
         data: the data as they are fitted, but for θ of the fit.
         fitted: λ, θ and the model's samples.
         guided: couplings of guided samples, (n, K), or None.
@@ -58,17 +60,21 @@ def coupling_metrics(
     effective = len(fitted.observed) * float(ess)
     return {
         "trust": {**curve, "left_out": None if fitted.trust is None else found.left_out},
-        "chi_squared": _by_type(found, data, fitted, guided, seed),
+        "chi_squared": _by_type(found, stated, data, fitted, guided, seed),
         "reweighting": {"effective": effective, "enough": effective >= ENOUGH, "criterion": ENOUGH},
         "guided_against_reweighted": None if guided is None else _largest_difference(rows),
     }
 
 
 def _by_type(
-    found: KindsOfData, fitted_data: Experiment, fitted: FitNumbers, guided: Tensor | None, seed: int
+    found: KindsOfData,
+    data: Experiment,
+    fitted_data: Experiment,
+    fitted: FitNumbers,
+    guided: Tensor | None,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """χ² of each kind, then of all that is fitted, all that is held out, and all; data without error are left out."""
-    data = found.experiment
     held = data.held_out.tolist()
     parts: dict[str, list[int]] = {}
     judged = (data.covariance.diagonal() > 0).tolist()
