@@ -6,7 +6,16 @@ from leastwork.observables.couplings import KINDS, Backbone, forward_model_covar
 from leastwork.observables.deviation import rmsd
 from leastwork.observables.distances import distances, end_to_end, radius_of_gyration
 from leastwork.observables.frames import backbone_atoms, frames_of, on_alpha_carbons, on_frames
-from leastwork.observables.function import Observable, check_differentiable, component, evaluate, smooth_interval, stack
+from leastwork.observables.function import (
+    Observable,
+    check_differentiable,
+    column,
+    component,
+    evaluate,
+    population,
+    smooth_interval,
+    stack,
+)
 from leastwork.observables.karplus import KARPLUS, Karplus, KarplusSet, Relation, TwoTorsions, karplus_set
 from leastwork.observables.noe import bounds_from_distances, effective_distance, inverse_powers
 from leastwork.observables.torsions import cosines_and_sines, pseudo_torsions, torsions
@@ -24,6 +33,7 @@ __all__ = [
     "bounds_from_distances",
     "check_differentiable",
     "circular",
+    "column",
     "component",
     "contacts",
     "cosines_and_sines",
@@ -38,6 +48,7 @@ __all__ = [
     "native_fraction",
     "on_alpha_carbons",
     "on_frames",
+    "population",
     "pseudo_torsions",
     "radius_of_gyration",
     "rmsd",
