@@ -4,14 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
+import leastwork as lw
+from leastwork.data.functions import LinearModel
 from leastwork.errors import LeastworkError
 from leastwork.observables import (
     Backbone,
     bond_tensors,
-    couplings_of_tensor,
     evaluate,
-    fitted_tensor,
-    q_factor,
     residual_couplings,
 )
 from leastwork.observables.dipolar import BONDS
@@ -47,7 +46,7 @@ def test_the_largest_couplings() -> None:
 def test_a_bond_along_an_axis() -> None:
     x = torch.tensor([[[0.0, 0.1, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.2]]])
     found = bond_tensors(Backbone.chain(1), [("CA-C", 1)])(x)
-    torch.testing.assert_close(found, torch.tensor([[-1.0, -1.0, 0.0, 0.0, 0.0]]))
+    torch.testing.assert_close(found, torch.tensor([[-1.0, -1.0, 0.0, 0.0, 0.0]]) * BONDS["CA-C"])
     axial = residual_couplings(Backbone.chain(1), [("CA-C", 1)], [-5e-4, -5e-4, 0, 0, 0])(x)
     assert float(axial) == pytest.approx(BONDS["CA-C"] * 1e-3)
 
@@ -56,7 +55,7 @@ def test_couplings_are_linear_in_the_averages() -> None:
     x = backbones()
     direct = residual_couplings(CHAIN, ALL, TENSOR.tolist())(x)
     average = bond_tensors(CHAIN, ALL)(x).mean(dim=0)
-    torch.testing.assert_close(couplings_of_tensor(average, TENSOR, NAMES), direct.mean(dim=0), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(LinearModel()(average, TENSOR), direct.mean(dim=0), rtol=1e-10, atol=1e-10)
 
 
 def test_structures_are_laid_on_the_reference() -> None:
@@ -72,28 +71,18 @@ def test_derivatives_go_through_the_turn() -> None:
     assert torch.autograd.gradcheck(observable, turned(backbones(1, 5), 2).requires_grad_(), atol=1e-5)
 
 
-def test_the_tensor_is_found_again_and_differentiable() -> None:
-    average = evaluate(bond_tensors(CHAIN, ALL), backbones()).mean(dim=0)
-    values = couplings_of_tensor(average, TENSOR, NAMES)
-    errors = torch.full_like(values, 0.5)
-    found = fitted_tensor(average, values, errors, NAMES)
-    torch.testing.assert_close(found, TENSOR, rtol=1e-9, atol=1e-15)
-    assert float(q_factor(couplings_of_tensor(average, found, NAMES), values)) < 1e-9
-    noisy = values + torch.linspace(-1, 1, len(values), dtype=torch.float64)
-    assert torch.autograd.gradcheck(
-        lambda a: couplings_of_tensor(a, fitted_tensor(a, noisy, errors, NAMES), NAMES),
-        average.clone().requires_grad_(),
-        atol=1e-4,
-    )
-
-
-def test_too_few_couplings_or_directions_are_refused() -> None:
-    average = evaluate(bond_tensors(CHAIN, ALL), backbones()).mean(dim=0)
-    values = couplings_of_tensor(average, TENSOR, NAMES)
-    with pytest.raises(LeastworkError, match="five unknowns, and there are but 4 couplings"):
-        fitted_tensor(average[:20], values[:4], values[:4].abs(), NAMES[:4])
-    with pytest.raises(LeastworkError, match="too much alike"):
-        fitted_tensor(average[:5].repeat(6), values[:1].repeat(6), torch.ones(6, dtype=torch.float64), ["N-H"] * 6)
+def test_an_unknown_tensor_is_found_again() -> None:
+    """The model's own averages are met by the tensor that made the data, with λ = 0."""
+    x = backbones(60)
+    moments = bond_tensors(CHAIN, ALL)
+    observed = evaluate(moments, x)
+    values = LinearModel()(observed.mean(dim=0), TENSOR)
+    unknowns = dict.fromkeys(("xx", "yy", "xy", "xz", "yz"), 0.0)
+    data = lw.Indirect(moments, LinearModel(), tuple(map(str, ALL)), values, 0.5, parameters=unknowns)
+    fit = lw.fit_indirect(observed, data)
+    found = [fit.parameters[name].value for name in unknowns]
+    assert found == pytest.approx(TENSOR.tolist(), rel=1e-6)
+    assert float(fit.maxent.lambdas.abs().max()) < 1e-6
 
 
 @pytest.mark.parametrize(

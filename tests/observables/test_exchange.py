@@ -1,12 +1,10 @@
-"""Protection factors and uptake, against the counts and the exponentials that they are made of."""
-
-import math
+"""Protection factors, against the counts that they are made of."""
 
 import pytest
 import torch
 
 from leastwork.errors import LeastworkError
-from leastwork.observables.exchange import Amide, log_protection, uptake
+from leastwork.observables.exchange import Amide, log_protection
 
 
 def test_contacts_and_hydrogen_bonds_are_counted() -> None:
@@ -19,17 +17,6 @@ def test_contacts_and_hydrogen_bonds_are_counted() -> None:
     assert float(observable(x.double())) == pytest.approx(3 * 0.35 + 2.0, rel=1e-2)
     torch.testing.assert_close(log_protection([amide], unit="Å")(10 * x), observable(x))
     assert torch.autograd.gradcheck(observable, x.double().requires_grad_())
-
-
-def test_uptake_is_the_mean_of_exponentials() -> None:
-    protection = torch.tensor([0.0, 5.0, 12.0], dtype=torch.float64)
-    rates, times = torch.tensor([1.0, 10.0, 3.0], dtype=torch.float64), torch.tensor([0.1, 10.0], dtype=torch.float64)
-    expected = [
-        sum(1 - math.exp(-k * t / math.exp(p)) for k, p in zip(rates.tolist(), protection.tolist(), strict=True)) / 3
-        for t in times.tolist()
-    ]
-    assert uptake(protection, rates, times).tolist() == pytest.approx(expected, rel=1e-12)
-    assert torch.autograd.gradcheck(lambda p: uptake(p, rates, times), protection.requires_grad_())
 
 
 def test_amides_that_cannot_be_are_refused() -> None:

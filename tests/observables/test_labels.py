@@ -14,7 +14,6 @@ from leastwork.observables import (
     distances,
     fret,
     fret_error,
-    intensity_ratio,
     pre_rates,
 )
 from leastwork.observables.built_atoms import alpha_hydrogen, amide_hydrogen, beta_carbon
@@ -93,9 +92,6 @@ def test_relaxation_is_that_of_solomon_and_bloembergen() -> None:
     expected = constants / 1.5**6 * (4 * tau + 3 * tau / (1 + (omega * tau) ** 2))
     rate = pre_rates(distances([(0, 1)]), 4.0, 600.0)(at(1.5))
     assert float(rate) == pytest.approx(expected, rel=1e-3)
-    assert float(intensity_ratio(rate, 20.0, 0.01)) == pytest.approx(
-        20 * math.exp(-expected / 100) / (20 + expected), rel=1e-3
-    )
 
 
 def test_they_are_differentiable_and_pickle() -> None:

@@ -4,24 +4,28 @@ from leastwork.observables.angles import circular
 from leastwork.observables.contacts import contacts, native_fraction, smooth_above
 from leastwork.observables.couplings import KINDS, Backbone, forward_model_covariance, scalar_couplings
 from leastwork.observables.deviation import rmsd
-from leastwork.observables.dipolar import (
-    bond_tensors,
-    couplings_of_tensor,
-    fitted_tensor,
-    q_factor,
-    residual_couplings,
-)
+from leastwork.observables.dipolar import BONDS, bond_tensors, residual_couplings
 from leastwork.observables.distances import distances, end_to_end, radius_of_gyration
-from leastwork.observables.exchange import Amide, log_protection, uptake
+from leastwork.observables.exchange import Amide, log_protection
 from leastwork.observables.frames import backbone_atoms, frames_of, on_alpha_carbons, on_frames
-from leastwork.observables.function import Observable, check_differentiable, component, evaluate, smooth_interval, stack
+from leastwork.observables.function import (
+    Observable,
+    check_differentiable,
+    column,
+    component,
+    evaluate,
+    population,
+    smooth_interval,
+    stack,
+)
 from leastwork.observables.karplus import KARPLUS, Karplus, KarplusSet, Relation, TwoTorsions, karplus_set
-from leastwork.observables.labels import beta_distances, fret, fret_error, intensity_ratio, pre_rates
+from leastwork.observables.labels import beta_distances, fret, fret_error, pre_rates
 from leastwork.observables.noe import bounds_from_distances, effective_distance, group_inverse_powers, inverse_powers
 from leastwork.observables.saxs import saxs, saxs_error
 from leastwork.observables.torsions import cosines_and_sines, pseudo_torsions, torsions
 
 __all__ = [
+    "BONDS",
     "KARPLUS",
     "KINDS",
     "Amide",
@@ -37,30 +41,28 @@ __all__ = [
     "bounds_from_distances",
     "check_differentiable",
     "circular",
+    "column",
     "component",
     "contacts",
     "cosines_and_sines",
-    "couplings_of_tensor",
     "distances",
     "effective_distance",
     "end_to_end",
     "evaluate",
-    "fitted_tensor",
     "forward_model_covariance",
     "frames_of",
     "fret",
     "fret_error",
     "group_inverse_powers",
-    "intensity_ratio",
     "inverse_powers",
     "karplus_set",
     "log_protection",
     "native_fraction",
     "on_alpha_carbons",
     "on_frames",
+    "population",
     "pre_rates",
     "pseudo_torsions",
-    "q_factor",
     "radius_of_gyration",
     "residual_couplings",
     "rmsd",
@@ -71,5 +73,4 @@ __all__ = [
     "smooth_interval",
     "stack",
     "torsions",
-    "uptake",
 ]

@@ -2,10 +2,10 @@
 
     D = D_max Σ_ab S_ab ⟨n_a n_b⟩        D_max = −μ₀ γ_i γ_j h/(8π³ r³)        S symmetric, traceless (Saupe, 1964)
 
-n is the bond's direction in the frame of a reference, on which each structure is laid. What enters is the average
-⟨n_a n_b⟩: five numbers of a bond, in which D is linear. A tensor that is not known is fitted to the averages by least
-squares (Losonczi, Andrec, Fischer & Prestegard, J. Magn. Reson. 138, 334, 1999), so that D is a function of averages.
-One tensor for all structures holds where they differ little in shape.
+n is the bond's direction in the frame of a reference, on which each structure is laid. D is linear in the averages
+D_max ⟨n_a n_b⟩, five numbers of a bond, so that a tensor that is not known is fitted to these averages by a linear
+model (:class:`leastwork.data.functions.LinearModel`; Losonczi et al., J. Magn. Reson. 138, 334, 1999). One tensor for
+all structures holds where they differ little in shape.
 """
 
 import math
@@ -22,7 +22,7 @@ from leastwork.observables.couplings import Backbone
 from leastwork.observables.distances import pick
 from leastwork.observables.function import Observable
 
-__all__ = ["BONDS", "bond_tensors", "couplings_of_tensor", "fitted_tensor", "q_factor", "residual_couplings"]
+__all__ = ["BONDS", "bond_tensors", "residual_couplings"]
 
 _PLANCK, _MU0 = 6.62607015e-34, 1.25663706e-6
 _GAMMA = {"H": 2.6752218744e8, "N": -2.7126180e7, "C": 6.728284e7}  # rad/(s T), CODATA and IUPAC
@@ -40,7 +40,7 @@ BONDS: Mapping[str, float] = MappingProxyType({bond: _largest(bond) for bond in 
 
 
 def bond_tensors(backbone: Backbone, bonds: Sequence[tuple[str, int]], reference: Tensor | None = None) -> Observable:
-    """n_x² − n_z², n_y² − n_z², 2 n_x n_y, 2 n_x n_z, 2 n_y n_z of each bond, (B, 5K).
+    """D_max (n_x² − n_z², n_y² − n_z², 2 n_x n_y, 2 n_x n_z, 2 n_y n_z) of each bond, (B, 5K), Hz.
 
     Args:
         backbone: indices of N, Cα and C′; hydrogens are built.
@@ -56,7 +56,7 @@ def bond_tensors(backbone: Backbone, bonds: Sequence[tuple[str, int]], reference
     _check(backbone, bonds)
     parts = ("xx−zz", "yy−zz", "xy", "xz", "yz")
     names = tuple(f"{part} {bond} {residue}" for bond, residue in bonds for part in parts)
-    return Observable(_BondTensors(backbone, tuple(bonds), reference), names)
+    return Observable(_BondTensors(backbone, tuple(bonds), reference), names, "Hz")
 
 
 def residual_couplings(
@@ -80,55 +80,6 @@ def residual_couplings(
     _check(backbone, bonds)
     fn = _Couplings(_BondTensors(backbone, tuple(bonds), reference), numbers)
     return Observable(fn, tuple(f"D({bond}) {residue}" for bond, residue in bonds), "Hz")
-
-
-def couplings_of_tensor(averages: Tensor, tensor: Tensor, bonds: Sequence[str]) -> Tensor:
-    """D of each bond, (…, K), Hz.
-
-    Args:
-        averages: those of :func:`bond_tensors`, (…, 5K).
-        tensor: S_xx, S_yy, S_xy, S_xz, S_yz, (…, 5).
-        bonds: names of the bonds, (K,).
-    """
-    largest = averages.new_tensor([BONDS[bond] for bond in bonds])
-    return largest * (averages.unflatten(-1, (-1, 5)) * tensor[..., None, :]).sum(dim=-1)
-
-
-def fitted_tensor(averages: Tensor, values: Tensor, errors: Tensor, bonds: Sequence[str]) -> Tensor:
-    """The tensor of least squares, (5,); differentiable in the averages.
-
-    Args:
-        averages: those of :func:`bond_tensors`, (5K,).
-        values: measured D, Hz, (K,).
-        errors: their standard errors, Hz, (K,).
-        bonds: names of the bonds, (K,).
-
-    Raises:
-        LeastworkError: fewer than five couplings, or bonds that do not fix five numbers.
-    """
-    if len(values) < 5:
-        raise LeastworkError(
-            f"a tensor has five unknowns, and there are but {len(values)} couplings: give at least five of bonds in "
-            "different directions, or the tensor"
-        )
-    largest = averages.new_tensor([BONDS[bond] for bond in bonds])
-    design = (largest / errors)[:, None] * averages.unflatten(-1, (-1, 5))
-    size = torch.linalg.svdvals(design.detach())
-    if float(size[-1]) <= 1e-6 * float(size[0]):
-        raise LeastworkError(
-            "the bonds' directions are too much alike to fix the five numbers of a tensor: add couplings of other "
-            "bonds, or give the tensor"
-        )
-    return torch.linalg.lstsq(design, (values / errors)[:, None], driver="gels").solution[:, 0]
-
-
-def q_factor(predicted: Tensor, values: Tensor) -> Tensor:
-    """Root mean square difference of couplings over that of the data (Cornilescu et al., JACS 120, 6836, 1998).
-
-    >>> q_factor(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 0.0]))
-    tensor(1.3333)
-    """
-    return (predicted - values).square().mean(dim=-1).sqrt() / values.square().mean(dim=-1).sqrt()
 
 
 def _check(backbone: Backbone, bonds: Sequence[tuple[str, int]]) -> None:
@@ -164,7 +115,8 @@ class _BondTensors:
             points = torch.stack([n, ca, c], dim=2).flatten(1, 2)
             fixed = self.reference.to(points)[[atom for residue in atoms for atom in residue]]
             picked = picked @ _turn(points, fixed)
-        return _second_moments(picked).flatten(1)
+        largest = picked.new_tensor([BONDS[bond] for bond, _ in self.bonds])
+        return (largest[:, None] * _second_moments(picked)).flatten(1)
 
 
 def _bond_vectors(n: Tensor, ca: Tensor, c: Tensor) -> dict[str, Tensor]:
@@ -200,4 +152,4 @@ class _Couplings:
 
     def __call__(self, x: Tensor) -> Tensor:
         moments = self.tensors(x)
-        return couplings_of_tensor(moments, moments.new_tensor(self.tensor), [bond for bond, _ in self.tensors.bonds])
+        return moments.unflatten(1, (-1, 5)) @ moments.new_tensor(self.tensor)

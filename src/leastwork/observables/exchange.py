@@ -1,12 +1,12 @@
-"""Hydrogen exchange: protection factors P of amides, and the uptake of deuterium that follows from their averages.
+"""Hydrogen exchange: protection factors P of amides.
 
     ln P = β_c N_c + β_h N_h        β_c = 0.35, β_h = 2.0          (Best & Vendruscolo, Structure 14, 97, 2006)
-    D(t) = 1/K Σ_k (1 − exp(−k_k t/P_k))
 
 N_c counts heavy atoms within 6.5 Å of the amide's N, in residues more than two away, N_h the acceptors within 2.4 Å of
 its H, likewise; both by logistic steps. The relation is for all atoms of a protein and its average of ln P over the
 ensemble; it reproduces measured ln P to about 3 (root mean square), which is by far the largest error of such data.
-D(t) is a function of the averages, with intrinsic rates k (Bai, Milne, Mayne & Englander, Proteins 17, 75, 1993).
+The uptake of deuterium is a function of these
+averages, :class:`leastwork.data.functions.Uptake`.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from leastwork.errors import LeastworkError
 from leastwork.observables.distances import pick
 from leastwork.observables.function import Observable
 
-__all__ = ["PROTECTION_ERROR", "Amide", "log_protection", "uptake"]
+__all__ = ["PROTECTION_ERROR", "Amide", "log_protection"]
 
 PROTECTION_ERROR = 3.0
 """Standard error of ln P by the relation."""
@@ -77,21 +77,6 @@ def log_protection(amides: Sequence[Amide], unit: str = "nm") -> Observable:
                 "give all atoms of the protein, or leave it out"
             )
     return Observable(_LogProtection(tuple(amides), _UNITS[unit]), tuple(f"ln P {residue}" for residue in residues))
-
-
-def uptake(log_protections: Tensor, rates: Tensor, times: Tensor) -> Tensor:
-    """The share of deuterium D(t) of a stretch of amides, (…, T); a function of the *average* ln P.
-
-    Args:
-        log_protections: averages of ln P of the stretch's amides, (…, K).
-        rates: intrinsic rates k of these amides, (K,), such as 1/s.
-        times: t in the inverse unit, (T,).
-
-    >>> uptake(torch.tensor([0.0, 40.0]), torch.tensor([1.0, 1.0]), torch.tensor([1.0, 100.0]))
-    tensor([0.3161, 0.5000])
-    """
-    exchanged = (rates.log() - log_protections).exp()[..., None, :] * times[:, None]
-    return -torch.expm1(-exchanged).mean(dim=-1)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Labels: distances between them by surrogate atoms, the efficiency of FRET, and relaxation by an unpaired electron.
 
-    E = 1/(1 + (r/R₀)⁶)                                      R₀: Förster radius (Förster, Ann. Phys. 437, 55, 1948)
-    Γ₂ = K r⁻⁶ (4τ + 3τ/(1 + ω²τ²))       K = S(S+1) γ² g² μ_B² (μ₀/4π)²/15 = 1.23·10¹⁰ nm⁶/s²       (Solomon, 1955)
-    I/I₀ = R₂ exp(−Γ₂ t)/(R₂ + Γ₂)                           (Battiste & Wagner, Biochemistry 39, 5355, 2000)
+    E = 1/(1 + (r/R₀)⁶)        R₀: Förster radius (Förster, Ann. Phys. 437, 55, 1948)
+    Γ₂ = K r⁻⁶ (4τ + 3τ/(1 + ω²τ²))        (Solomon, Phys. Rev. 99, 559, 1955)
+    K = S(S+1) γ² g² μ_B² (μ₀/4π)²/15 = 1.23·10¹⁰ nm⁶/s²
 
 A label sits at a surrogate, an atom or the Cβ that a backbone implies. A flexible one is spread about it: E is then
 averaged over a normal displacement of standard deviation s along each axis, of each label, by quadrature. Both hold for
-labels that turn fast and structures that change slowly, so that averages over structures are E and Γ₂ themselves; I/I₀
-is a function of the average Γ₂.
+labels that turn fast and structures that change slowly, so that averages over structures are E and Γ₂ themselves. The
+ratio of intensities is a function of the average Γ₂, :class:`leastwork.data.functions.Attenuation`.
 """
 
 import math
@@ -24,7 +24,7 @@ from leastwork.observables.couplings import Backbone
 from leastwork.observables.distances import pick
 from leastwork.observables.function import Observable
 
-__all__ = ["beta_distances", "fret", "fret_error", "intensity_ratio", "pre_rates"]
+__all__ = ["beta_distances", "fret", "fret_error", "pre_rates"]
 
 _NANOMETRE = {"nm": 1.0, "Å": 0.1}
 _PRE = 1.2339e10  # nm⁶/s²
@@ -122,20 +122,6 @@ def pre_rates(distances: Observable, correlation_time: float, larmor: float) -> 
     factor = _PRE * (4 * tau + 3 * tau / (1 + (omega * tau) ** 2))
     names = tuple(f"Γ2 {name}" for name in distances.names)
     return Observable(_Relaxation(distances, factor), names, "1/s")
-
-
-def intensity_ratio(rate: Tensor, relaxation: float | Tensor, delay: float) -> Tensor:
-    """I/I₀ of a peak with and without the electron, of the shape of ``rate``; a function of the *average* rate.
-
-    Args:
-        rate: Γ₂, 1/s.
-        relaxation: R₂ of the proton without the electron, 1/s.
-        delay: t, the time for which the magnetisation is transverse in the transfers, s; about 0.01.
-
-    >>> intensity_ratio(torch.tensor([0.0, 20.0]), 20.0, 0.01)
-    tensor([1.0000, 0.4094])
-    """
-    return relaxation * (-rate * delay).exp() / (relaxation + rate)
 
 
 def _check_residue(residue: int, backbone: Backbone, sequence: str | None) -> None:

@@ -16,6 +16,7 @@ from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.joint.sections import introduction, overview
+from leastwork.runs.physical import physical_sections
 from leastwork.runs.read import read_finished, read_joint
 from leastwork.support.arguments import path_of
 from leastwork.support.files import write_text
@@ -80,7 +81,7 @@ def _joint_page(run: FinishedJoint) -> str:
 def _part(run: Finished[AnyConfig]) -> Part:
     """What a run shows, with the sections of its case."""
     part = kind_of_run(run.config).part(run)
-    return replace(part, sections=[*part.sections, *part_sections(run)])
+    return replace(part, sections=[*part.sections, *physical_sections(run), *part_sections(run)])
 
 
 def _body(pages: Environment, part: Part, number: Numbering, level: int) -> str:
