@@ -107,7 +107,8 @@ def sample_command(
 
         where.append(folder)
         with processes(workers) as executor:
-            typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet)))
+            tell = None if quiet else _say
+            typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet), tell))
 
 
 @app.command("compare")

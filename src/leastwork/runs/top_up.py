@@ -4,6 +4,7 @@ n ≥ N* / (Kish fraction of dP/dQ · e^r)         for N* effective samples
 """
 
 import math
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def more_samples(
     until_ess: float | None = None,
     executor: Executor | None = None,
     progress: Progress = no_progress,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Draw samples with the guidance of a finished fit; the folder is then that of a run that asked for them at once.
 
@@ -42,6 +44,7 @@ def more_samples(
         until_ess: go on until there are that many effective samples of the target.
         executor: draws on its workers, as in :func:`leastwork.sample`.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        tell: told in a sentence if the run draws by a chain with churn; None, and nothing is said.
 
     Returns:
         Path: of the report.
@@ -58,6 +61,8 @@ def more_samples(
         raise ConfigError(f"{folder} holds no finished fit: finish it with leastwork run … --resume")
     if fitted.guidance is None:
         raise ConfigError(f"{folder} guides nothing, since its method is {config.method!r}: ask for more fit.samples")
+    if tell is not None and config.sampling.churned is not None:
+        tell(f"drawn by a chain with {config.sampling.churned.chain}: work and weights are those of this chain")
     with disk_in_words(folder), at_work(folder, task):
         there = StoredEnsemble(folder / "ensemble.zarr")
         count = n or (len(there) if there.path.exists() else config.sampling.n)

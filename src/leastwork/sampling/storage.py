@@ -282,6 +282,8 @@ def _close(
         "why_no_weights": ledger.why_no_weights,
         "group": ledger.group,
     }
+    if ledger.chain:
+        attributes["chain"] = ledger.chain
     files |= _write_if_other(path, ".zattrs", as_json(attributes))
     ordered = dict(sorted(files.items()))
     sync_files(path / name for name in ordered)
