@@ -38,6 +38,7 @@ from leastwork.sampling.sample import draw, draw_stored
 from leastwork.sampling.shares import WHOLE, Share
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid, usual_solver
+from leastwork.sampling.step_error import StepError
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import Destination, StoredEnsemble, add_log_tilt, open_ensemble
 from leastwork.support.arguments import path_of
@@ -343,7 +344,7 @@ def measure_run(
         n, choices = config.certificate_samples, task.choices
         judged = draw(task.model, n, choices, fitted.guidance, seed=seed, progress=progress)
         judged = replace(judged, log_tilt=task.log_tilt(fitted, judged.x))
-    step_error = task.step_error(fitted)
+    step_error = _step_error(task, fitted)
     loss = _step_loss(config, task, fitted, ensemble)
     drawn = [ensemble] if judged is ensemble else [ensemble, judged]
     metrics = {
@@ -357,9 +358,16 @@ def measure_run(
     write_metrics(folder, metrics)
 
 
+def _step_error(task: Job[_Fitted], fitted: _Fitted) -> StepError:
+    """What the number of steps does to averages; not known for a chain with churn, which halved steps would change."""
+    steps = task.choices.sampler(task.model).steps
+    return StepError(None, None, None, len(steps), 0, 0) if steps.chain else task.step_error(fitted)
+
+
 def _step_loss(config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:
     """What the steps alone waste, where that is known."""
-    if fitted.guidance is None or ensemble.ledger.log_weight is None or task.model.has_rotations:
+    ledger = ensemble.ledger
+    if fitted.guidance is None or ledger.log_weight is None or ledger.chain or task.model.has_rotations:
         return []
     seed = derive_seed(config.seed, "loss of the steps")
     return [step_loss(task.model, fitted.guidance, seed=seed, **task.choices.law)]

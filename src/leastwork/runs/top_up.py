@@ -95,7 +95,7 @@ def more_samples(
         executor: draws on its workers, as in :func:`leastwork.sample`.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         physical: only samples that pass it count toward ``n`` and ``until_ess``; all are kept.
-        tell: told in a sentence how many pass.
+        tell: told in a sentence how many pass, and if the run draws by a chain with churn.
 
     Returns:
         Path: of the report.
@@ -185,6 +185,8 @@ def _complete(
     tell: Callable[[str], None],
 ) -> Path:
     """Draw what is missing, alone, and measure and report the whole."""
+    if config.sampling.churned is not None:
+        tell(f"drawn by a chain with {config.sampling.churned.chain}: work and weights are those of this chain")
     with disk_in_words(folder), at_work(folder, task):
         there = StoredEnsemble(folder / "ensemble.zarr")
         first = len(there) if there.path.exists() else config.sampling.n
