@@ -19,7 +19,7 @@ from leastwork.sampling.ensemble import Ensemble, log_weight_under
 from leastwork.sampling.storage import StoredEnsemble
 from leastwork.sampling.work import kish_ess
 from leastwork.support.arguments import whole
-from leastwork.support.progress import Progress, no_progress
+from leastwork.support.progress import Progress, check_progress, no_progress
 
 __all__ = ["more_samples"]
 
@@ -50,7 +50,7 @@ def more_samples(
         ConfigError: the folder holds no finished fit, or more samples than ``n``.
         LeastworkError: what the sampling refuses.
     """
-    folder, n = Path(folder), None if n is None else whole("n", n)
+    folder, n, progress = Path(folder), None if n is None else whole("n", n), check_progress(progress)
     config = read_run_file(folder)
     task = job_of("", config)
     fitted = task.load(folder)
