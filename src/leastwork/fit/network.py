@@ -53,7 +53,7 @@ def value_network(
 def _tabulate_turns(network: ValueNetwork, model: Scored, angles: AngleSchedule, x: State) -> None:
     schedule = model.schedule
     ends = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).clamp(-20.0, 20.0)
-    log_snr = torch.linspace(*ends.tolist(), _TURNS, dtype=torch.float64)
+    log_snr = torch.linspace(float(ends[0]), float(ends[1]), _TURNS, dtype=torch.float64)
     network.know_turns(log_snr, turn_signal(x[1], angles.sigma(schedule.time_of(log_snr))))
 
 

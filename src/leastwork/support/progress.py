@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from leastwork.support.arguments import refused
 
@@ -20,9 +20,9 @@ def check_progress(value: Any) -> Progress:
     Raises:
         LeastworkError: it cannot be called.
     """
-    if not callable(value):
-        raise refused("progress", value, "give leastwork.support.progress.bar or lines of that module, or leave it out")
-    return value
+    if callable(value):
+        return cast(Progress, value)
+    raise refused("progress", value, "give leastwork.support.progress.bar or lines of that module, or leave it out")
 
 
 @contextmanager
