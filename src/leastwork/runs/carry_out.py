@@ -41,11 +41,11 @@ from leastwork.sampling.solvers.usual import usual_grid, usual_solver
 from leastwork.sampling.step_error import StepError
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import Destination, StoredEnsemble, add_log_tilt, open_ensemble
-from leastwork.support.arguments import path_of
+from leastwork.support.arguments import path_of, yes_or_no
 from leastwork.support.checkpoints import checkpoints
 from leastwork.support.files import sweep
 from leastwork.support.locks import Lock, lock
-from leastwork.support.progress import Progress, labelled, no_progress
+from leastwork.support.progress import Progress, check_progress, labelled, no_progress
 from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
 from leastwork.support.text import brief
@@ -86,6 +86,7 @@ def run(
         LeastworkError: what the fit or the sampling refuse.
     """
     folder = default_folder(config) if out is None else path_of("out", out)
+    resume, progress = yes_or_no("resume", resume), check_progress(progress)
     parts = config.parts
     tasks = {part: job_of(part, one) for part, one in parts.items()}
     _foretell({folder / part: (parts[part], task) for part, task in tasks.items()}, workers, tell)
@@ -120,7 +121,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         ConfigError: settings or a folder that cannot be used, a run of Path Guidance or a joint run.
         LeastworkError: every method refuses the data; says why the last does.
     """
-    comparable = config.comparable()
+    resume, progress, comparable = yes_or_no("resume", resume), check_progress(progress), config.comparable()
     with disk_in_words(out):
         return compare_methods(comparable, out, lambda: open_folder(out, config, resume), progress)
 

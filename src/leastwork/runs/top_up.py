@@ -31,7 +31,7 @@ from leastwork.sampling.work import kish_ess
 from leastwork.support.arguments import whole
 from leastwork.support.locks import BusyError
 from leastwork.support.numerals import count, fraction
-from leastwork.support.progress import Progress, no_progress
+from leastwork.support.progress import Progress, check_progress, no_progress
 
 __all__ = ["draw_shard", "more_samples"]
 
@@ -104,7 +104,7 @@ def more_samples(
         ConfigError: the folder holds no finished fit, or more samples than ``n``; no sample passes.
         LeastworkError: what the sampling refuses.
     """
-    folder, n = Path(folder), None if n is None else whole("n", n)
+    folder, n, progress = Path(folder), None if n is None else whole("n", n), check_progress(progress)
     return _complete(folder, *_fitted(folder), Wanted(n, until_ess, physical), executor, progress, tell)
 
 

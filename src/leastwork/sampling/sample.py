@@ -29,10 +29,10 @@ from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate
 from leastwork.sampling.storage import Destination, EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.arguments import seed_number, whole
+from leastwork.support.arguments import seed_number, whole, yes_or_no
 from leastwork.support.checkpoints import each
 from leastwork.support.executors import on_workers
-from leastwork.support.progress import Progress, no_progress
+from leastwork.support.progress import Progress, check_progress, no_progress
 
 __all__ = ["draw", "draw_stored", "sample"]
 
@@ -143,6 +143,7 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     (torch.Size([100, 1]), 1.0)
     """
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype, callback)
+    progress, resume = check_progress(progress), yes_or_no("resume", resume)
     if out is None:
         return draw(model, n, choices, guidance, seed=seed, progress=progress, executor=executor)
     stored = draw_stored(
