@@ -147,4 +147,5 @@ class ObservableRun(FittedRun):
             self.maxent.target,
             self.maxent.model_std,
             self.data.fitted,
+            ensemble.ledger.chain,
         )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.fit.result import FitRecord
+from leastwork.fit.stopping import stops, warn_of_stop
 from leastwork.geometry.state import State, all_finite
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.denoised_kernel import LossGuidance
@@ -110,6 +111,9 @@ def fit_path(
     Raises:
         NoPathWeightsError: γ > 0 with a solver that has neither work nor action.
         LeastworkError: samples are not finite at any parameters that were tried, or an argument cannot be used.
+
+    Warns:
+        LeastworkWarning: the fit was stopped, and the parameters are the best so far.
     """
     begin = time.perf_counter()
     low, high = _box(start, bounds)
@@ -139,26 +143,33 @@ def fit_path(
         tick()
         return J
 
-    with progress("fitting the path guidance", calls) as tick:
-        for unit in _scan((np.asarray(start, dtype=float) - low) / (high - low), max(1, round(_SCAN_SHARE * calls))):
-            value(unit)
-        first = _best(history)
-        if len(history) < calls:
-            simplex = _simplex(((np.array(first.parameters) - low) / (high - low)).clip(0.0, 1.0))
-            from scipy.optimize import minimize  # slow to import, and needed here alone
+    try:
+        with progress("fitting the path guidance", calls) as tick:
+            for unit in _scan(
+                (np.asarray(start, dtype=float) - low) / (high - low), max(1, round(_SCAN_SHARE * calls))
+            ):
+                value(unit)
+            first = _best(history)
+            if len(history) < calls:
+                simplex = _simplex(((np.array(first.parameters) - low) / (high - low)).clip(0.0, 1.0))
+                from scipy.optimize import minimize  # slow to import, and needed here alone
 
-            minimize(
-                value,
-                simplex[0],
-                method="Nelder-Mead",
-                bounds=[(0.0, 1.0)] * len(low),
-                options={
-                    "initial_simplex": simplex,
-                    "maxfev": calls - len(history),
-                    "xatol": 1e-3,
-                    "fatol": 0.1 / n,
-                },
-            )
+                minimize(
+                    value,
+                    simplex[0],
+                    method="Nelder-Mead",
+                    bounds=[(0.0, 1.0)] * len(low),
+                    options={
+                        "initial_simplex": simplex,
+                        "maxfev": calls - len(history),
+                        "xatol": 1e-3,
+                        "fatol": 0.1 / n,
+                    },
+                )
+    except stops() as stop:
+        if all(math.isinf(trial.objective) for trial in history):
+            raise
+        warn_of_stop(stop, f"the best of {len(history)} parameters that were tried")
     best = _best(history)
     guidance = build(best.parameters)
     drawn = draw(guidance, derive_seed(seed, "path held-out"))

@@ -118,7 +118,7 @@ class PathRun(FittedRun):
             return self.certificate
         if ensemble.log_tilt is None:
             raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
-        return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt)
+        return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt, chain=ensemble.ledger.chain)
 
     @cached_property
     def step_error(self) -> StepError:

@@ -76,12 +76,13 @@ class Finished(Generic[_Settings]):
         config, sampling = self.config, self.config.sampling
         taken = self.numbers.discretisation.t_grid if sampling.t_grid is None else sampling.t_grid
         grid = f"{len(taken)} times given" if isinstance(taken, tuple) else taken
+        churned = sampling.churned
         noise = "" if sampling.process == "ode" else f", κ = {plain(sampling.kappa or 1.0)}"
         return [
             ("model", config.source.label),
             ("method", config.method),
             ("seed", str(config.seed)),
-            ("process", f"{sampling.process.upper()}{noise}"),
+            ("process", f"{sampling.process.upper()}{noise}" if churned is None else churned.chain),
             ("solver", f"{sampling.solver}, {count(sampling.steps)} steps, grid {grid}"),
             ("samples drawn", count(sampling.n)),
         ]

@@ -12,6 +12,12 @@ LEAST_ESS = 0.01
 _OUTLIER_SHARE = 0.1, 30  # share of the variance of ln w, at least, and in equal shares of all paths
 
 
+_CHURNED = (
+    " Work, weights and free energies are those of this chain, not of the reverse SDE; what its number of steps does "
+    "to averages is not estimated."
+)
+
+
 def few_effective(certificate: CertificateNumbers) -> list[str]:
     """A warning where the efficiency is biased by a small number of effective samples, or nothing."""
     if not certificate.biased_high:
@@ -49,7 +55,15 @@ def drawing(config: AnyConfig, metrics: RunNumbers) -> str:
     """How samples were drawn, of either kind of run."""
     chosen = config.sampling
     process = "probability-flow ODE" if chosen.process == "ode" else f"reverse SDE (κ = {plain(chosen.kappa or 1.0)})"
-    solvers = {"euler": "Euler", "heun": "Heun", "exponential": "exponential", "multistep": "second-order multistep"}
+    if chosen.churned is not None:
+        process = f"chain with {chosen.churned.chain}"
+    solvers = {
+        "euler": "Euler",
+        "heun": "Heun",
+        "exponential": "exponential",
+        "multistep": "second-order multistep",
+        "churn": "first-order",
+    }
     grid: dict[str | None, str] = {
         None: "given explicitly",
         "uniform": "uniform in t",
@@ -67,6 +81,7 @@ def drawing(config: AnyConfig, metrics: RunNumbers) -> str:
         f"Samples were drawn from the pre-trained model “{config.source.label}” by "
         f"the {process} with {count(steps)} {solvers[chosen.solver]} steps on a grid {times} "
         f"(leastwork {used['leastwork']}, PyTorch {used['torch']}, seed {metrics.seed})."
+        f"{'' if chosen.churned is None else _CHURNED}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeA
 
 import torch
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -15,6 +16,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     create_model,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -23,11 +25,13 @@ from leastwork.adapters.source import source_of
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Registry, settings_of
 from leastwork.sampling.choices import Choices, ProcessName
+from leastwork.sampling.solvers import Churn
 
 __all__ = [
     "GIVEN_MODEL",
     "AnyConfig",
     "CertificateSamples",
+    "ChurnSection",
     "FitSection",
     "JointConfig",
     "Named",
@@ -46,12 +50,36 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+def _step_scale(value: float) -> float:
+    why = Churn(step_scale=value).unweighted
+    if why:
+        raise PydanticCustomError("said", "{said}", {"said": f"'churn' in 'sampling': {why}"})
+    return value
+
+
+class ChurnSection(Strict):
+    """Settings of steps with churn (:class:`leastwork.sampling.solvers.Churn`)."""
+
+    gamma: FiniteFloat = Field(default=Churn.gamma, gt=0, description="γ, by which noise levels are raised, above 0")
+    gamma_min: FiniteFloat = Field(
+        default=Churn.gamma_min, ge=0, description="the noise level in data units down to which there is churn, or 0"
+    )
+    noise_scale: FiniteFloat = Field(default=Churn.noise_scale, gt=0, description="the scale λ of the noise, above 0")
+    step_scale: Annotated[FiniteFloat, AfterValidator(_step_scale)] = Field(
+        default=Churn.step_scale, gt=0, description="1, as other step scales have no weights"
+    )
+    motions: bool = Field(default=Churn.motions, description="true for a random rotation after every step, or false")
+
+
 class SamplingConfig(Strict):
     """How samples are drawn."""
 
     n: int = Field(default=10_000, ge=2, description="the number of guided samples, at least 2")
     process: ProcessName = Field(default="sde", description="a process")
-    solver: Literal["multistep", "exponential", "euler", "heun"] = Field(default="multistep", description="a solver")
+    solver: Literal["multistep", "exponential", "euler", "heun", "churn"] = Field(
+        default="multistep", description="a solver"
+    )
+    churn: ChurnSection | None = Field(default=None, description="settings of solver: churn, as keys and values")
     steps: int = Field(default=100, ge=1, description="the number of steps, at least 1")
     t_grid: Literal["signal", "uniform", "log-snr", "balanced", "karras"] | tuple[FiniteFloat, ...] | None = Field(
         default=None,
@@ -62,6 +90,21 @@ class SamplingConfig(Strict):
         default=None, gt=0, description="the noise level of the SDE, above 0, or left out for 1"
     )
     batch_size: int = Field(default=1024, ge=1, description="the number of samples in memory at a time, at least 1")
+
+    @model_validator(mode="after")
+    def _settings_of_the_solver(self) -> Self:
+        if self.churn is not None and self.solver != "churn":
+            said = (
+                f"'churn' in 'sampling' is for solver: churn, and the solver is {self.solver}: leave one of the two out"
+            )
+            raise PydanticCustomError("said", "{said}", {"said": said})
+        return self
+
+    @property
+    def churned(self) -> Churn | None:
+        """The steps with churn and their settings; None for another solver."""
+        settings = {} if self.churn is None else self.churn.model_dump()
+        return Churn(**settings) if self.solver == "churn" else None
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="a whole number, 0 or more")]
@@ -271,4 +314,5 @@ Run: TypeAlias = AnyConfig | JointConfig
 def sampling_choices(asked: SamplingConfig) -> Choices:
     """The sampling choices of a run file."""
     grid = torch.tensor(asked.t_grid, dtype=torch.float64) if isinstance(asked.t_grid, tuple) else asked.t_grid
-    return Choices(**asked.model_dump(exclude={"n", "t_grid"}), t_grid=grid)
+    plain = asked.model_dump(exclude={"n", "solver", "churn", "t_grid"})
+    return Choices(**plain, solver=asked.churned or asked.solver, t_grid=grid)
