@@ -343,7 +343,7 @@ def test_a_file_that_is_no_nmr_star(tmp_path: Path) -> None:
     pytest.importorskip("pynmrstar")
     path = tmp_path / "rubbish.str"
     path.write_text("kind,residue\n", encoding="utf-8")
-    refused(path, ": this is no NMR-STAR file: ")
+    refused(path, ", line 1: this is no NMR-STAR file (")
 
 
 def test_the_extra_that_reads_nmr_star(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

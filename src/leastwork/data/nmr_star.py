@@ -17,7 +17,7 @@ from leastwork.observables.couplings import (
     KINDS,
 )
 from leastwork.support.extras import needs
-from leastwork.support.text import plural, quoted
+from leastwork.support.text import brief, plural, quoted
 
 __all__ = ["read_nmr_star"]
 
@@ -55,8 +55,12 @@ def read_nmr_star(
     pynmrstar = needs("pynmrstar", "nmr")
     try:
         loops = pynmrstar.Entry.from_string(text).get_loops_by_category("Coupling_constant")
-    except ValueError as problem:
-        raise ConfigError(f"{path}: this is no NMR-STAR file: {str(problem).rstrip('.')}") from None
+    except Exception as problem:  # the parser stumbles over damaged files with errors of many kinds
+        where = place(path, getattr(problem, "line_number", None))
+        told = (
+            f" ({brief(getattr(problem, 'message', problem)).rstrip('.')})" if isinstance(problem, ValueError) else ""
+        )
+        raise ConfigError(f"{where}: this is no NMR-STAR file{told}: correct it, or give a CSV") from None
     if not any(loop.data for loop in loops):
         raise ConfigError(f"{path}: there are no couplings, that is no rows of a loop _Coupling_constant: give a CSV")
     rows, unknown, molecules = [], [], []
