@@ -6,17 +6,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from leastwork.errors import LeastworkError
+from torch import Tensor
+
+from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.models.base import Model
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import sample
+from leastwork.sampling.work import Certificate
 from leastwork.support.above import above
 from leastwork.support.arguments import path_of
 from leastwork.support.progress import Progress
 from leastwork.support.random import derive_seed
 
-__all__ = ["FittedRun"]
+__all__ = ["FittedRun", "ledger_of"]
 
 
 class FittedRun:
@@ -60,6 +63,19 @@ class FittedRun:
         seed = derive_seed(self.seed, "certificate")
         return self.sample(self.certificate_samples or 10_000, seed=seed, progress=self.progress)
 
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Work, bound, dissipation, efficiency and ESS towards the target, and misses of data, on fresh samples.
+
+        Raises:
+            NoPathWeightsError: the process or solver of the run has no path weights.
+        """
+        return self.certify(self.certificate_ensemble)
+
+    @abstractmethod
+    def certify(self, ensemble: Ensemble | None = None) -> Certificate:
+        """Compute the certificate of fresh samples, by default those of :attr:`certificate`."""
+
     def save(self, folder: str | Path, model: str | Path | Mapping[str, Any] | None = None) -> Path:
         """Write the run, with the samples of its certificate if drawn, into a folder for :func:`leastwork.load_run`.
 
@@ -89,3 +105,14 @@ class FittedRun:
             ConfigError: as for :meth:`save`.
         """
         return above("leastwork.runs.saved", "report_run")(self, path_of("folder", folder), model)
+
+
+def ledger_of(ensemble: Ensemble) -> tuple[Tensor, Tensor, Tensor]:
+    """Work, ln dP/dQ and log-tilt of samples for their certificate, (n,) each.
+
+    Raises:
+        NoPathWeightsError: the samples have no path weights, or no log-tilt of a target.
+    """
+    if ensemble.log_tilt is None:
+        raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
+    return ensemble.work, ensemble.log_weight, ensemble.log_tilt

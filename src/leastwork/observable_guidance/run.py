@@ -10,9 +10,8 @@ from torch import Tensor
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import LogTilt, MaxEnt
 from leastwork.data.trust import TrustCurve
-from leastwork.errors import NoPathWeightsError
 from leastwork.fit.result import Fit
-from leastwork.fit.run import FittedRun
+from leastwork.fit.run import FittedRun, ledger_of
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.observables import evaluate
@@ -89,15 +88,6 @@ class ObservableRun(FittedRun):
         return replace(ensemble, log_tilt=self.maxent.log_tilt_of(evaluate(self.data.observable, ensemble.x)))
 
     @cached_property
-    def certificate(self) -> Certificate:
-        """Work, bound, dissipation, efficiency, misses and ESS, on fresh samples.
-
-        Raises:
-            NoPathWeightsError: the process or solver of the run has no path weights.
-        """
-        return self.certify(self.certificate_ensemble)
-
-    @cached_property
     def step_error(self) -> StepError:
         """Errors of the averages and of ln Z due to the number of steps, from a few hundred paths of another seed.
 
@@ -123,15 +113,5 @@ class ObservableRun(FittedRun):
         """
         if ensemble is None:
             return self.certificate
-        if ensemble.log_tilt is None:
-            raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
         observed = evaluate(self.data.observable, ensemble.x) if observed is None else observed
-        return certify(
-            ensemble.work,
-            ensemble.log_weight,
-            ensemble.log_tilt,
-            observed,
-            self.maxent.target,
-            self.maxent.model_std,
-            self.data.fitted,
-        )
+        return certify(*ledger_of(ensemble), observed, self.maxent.target, self.maxent.model_std, self.data.fitted)

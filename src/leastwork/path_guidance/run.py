@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError, NoPathWeightsError
+from leastwork.errors import LeastworkError
 from leastwork.fit.result import Fit
-from leastwork.fit.run import FittedRun
+from leastwork.fit.run import FittedRun, ledger_of
 from leastwork.geometry.state import State, take
 from leastwork.guidance.base import Guidance
 from leastwork.kernels.density import KernelDensity
@@ -96,15 +96,6 @@ class PathRun(FittedRun):
             ensemble, x=take(ensemble.x, index), ledger=replace(ledger, step_work=None, **parts), log_tilt=tilt
         )
 
-    @cached_property
-    def certificate(self) -> Certificate:
-        """Work, bound, dissipation, efficiency and ESS towards the target, on fresh samples.
-
-        Raises:
-            NoPathWeightsError: the process or solver of the run has no path weights.
-        """
-        return self.certify(self.certificate_ensemble)
-
     def certify(self, ensemble: Ensemble | None = None) -> Certificate:
         """Compute the certificate of fresh samples.
 
@@ -114,11 +105,7 @@ class PathRun(FittedRun):
         Raises:
             NoPathWeightsError: the samples have no path weights, or no log-tilt of a target.
         """
-        if ensemble is None:
-            return self.certificate
-        if ensemble.log_tilt is None:
-            raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
-        return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt)
+        return self.certificate if ensemble is None else certify(*ledger_of(ensemble))
 
     @cached_property
     def step_error(self) -> StepError:

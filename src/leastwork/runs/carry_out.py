@@ -122,6 +122,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
 def job_of(part: str, config: AnyConfig) -> Job[Any]:
     """The job of a run, or of a part of a joint one, its inputs loaded and checked before anything is drawn."""
     with _named(part):
+        config.check_method()
         return _checked(config, kind_of_run(config).job(config))
 
 
