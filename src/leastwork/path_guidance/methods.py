@@ -10,7 +10,6 @@ A method is a frozen dataclass of its own settings. Register one of your own by 
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,7 +27,7 @@ from leastwork.models.base import Scored
 from leastwork.models.denoised import check_gradient
 from leastwork.models.latents import check_decoder_gradient, latent_decoder
 from leastwork.path_guidance.least_work import learn_region
-from leastwork.path_guidance.published import PathFit, fit_loss, fit_transported
+from leastwork.path_guidance.published import Form, fit_path, loss_form, transported_form
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import draw
@@ -191,26 +190,26 @@ class _Published(PathGuidanceMethod):
         0.01, "the price of a nat of work in units of the success rate, 0 or more", ge=0, allow_inf_nan=False
     )
 
-    form: ClassVar[str]
+    words: ClassVar[str]
     evaluations_a_step: ClassVar[int] = 1
     """Network evaluations in one guided step, counting a product with the network's Jacobian as one more."""
 
     def sentence(self, told: Told) -> str:
         return (
-            f"The score was shifted by a multiple of {self.form} (Kolloff et al., arXiv:2505.13375), its parameters "
+            f"The score was shifted by a multiple of {self.words} (Kolloff et al., arXiv:2505.13375), its parameters "
             f"fitted to (1 − success) plus γ = {plain(self.gamma)} times the work on samples that were not used again."
         )
 
     def table(self, told: Told) -> list[tuple[str, str]]:
         return [("γ", plain(self.gamma)), ("parameters tried", count(told.trials))]
 
-    def _search(self, problem: PathProblem, search: Callable[..., PathFit]) -> PathOutcome:
+    def _search(self, problem: PathProblem, form: Form) -> PathOutcome:
         """Fit the parameters, then draw fresh samples for the share in A that they reach."""
         own = problem.own
         target = self.evaluations_a_step * own.network_evaluations  # for as many fresh samples as the model's own
         left = None if self.budget is None else self.budget - own.network_evaluations - target
-        found = search(
-            problem.model, problem.guides, problem.region, gamma=self.gamma, seed=problem.seed, budget=left,
+        found = fit_path(
+            problem.model, problem.region, form, gamma=self.gamma, seed=problem.seed, budget=left,
             progress=problem.progress, choices=problem.choices,
         )  # fmt: skip
         drawn = draw(
@@ -227,26 +226,26 @@ class _Published(PathGuidanceMethod):
 class Transported(_Published):
     """The published form: kernels around guides that the probability-flow ODE carries forward; see its base class."""
 
-    form: ClassVar[str] = (
+    words: ClassVar[str] = (
         "the gradient of the logarithmic kernel density of the guides, carried forward by the probability-flow ODE"
     )
 
     def fit(self, problem: PathProblem) -> PathOutcome:
-        return self._search(problem, fit_transported)
+        return self._search(problem, transported_form(problem.model, problem.guides, problem.choices))
 
 
 @dataclass(frozen=True)
 class Loss(_Published):
     """The gradient of the guides' log-kernel at the denoised estimate; see its base class."""
 
-    form: ClassVar[str] = "the gradient of the guides' logarithmic kernel density at the denoised estimate D(x, t)"
+    words: ClassVar[str] = "the gradient of the guides' logarithmic kernel density at the denoised estimate D(x, t)"
     evaluations_a_step: ClassVar[int] = 2
 
     def fit(self, problem: PathProblem) -> PathOutcome:
         check_gradient(problem.model, problem.own.x)
         if latent_decoder(problem.model) is None:  # otherwise guides are compared as latents
             check_decoder_gradient(problem.model, problem.own.x, "loss")
-        return self._search(problem, fit_loss)
+        return self._search(problem, loss_form(problem.model, problem.guides))
 
 
 def _target_of_samples(inside: Tensor, log_weight: Tensor) -> tuple[float, float]:

@@ -1,47 +1,6 @@
 """Chignolin in ten beads: its physics, simulations and committor."""
 
-from leastwork.cases.chignolin.folding import (
-    BIASED,
-    BOLTZMANN,
-    DATA,
-    FOLDED,
-    NATIVE,
-    REFERENCE,
-    SEQUENCE,
-    TEMPERATURE,
-    Ensembles,
-    ForceField,
-    committor,
-    contact_map,
-    ensembles,
-    folded,
-    folded_fraction,
-    is_folded,
-    native,
-    native_contacts,
-    nativeness,
-    transition_region,
-)
+from leastwork.cases.chignolin import folding
+from leastwork.cases.chignolin.folding import *  # noqa: F403  (all of its public names, which it lists itself)
 
-__all__ = [
-    "BIASED",
-    "BOLTZMANN",
-    "DATA",
-    "FOLDED",
-    "NATIVE",
-    "REFERENCE",
-    "SEQUENCE",
-    "TEMPERATURE",
-    "Ensembles",
-    "ForceField",
-    "committor",
-    "contact_map",
-    "ensembles",
-    "folded",
-    "folded_fraction",
-    "is_folded",
-    "native",
-    "native_contacts",
-    "nativeness",
-    "transition_region",
-]
+__all__ = folding.__all__
