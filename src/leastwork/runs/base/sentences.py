@@ -30,7 +30,7 @@ def gone_astray(certificate: CertificateNumbers) -> list[str]:
         return []
     return [
         f"One of {count(certificate.samples)} guided paths makes {fraction(worst)} of the variance of ln w: it went "
-        "astray, and the work it wastes hides what the others do: take more sampling.steps."
+        "astray, and the work that it wastes hides that of the other paths: take more sampling.steps."
     ]
 
 
@@ -42,7 +42,7 @@ def too_few_steps(metrics: RunNumbers, names: Sequence[str]) -> list[str]:
     what = [f"the average of {name} by {pm(row)}" for name, row in zip(names, found.averages, strict=True) if row.large]
     if not what and found.log_z is not None:
         what = [f"ln⟨w⟩, and so free energies, by {pm(found.log_z)}"]
-    return [f"{count(found.steps)} steps are too few, they move {', '.join(what)}: take more sampling.steps."]
+    return [f"{count(found.steps)} steps are too few, since they shift {', '.join(what)}: take more sampling.steps."]
 
 
 def drawing(config: AnyConfig, metrics: RunNumbers) -> str:

@@ -54,7 +54,7 @@ def outcome(config: RunConfig, metrics: ObservableNumbers) -> str:
         ess = metrics.quality.reweighting_ess
         if not guides:
             return f"{sentence}; the weights leave {fraction(ess)} of the samples effective."
-        return f"{sentence}; the process it was drawn by has no path weights, hence no certificate."
+        return f"{sentence}; its samples were drawn by a process without path weights, so there is no certificate."
     cost = f"for {pm(certificate.work)} k_BT of work"
     if certificate.efficiency.value is None:
         return f"{sentence} {cost}; nothing had to be done."

@@ -63,7 +63,7 @@ def free_energy(metrics: PathNumbers) -> list[str]:
     if exact is not None:
         sentences.append(
             f"−ln p(A) = {plain(exact.value)} k_BT, p(A) = {plain(exact.probability)} in {exact.source}: a "
-            "difference beyond the error is the model's own."
+            "difference larger than the error is an error of the model."
         )
     return sentences
 
@@ -74,8 +74,8 @@ def whose_region(config: PathConfig) -> str:
         return ""
     chosen = "chosen by leave-one-out likelihood" if config.bandwidth is None else "as given"
     return (
-        "No test of membership was given, so the region is what the guides' kernel says, with a bandwidth "
-        f"{chosen}: another bandwidth is another region, as the sensitivity below shows."
+        "No test of membership was given, so the region is defined by the guides' kernel, with a bandwidth "
+        f"{chosen}. Another bandwidth defines another region, as the section on sensitivity shows."
     )
 
 

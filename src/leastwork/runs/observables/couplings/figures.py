@@ -1,4 +1,4 @@
-"""The figure of trust: χ² a datum against θ, and against how far each θ takes the model."""
+"""The figure of trust: χ² per datum against θ, and against how far each θ takes the model."""
 
 from collections.abc import Mapping, Sequence
 
@@ -41,7 +41,7 @@ def trust(curve: TrustNumbers) -> str:
         lines(right, kl)
         left.set_xscale("log")
         left.set_xlabel("θ  (data trusted → not trusted)")
-        left.set_ylabel("χ² a datum")
+        left.set_ylabel("χ² per datum")
         right.set_xlabel("KL(reweighted ‖ model)  ($k_\\mathrm{B}T$)")
         top = max(float((held_out + stderr).max()), model)
         left.set_ylim(0, 1.08 * top)

@@ -12,7 +12,7 @@ __all__ = ["Agreement", "CouplingNumbers", "Reported", "TrustNumbers", "coupling
 
 @dataclass(frozen=True)
 class TrustNumbers:
-    """θ, and where it was chosen by cross-validation, χ² a datum at each θ that was tried.
+    """θ, and where it was chosen by cross-validation, χ² per datum at each θ that was tried.
 
     Args:
         theta: θ of the run.
@@ -41,7 +41,7 @@ class TrustNumbers:
 
 @dataclass(frozen=True)
 class Agreement:
-    """χ² a datum of one type of coupling, or of several together, where ``held_out`` may be None."""
+    """χ² per datum of one type of coupling, or of several together, where ``held_out`` may be None."""
 
     type: str
     data: int
