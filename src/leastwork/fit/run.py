@@ -13,6 +13,7 @@ from leastwork.models.base import Model
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import sample
+from leastwork.sampling.step_error import StepError
 from leastwork.sampling.work import Certificate
 from leastwork.support.above import above
 from leastwork.support.arguments import path_of
@@ -38,6 +39,8 @@ class FittedRun:
         certificate_samples: int | None
         progress: Progress
         ensemble: Ensemble | None
+        network_evaluations: int
+        seconds: float
         guidance: Any  # a Guidance, or None of a run that only weighs
 
     @abstractmethod
@@ -62,6 +65,11 @@ class FittedRun:
             return self.ensemble
         seed = derive_seed(self.seed, "certificate")
         return self.sample(self.certificate_samples or 10_000, seed=seed, progress=self.progress)
+
+    @cached_property
+    @abstractmethod
+    def step_error(self) -> StepError:
+        """Errors of averages due to the number of steps, from a few hundred paths of another seed."""
 
     @cached_property
     def certificate(self) -> Certificate:

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from torch import get_num_threads, set_num_threads
 
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning, WriteError
+from leastwork.fit.run import FittedRun
 from leastwork.geometry.state import shapes
 from leastwork.models.files import fingerprint
-from leastwork.runs.base import job
 from leastwork.runs.base.ensemble_structures import write_ensemble_structures
 from leastwork.runs.base.finished import write_metrics
 from leastwork.runs.base.forecast import duration, seconds_of
@@ -50,7 +50,7 @@ from leastwork.support.text import brief
 __all__ = ["at_work", "compare_run", "disk_in_words", "draw_samples", "finish_run", "job_of", "measure_run", "run"]
 
 _PIECES = "fit.partial"
-_Fitted = TypeVar("_Fitted", bound=job.Fitted)
+_Fitted = TypeVar("_Fitted", bound=FittedRun)
 
 
 def run(

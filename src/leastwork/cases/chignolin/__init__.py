@@ -1,6 +1,3 @@
 """Chignolin in ten beads: its physics, simulations and committor."""
 
-from leastwork.cases.chignolin import folding
-from leastwork.cases.chignolin.folding import *  # noqa: F403  (all of its public names, which it lists itself)
-
-__all__ = folding.__all__
+from leastwork.cases.chignolin.folding import *  # noqa: F403  (all public names of this module, which lists them)

@@ -2,37 +2,24 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from warnings import catch_warnings, simplefilter
 
 from torch import Tensor
 
 from leastwork.errors import LeastworkWarning
+from leastwork.fit.run import FittedRun
 from leastwork.geometry.state import State
-from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.step_error import StepError
 from leastwork.support.progress import Progress
 
-__all__ = ["Fitted", "Job"]
+__all__ = ["Job"]
 
 
-class Fitted(Protocol):
-    """The outcome of a fit, all that drawing needs."""
-
-    @property
-    def guidance(self) -> Guidance | None: ...
-    @property
-    def network_evaluations(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def step_error(self) -> StepError: ...
-
-
-_Fitted = TypeVar("_Fitted", bound=Fitted)
+_Fitted = TypeVar("_Fitted", bound=FittedRun)
 
 
 class Job(Generic[_Fitted]):
