@@ -9,7 +9,7 @@ import pytest
 
 from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.runs.base.finished import read_metrics, write_metrics
-from leastwork.runs.base.metrics import CertificateNumbers, run_numbers
+from leastwork.runs.base.numbers import CertificateNumbers, run_numbers
 from leastwork.runs.base.typed import REST, as_plain_values, read_as
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config

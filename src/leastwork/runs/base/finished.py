@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkWarning
 from leastwork.report import figures
-from leastwork.runs.base.metrics import RunNumbers, run_numbers
+from leastwork.runs.base.numbers import RunNumbers, run_numbers
 from leastwork.runs.base.settings import AnyConfig, Run
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.support.json_files import read_json, write_json
 from leastwork.support.numerals import count, fraction, plain
 from leastwork.support.tensor_files import write_tensors
 
-__all__ = ["PLOTTED", "Finished", "FinishedJoint", "read_metrics", "save_plots", "write_metrics"]
+__all__ = ["PLOTTED", "Finished", "FinishedJoint", "read_metrics", "save_plots", "write_joint_metrics", "write_metrics"]
 
 _Settings = TypeVar("_Settings", bound=AnyConfig)
 
@@ -124,6 +124,26 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         ConfigError: the file is damaged.
     """
     return read_json(folder / "metrics.json", "delete it and resume the run")
+
+
+def write_joint_metrics(folder: Path, parts: Iterable[str]) -> None:
+    """Gather those of the finished parts; all else follows from them, so that a resumed run says the same."""
+    each = {part: read_metrics(folder / part) for part in parts}
+    found = {
+        "versions": _versions([one["versions"] for one in each.values()]),
+        "seconds": sum(one["seconds"] for one in each.values()),
+        "network_evaluations": sum(one["network_evaluations"] for one in each.values()),
+        "parts": each,
+    }
+    write_metrics(folder, found)
+
+
+def _versions(parts: list[dict[str, str]]) -> dict[str, str]:
+    """Of each package what the parts were made with, which is more than one where it changed in between."""
+    return {
+        package: ", ".join(dict.fromkeys(one[package] for one in parts if package in one))
+        for package in dict.fromkeys(package for one in parts for package in one)
+    }
 
 
 def save_plots(folder: Path, arrays: Mapping[str, Tensor]) -> None:

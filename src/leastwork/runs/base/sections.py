@@ -2,7 +2,7 @@
 
 from leastwork.report.blocks import Fact, Image, Section, Table, Words, italic
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.metrics import CertificateNumbers, Discretisation, Estimated, Number, RunNumbers
+from leastwork.runs.base.numbers import CertificateNumbers, Discretisation, Estimated, Number, RunNumbers
 from leastwork.runs.base.sentences import pm, share
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.numerals import count, fraction, plain

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from leastwork.runs.base.metrics import CertificateNumbers, Estimated, RunNumbers
+from leastwork.runs.base.numbers import CertificateNumbers, Estimated, RunNumbers
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from leastwork.runs.base.finished import Finished, FinishedJoint
-from leastwork.runs.base.metrics import CertificateNumbers, Number
+from leastwork.runs.base.numbers import CertificateNumbers, Number
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.kinds import kind_of_run

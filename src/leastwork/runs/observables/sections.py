@@ -10,7 +10,7 @@ from leastwork.fit.methods import Told
 from leastwork.observable_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Mark, Part, Section, Table, Words, italic
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.metrics import CertificateNumbers, Miss
+from leastwork.runs.base.numbers import CertificateNumbers, Miss
 from leastwork.runs.base.sections import UNIT_OF_WORK, fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.observables.averages import averages_section, distributions_section, grey_rows, has_units, named

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from leastwork.runs.base.metrics import PLACE, CertificateNumbers, Number, RunNumbers
+from leastwork.runs.base.numbers import PLACE, CertificateNumbers, Number, RunNumbers
 from leastwork.runs.base.typed import read_as
 
 __all__ = ["FreeEnergy", "PathNumbers", "PathQualityNumbers", "path_numbers"]

@@ -15,7 +15,7 @@ from leastwork.kernels.region import Region
 from leastwork.path_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Image, Mark, Part, Section, Table, Words
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.metrics import Number
+from leastwork.runs.base.numbers import Number
 from leastwork.runs.base.sections import fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import share
 from leastwork.runs.path import figures as path_figures
