@@ -51,7 +51,7 @@ class Finished(Generic[_Settings]):
 
     @cached_property
     def numbers(self) -> RunNumbers:
-        """What the metrics of all runs have in common.
+        """The metrics that all single runs have.
 
         Raises:
             ConfigError: metrics.json is of another version.
@@ -59,7 +59,7 @@ class Finished(Generic[_Settings]):
         return run_numbers(self.metrics)
 
     def work_figure(self) -> str | None:
-        """Work against its bound and along the path, where there is a certificate."""
+        """The figure of the work, beside its bound and along the path; None if there is no certificate."""
         certificate, steps = self.numbers.certificate, self.ensemble.ledger.step_work
         if certificate is None or steps is None:
             return None
@@ -72,7 +72,7 @@ class Finished(Generic[_Settings]):
         return figures.ledger((bound.value, bound.stderr), wasted.value, caption, times, work, stderr)
 
     def drawing_settings(self) -> list[tuple[str, str]]:
-        """Settings of either kind of run that shape the numbers."""
+        """The settings of all kinds of run that affect the numbers."""
         config, sampling = self.config, self.config.sampling
         taken = self.numbers.discretisation.t_grid if sampling.t_grid is None else sampling.t_grid
         grid = f"{len(taken)} times given" if isinstance(taken, tuple) else taken
@@ -106,7 +106,7 @@ def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def _finite(value: Any, key: str, lost: list[str]) -> Any:
-    """The same plain values with None in place of what is not finite, whose keys are appended to ``lost``."""
+    """Plain values with None in place of numbers that are not finite; the keys of these are appended to ``lost``."""
     if isinstance(value, Mapping):
         return {name: _finite(one, f"{key}.{name}", lost) for name, one in value.items()}
     if isinstance(value, list | tuple):
@@ -118,7 +118,7 @@ def _finite(value: Any, key: str, lost: list[str]) -> Any:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """What :func:`write_metrics` wrote.
+    """The metrics that :func:`write_metrics` wrote.
 
     Raises:
         ConfigError: the file is damaged.
@@ -127,7 +127,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def write_joint_metrics(folder: Path, parts: Iterable[str]) -> None:
-    """Gather those of the finished parts; all else follows from them, so that a resumed run says the same."""
+    """Write the metrics of a joint run, which follow from those of its finished parts alone."""
     each = {part: read_metrics(folder / part) for part in parts}
     found = {
         "versions": _versions([one["versions"] for one in each.values()]),
@@ -139,7 +139,7 @@ def write_joint_metrics(folder: Path, parts: Iterable[str]) -> None:
 
 
 def _versions(parts: list[dict[str, str]]) -> dict[str, str]:
-    """Of each package what the parts were made with, which is more than one where it changed in between."""
+    """The versions of each package with which the parts were made; several if the version changed in between."""
     return {
         package: ", ".join(dict.fromkeys(one[package] for one in parts if package in one))
         for package in dict.fromkeys(package for one in parts for package in one)

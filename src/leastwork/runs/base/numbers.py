@@ -53,7 +53,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Miss:
-    """By how many standard deviations of an observable the guided samples miss its target."""
+    """The distance of the guided average of an observable from its target, in standard deviations."""
 
     name: str
     value: float | None
@@ -62,7 +62,7 @@ class Miss:
 
 @dataclass(frozen=True)
 class OnTarget:
-    """Whether every average that was fitted is within the tolerance, in standard deviations."""
+    """True if every fitted average is within the tolerance, which is in standard deviations."""
 
     value: bool
     tolerance: float
@@ -70,7 +70,7 @@ class OnTarget:
 
 @dataclass(frozen=True)
 class CertificateNumbers:
-    """A certificate; of a region ``miss`` and ``on_target`` are None, and runs of older versions know no worst path."""
+    """A certificate; ``miss`` and ``on_target`` are None for a region, and ``worst_path`` in runs of older versions."""
 
     work: Number
     bound: Number
@@ -87,7 +87,7 @@ class CertificateNumbers:
 
 @dataclass(frozen=True)
 class StepShift:
-    """By how much the number of steps moves an average, the observable's σ, and whether that is large."""
+    """The shift of an average due to the number of steps, the observable's σ, and whether the shift is large."""
 
     value: float | None
     stderr: float | None
@@ -97,9 +97,9 @@ class StepShift:
 
 @dataclass(frozen=True)
 class Discretisation:
-    """The grid of times by its name, None if it was given, and what the number of steps does.
+    """The name of the time grid, None if times were given, and the errors due to the number of steps.
 
-    Runs of older versions know no loss.
+    The loss is None in runs of older versions.
     """
 
     t_grid: str | None
@@ -113,7 +113,7 @@ class Discretisation:
 
 @dataclass(frozen=True)
 class RunNumbers:
-    """What the metrics of all single runs have in common."""
+    """The metrics that all single runs have."""
 
     seed: int
     versions: Mapping[str, str]
@@ -124,7 +124,7 @@ class RunNumbers:
 
 
 def run_numbers(metrics: Mapping[str, Any]) -> RunNumbers:
-    """What all single runs have in common, whatever else there is.
+    """The metrics that all single runs have, from all metrics of a run.
 
     Args:
         metrics: as in metrics.json.
@@ -170,7 +170,7 @@ def step_metrics(found: StepError, loss: StepLoss | None = None) -> dict[str, An
 
 
 def versions() -> dict[str, str]:
-    """Of what determines a run's numbers."""
+    """The versions of Python and of the packages that determine a run's numbers."""
     found = {"python": platform.python_version()}
     for package in ("leastwork", "torch", "numpy", "scipy"):
         try:

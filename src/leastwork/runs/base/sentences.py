@@ -13,7 +13,7 @@ _OUTLIER_SHARE = 0.1, 30  # share of the variance of ln w, at least, and in equa
 
 
 def few_effective(certificate: CertificateNumbers) -> list[str]:
-    """A warning where the efficiency is biased by a small number of effective samples, or nothing."""
+    """A warning if few effective samples bias the efficiency; otherwise nothing."""
     if not certificate.biased_high:
         return []
     effective = certificate.samples * (certificate.ess.value or 0.0)
@@ -24,7 +24,7 @@ def few_effective(certificate: CertificateNumbers) -> list[str]:
 
 
 def gone_astray(certificate: CertificateNumbers) -> list[str]:
-    """A warning where a single path makes much of the variance of ln w, or nothing; older runs do not tell."""
+    """A warning if a single path makes much of the variance of ln w; nothing for runs of older versions."""
     worst = certificate.worst_path
     if worst is None or worst < max(_OUTLIER_SHARE[0], _OUTLIER_SHARE[1] / certificate.samples):
         return []
@@ -35,7 +35,7 @@ def gone_astray(certificate: CertificateNumbers) -> list[str]:
 
 
 def too_few_steps(metrics: RunNumbers, names: Sequence[str]) -> list[str]:
-    """A warning where the number of steps moves an average or ln⟨w⟩ by more than it may, or nothing."""
+    """A warning if the number of steps shifts an average or ln⟨w⟩ too much; otherwise nothing."""
     found = metrics.discretisation
     if not found.matters:
         return []
@@ -46,7 +46,7 @@ def too_few_steps(metrics: RunNumbers, names: Sequence[str]) -> list[str]:
 
 
 def drawing(config: AnyConfig, metrics: RunNumbers) -> str:
-    """How samples were drawn, of either kind of run."""
+    """The sentence on how samples were drawn, for all kinds of run."""
     chosen = config.sampling
     process = "probability-flow ODE" if chosen.process == "ode" else f"reverse SDE (κ = {plain(chosen.kappa or 1.0)})"
     solvers = {"euler": "Euler", "heun": "Heun", "exponential": "exponential", "multistep": "second-order multistep"}

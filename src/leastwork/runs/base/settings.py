@@ -47,7 +47,7 @@ class Strict(BaseModel):
 
 
 class SamplingConfig(Strict):
-    """How samples are drawn."""
+    """Settings of the sampling."""
 
     n: int = Field(default=10_000, ge=2, description="the number of guided samples, at least 2")
     process: ProcessName = Field(default="sde", description="a process")
@@ -72,7 +72,7 @@ CertificateSamples = Annotated[
 
 
 def _text(value: Any) -> Any:
-    """A model or run may be called 7."""
+    """Text, also for a number, since a model or run may be called 7."""
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -97,14 +97,14 @@ _Model = Annotated[str | ModelSettings, PlainValidator(_model), PlainSerializer(
 
 
 class Named(Strict):
-    """What every run file begins with."""
+    """The keys with which every run file begins."""
 
     name: _Text = Field(min_length=1, pattern=r"^[^/\\]+$", description="a name for the run, without slashes")
     description: str = Field(default="", description="one sentence about the run")
 
 
 class FitSection(Strict):
-    """How the guidance is found: what every method has, beside the settings of the methods."""
+    """Settings of the fit that every method has; those of the methods are added to them."""
 
     samples: int | None = Field(
         default=None, ge=2, description="the number of samples of the model, at least 2, or left out"
@@ -165,14 +165,14 @@ class AnyConfig(Named):
         return {"": self}
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        """The same run with ``place(file)`` for each file that it names."""
+        """A copy of the run with ``place(file)`` in place of each file."""
         raise NotImplementedError
 
     def comparable(self) -> Any:
-        """This run, if its methods can be compared on its data.
+        """The run, if methods can be compared on its data.
 
         Raises:
-            ConfigError: it has no data.
+            ConfigError: the run has no data.
         """
         raise ConfigError(f"{self.name} is guided to structures, and compare is for runs with data: use run")
 
@@ -187,7 +187,7 @@ class AnyConfig(Named):
         return source_of(self.model)
 
     def with_source(self, source: ModelSettings) -> Self:
-        """The same run with another model; one that is stored is named as a run file names it."""
+        """A copy of the run with another model; a stored model is named as in a run file."""
         name = source.plain()
         return self.model_copy(update={"model": name if isinstance(name, str) else source})
 
@@ -207,10 +207,10 @@ class AnyConfig(Named):
         return self.own_settings
 
     def check_method(self) -> None:
-        """See that ``fit:`` sets nothing that only another method has; values that nobody changed are passed over.
+        """Check that ``fit:`` sets nothing that only another method has; default values are ignored.
 
         Raises:
-            ConfigError: it does.
+            ConfigError: a setting belongs to another method.
         """
         for key, about in type(self.fit).model_fields.items():
             owners = self.registry.owners(key)
@@ -248,11 +248,11 @@ class JointConfig:
     parts: Mapping[str, AnyConfig]
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        """The same, since only its parts name files."""
+        """The run itself, since only its parts name files."""
         return self
 
     def comparable(self) -> Any:
-        """Never: methods are compared on the data of a single run."""
+        """Raises an error, since methods are compared on the data of a single run."""
         raise ConfigError(f"{self.name} is a joint run, and compare is for single runs with data: name one of its runs")
 
     @property
@@ -260,7 +260,7 @@ class JointConfig:
         """Only its parts have models."""
 
     def with_source(self, source: ModelSettings) -> Self:
-        """The same, since only its parts have models."""
+        """The run itself, since only its parts have models."""
         return self
 
 

@@ -31,7 +31,7 @@ __all__ = ["ObservableJob"]
 
 @dataclass(frozen=True)
 class ObservableJob(Job[ObservableRun]):
-    """One run: its settings and what they name."""
+    """A run of Observable Guidance with its inputs."""
 
     config: RunConfig
     inputs: Inputs

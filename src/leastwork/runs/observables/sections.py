@@ -39,7 +39,7 @@ _EXTRAS: Mapping[str, Callable[[Any, str | None, ObservableQuality], Extras]] = 
 
 
 def part(run: Finished[RunConfig]) -> Part:
-    """All that the report of a run shows.
+    """The content of the report of a run.
 
     Raises:
         ConfigError: the folder holds no fit.

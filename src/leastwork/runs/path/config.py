@@ -25,7 +25,7 @@ __all__ = ["GuidesConfig", "PathConfig"]
 
 
 class GuidesConfig(Strict):
-    """Where the guides are: one file, of any of the forms."""
+    """The file of the guides, in one of the forms."""
 
     csv: Path | None = Field(default=None, description="a file of one flattened structure a row, data units")
     npy: Path | None = Field(default=None, description="a numpy file of shape (M, *event), data units")
@@ -37,7 +37,7 @@ class GuidesConfig(Strict):
 
     @property
     def file(self) -> Path:
-        """Where the guides are, whatever the form."""
+        """The file of the guides, in whichever form."""
         (file,) = (file for file in (self.csv, self.npy, self.structures, self.safetensors) if file is not None)
         return file
 
@@ -49,7 +49,7 @@ class GuidesConfig(Strict):
         return self
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        """The same with ``place(file)`` for each file."""
+        """A copy with ``place(file)`` in place of each file."""
         files = {key: getattr(self, key) for key in type(self).model_fields}
         return self.model_copy(update={key: place(file) for key, file in files.items() if file is not None})
 
@@ -69,7 +69,7 @@ else:
 
 
 class PathConfig(AnyConfig):
-    """One run of Path Guidance."""
+    """A run of Path Guidance."""
 
     kind_of_run: ClassVar[str] = "path"
     registry: ClassVar[Registry[PathGuidanceMethod]] = PATH_METHODS

@@ -169,7 +169,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One quantity: its label, curves, limits of the axis (by default those of the data) and where to draw a line."""
+    """A quantity with its label, curves, limits of the axis (by default those of the data) and the place of a line."""
 
     label: str
     curves: Sequence[Curve]

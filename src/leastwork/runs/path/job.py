@@ -33,7 +33,7 @@ __all__ = ["PathJob"]
 
 @dataclass(frozen=True)
 class PathJob(Job[PathRun]):
-    """One run: its settings and what they name."""
+    """A run of Path Guidance with its inputs."""
 
     config: PathConfig
     inputs: PathInputs

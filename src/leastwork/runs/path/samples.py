@@ -1,4 +1,4 @@
-"""The section on the samples of a region: how many there are, how new, how varied, and how near to the truth."""
+"""The section on the samples of a region: their number, novelty, diversity, and distance from the truth."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ _AGAINST = {"model": "the model's own in A", "truth": "exact draws in A"}
 
 
 def samples_section(quality: PathQualityNumbers, plots: Mapping[str, Tensor]) -> Section:
-    """What the samples are worth, and how far they are from guides and truth where there are enough of them."""
+    """The section on the quality of the samples; their distances are shown only if there are enough samples."""
     images = []
     if "guided to guide" in plots:
         images.append(

@@ -30,7 +30,7 @@ __all__ = ["part"]
 
 
 def part(run: Finished[PathConfig]) -> Part:
-    """All that the report of a run shows.
+    """The content of the report of a run.
 
     Raises:
         ConfigError: the folder holds no fit, or a file of the region is missing.
@@ -102,7 +102,7 @@ def _plane(run: Finished[PathConfig], bandwidth: float) -> str:
 
 
 def _membership(run: Finished[PathConfig], bandwidth: float) -> NDArray[np.bool_] | None:
-    """Where the region is, as the run found it; older runs tell only the region, and one that is code is not run."""
+    """Membership on a figure's grids, as the run stored it; for older runs from the region, unless that is code."""
     if "outlines" in run.plots:
         return run.plots["outlines"].numpy()
     given, guides = run.config.region, run.plots["guides"]
@@ -143,7 +143,7 @@ def _against_bandwidth(quality: PathQualityNumbers) -> str:
 
 
 def _curve(estimates: Sequence[Number | None]) -> Curve:
-    """None stands as NaN, which is not drawn."""
+    """A curve through estimates; None becomes NaN, which is not drawn."""
     values = np.array([None if one is None else one.value for one in estimates], dtype=float)
     errors = np.array([None if one is None else one.stderr for one in estimates], dtype=float)
     return Curve("guided", values, errors)
