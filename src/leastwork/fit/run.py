@@ -24,7 +24,7 @@ __all__ = ["FittedRun", "ledger_of"]
 
 
 class FittedRun:
-    """What the runs of both jobs share; each is a frozen dataclass with the attributes named here."""
+    """Base class of the runs of both jobs, which are frozen dataclasses with the attributes named here."""
 
     kind_of_run: ClassVar[str]
     """The name of its kind among the runs of run files."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args, get_type_hints
 
 import torch
 from pydantic import (
@@ -107,15 +107,12 @@ class FitSection(Strict):
     """Settings of the fit that every method has; those of the methods are added to them."""
 
     samples: int | None = Field(
-        default=None, ge=2, description="the number of samples of the model, at least 2, or left out"
+        default=None, ge=2, description="the number of model samples, at least 2, or left out for what is needed"
     )
 
 
-_Section = TypeVar("_Section", bound=FitSection)
-
-
-def with_settings(base: type[_Section], name: str, methods: Iterable[type]) -> type[_Section]:
-    """A section of a run file with the keys of ``base`` and the settings of these methods, each key once."""
+def with_settings(name: str, methods: Iterable[type]) -> type[FitSection]:
+    """A section of a run file with the keys of every method and the settings of these methods, each key once."""
     keys: dict[str, Any] = {}
     for method in methods:
         hints = get_type_hints(method)
@@ -124,7 +121,7 @@ def with_settings(base: type[_Section], name: str, methods: Iterable[type]) -> t
             form = more.pop("form", hints[key])
             default = one.default if one.default_factory is MISSING else one.default_factory()
             keys.setdefault(key, (form, Field(default=default, **more)))
-    return create_model(name, __base__=base, __module__=base.__module__, **keys)
+    return create_model(name, __base__=FitSection, __module__=FitSection.__module__, **keys)
 
 
 GIVEN_MODEL = "(given in Python)"
@@ -149,7 +146,6 @@ class AnyConfig(Named):
 
     kind_of_run: ClassVar[str]
     registry: ClassVar[Registry[Any]]
-    section: ClassVar[type[FitSection]]
 
     if TYPE_CHECKING:  # the kinds of run declare them, each at its place among its keys
         system: str | None
@@ -194,7 +190,7 @@ class AnyConfig(Named):
     @property
     def settings(self) -> dict[str, Any]:
         """All settings of methods under ``fit:``."""
-        return self.fit.model_dump(exclude=set(self.section.model_fields))
+        return self.fit.model_dump(exclude=set(FitSection.model_fields))
 
     @property
     def own_settings(self) -> dict[str, Any]:
@@ -229,7 +225,7 @@ class AnyConfig(Named):
         names = Literal[cls.registry.names()]  # pyright: ignore[reportInvalidTypeForm]  (known when a file is read)
         fields: dict[str, Any] = {"method": (names, Field(default=bundled[0], description="a method"))}
         if method in cls.registry:
-            own = with_settings(cls.section, cls.section.__name__, [cls.registry[str(method)]])
+            own = with_settings("FitSection", [cls.registry[str(method)]])
             fields["fit"] = (own, Field(default=own(), description="settings, as keys and values"))
         return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, **fields)
 

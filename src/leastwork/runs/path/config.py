@@ -54,18 +54,10 @@ class GuidesConfig(Strict):
         return self.model_copy(update={key: place(file) for key, file in files.items() if file is not None})
 
 
-class PathFitConfig(FitSection):
-    """How the guidance is found; beside these keys stand the settings of the methods."""
-
-    samples: int | None = Field(
-        default=None, ge=2, description="the number of samples of the model, or leave it out for a share of the budget"
-    )
-
-
 if TYPE_CHECKING:
-    _Fit = PathFitConfig
+    _Fit = FitSection
 else:
-    _Fit = with_settings(PathFitConfig, "_Fit", [PATH_METHODS[name] for name in get_args(PathMethod)])
+    _Fit = with_settings("PathFitConfig", [PATH_METHODS[name] for name in get_args(PathMethod)])
 
 
 class PathConfig(AnyConfig):
@@ -73,7 +65,6 @@ class PathConfig(AnyConfig):
 
     kind_of_run: ClassVar[str] = "path"
     registry: ClassVar[Registry[PathGuidanceMethod]] = PATH_METHODS
-    section: ClassVar[type[FitSection]] = PathFitConfig
 
     system: CaseName | None = Field(default=None, description="a system of which something is known")
     guides: GuidesConfig = Field(
