@@ -1,4 +1,4 @@
-"""Steps of a run: fit, draw, certify, report. Files are written completely or not at all, and finished work is kept.
+"""One run: fit, draw, certify, report; every file is whole or not there, and what was finished is never redone.
 
 The folder afterwards:  config.yaml · fit/ · guidance/ · ensemble.zarr · plots.safetensors · metrics.json · report.html
 Of a joint run:  config.yaml · metrics.json · report.html, and a folder like that for each of its parts
@@ -147,7 +147,7 @@ def _carry_out_part(
 def _foretell(
     runs: Mapping[Path, tuple[AnyConfig, Job[Any]]], workers: int, tell: Callable[[str], None] | None
 ) -> None:
-    """Tell how long runs with a budget will take, from a few evaluations of their models."""
+    """How long it will take, of runs whose fit has a budget and is yet to be done; evaluates their models for it."""
     if tell is None:
         return
     each: list[float] = []
@@ -166,7 +166,7 @@ def _foretell(
 
 
 def _report_of_part(folder: Path, part: str) -> None:
-    """Write the report of a part; a failure only warns, since other parts go on and the whole report repeats it."""
+    """One that cannot be made is no reason not to go on with the other parts; that of the whole will say the same."""
     try:
         write_report(folder)
     except LeastworkError as error:
@@ -197,7 +197,7 @@ def at_work(folder: Path, task: Job[Any]) -> Iterator[None]:
 def finish_run(
     folder: Path, config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble, progress: Progress
 ) -> None:
-    """Write all results of the samples of a run: structures, metrics and arrays for figures."""
+    """All that is made of the samples of a run: structures, metrics and arrays for figures."""
     if config.sequence is not None:
         guided = fitted.guidance is not None
         for sentence in write_ensemble_structures(folder / "structures", config.sequence, ensemble, guided):
@@ -207,7 +207,7 @@ def finish_run(
 
 @contextmanager
 def _resumable(folder: Path, config: Run) -> Iterator[None]:
-    """Add to an error that stops a run where the run can be continued."""
+    """Says, of what stops a run, where it can be gone on with."""
     try:
         with _cleared(folder, config), disk_in_words(folder):
             yield
@@ -219,7 +219,7 @@ def _resumable(folder: Path, config: Run) -> Iterator[None]:
 
 @contextmanager
 def disk_in_words(folder: Path) -> Iterator[None]:
-    """Turn an error of the disk into a sentence that names the file."""
+    """Says, of what the disk refuses, which file it was."""
     try:
         yield
     except LeastworkError:
@@ -233,7 +233,7 @@ def disk_in_words(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _cleared(folder: Path, config: Run) -> Iterator[None]:
-    """Remove the folder of a refused fit, which would be in the way."""
+    """A refused fit leaves no folder behind that would be in the way."""
     try:
         yield
     except LeastworkError:
@@ -244,7 +244,7 @@ def _cleared(folder: Path, config: Run) -> Iterator[None]:
 
 @contextmanager
 def _named(part: str) -> Iterator[None]:
-    """Add the name of the part of a joint run to an error; a single run has no such name."""
+    """Says which part of a joint run it was; a single run has no name for its part."""
     try:
         yield
     except LeastworkError as error:
@@ -254,7 +254,7 @@ def _named(part: str) -> Iterator[None]:
 
 
 def _fit(folder: Path, task: Job[_Fitted], progress: Progress) -> _Fitted:
-    """Fit, or read the fit of an earlier call."""
+    """Fit, or read what was fitted before."""
     known = task.load(folder)
     pieces = folder / _PIECES
     if known is None:
@@ -268,7 +268,7 @@ def _fit(folder: Path, task: Job[_Fitted], progress: Progress) -> _Fitted:
 
 @contextmanager
 def _given_up(pieces: Path) -> Iterator[None]:
-    """Remove the pieces of a fit that is refused; those of a fit that was stopped are kept."""
+    """A fit that is refused is not gone on with; one that was stopped is."""
     try:
         yield
     except LeastworkError:
@@ -291,7 +291,7 @@ def draw_samples(
     n: int,
     executor: Executor | None = None,
 ) -> Ensemble:
-    """The run's own store with ``n`` samples; samples that it has already are kept."""
+    """The run's own store with ``n`` samples, of which those that are there already are kept."""
     out = folder / "ensemble.zarr"
     if not out.exists() or len(StoredEnsemble(out)) != n:
         sample(
@@ -314,7 +314,7 @@ def draw_samples(
 def measure_run(
     folder: Path, config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble, progress: Progress
 ) -> None:
-    """Write everything that is reported into metrics.json, and arrays for figures."""
+    """Everything that is reported, into metrics.json, and arrays for figures."""
     judged = ensemble
     if fitted.guidance is not None and config.certificate_samples is not None and ensemble.ledger.work is not None:
         seed = derive_seed(config.seed, "certificate")
@@ -336,7 +336,7 @@ def measure_run(
 
 
 def _step_loss(config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:
-    """The work that the steps alone waste, in a list that is empty where this is not known."""
+    """What the steps alone waste, where that is known."""
     if fitted.guidance is None or ensemble.ledger.log_weight is None or task.model.has_rotations:
         return []
     seed = derive_seed(config.seed, "loss of the steps")

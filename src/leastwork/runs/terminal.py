@@ -7,8 +7,6 @@ from rich.table import Table
 from rich.text import Text
 
 from leastwork.runs.base.finished import read_metrics
-from leastwork.runs.base.numbers import CertificateNumbers, run_numbers
-from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.base.settings import Run
 from leastwork.runs.joint.kinds import kind_of_run
 
@@ -22,22 +20,8 @@ def print_summary(config: Run, folder: Path) -> None:
         if part:
             console.print(Text(part, style="bold"))
         metrics = read_metrics(folder / part)
-        console.print(kind_of_run(one).summary(one, metrics))
-        certificate = run_numbers(metrics).certificate
-        if certificate is not None:
-            console.print(_cost(certificate))
-
-
-def _cost(certificate: CertificateNumbers) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("work", f"{pm(certificate.work)} kT")
-    table.add_row("bound", f"{pm(certificate.bound)} kT")
-    table.add_row("dissipation", f"{pm(certificate.dissipation)} kT")
-    table.add_row("efficiency", share(certificate.efficiency))
-    table.add_row("ess", share(certificate.ess))
-    if certificate.on_target is not None:
-        table.add_row("on target", "yes" if certificate.on_target.value else "no")
-    return table
+        for table in kind_of_run(one).summary(one, metrics):
+            console.print(table)
 
 
 def print_comparison(rows: list[list[str]]) -> None:

@@ -19,7 +19,7 @@ _WHOLE_RUN_FACTOR = 1.7
 
 @torch.no_grad()
 def seconds_of(model: Model, evaluations: int) -> float:
-    """An estimate of the duration of so many network evaluations, from three batches of the model, s."""
+    """About how long a run of so many network evaluations takes, judged by three batches of the model."""
     process = Process(model, 0.0)
     device, dtype = placement(model)
     x = process.prior(BlockNoise(0, 0, _BATCH, model.noise_shape, dtype, device).draw())
@@ -34,7 +34,7 @@ def seconds_of(model: Model, evaluations: int) -> float:
 
 
 def duration(seconds: float) -> str:
-    """A duration in words, rounded.
+    """In words, coarse.
 
     >>> duration(12.3), duration(100.0), duration(8000.0)
     ('10 s', '1 min 40 s', '2 h 15 min')

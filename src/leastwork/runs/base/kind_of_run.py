@@ -49,7 +49,7 @@ class KindOfRun(Generic[_Settings, _Run]):
         title: says what a run is, in a few words.
         asked: says in a line what a run was asked for, from its settings and metrics.
         reached: says in a line what it reached.
-        summary: makes the table that the command line prints, above that of the certificate.
+        summary: makes the tables that the command line prints.
     """
 
     schema: type[_Settings]
@@ -63,4 +63,4 @@ class KindOfRun(Generic[_Settings, _Run]):
     title: Callable[[_Settings], str]
     asked: Callable[[_Settings, Mapping[str, Any]], str]
     reached: Callable[[_Settings, Mapping[str, Any]], str]
-    summary: Callable[[_Settings, Mapping[str, Any]], Table]
+    summary: Callable[[_Settings, Mapping[str, Any]], Sequence[Table]]

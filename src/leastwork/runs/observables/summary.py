@@ -4,6 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from leastwork.runs.base.sentences import pm
+from leastwork.runs.base.summary import add_cost, table_of_pairs
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.numbers import ObservableNumbers, ObservableRow
 from leastwork.runs.observables.sentences import averages_after
@@ -12,8 +13,16 @@ from leastwork.support.numerals import plus_minus
 __all__ = ["summary"]
 
 
-def summary(config: RunConfig, metrics: ObservableNumbers) -> Table:
-    """The averages before and after."""
+def summary(config: RunConfig, metrics: ObservableNumbers) -> list[Table]:
+    """The averages, and the certificate if there is one."""
+    tables = [_averages(config, metrics)]
+    if metrics.certificate is not None:
+        tables.append(table_of_pairs())
+        add_cost(tables[-1], metrics.certificate)
+    return tables
+
+
+def _averages(config: RunConfig, metrics: ObservableNumbers) -> Table:
     table = Table("observable", "datum", "model", averages_after(config), box=None, pad_edge=False, header_style="bold")
     for row in metrics.observables:
         name = f"{row.name}{f' ({row.unit})' if row.unit else ''}{' [held out]' if row.held_out else ''}"

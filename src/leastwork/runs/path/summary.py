@@ -3,17 +3,19 @@
 from rich.table import Table
 
 from leastwork.runs.base.sentences import pm, share
+from leastwork.runs.base.summary import add_cost, table_of_pairs
 from leastwork.runs.path.numbers import PathNumbers
 from leastwork.support.numerals import plus_minus
 
 __all__ = ["summary"]
 
 
-def summary(metrics: PathNumbers) -> Table:
-    """The share of samples in the region, and its free energy."""
-    energy, table = metrics.free_energy, Table(box=None, pad_edge=False, show_header=False)
+def summary(metrics: PathNumbers) -> list[Table]:
+    """The share of samples in the region, its free energy and the certificate."""
+    energy, table = metrics.free_energy, table_of_pairs()
     table.add_row("success", share(metrics.quality.success))
     table.add_row("free energy", f"{pm(energy)} kT")
     if energy.exact is not None:
         table.add_row("exact", f"{plus_minus(energy.exact.value)} kT")
-    return table
+    add_cost(table, metrics.certificate)
+    return [table]

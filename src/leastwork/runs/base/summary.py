@@ -1,0 +1,24 @@
+"""Tables that the command line prints about a certificate."""
+
+from rich.table import Table
+
+from leastwork.runs.base.numbers import CertificateNumbers
+from leastwork.runs.base.sentences import pm, share
+
+__all__ = ["add_cost", "table_of_pairs"]
+
+
+def table_of_pairs() -> Table:
+    """A table of names and values, without head and lines."""
+    return Table(box=None, pad_edge=False, show_header=False)
+
+
+def add_cost(table: Table, certificate: CertificateNumbers) -> None:
+    """Write the certificate below what stands in a table."""
+    table.add_row("work", f"{pm(certificate.work)} kT")
+    table.add_row("bound", f"{pm(certificate.bound)} kT")
+    table.add_row("dissipation", f"{pm(certificate.dissipation)} kT")
+    table.add_row("efficiency", share(certificate.efficiency))
+    table.add_row("ess", share(certificate.ess))
+    if certificate.on_target is not None:
+        table.add_row("on target", "yes" if certificate.on_target.value else "no")
