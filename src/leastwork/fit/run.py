@@ -6,9 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
-
-from leastwork.errors import LeastworkError, NoPathWeightsError
+from leastwork.errors import LeastworkError
 from leastwork.models.base import Model
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
@@ -20,7 +18,7 @@ from leastwork.support.arguments import path_of
 from leastwork.support.progress import Progress
 from leastwork.support.random import derive_seed
 
-__all__ = ["FittedRun", "ledger_of"]
+__all__ = ["FittedRun"]
 
 
 class FittedRun:
@@ -113,14 +111,3 @@ class FittedRun:
             ConfigError: as for :meth:`save`.
         """
         return above("leastwork.runs.saved", "report_run")(self, path_of("folder", folder), model)
-
-
-def ledger_of(ensemble: Ensemble) -> tuple[Tensor, Tensor, Tensor]:
-    """Work, ln dP/dQ and log-tilt of samples for their certificate, (n,) each.
-
-    Raises:
-        NoPathWeightsError: the samples have no path weights, or no log-tilt of a target.
-    """
-    if ensemble.log_tilt is None:
-        raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
-    return ensemble.work, ensemble.log_weight, ensemble.log_tilt

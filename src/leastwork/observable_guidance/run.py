@@ -10,8 +10,9 @@ from torch import Tensor
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import LogTilt, MaxEnt
 from leastwork.data.trust import TrustCurve
+from leastwork.errors import NoPathWeightsError
 from leastwork.fit.result import Fit
-from leastwork.fit.run import FittedRun, ledger_of
+from leastwork.fit.run import FittedRun
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.observables import evaluate
@@ -113,5 +114,15 @@ class ObservableRun(FittedRun):
         """
         if ensemble is None:
             return self.certificate
+        if ensemble.log_tilt is None:
+            raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
         observed = evaluate(self.data.observable, ensemble.x) if observed is None else observed
-        return certify(*ledger_of(ensemble), observed, self.maxent.target, self.maxent.model_std, self.data.fitted)
+        return certify(
+            ensemble.work,
+            ensemble.log_weight,
+            ensemble.log_tilt,
+            observed,
+            self.maxent.target,
+            self.maxent.model_std,
+            self.data.fitted,
+        )

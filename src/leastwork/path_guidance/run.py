@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError
+from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.fit.result import Fit
-from leastwork.fit.run import FittedRun, ledger_of
+from leastwork.fit.run import FittedRun
 from leastwork.geometry.state import State, take
 from leastwork.guidance.base import Guidance
 from leastwork.kernels.density import KernelDensity
@@ -105,7 +105,11 @@ class PathRun(FittedRun):
         Raises:
             NoPathWeightsError: the samples have no path weights, or no log-tilt of a target.
         """
-        return self.certificate if ensemble is None else certify(*ledger_of(ensemble))
+        if ensemble is None:
+            return self.certificate
+        if ensemble.log_tilt is None:
+            raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
+        return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt)
 
     @cached_property
     def step_error(self) -> StepError:

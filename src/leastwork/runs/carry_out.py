@@ -21,7 +21,7 @@ from leastwork.fit.run import FittedRun
 from leastwork.geometry.state import shapes
 from leastwork.models.files import fingerprint
 from leastwork.runs.base.ensemble_structures import write_ensemble_structures
-from leastwork.runs.base.finished import write_joint_metrics, write_metrics
+from leastwork.runs.base.finished import write_metrics
 from leastwork.runs.base.forecast import duration, seconds_of
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import step_metrics, versions
@@ -29,6 +29,7 @@ from leastwork.runs.base.settings import AnyConfig, Run
 from leastwork.runs.base.threads import choose_threads
 from leastwork.runs.compare.run import compare_methods
 from leastwork.runs.folder import default_folder, is_begun, open_folder, withdraw
+from leastwork.runs.joint.finished import write_joint_metrics
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.page import write_report
 from leastwork.sampling.ensemble import Ensemble

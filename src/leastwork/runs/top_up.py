@@ -8,10 +8,10 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from leastwork.errors import ConfigError
-from leastwork.runs.base.finished import write_joint_metrics
 from leastwork.runs.base.sealed import write_sealed
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.carry_out import at_work, disk_in_words, draw_samples, finish_run, job_of
+from leastwork.runs.joint.finished import write_joint_metrics
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.page import write_report
 from leastwork.runs.saved import read_run_file

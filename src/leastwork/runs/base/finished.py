@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from leastwork.support.json_files import read_json, write_json
 from leastwork.support.numerals import count, fraction, plain
 from leastwork.support.tensor_files import write_tensors
 
-__all__ = ["PLOTTED", "Finished", "FinishedJoint", "read_metrics", "save_plots", "write_joint_metrics", "write_metrics"]
+__all__ = ["PLOTTED", "Finished", "FinishedJoint", "read_metrics", "save_plots", "write_metrics"]
 
 _Settings = TypeVar("_Settings", bound=AnyConfig)
 
@@ -124,26 +124,6 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         ConfigError: the file is damaged.
     """
     return read_json(folder / "metrics.json", "delete it and resume the run")
-
-
-def write_joint_metrics(folder: Path, parts: Iterable[str]) -> None:
-    """Write the metrics of a joint run, which follow from those of its finished parts alone."""
-    each = {part: read_metrics(folder / part) for part in parts}
-    found = {
-        "versions": _versions([one["versions"] for one in each.values()]),
-        "seconds": sum(one["seconds"] for one in each.values()),
-        "network_evaluations": sum(one["network_evaluations"] for one in each.values()),
-        "parts": each,
-    }
-    write_metrics(folder, found)
-
-
-def _versions(parts: list[dict[str, str]]) -> dict[str, str]:
-    """The versions of each package with which the parts were made; several if the version changed in between."""
-    return {
-        package: ", ".join(dict.fromkeys(one[package] for one in parts if package in one))
-        for package in dict.fromkeys(package for one in parts for package in one)
-    }
 
 
 def save_plots(folder: Path, arrays: Mapping[str, Tensor]) -> None:
