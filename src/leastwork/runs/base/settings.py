@@ -111,8 +111,13 @@ class FitSection(Strict):
     )
 
 
-def with_settings(name: str, methods: Iterable[type]) -> type[FitSection]:
-    """A section of a run file with the keys of every method and the settings of these methods, each key once."""
+def with_settings(name: str, module: str, methods: Iterable[type]) -> type[FitSection]:
+    """A section of a run file with the keys of every method and the settings of these methods, each key once.
+
+    Args:
+        name, module: where the class is found, by which it is pickled.
+        methods: the classes of the methods.
+    """
     keys: dict[str, Any] = {}
     for method in methods:
         hints = get_type_hints(method)
@@ -121,7 +126,7 @@ def with_settings(name: str, methods: Iterable[type]) -> type[FitSection]:
             form = more.pop("form", hints[key])
             default = one.default if one.default_factory is MISSING else one.default_factory()
             keys.setdefault(key, (form, Field(default=default, **more)))
-    return create_model(name, __base__=FitSection, __module__=FitSection.__module__, **keys)
+    return create_model(name, __base__=FitSection, __module__=module, **keys)
 
 
 GIVEN_MODEL = "(given in Python)"
@@ -225,7 +230,7 @@ class AnyConfig(Named):
         names = Literal[cls.registry.names()]  # pyright: ignore[reportInvalidTypeForm]  (known when a file is read)
         fields: dict[str, Any] = {"method": (names, Field(default=bundled[0], description="a method"))}
         if method in cls.registry:
-            own = with_settings("FitSection", [cls.registry[str(method)]])
+            own = with_settings("FitSection", cls.__module__, [cls.registry[str(method)]])
             fields["fit"] = (own, Field(default=own(), description="settings, as keys and values"))
         return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, **fields)
 

@@ -119,7 +119,7 @@ DataConfig = Annotated[
 if TYPE_CHECKING:
     _Fit = FitSection
 else:
-    _Fit = with_settings("FitConfig", [METHODS[name] for name in get_args(Method)])
+    _Fit = with_settings("_Fit", __name__, [METHODS[name] for name in get_args(Method)])
 
 
 class RunConfig(AnyConfig):

@@ -57,7 +57,7 @@ class GuidesConfig(Strict):
 if TYPE_CHECKING:
     _Fit = FitSection
 else:
-    _Fit = with_settings("PathFitConfig", [PATH_METHODS[name] for name in get_args(PathMethod)])
+    _Fit = with_settings("_Fit", __name__, [PATH_METHODS[name] for name in get_args(PathMethod)])
 
 
 class PathConfig(AnyConfig):
