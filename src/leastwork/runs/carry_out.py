@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from torch import get_num_threads, set_num_threads
 
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning, WriteError
+from leastwork.fit.run import FittedRun
 from leastwork.geometry.state import shapes
 from leastwork.models.files import fingerprint
-from leastwork.runs.base import job
 from leastwork.runs.base.ensemble_structures import write_ensemble_structures
 from leastwork.runs.base.finished import write_metrics
 from leastwork.runs.base.forecast import duration, seconds_of
@@ -56,7 +56,7 @@ __all__ = [
 ]  # fmt: skip
 
 _PIECES = "fit.partial"
-_Fitted = TypeVar("_Fitted", bound=job.Fitted)
+_Fitted = TypeVar("_Fitted", bound=FittedRun)
 
 
 def run(
@@ -129,6 +129,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
 def job_of(part: str, config: AnyConfig) -> Job[Any]:
     """The job of a run, or of a part of a joint one, its inputs loaded and checked before anything is drawn."""
     with _named(part):
+        config.check_method()
         return _checked(config, kind_of_run(config).job(config))
 
 

@@ -204,7 +204,7 @@ def systematic_ancestors(share: Tensor, uniform: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Steering:
-    """What all batches of systems share."""
+    """The settings that all batches of systems share."""
 
     sampler: Sampler
     log_tilt: LogTiltFn

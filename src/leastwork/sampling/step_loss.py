@@ -86,7 +86,7 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
 
 
 def _losses(sampler: Sampler, noise: BlockNoise) -> Tensor:
-    """Of each path and step, float64 (B, S)."""
+    """Loss of each path and step, float64 (B, S)."""
     process = sampler.process
     carry = Carry(process.prior(noise.draw()))
     found: list[Tensor] = []

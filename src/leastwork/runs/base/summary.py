@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from leastwork.runs.base.metrics import CertificateNumbers
+from leastwork.runs.base.numbers import CertificateNumbers
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.base.settings import SamplingConfig
 
