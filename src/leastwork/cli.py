@@ -103,7 +103,7 @@ def sample_command(
     words += [*(["--until-ess", f"{until_ess:g}"] if until_ess else []), *(["--workers", str(workers)])]
     with _kindly(shlex.join(words)) as where:
         from leastwork.runs.top_up import more_samples
-        from leastwork.support.executors import processes
+        from leastwork.support.processes import processes
 
         where.append(folder)
         with processes(workers) as executor:

@@ -4,12 +4,12 @@ Results do not depend on the batch size. With ``out`` the samples go to a file, 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ from leastwork.sampling.storage import EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import seed_number, whole
 from leastwork.support.checkpoints import each
-from leastwork.support.executors import on_workers
+from leastwork.support.executors import executor_now, on_workers, pieces, using
 from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["draw", "sample"]
@@ -147,7 +147,7 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     run = _place(model, n, choices, guidance, seed)
     with (
         EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume) as store,
-        _drawing(run, callback, progress, executor) as (batches, tick),
+        _drawing(run, callback, progress, executor) as (workers, on_step, tick),
     ):
         missing = []
         for start in run.starts:
@@ -156,8 +156,14 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
                 earlier += store.seconds(start)
             else:
                 missing.append(start)
-        for start, (result, seconds) in batches(missing):
+        if workers is None:
+            drawn = ((start, _timed_batch(run, start, on_step)) for start in missing)
+        else:
+            drawn = on_workers(workers, _timed_batch, run, ((start, start) for start in missing))
+        for start, (result, seconds) in drawn:
             store.write(start, result, seconds)
+            if workers is not None:
+                tick(len(run.sampler.steps))
         stored = store.finish(run.evaluations, earlier + time.perf_counter() - begin)
     return replace(stored, decoder=latent_decoder(model))
 
@@ -175,12 +181,20 @@ def draw(
     """Draw samples as :func:`sample` does, in memory, with choices that have been checked."""
     begin = time.perf_counter()
     run = _place(model, n, choices, guidance, seed)
-    with _drawing(run, choices.callback, progress, executor) as (batches, _):
-        if executor is None:
-            results = list(each("samples", len(run.starts), lambda i: _only(batches([run.starts[i]])), BatchResult))
-        else:
-            found = {start: result for start, (result, _) in batches(run.starts)}
-            results = [found[start] for start in run.starts]
+    with (
+        _drawing(run, choices.callback, progress, executor) as (workers, on_step, tick),
+        using(workers),
+        pieces(_timed_batch, run, len(run.starts), lambda i, _: run.starts[i]) as piece,
+    ):
+
+        def batch(i: int) -> BatchResult:
+            if workers is None:
+                return _timed_batch(run, run.starts[i], on_step)[0]
+            result, _ = piece(i)
+            tick(len(run.sampler.steps))
+            return result
+
+        results = list(each("samples", len(run.starts), batch, BatchResult))
     joined = _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
     return replace(joined, decoder=latent_decoder(model))
 
@@ -223,16 +237,14 @@ def _probe(run: Run) -> list[str]:
     return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
 
 
-_Batches: TypeAlias = Iterator[tuple[int, tuple[BatchResult, float]]]
-
-
 @contextmanager
 def _drawing(
     run: Run, callback: Callable[[StepInfo], None] | None, progress: Progress, executor: Executor | None
-) -> Iterator[tuple[Callable[[Sequence[int]], _Batches], Callable[[int], None]]]:
-    """A function that draws the batches with the given first samples, in any order, and one that ticks for steps."""
+) -> Iterator[tuple[Executor | None, Callable[[StepInfo], None], Callable[[int], None]]]:
+    """The executor that draws, or None for this process; what is told of steps here; and what is told of steps done."""
     if executor is not None and callback is not None:
         raise LeastworkError("a callback is called in this process and not on workers: leave out callback or executor")
+    workers = executor or (executor_now() if callback is None else None)
     with (
         torch.no_grad(),
         evaluating(run.sampler.process.model.net),
@@ -244,16 +256,7 @@ def _drawing(
             if callback is not None:
                 callback(info)
 
-        def batches(starts: Sequence[int]) -> _Batches:
-            if executor is None:
-                for start in starts:
-                    yield start, _timed_batch(run, start, on_step)
-            else:
-                for start, found in on_workers(executor, _timed_batch, run, starts):
-                    tick(len(run.sampler.steps))
-                    yield start, found
-
-        yield batches, tick
+        yield workers, on_step, tick
 
 
 def _timed_batch(run: Run, start: int, on_step: Callable[[StepInfo], None] | None = None) -> tuple[BatchResult, float]:
@@ -265,11 +268,6 @@ def _timed_batch(run: Run, start: int, on_step: Callable[[StepInfo], None] | Non
         _check(run, sampler, start, result)
     result = replace(result, x=run.sampler.process.model.to_data_units(result.x))
     return result, time.perf_counter() - begin
-
-
-def _only(batches: _Batches) -> BatchResult:
-    ((_, (result, _)),) = batches
-    return result
 
 
 def _check(run: Run, sampler: Sampler, start: int, result: BatchResult) -> None:
