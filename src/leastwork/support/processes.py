@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.queues import SimpleQueue
 
-__all__ = ["processes"]
+__all__ = ["VISIBLE", "gpu_names", "processes"]
 
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
+VISIBLE = "CUDAVISIBLE_DEVICES"
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def gpu_names(gpus: Sequence[int]) -> list[str]:
     >>> gpu_names([0, 2])
     ['0', '2']
     """
-    visible = [name for name in os.environ.get(_VISIBLE, "").split(",") if name]
+    visible = [name for name in os.environ.get(VISIBLE, "").split(",") if name]
     return [visible[i] if i < len(visible) else str(i) for i in gpus]
 
 
@@ -54,7 +54,7 @@ def _begin(free: "SimpleQueue[str]", on_gpus: bool) -> None:
     """What a process does first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent as well, which ends its children
     if on_gpus:
-        os.environ[_VISIBLE] = free.get()
+        os.environ[VISIBLE] = free.get()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

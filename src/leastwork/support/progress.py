@@ -167,10 +167,11 @@ def _logged(log: TextIO, progress: Progress) -> Progress:
     known: dict[str, float | None] = {"ess": None}
 
     def write(label: str, meter: _Meter) -> None:
-        if label.endswith(EFFECTIVE):
+        known_at_once = label.endswith(EFFECTIVE)
+        if known_at_once and meter.done:
             known["ess"] = meter.done
         at = datetime.now().astimezone().isoformat(timespec="seconds")
-        rate, left = (None if one is None else round(one, 3) for one in (meter.rate, meter.left))
+        rate, left = (None if one is None or known_at_once else round(one, 3) for one in (meter.rate, meter.left))
         progressed = {"time": at, "stage": label, "done": meter.done, "total": meter.total}
         log.write(json.dumps({**progressed, "rate": rate, "seconds_left": left, **known}) + "\n")
 
