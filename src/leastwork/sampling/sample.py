@@ -23,6 +23,7 @@ from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
+from leastwork.sampling.memory import halving
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate
@@ -68,9 +69,8 @@ class Run:
         model = for_samples(process.model, start, stop, self.n)
         return self.sampler if model is process.model else replace(self.sampler, process=replace(process, model=model))
 
-    def noise(self, start: int) -> BlockNoise:
-        """The noise of the batch that begins at ``start``."""
-        stop = min(start + self.batch_size, self.n)
+    def noise(self, start: int, stop: int) -> BlockNoise:
+        """The noise of samples ``start`` to ``stop``."""
         return BlockNoise(self.seed, start, stop, self.sampler.process.model.noise_shape, self.dtype, self.device)
 
 
@@ -262,21 +262,25 @@ def _drawing(
 def _timed_batch(run: Run, start: int, on_step: Callable[[StepInfo], None] | None = None) -> tuple[BatchResult, float]:
     """The batch from a first sample on, in data units, and its seconds."""
     begin = time.perf_counter()
+
+    def drawn(first: int, stop: int) -> BatchResult:
+        sampler = run.sampler_of(first, stop)
+        result = integrate(sampler, run.noise(first, stop), on_step)
+        _check(run, sampler, first, stop, result)
+        return replace(result, x=run.sampler.process.model.to_data_units(result.x))
+
     with torch.no_grad():
-        sampler = run.sampler_of(start, min(start + run.batch_size, run.n))
-        result = integrate(sampler, run.noise(start), on_step)
-        _check(run, sampler, start, result)
-    result = replace(result, x=run.sampler.process.model.to_data_units(result.x))
+        result = halving(drawn, start, min(start + run.batch_size, run.n))
     return result, time.perf_counter() - begin
 
 
-def _check(run: Run, sampler: Sampler, start: int, result: BatchResult) -> None:
+def _check(run: Run, sampler: Sampler, start: int, stop: int, result: BatchResult) -> None:
     finite = all_finite(result.x)
     if result.log_weight is not None:
         finite = finite & torch.isfinite(result.log_weight)
     if bool(finite.all()):
         return
-    integrate(sampler, run.noise(start), check_steps=True)  # repeats the batch; the error names the step
+    integrate(sampler, run.noise(start, stop), check_steps=True)  # repeats the batch; the error names the step
     first = start + int((~finite).nonzero()[0, 0])
     raise NonFiniteError(f"the path weight of sample {first} is not finite: use more steps or weaker guidance")
 

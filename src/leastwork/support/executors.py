@@ -156,7 +156,7 @@ def on_workers(
     sent = _Sent(shared)
     task = _Task(work, secrets.token_hex(16), versions_here(), _here())
     by_itself = isinstance(executor, Sharing)
-    carried = executor.share(sent) if by_itself else sent
+    carried: Any = executor.share(sent) if by_itself else sent
     most = executor.most_pending() if by_itself else _MOST_PENDING
     first = most if by_itself else os.cpu_count() or 1
     waiting = iter(items)
@@ -308,9 +308,7 @@ def _result(future: Future[Any]) -> Any:
     except LeastworkError:
         raise
     except (BrokenExecutor, CancelledError) as error:
-        raise LeastworkError(
-            f"a worker of the executor ended ({brief(error)}): see to its memory, or use fewer workers"
-        ) from error
+        raise _ended(error) from error
     except (ImportError, AttributeError) as error:
         if "leastwork" not in str(error):
             raise
@@ -318,9 +316,16 @@ def _result(future: Future[Any]) -> Any:
             f"a worker has another version of leastwork, or none ({brief(error)}): install {versions_here()} on all"
         ) from error
     except Exception as error:
+        if type(error).__module__.startswith("distributed"):  # as of a piece with which too many workers have died
+            raise _ended(error) from error
         if "pickle" not in str(error).lower():
             raise
         raise LeastworkError(
             f"the model or its guidance cannot be sent to other processes ({brief(error)}): define their functions at "
             "the top level of a module, or pass a ThreadPoolExecutor"
         ) from error
+
+
+def _ended(error: BaseException) -> LeastworkError:
+    why = brief(error) or type(error).__name__
+    return LeastworkError(f"a worker of the executor ended ({why}): see to its memory, or use fewer workers")

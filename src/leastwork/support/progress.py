@@ -92,7 +92,7 @@ class _Meter:
     """Steps of a stage that are done, and their rate in the last minute or the last 60 steps, whichever is longer."""
 
     total: int
-    begin: float = field(default_factory=time.monotonic)
+    begin: float = field(default_factory=lambda: time.monotonic())
     done: int = 0
 
     def __post_init__(self) -> None:
