@@ -135,7 +135,7 @@ def cluster(asked: Wanted, tell: Callable[[str], None] | None = None) -> Iterato
     }
     with ExitStack() as open_now:
         open_now.enter_context(dask.config.set(settings))
-        open_now.enter_context(_quiet("distributed"))
+        open_now.enter_context(_quiet("distributed", "tornado", "asyncio"))
         where = asked.kind if asked.is_address else open_now.enter_context(_started(asked))
         try:
             client = open_now.enter_context(
@@ -214,18 +214,25 @@ class _Dask(Executor):
         workers = max(self._workers, len(self._client.nthreads()))
         return _PIECES_A_WORKER * workers
 
+    def why_lost(self) -> str:
+        if self._client.status == "running":
+            return ""
+        return "the scheduler of Dask has ended or cannot be reached any more: start it again"
+
 
 def _itself(value: object) -> object:
     return value
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
+def _quiet(*names: str) -> Iterator[None]:
     """Lost workers are Dask's daily bread and no news; what stops a run is raised."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(one) for one in logging.root.manager.loggerDict if one.split(".")[0] in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

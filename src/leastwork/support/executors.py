@@ -50,6 +50,10 @@ class Sharing(Protocol):
         """Pieces that wait at a time, at most."""
         ...
 
+    def why_lost(self) -> str:
+        """Why pieces are lost, with what to do, where that is no fault of a worker."""
+        ...
+
 
 @contextmanager
 def using(executor: Executor | None) -> Iterator[None]:
@@ -173,7 +177,7 @@ def on_workers(
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                item, result = running.pop(future), _result(future)
+                item, result = running.pop(future), _result(future, executor)
                 if isinstance(result, _Absent):
                     submit(item, carried)
                     continue
@@ -302,13 +306,13 @@ def _piece(task: _Task, sent: _Sent | None, argument: _Sent) -> _Done | _Absent:
     return _Done(_Sent(value), tuple(dict.fromkeys(own)))
 
 
-def _result(future: Future[Any]) -> Any:
+def _result(future: Future[Any], executor: Executor) -> Any:
     try:
         return future.result()
     except LeastworkError:
         raise
     except (BrokenExecutor, CancelledError) as error:
-        raise _ended(error) from error
+        raise _ended(error, executor) from error
     except (ImportError, AttributeError) as error:
         if "leastwork" not in str(error):
             raise
@@ -317,7 +321,7 @@ def _result(future: Future[Any]) -> Any:
         ) from error
     except Exception as error:
         if type(error).__module__.startswith("distributed"):  # as of a piece with which too many workers have died
-            raise _ended(error) from error
+            raise _ended(error, executor) from error
         if "pickle" not in str(error).lower():
             raise
         raise LeastworkError(
@@ -326,6 +330,7 @@ def _result(future: Future[Any]) -> Any:
         ) from error
 
 
-def _ended(error: BaseException) -> LeastworkError:
-    why = brief(error) or type(error).__name__
-    return LeastworkError(f"a worker of the executor ended ({why}): see to its memory, or use fewer workers")
+def _ended(error: BaseException, executor: Executor) -> LeastworkError:
+    why = executor.why_lost() if isinstance(executor, Sharing) else ""
+    told = brief(error) or type(error).__name__
+    return LeastworkError(why or f"a worker of the executor ended ({told}): see to its memory, or use fewer workers")
