@@ -6,7 +6,7 @@ Results do not depend on the batch size. With ``out`` the samples go to a file, 
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
@@ -160,10 +160,11 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
             drawn = ((start, _timed_batch(run, start, on_step)) for start in missing)
         else:
             drawn = on_workers(workers, _timed_batch, run, ((start, start) for start in missing))
-        for start, (result, seconds) in drawn:
-            store.write(start, result, seconds)
-            if workers is not None:
-                tick(len(run.sampler.steps))
+        with closing(drawn):
+            for start, (result, seconds) in drawn:
+                store.write(start, result, seconds)
+                if workers is not None:
+                    tick(len(run.sampler.steps))
         stored = store.finish(run.evaluations, earlier + time.perf_counter() - begin)
     return replace(stored, decoder=latent_decoder(model))
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from multiprocessing.queues import SimpleQueue
 __all__ = ["VISIBLE", "gpu_names", "processes"]
 
 VISIBLE = "CUDAVISIBLE_DEVICES"
+
+_SECONDS_TO_END = 0.5  # seconds in which a piece at work may end
 
 
 @contextmanager
@@ -35,6 +38,7 @@ def processes(count: int, gpus: Sequence[int] = ()) -> Iterator[Executor | None]
             yield executor
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
+            time.sleep(_SECONDS_TO_END)  # before that, the pool would take an end of its processes for an accident
             for child in set(active_children()) - others:
                 child.terminate()  # what it draws is drawn again
             raise
