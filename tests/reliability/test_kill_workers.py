@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,6 @@ import leastwork as lw
 from leastwork.support.clusters import cluster, wanted
 
 pytest.importorskip("distributed")
-psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Dask's own
 
 STEPS, BATCH = 4, 8
@@ -48,33 +48,24 @@ def bytes_of(store: Path) -> dict[str, bytes]:
     return {name: (store / name).read_bytes() for name in names if name not in (".zattrs", ".zmetadata")}
 
 
-def worker_processes() -> list[int]:
-    children = psutil.Process().children(recursive=True)
-    found = []
-    for one in children:
-        with suppress(psutil.Error):
-            if "spawn_main" in " ".join(one.cmdline()):
-                found.append(one.pid)
-    return found
-
-
-def kill_at_random(kills: int, pause: float, done: list[float], stop: threading.Event) -> None:
+def kill_at_random(executor: Any, kills: int, done: list[int], stop: threading.Event) -> None:
+    """Kill one of the workers that the scheduler knows now and then, and seldom the last that there is."""
     at_random = random.Random(0)
-    while len(done) < kills and not stop.wait(pause * at_random.random()):
-        found = worker_processes()
-        if found:
+    while len(done) < kills and not stop.wait(at_random.random()):
+        found = [one.pid for one in list(executor._client.cluster.scheduler.workers.values())]
+        if len(found) > 1 or (found and at_random.random() < 0.1):
             with suppress(ProcessLookupError):
                 os.kill(at_random.choice(found), signal.SIGKILL)
-                done.append(time.monotonic())
+                done.append(1)
 
 
-def endure(kills: int, place: Path, pause: float = 1.5) -> int:
+def endure(kills: int, place: Path) -> int:
     """Draw while workers are killed, more and more samples until there were as many kills; the number of samples."""
-    done: list[float] = []
+    done: list[int] = []
     stop = threading.Event()
-    killer = threading.Thread(target=kill_at_random, args=(kills, pause, done, stop))
     n = 0
     with cluster(wanted("local", 2)) as executor:
+        killer = threading.Thread(target=kill_at_random, args=(executor, kills, done, stop))
         killer.start()
         try:
             while len(done) < kills or n == 0:

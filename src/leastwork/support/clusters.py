@@ -170,7 +170,13 @@ def _started(asked: Wanted, adapt: bool = True) -> Iterator[Any]:
         with needs("distributed", "cluster").LocalCluster(
             n_workers=asked.most, threads_per_worker=1, processes=True, silence_logs=logging.CRITICAL
         ) as started:
-            yield started
+            # Dask starts a worker again that dies at work, but not one that dies while it starts
+            healing = needs("tornado.ioloop", "cluster").PeriodicCallback(lambda: started.scale(asked.most), 2000)
+            started.loop.add_callback(healing.start)
+            try:
+                yield started
+            finally:
+                started.loop.add_callback(healing.stop)
         return
     queues = needs("dask_jobqueue", "cluster")
     try:
@@ -213,6 +219,11 @@ class _Dask(Executor):
     def most_pending(self) -> int:
         workers = max(self._workers, len(self._client.nthreads()))
         return _PIECES_A_WORKER * workers
+
+    def why_idle(self) -> str:
+        if self._client.nthreads():
+            return ""
+        return f"Dask at {self._client.scheduler.address} has no worker yet: it waits for one, so see to the queue"
 
     def why_lost(self) -> str:
         if self._client.status == "running":

@@ -34,6 +34,7 @@ _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
 _MOST_PENDING = 256  # pieces that wait at a time, unless the executor has more workers
+_SECONDS_TO_WONDER = 60.0  # seconds after which somebody is told that there is no worker
 
 _NOW: ContextVar[Executor | None] = ContextVar("executor", default=None)
 
@@ -48,6 +49,10 @@ class Sharing(Protocol):
 
     def most_pending(self) -> int:
         """Pieces that wait at a time, at most."""
+        ...
+
+    def why_idle(self) -> str:
+        """Why no piece ends, where that is for want of workers."""
         ...
 
     def why_lost(self) -> str:
@@ -175,7 +180,10 @@ def on_workers(
             if number + 1 == most:
                 break
         while running:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, _SECONDS_TO_WONDER, FIRST_COMPLETED)
+            why = executor.why_idle() if by_itself and not done else ""
+            if why:
+                warnings.warn(why, LeastworkWarning, stacklevel=3)
             for future in done:
                 item, result = running.pop(future), _result(future, executor)
                 if isinstance(result, _Absent):
