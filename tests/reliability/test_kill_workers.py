@@ -51,7 +51,7 @@ def bytes_of(store: Path) -> dict[str, bytes]:
 def kill_at_random(executor: Any, kills: int, done: list[int], stop: threading.Event) -> None:
     """Kill one of the workers that the scheduler knows now and then, and seldom the last that there is."""
     at_random = random.Random(0)
-    while len(done) < kills and not stop.wait(at_random.random()):
+    while len(done) < kills and not stop.wait(2 * at_random.random()):
         found = [one.pid for one in list(executor._client.cluster.scheduler.workers.values())]
         if len(found) > 1 or (found and at_random.random() < 0.1):
             with suppress(ProcessLookupError):

@@ -131,6 +131,7 @@ def cluster(asked: Wanted, tell: Callable[[str], None] | None = None) -> Iterato
     dask, distributed = needs("dask", "cluster"), needs("distributed", "cluster")
     settings = {
         "distributed.scheduler.allowed-failures": _MOST_DEATHS,
+        "distributed.worker.preload": ["leastwork.support.executors"],  # torch takes longer to import than a piece
         "distributed.admin.large-graph-warning-threshold": "10GB",  # the model is sent once and not with every piece
     }
     with ExitStack() as open_now:
