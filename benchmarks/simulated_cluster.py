@@ -121,9 +121,8 @@ def measured(blocks: int = 400) -> float:
         begin, used = time.perf_counter(), time.process_time()
         list(on_workers(executor, nothing, 0, ((k, k) for k in range(blocks))))
         cost = (time.process_time() - used) / blocks
-        print(
-            f"{blocks / (time.perf_counter() - begin):.0f} blocks a second through Dask, {1e3 * cost:.2f} ms of CPU each"
-        )
+        rate = blocks / (time.perf_counter() - begin)
+        print(f"{rate:.0f} blocks a second through Dask, {1e3 * cost:.2f} ms of CPU each")
     return cost
 
 

@@ -9,17 +9,29 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from typing import Any, TextIO, TypeAlias, cast
 
+from leastwork.support.arguments import refused
 from leastwork.support.numerals import duration, plain
 
-__all__ = ["EFFECTIVE", "Progress", "Tick", "bar", "json_lines", "labelled", "lines", "no_progress"]
+__all__ = ["EFFECTIVE", "Progress", "Tick", "bar", "check_progress", "json_lines", "labelled", "lines", "no_progress"]
 
 Tick: TypeAlias = Callable[..., None]
 Progress: TypeAlias = Callable[[str, int], AbstractContextManager[Tick]]
 
 EFFECTIVE = "effective samples"
 """Label of a stage whose steps are the effective samples there are, by which a log knows them."""
+
+
+def check_progress(value: Any) -> Progress:
+    """The progress that a public function was given.
+
+    Raises:
+        LeastworkError: it cannot be called.
+    """
+    if callable(value):
+        return cast(Progress, value)
+    raise refused("progress", value, "give leastwork.support.progress.bar or lines of that module, or leave it out")
 
 
 @contextmanager
