@@ -171,7 +171,7 @@ def on_workers(
     waiting = iter(items)
     running: dict[Future[Any], tuple[int, _Argument]] = {}
 
-    def submit(item: tuple[int, _Argument], given: object) -> None:
+    def submit(item: tuple[int, _Argument], given: Any) -> None:
         running[executor.submit(_piece, task, given, _Sent(item[1]))] = item
 
     try:
