@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from rich.table import Table
 
+from leastwork.data.indirect import Indirect
 from leastwork.fit.run import FittedRun
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership
@@ -27,7 +28,7 @@ _Run = TypeVar("_Run", bound=FittedRun)
 class Given:
     """Arguments of :func:`leastwork.load_run` for what a folder does not hold."""
 
-    observable: Observable | None = None
+    observable: Observable | Indirect | None = None
     region: Membership | None = None
     kernel: Kernel | None = None
 

@@ -7,6 +7,7 @@ from warnings import catch_warnings, simplefilter
 
 from torch import Tensor
 
+from leastwork.data.fixed_point import at_point
 from leastwork.data.trust import with_theta
 from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State
@@ -19,6 +20,7 @@ from leastwork.runs.base.cases import case
 from leastwork.runs.base.finished import PLOTTED, save_plots
 from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.observables.config import RunConfig
+from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.metrics import coupling_metrics
 from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.metrics import observable_metrics
@@ -71,7 +73,7 @@ class ObservableJob:
             config.chosen,
             seed=config.seed,
             samples=config.fit.samples,
-            groups=inputs.couplings.groups if stated is None and inputs.couplings is not None else None,
+            groups=inputs.kinds.groups if stated is None and inputs.kinds is not None else None,
             progress=progress,
             **inputs.choices.given,
         )
@@ -81,7 +83,7 @@ class ObservableJob:
         save_fit(fitted, folder)
 
     def log_tilt(self, fitted: ObservableRun, x: State) -> Tensor:
-        return fitted.maxent.log_tilt_of(evaluate(self.inputs.data.observable, x))
+        return fitted.maxent.log_tilt_of(evaluate(fitted.data.observable, x))
 
     def step_error(self, fitted: ObservableRun) -> StepError:
         with catch_warnings():
@@ -89,7 +91,8 @@ class ObservableJob:
             return fitted.step_error
 
     def measure(self, folder: Path, fitted: ObservableRun, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
-        config, data, guided = self.config, self.inputs.data, fitted.guidance is not None
+        config, guided = self.config, fitted.guidance is not None
+        data = at_point(self.inputs.data, fitted.linearisation)
         numbers = numbers_of(fitted)
         observed = evaluate(data.observable, ensemble.x)
         x = on_a_line(ensemble.x)
@@ -108,8 +111,15 @@ class ObservableJob:
         if density is not None and numbers.x is not None and x is not None:
             known = quality(density, numbers.x, reweighted, x if guided else None, config.seed)
         rows = observable_metrics(data, numbers, observed if guided else None)
-        if self.inputs.couplings is not None:
-            known |= coupling_metrics(self.inputs.couplings, numbers, observed if guided else None, rows, config.seed)
+        if self.inputs.kinds is not None:
+            theta = next((one.stated_theta for one in config.data.members if one.form == CouplingsConfig.form), None)
+            after = observed if guided else None
+            theta = fitted.theta if theta is None else theta
+            kinds = self.inputs.kinds
+            stated = at_point(kinds.experiment, fitted.linearisation)
+            known |= coupling_metrics(kinds, stated, data, numbers, after, rows, theta, config.seed)
+        if fitted.unknowns:
+            known["unknowns"] = [{"name": name, **with_stderr(one)} for name, one in fitted.unknowns.items()]
         if self.inputs.reported is not None:
             shown = self.inputs.reported
             before = evaluate(shown, fitted.model_samples.x)

@@ -14,7 +14,7 @@ from leastwork.runs.base.metrics import CertificateNumbers, Miss
 from leastwork.runs.base.sections import UNIT_OF_WORK, fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.observables.averages import averages_section, distributions_section, grey_rows, has_units, named
-from leastwork.runs.observables.config import DataForm, RunConfig
+from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.sections import Extras, extras
 from leastwork.runs.observables.numbers import (
@@ -30,12 +30,16 @@ from leastwork.support.numerals import count, fraction, plain, plus_minus
 __all__ = ["part"]
 
 
-def _nothing(data: DataForm, system: str | None, quality: ObservableQuality) -> Extras:
-    return Extras()
-
-
 _EXTRAS: Mapping[str, Callable[[Any, str | None, ObservableQuality], Extras]] = {CouplingsConfig.form: extras}
 """What forms of data add to the report."""
+
+
+def _besides(config: RunConfig, quality: ObservableQuality) -> Extras:
+    """What the first member of the data that has anything to add does add; it speaks of all the data."""
+    for member in config.data.members:
+        if member.form in _EXTRAS:
+            return _EXTRAS[member.form](member, config.system, quality)
+    return Extras()
 
 
 def part(run: Finished[RunConfig]) -> Part:
@@ -48,7 +52,7 @@ def part(run: Finished[RunConfig]) -> Part:
     if fitted is None:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
     config, metrics, ledger = run.config, observable_numbers(run.metrics), run.ensemble.ledger
-    besides = _EXTRAS.get(config.data.form, _nothing)(config.data, config.system, metrics.quality)
+    besides = _besides(config, metrics.quality)
     told = Told(run.kind, run.schedule, fitted.stages)
     return Part(
         kind_of(config),
@@ -97,6 +101,8 @@ def _body(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbe
         model_ess = run.ensemble.ess if weighted else None
         found.append(work_section(run, metrics.certificate, quality.efficiency_of_exact, model_ess))
     found.append(_multipliers(metrics.observables, metrics.certificate))
+    if quality.unknowns:
+        found.append(_unknowns(quality))
     if quality.kl_truth_model is not None:
         found.append(_truth(quality))
     return [*found, _learning(fitted.stages)] if fitted.stages else found
@@ -131,6 +137,15 @@ def _multiplier(row: ObservableRow, units: bool, miss: Miss | None) -> list[Word
         plain(row.optimum),
         *([] if miss is None else [pm(miss)]),
     ]
+
+
+def _unknowns(quality: ObservableQuality) -> Section:
+    table = Table(
+        "Unknowns of the data, fitted beside λ with a flat prior, ± one standard error.",
+        ["unknown", "value"],
+        [[(Mark(one.name, "name"),), plus_minus(one.value, one.stderr)] for one in quality.unknowns],
+    )
+    return Section("Unknowns of the data", [], [], [table])
 
 
 def _truth(quality: ObservableQuality) -> Section:
