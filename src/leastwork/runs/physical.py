@@ -19,8 +19,7 @@ from leastwork.geometry.state import batch_size, take
 from leastwork.models.latents import of_decoded
 from leastwork.report.blocks import Mark, Section
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.metrics import Number
-from leastwork.runs.base.numbers import with_stderr
+from leastwork.runs.base.numbers import Number, with_stderr
 from leastwork.runs.base.sentences import share
 from leastwork.sampling.ensemble import Ensemble, log_weight_under
 from leastwork.statistics.estimate import Estimate

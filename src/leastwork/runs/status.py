@@ -9,8 +9,7 @@ from typing import Literal, TypeAlias
 
 from leastwork.errors import ConfigError
 from leastwork.runs.base.forecast import duration
-from leastwork.runs.base.metrics import Number
-from leastwork.runs.base.numbers import as_number
+from leastwork.runs.base.numbers import Number, as_number
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.load import load_config
 from leastwork.sampling.begun import Begun, begun_store, ranges

@@ -32,7 +32,7 @@ from leastwork.sampling.work import kish_ess
 from leastwork.support.arguments import whole
 from leastwork.support.locks import BusyError
 from leastwork.support.numerals import count, fraction
-from leastwork.support.progress import Progress, no_progress
+from leastwork.support.progress import Progress, check_progress, no_progress
 
 __all__ = ["draw_shard", "more_samples"]
 
@@ -96,7 +96,7 @@ def more_samples(
         executor: draws on its workers, as in :func:`leastwork.sample`.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         physical: only samples that pass it count toward ``n`` and ``until_ess``; all are kept.
-        tell: told in a sentence how many pass.
+        tell: told in a sentence how many pass, and if the run draws by a chain with churn.
 
     Returns:
         Path: of the report.
@@ -105,7 +105,7 @@ def more_samples(
         ConfigError: the folder holds no finished fit, or more samples than ``n``; no sample passes.
         LeastworkError: what the sampling refuses.
     """
-    folder, n = Path(folder), None if n is None else whole("n", n)
+    folder, n, progress = Path(folder), None if n is None else whole("n", n), check_progress(progress)
     return _complete(folder, *_fitted(folder), Wanted(n, until_ess, physical), executor, progress, tell)
 
 
@@ -186,6 +186,8 @@ def _complete(
     tell: Callable[[str], None],
 ) -> Path:
     """Draw what is missing, alone, and measure and report the whole."""
+    if config.sampling.churned is not None:
+        tell(f"drawn by a chain with {config.sampling.churned.chain}: work and weights are those of this chain")
     with disk_in_words(folder), at_work(folder, task):
         there = StoredEnsemble(folder / "ensemble.zarr")
         first = len(there) if there.path.exists() else config.sampling.n

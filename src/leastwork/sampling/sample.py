@@ -29,10 +29,10 @@ from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate
 from leastwork.sampling.storage import Destination, EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.arguments import seed_number, whole
+from leastwork.support.arguments import seed_number, whole, yes_or_no
 from leastwork.support.checkpoints import each
 from leastwork.support.executors import on_workers
-from leastwork.support.progress import Progress, no_progress
+from leastwork.support.progress import Progress, check_progress, no_progress
 
 __all__ = ["draw", "draw_stored", "sample"]
 
@@ -51,7 +51,8 @@ class Run:
     @property
     def ledger(self) -> Ledger:
         """The empty ledger: the times, and the reason if there are no weights."""
-        return Ledger(times=self.sampler.steps.times, why_no_weights=_why_no_weights(self.sampler))
+        steps = self.sampler.steps
+        return Ledger(times=steps.times, why_no_weights=_why_no_weights(self.sampler), chain=steps.chain)
 
     @property
     def evaluations(self) -> int:
@@ -108,8 +109,8 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         n: number of samples.
         guidance: extra score h(x, t, denoised), or None to sample the model itself.
         process: "sde" (reverse SDE; has work and weights) or "ode" (probability-flow ODE; has a kinetic action).
-        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object, such as
-            ``leastwork.sampling.solvers.Churn()``; by default multistep, and for frames Euler
+        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", "churn", or a solver object, such as
+            ``leastwork.sampling.solvers.Churn(gamma=0.3)``; by default multistep, and for frames Euler
             (:mod:`leastwork.sampling.solvers.usual`).
         steps: number of steps.
         t_grid: "signal", "uniform" in t, "log-snr", "balanced", "karras"
@@ -142,6 +143,7 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     (torch.Size([100, 1]), 1.0)
     """
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype, callback)
+    progress, resume = check_progress(progress), yes_or_no("resume", resume)
     if out is None:
         return draw(model, n, choices, guidance, seed=seed, progress=progress, executor=executor)
     stored = draw_stored(
@@ -232,6 +234,7 @@ def _fingerprint(run: Run) -> dict[str, object]:
         "times": s.steps.times.tolist(),
         "coefficients": float(sum(v.sum() for v in (s.steps.a, s.steps.b, s.steps.e, s.steps.c))),
         "probe": _probe(run),
+        **({"chain": s.steps.chain} if s.steps.chain else {}),
     }
 
 

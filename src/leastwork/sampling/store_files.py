@@ -46,6 +46,8 @@ def close_store(
         "why_no_weights": ledger.why_no_weights,
         "group": ledger.group,
     }
+    if ledger.chain:
+        attributes["chain"] = ledger.chain
     files |= write_if_other(path, ".zattrs", as_json(attributes))
     ordered = dict(sorted(files.items()))
     sync_files(path / name for name in ordered)

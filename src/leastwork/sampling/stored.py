@@ -181,9 +181,9 @@ def _check(found: Contents, attributes: Mapping[str, Any]) -> None:
             raise ConfigError(foreign(path / name / ".zarray", "'shape'"))
     if len(arrays["times"].shape) != 1 or ("step_work" in arrays) != ("step_work_stderr" in arrays):
         raise ConfigError(foreign(path / ".zmetadata", "the set of arrays"))
-    kinds = {"network_evaluations": int, "seconds": int | float, "why_no_weights": str, "group": int}
+    kinds = {"network_evaluations": int, "seconds": int | float, "why_no_weights": str, "group": int, "chain": str}
     for name, kind in kinds.items():
-        value = attributes.get(name, 1 if name == "group" else None)
+        value = attributes.get(name, {"group": 1, "chain": ""}.get(name))
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ConfigError(foreign(path / ".zattrs", repr(name)))
     there = {name: list((path / name).iterdir()) for name in arrays}
@@ -258,6 +258,7 @@ def open_ensemble(path: str | Path) -> Ensemble:
         step_work=None if mean is None or stderr is None else Estimate(mean, stderr),
         why_no_weights=attributes["why_no_weights"],
         group=attributes.get("group", 1),
+        chain=attributes.get("chain", ""),
     )
     return Ensemble(
         found.state(), ledger, values["log_tilt"], attributes["network_evaluations"], float(attributes["seconds"])

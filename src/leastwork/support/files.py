@@ -163,7 +163,7 @@ def sweep(folder: Path) -> None:
 
 
 def readable(path: Path) -> Path:
-    """The same path; missing and damaged files are told apart from it by whoever reads it next.
+    """The path itself, after a check that the file may be read; whoever reads it next finds missing and damaged files.
 
     Raises:
         ConfigError: the file is there and may not be read.

@@ -125,7 +125,7 @@ class _Gone(Exception):
 
 
 def _is_at(opened: int, path: Path) -> bool:
-    """Whether the open file still has this name."""
+    """True if the open file still has this name."""
     try:
         there = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
