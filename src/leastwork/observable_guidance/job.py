@@ -30,7 +30,7 @@ from leastwork.sampling.sample import draw
 from leastwork.statistics.outliers import warn_of_outliers
 from leastwork.support.arguments import seed_number, whole
 from leastwork.support.checkpoints import kept
-from leastwork.support.progress import Progress, no_progress
+from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
 
 __all__ = ["guide_observables"]
@@ -119,6 +119,7 @@ def guide_observables(
     if groups is not None:
         check_groups(data, groups)
     seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
+    progress = check_progress(progress)
     drawing = Choices.of({**chosen.choices, **choices})
     refuse_per_sample(model)
     model = drawing.place(model)

@@ -102,15 +102,6 @@ class ObservableRun(FittedRun):
         return replace(ensemble, log_tilt=self.maxent.log_tilt_of(evaluate(self.data.observable, ensemble.x)))
 
     @cached_property
-    def certificate(self) -> Certificate:
-        """Work, bound, dissipation, efficiency, misses and ESS, on fresh samples.
-
-        Raises:
-            NoPathWeightsError: the process or solver of the run has no path weights.
-        """
-        return self.certify(self.certificate_ensemble)
-
-    @cached_property
     def step_error(self) -> StepError:
         """Errors of the averages and of ln Z due to the number of steps, from a few hundred paths of another seed.
 
@@ -147,4 +138,5 @@ class ObservableRun(FittedRun):
             self.maxent.target,
             self.maxent.model_std,
             self.data.fitted,
+            ensemble.ledger.chain,
         )

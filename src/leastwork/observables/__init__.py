@@ -17,7 +17,8 @@ from leastwork.observables.function import (
     stack,
 )
 from leastwork.observables.karplus import KARPLUS, Karplus, KarplusSet, Relation, TwoTorsions, karplus_set
-from leastwork.observables.noe import bounds_from_distances, effective_distance, inverse_powers
+from leastwork.observables.noe import bounds_from_distances, effective_distance, group_inverse_powers, inverse_powers
+from leastwork.observables.saxs import saxs, saxs_error
 from leastwork.observables.torsions import cosines_and_sines, pseudo_torsions, torsions
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "evaluate",
     "forward_model_covariance",
     "frames_of",
+    "group_inverse_powers",
     "inverse_powers",
     "karplus_set",
     "native_fraction",
@@ -52,6 +54,8 @@ __all__ = [
     "pseudo_torsions",
     "radius_of_gyration",
     "rmsd",
+    "saxs",
+    "saxs_error",
     "scalar_couplings",
     "smooth_above",
     "smooth_interval",

@@ -238,7 +238,7 @@ def test_errors_are_shown_as_stated_and_fitted_with_theta(done: Path, folder: Pa
 def test_the_folder_makes_the_report_again(done: Path, tmp_path: Path, text_of: Callable[[Path], str]) -> None:
     first = text_of(done / "report.html")
     for words in ("Trust in the data", "leaving out one type of coupling at a time", "Agreement by type of coupling",
-                  "Without data", "χ² a datum went of fitted couplings", "standard errors of both together",
+                  "Without data", "χ² per datum went of fitted couplings", "standard errors of both together",
                   "Vögeli, Ying, Grishaev &amp; Bax"):  # fmt: skip
         assert words in first
     shutil.copytree(done, tmp_path / "moved")

@@ -35,7 +35,7 @@ class Given:
 
 @dataclass(frozen=True)
 class KindOfRun(Generic[_Settings, _Run]):
-    """All that distinguishes one kind of run from another; its folder defines it as ``KIND`` in ``kind.py``.
+    """A kind of run, with all that differs between kinds; its folder defines it as ``KIND`` in ``kind.py``.
 
     Args:
         schema: the settings in a run file.

@@ -1,4 +1,4 @@
-"""What a run file names by ``kind:`` — the settings of an observable or a region, which build what they describe."""
+"""Settings that a run file names by ``kind:``, those of an observable or a region, which build what they describe."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

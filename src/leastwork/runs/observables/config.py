@@ -24,18 +24,10 @@ from leastwork.runs.observables.kinds import ObservableConfig
 __all__ = ["RunConfig"]
 
 
-class FitConfig(FitSection):
-    """How λ and the guidance are found; beside these keys stand the settings of the methods."""
-
-    samples: int | None = Field(
-        default=None, ge=2, description="the number of model samples for λ, at least 2, or left out for what is needed"
-    )
-
-
 if TYPE_CHECKING:
-    _Fit = FitConfig
+    _Fit = FitSection
 else:
-    _Fit = with_settings(FitConfig, "_Fit", [METHODS[name] for name in get_args(Method)])
+    _Fit = with_settings("_Fit", __name__, [METHODS[name] for name in get_args(Method)])
 
 
 class RunConfig(AnyConfig):
@@ -43,7 +35,6 @@ class RunConfig(AnyConfig):
 
     kind_of_run: ClassVar[str] = "observables"
     registry: ClassVar[Registry[ObservableMethod]] = METHODS
-    section: ClassVar[type[FitSection]] = FitConfig
 
     system: CaseName | None = Field(default=None, description="a system of which something is known")
     observables: tuple[ObservableConfig, ...] | None = Field(

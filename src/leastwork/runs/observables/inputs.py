@@ -1,4 +1,4 @@
-"""From a run file to what the library takes: model, observable, experiment, and choices of the sampling."""
+"""The inputs of Observable Guidance, from a run file: model, observable, experiment, and choices of the sampling."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ __all__ = ["Inputs", "build_inputs"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run works with.
+    """The inputs of a run.
 
     Args:
         model: the model that is guided.

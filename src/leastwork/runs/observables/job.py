@@ -3,21 +3,19 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 from torch import Tensor
 
 from leastwork.data.fixed_point import at_point
 from leastwork.data.trust import with_theta
-from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State
-from leastwork.models.base import Model
 from leastwork.observable_guidance.files import load_fit, numbers_of, on_a_line, save_fit
 from leastwork.observable_guidance.job import guide_observables
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import evaluate
 from leastwork.runs.base.cases import case
 from leastwork.runs.base.finished import PLOTTED, save_plots
+from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
@@ -27,9 +25,7 @@ from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.metrics import observable_metrics
 from leastwork.runs.observables.truth import ceiling, quality, truth
 from leastwork.runs.observables.without_data import group_means, reported
-from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.step_error import StepError
 from leastwork.sampling.work import kish_ess
 from leastwork.support.progress import Progress
 
@@ -37,8 +33,8 @@ __all__ = ["ObservableJob"]
 
 
 @dataclass(frozen=True)
-class ObservableJob:
-    """One run: its settings and what they name."""
+class ObservableJob(Job[ObservableRun]):
+    """A run of Observable Guidance with its inputs."""
 
     config: RunConfig
     inputs: Inputs
@@ -46,20 +42,7 @@ class ObservableJob:
     @classmethod
     def of(cls, config: RunConfig) -> "ObservableJob":
         """Load and check everything."""
-        config.check_method()
         return cls(config, build_inputs(config))
-
-    @property
-    def model(self) -> Model:
-        return self.inputs.model
-
-    @property
-    def choices(self) -> Choices:
-        return self.inputs.choices
-
-    @property
-    def budget(self) -> int | None:
-        return self.config.chosen.most_evaluations
 
     def load(self, folder: Path) -> ObservableRun | None:
         config = self.config
@@ -85,11 +68,6 @@ class ObservableJob:
 
     def log_tilt(self, fitted: ObservableRun, x: State) -> Tensor:
         return fitted.maxent.log_tilt_of(evaluate(fitted.data.observable, x))
-
-    def step_error(self, fitted: ObservableRun) -> StepError:
-        with catch_warnings():
-            simplefilter("ignore", LeastworkWarning)  # the report says it
-            return fitted.step_error
 
     def measure(self, folder: Path, fitted: ObservableRun, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
         config, guided = self.config, fitted.guidance is not None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from leastwork.runs.base.metrics import PLACE, Number, RunNumbers
+from leastwork.runs.base.numbers import PLACE, Number, RunNumbers
 from leastwork.runs.base.typed import REST, read_as
 
 __all__ = ["ObservableNumbers", "ObservableQuality", "ObservableRow", "observable_numbers"]

@@ -10,7 +10,7 @@ from leastwork.fit.methods import Told
 from leastwork.observable_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Mark, Part, Section, Table, Words, italic
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.metrics import CertificateNumbers, Miss
+from leastwork.runs.base.numbers import CertificateNumbers, Miss
 from leastwork.runs.base.sections import UNIT_OF_WORK, fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.observables.averages import averages_section, distributions_section, grey_rows, has_units, named
@@ -44,7 +44,7 @@ def _besides(config: RunConfig, quality: ObservableQuality) -> Extras:
 
 
 def part(run: Finished[RunConfig]) -> Part:
-    """All that the report of a run shows.
+    """The content of the report of a run.
 
     Raises:
         ConfigError: the folder holds no fit.
@@ -118,11 +118,11 @@ def _body(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbe
 def _multipliers(rows: Sequence[ObservableRow], certificate: CertificateNumbers | None) -> Section:
     units = has_units(rows)
     misses = [None] * len(rows) if certificate is None else certificate.miss or ()
-    and_miss = "" if certificate is None else ", and by how much the guided samples miss it"
+    and_miss = "" if certificate is None else ", and how far the average of the guided samples is from it"
     table = Table(
         (
             "λ of the target distribution ", italic("p"), "·exp(−λ·O)/", italic("Z"),
-            f" with its sampling error; the average that this target has{and_miss}.",
+            f" with its sampling error, the average of the observable under this target{and_miss}.",
         ),
         [
             "observable", *(["unit of λ"] if units else []), "λ", "target average",
@@ -162,8 +162,8 @@ def _truth(quality: ObservableQuality) -> Section:
         "guided": quality.kl_truth_guided,
     }
     table = Table(
-        f"KL(truth ‖ samples) over {quality.bins} bins with {count(quality.samples)} samples each; the bins' own "
-        f"noise adds about {plain(quality.histogram_noise, 2)} to each.",
+        f"KL(truth ‖ samples) over {quality.bins} bins with {count(quality.samples)} samples each. The noise "
+        f"of a histogram adds about {plain(quality.histogram_noise, 2)} to each value.",
         ["samples", "KL, nats"],
         [[label, pm(one)] for label, one in rows.items() if one is not None],
     )
@@ -172,9 +172,9 @@ def _truth(quality: ObservableQuality) -> Section:
 
 def _learning(stages: Sequence[Mapping[str, Any]]) -> Section:
     table = Table(
-        "Stages of the fit: how far each went from the model's averages to the data and with how many effective "
-        "samples; the loss of V on held-out samples, relative to that of no change; the variance of the log-weights "
-        "before and, as predicted, after each polish.",
+        "Stages of the fit: the part of the way from the model's averages to the data that was reached, the effective "
+        "samples, the loss of V on held-out samples relative to the loss without a change, and the variance of the "
+        "log-weights before each polish and as predicted for afterwards.",
         ["stage", "way", "effective samples", "iterations", "held-out loss", ("Var ln ", italic("w"))],
         [
             [
