@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from leastwork.data.experiment import Experiment
+from leastwork.data.mixture import Data
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State
 from leastwork.models.base import Model
@@ -78,7 +78,7 @@ class Row:
 
 def compare(
     model: Model,
-    data: Experiment,
+    data: Data,
     methods: Sequence[str] | None = None,
     *,
     n: int = 20_480,

@@ -122,7 +122,8 @@ def guide_path(
     if model.has_rotations and not chosen.frames:
         raise LeastworkError(f"method={name!r} cannot guide a model of frames: use 'least-work'")
     drawing = Choices.of({**chosen.choices, **choices})
-    if not drawing.has_least_work(model):
+    fitting = drawing.fitting(model)
+    if not fitting.has_least_work(model):
         raise NoPathWeightsError(
             "a region's free energy needs path weights: guide with process='sde', kappa=1 and solver='multistep', "
             "'exponential' or 'euler'; samples may be drawn in another way afterwards"
@@ -133,8 +134,8 @@ def guide_path(
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
     if samples is None:
         share = _OWN_SHARE * (chosen.budget or BUDGET)
-        samples = min(max(int(share / drawing.sampler(guided).evaluations), 2), _MOST_OWN)
-    own = draw(guided, whole("samples", samples), drawing, seed=derive_seed(seed, "model"), progress=shown)
+        samples = min(max(int(share / fitting.sampler(guided).evaluations), 2), _MOST_OWN)
+    own = draw(guided, whole("samples", samples), fitting, seed=derive_seed(seed, "model"), progress=shown)
     warn_of_outliers(own.x)
     check_guides(points, own.x)
     check_encoder(guided, own.x)
@@ -142,7 +143,7 @@ def guide_path(
     _check_region(inside, points, own.x, region is not None)
     if not guided.has_rotations:
         _check_reach(guided, points)
-    found = chosen.fit(PathProblem(guided, guides, inside, points, own, drawing, seed, shown))
+    found = chosen.fit(PathProblem(guided, guides, inside, points, own, fitting, seed, shown))
     return PathRun(
         guided,
         guides,

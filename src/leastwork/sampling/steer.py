@@ -173,8 +173,9 @@ def steer(
             parts.append(steering.draw(noise, uniforms[start:stop].to(device), tick))
     x, log_weight, tilt = zip(*parts, strict=True)
     ledger = Ledger(
-        times=sampler.steps.times, log_weight=torch.cat(log_weight), why_no_weights=_WHY_NO_WORK, group=particles
-    )
+        sampler.steps.times, None, torch.cat(log_weight), why_no_weights=_WHY_NO_WORK, group=particles,
+        chain=sampler.steps.chain,
+    )  # fmt: skip
     seconds = time.perf_counter() - begin
     evaluations = n * sampler.evaluations
     return Ensemble(cat(list(x)), ledger, torch.cat(tilt), evaluations, seconds, latent_decoder(model))
@@ -203,7 +204,7 @@ def systematic_ancestors(share: Tensor, uniform: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Steering:
-    """What all batches of systems share."""
+    """The settings that all batches of systems share."""
 
     sampler: Sampler
     log_tilt: LogTiltFn
