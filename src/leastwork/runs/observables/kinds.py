@@ -38,6 +38,7 @@ from leastwork.runs.base.open_kinds import OpenKinds
 from leastwork.runs.base.structures import read_structure
 from leastwork.runs.observables.commands import CommandConfig
 from leastwork.runs.observables.on_others import ON_OTHERS
+from leastwork.runs.observables.techniques import TECHNIQUES
 from leastwork.support.user_code import load_function
 
 __all__ = ["ObservableConfig", "register_kind"]
@@ -257,6 +258,7 @@ _KINDS = OpenKinds[ObservableKind](
         TorsionsConfig,
         ContactsConfig,
         DeviationConfig,
+        *TECHNIQUES,
         *ON_OTHERS,
         CommandConfig,
     ],
