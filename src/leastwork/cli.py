@@ -1,8 +1,9 @@
-"""The command line: ``run``, ``sample``, ``compare``, ``init``, ``list``, ``report`` and ``check-model``.
+"""The command line: ``run``, ``sample``, ``submit``, ``status``, ``compare``, ``init``, ``list``, ``report``
+and ``check-model``.
 
 Results go to stdout and everything else to stderr. The exit code is 0, 1 for a model with a fault, 2 for what the user
-can mend (one sentence, no traceback), 130 after Ctrl-C or 143 after SIGTERM. Heavy imports wait until a command needs
-them.
+can mend (one sentence, no traceback), 130 after Ctrl-C, 143 after SIGTERM or 138 after SIGUSR1. Heavy imports wait
+until a command needs them.
 """
 
 import shlex
@@ -31,6 +32,28 @@ Settings = Annotated[
         help="Override a setting: sampling.steps=200, or of a part of a joint run: transition.seed=1.",
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that draw, each with one thread of torch, or workers of the cluster. Without it, one for each "
+        "part of a joint run and core.",
+    ),
+]
+Devices = Annotated[
+    str | None, typer.Option(metavar="all|cuda:0,…", help="GPUs of this machine, each with a process that draws.")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="local|slurm|FILE.yaml|tcp://HOST:PORT", help="Dask workers that draw."),
+]
+JobScript = Annotated[
+    bool, typer.Option("--job-script", help="Print the script of one of the cluster's jobs, and leave.")
+]
+LogJson = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Add a line of JSON to this file as the work goes on.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -63,26 +86,39 @@ def run_command(
     out: Annotated[Path | None, typer.Option(help="Folder of the results; by default runs/NAME-seedSEED.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     settings: Settings = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes for the parts of a joint run; by default one for each part and core."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
+    workers: Workers = None,
+    devices: Devices = None,
+    cluster: Cluster = None,
+    job_script: JobScript = False,
+    log_json: LogJson = None,
+    quiet: Quiet = False,
 ) -> None:
     """Guide a model by data, to structures or both, and report what it cost."""
-    with _kindly(_command("run", source, out, settings, workers, quiet)) as where:
+    again = _again(
+        "run", source, out=out, set=settings, workers=workers, devices=devices, cluster=cluster, log_json=log_json,
+        quiet=quiet, resume=True,
+    )  # fmt: skip
+    with _kindly(again) as where, _progress(quiet, log_json) as progress:
         from torch import get_num_threads
 
         from leastwork.runs.carry_out import run
+        from leastwork.runs.engine import engine, on_gpus
         from leastwork.runs.folder import default_folder
         from leastwork.runs.load import load_config
         from leastwork.runs.terminal import print_summary
 
+        if job_script:
+            _print_job_script(cluster, workers)
+            return
         config = load_config(source, settings or [])
         where.append(out or default_folder(config))
-        parts = len(config.parts)
-        at_once = min(parts, get_num_threads() if workers is None else workers)
-        report = run(config, where[0], resume, _shown(quiet), at_once, None if quiet else _say)
+        at_once = min(len(config.parts), get_num_threads()) if workers is None else workers
+        tell = None if quiet else _say
+        with engine(workers if cluster else None, devices, cluster, tell) as executor:
+            if devices is not None:
+                config = load_config(source, [*(settings or []), *on_gpus(config)])
+                at_once = 1
+            report = run(config, where[0], resume, progress, at_once, tell, executor)
         if not quiet:
             print_summary(config, where[0])
         typer.echo(report)
@@ -95,20 +131,93 @@ def sample_command(
     until_ess: Annotated[
         float | None, typer.Option(min=1, help="Go on until there are that many effective samples of the target.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that draw, each with one thread of torch.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="k/N",
+            help="Draw the k-th of N shares of the samples, while other processes draw theirs; takes --n.",
+        ),
+    ] = None,
+    physical: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:function",
+            help="Count only samples for which this function of states, (B, *event) -> booleans (B,), is true; all "
+            "are kept. FILE.py is executed, like a program of your own: name only a file that you would run.",
+        ),
+    ] = None,
+    workers: Workers = None,
+    devices: Devices = None,
+    cluster: Cluster = None,
+    job_script: JobScript = False,
+    log_json: LogJson = None,
+    quiet: Quiet = False,
 ) -> None:
     """Draw more guided samples into a run, then measure and report it again."""
-    words = ["leastwork", "sample", str(folder), *(["--n", str(n)] if n else [])]
-    words += [*(["--until-ess", f"{until_ess:g}"] if until_ess else []), *(["--workers", str(workers)])]
-    with _kindly(shlex.join(words)) as where:
-        from leastwork.runs.top_up import more_samples
-        from leastwork.support.executors import processes
+    again = _again(
+        "sample", str(folder), n=n, until_ess=until_ess, shard=shard, physical=physical, workers=workers,
+        devices=devices, cluster=cluster, log_json=log_json, quiet=quiet,
+    )  # fmt: skip
+    with _kindly(again) as where, _progress(quiet, log_json) as progress:
+        from leastwork.errors import ConfigError
+        from leastwork.runs.engine import check_gpus, engine
+        from leastwork.runs.physical import load_physical
+        from leastwork.runs.saved import read_run_file
+        from leastwork.runs.top_up import draw_shard, more_samples
+        from leastwork.sampling.shares import Share
 
+        if job_script:
+            _print_job_script(cluster, workers)
+            return
         where.append(folder)
-        with processes(workers) as executor:
-            tell = None if quiet else _say
-            typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet), tell))
+        check_gpus(read_run_file(folder), devices)
+        share = Share.parse(shard) if shard else None
+        if share and (n is None or until_ess or physical):
+            raise ConfigError(
+                "a shard is a share of a number that all shards know: give --n, and no --until-ess and no --physical"
+            )
+        checked = None if physical is None else load_physical(physical)
+        with engine(workers, devices, cluster, None if quiet else _say) as executor:
+            if share is None or n is None:
+                typer.echo(more_samples(folder, n, until_ess, executor, progress, checked, _say))
+            elif report := draw_shard(folder, n, share, executor, progress, _say):
+                typer.echo(report)
+
+
+@app.command("submit")
+def submit_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run whose fit is finished.")],
+    n: Annotated[int, typer.Option(min=1, help="Number of samples in all, with those that are there.")],
+    tasks: Annotated[int | None, typer.Option(help="Number of tasks, each with its share of the samples.")] = None,
+    time: Annotated[str | None, typer.Option(help="Time of a task, 4:00:00, after which it is queued again.")] = None,
+    gpus_per_task: Annotated[int | None, typer.Option(help="GPUs of a task.")] = None,
+    cpus_per_task: Annotated[int | None, typer.Option(help="CPU cores of a task, and threads of torch.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of a task, such as 16GB.")] = None,
+    partition: Annotated[str | None, typer.Option(help="Partition of the cluster.")] = None,
+    account: Annotated[str | None, typer.Option(help="Account that pays.")] = None,
+    constraint: Annotated[str | None, typer.Option(help="Feature that nodes must have.")] = None,
+    qos: Annotated[str | None, typer.Option(help="Quality of service.")] = None,
+    setup: Annotated[
+        list[str] | None, typer.Option(help="Line of the shell that comes before; may be repeated.")
+    ] = None,
+    defaults: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="Defaults of these options, such as gpus_per_task: 1.")
+    ] = None,
+    here: Annotated[bool, typer.Option("--here", help="Start the tasks on this machine, all at once.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the file for sbatch, and leave.")] = False,
+) -> None:
+    """Draw more guided samples as a job array of SLURM, each task a share of them; takes the extra slurm."""
+    with _kindly():
+        from leastwork.runs.submit import queue_settings, sbatch_file, submit
+
+        asked = {"tasks": tasks, "time": time, "gpus_per_task": gpus_per_task, "cpus_per_task": cpus_per_task}
+        asked |= {"memory": memory, "partition": partition, "account": account, "constraint": constraint, "qos": qos}
+        queue = queue_settings(defaults, {**asked, "setup": setup or None})
+        if dry_run:
+            typer.echo(sbatch_file(folder, n, queue, _say), nl=False)
+            return
+        for job in submit(folder, n, queue, here, _say):
+            typer.echo(job.job_id)
 
 
 @app.command("compare")
@@ -122,7 +231,7 @@ def compare_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the table's path at the end.")] = False,
 ) -> None:
     """Meet the data of a run by every method, and compare what it costs."""
-    with _kindly(_command("compare", source, out, settings, None, quiet)) as where:
+    with _kindly(_again("compare", source, out=out, set=settings, quiet=quiet, resume=True)) as where:
         from leastwork.runs.carry_out import compare_run
         from leastwork.runs.compare.run import cells
         from leastwork.runs.folder import default_folder
@@ -168,8 +277,33 @@ def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="F
     """Make a run's report again."""
     with _kindly():
         from leastwork.runs.page import write_report
+        from leastwork.runs.status import missing_in_words
 
         typer.echo(write_report(folder))
+        if left := missing_in_words(folder):
+            _say(f"the report is of the samples before: {left}")
+
+
+@app.command("status")
+def status_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all that is missing.")] = False,
+) -> None:
+    """Tell how far a run is: blocks of samples, their rate, effective samples so far, and the time left."""
+    with _kindly():
+        import json
+        from dataclasses import asdict
+
+        from leastwork.runs.status import in_lines, statuses
+
+        found = statuses(folder)
+        if as_json:
+            plain = {part: asdict(one) for part, one in found.items()}
+            typer.echo(json.dumps(plain.get("", {"parts": plain})))
+            return
+        for part, one in found.items():
+            for line in [*([part] if part else []), *in_lines(one)]:
+                typer.echo(line)
 
 
 @app.command("check-model")
@@ -223,14 +357,39 @@ def _say(sentence: str) -> None:
     typer.echo(sentence, err=True)
 
 
-def _command(
-    name: str, source: str, out: Path | None, settings: list[str] | None, workers: int | None, quiet: bool
-) -> str:
+def _again(*words: str, **options: object) -> str:
     """The command that goes on with this one."""
-    words = ["leastwork", name, source, *(["--out", str(out)] if out else [])]
-    words += [word for setting in settings or () for word in ("--set", setting)]
-    words += [*(["--workers", str(workers)] if workers else []), *(["--quiet"] if quiet else []), "--resume"]
-    return shlex.join(words)
+    found = ["leastwork", *words]
+    for name, value in options.items():
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            found.append(option)
+        elif isinstance(value, list):
+            found += [word for one in value for word in (option, str(one))]
+        elif value:
+            found += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(found)
+
+
+@contextmanager
+def _progress(quiet: bool, log_json: Path | None) -> "Iterator[Progress]":
+    """What is shown, and what a file is told as well."""
+    if log_json is None:
+        yield _shown(quiet)
+        return
+    from leastwork.support.progress import json_lines
+
+    with json_lines(log_json, _shown(quiet)) as progress:
+        yield progress
+
+
+def _print_job_script(cluster: str | None, workers: int | None) -> None:
+    from leastwork.errors import ConfigError
+    from leastwork.support.clusters import job_script, wanted
+
+    if cluster is None:
+        raise ConfigError("--job-script prints the script of a cluster's jobs: name it by --cluster slurm or FILE.yaml")
+    typer.echo(job_script(wanted(cluster, workers)), nl=False)
 
 
 class _Signalled(KeyboardInterrupt):
@@ -244,7 +403,7 @@ class _Signalled(KeyboardInterrupt):
 
 @contextmanager
 def _ending_cleanly() -> Iterator[None]:
-    """SIGTERM unwinds what is going on, as Ctrl-C does."""
+    """SIGTERM, and the SIGUSR1 of a queue whose limit is near, unwind what is going on, as Ctrl-C does."""
 
     def end(number: int, frame: object) -> None:
         raise _Signalled(number)
@@ -252,11 +411,13 @@ def _ending_cleanly() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    numbers = [signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]  # Windows has no other
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ _TOLERANCE = 1e-12  # largest residual of the averages, in standard deviations
 _TOLERANCE_IF_STALLED = 1e-9  # the same if rounding errors stop all progress
 _RANK_TOLERANCE = 1e-10  # smaller eigenvalues of the correlation matrix mark redundant data
 _RIDGE = 1e-13  # added to the Hessian, relative to its size
+_NEAR = 3.0  # sampling errors of an average within which a bound may act or not
 _BLOCK = 2**17  # numbers in one block, which stays in the cache
 
 
@@ -82,17 +83,19 @@ def _second_moment(z: Array, mean: Array, weight: Array) -> Array:
     total = np.zeros((len(z), len(z)))
     rows = max(_BLOCK // len(z), 1)
     for i in range(0, len(weight), rows):
-        block = (z[:, i : i + rows] - mean[:, None]) * root[i : i + rows]
+        block = z[:, i : i + rows] - mean[:, None]
+        block *= root[i : i + rows]
         total += block @ block.T
     return total
 
 
 @dataclass(frozen=True)
 class Maximum:
-    """λ in units of 1/scale, the tilted samples, the directions that change the tilt (columns), and the steps taken."""
+    """λ in units of 1/scale, the tilted samples, Cov_λ[z] + Σ, the directions that change the tilt (columns), steps."""
 
     lambdas: Array
     tilted: Tilted
+    hessian: Array
     directions: Array
     steps: int
 
@@ -112,15 +115,15 @@ def maximise(dual: Dual, words: "Words", centre: Array, scale: Array, start: Arr
     before = math.inf
     for step in range(MAX_STEPS + 1):
         gradient = dual.gradient(lambdas, tilted)
+        if step:
+            hessian = dual.hessian(tilted)
         miss = float(np.abs(basis.T @ dual.residual(lambdas, gradient)).max(initial=0.0))
         if miss <= _TOLERANCE or 0.5 * before < miss <= _TOLERANCE_IF_STALLED:
             moving = np.arange(basis.shape[1]) < free
-            return Maximum(lambdas, tilted, basis[:, moving | (basis.T @ lambdas != 0)], step)
+            return Maximum(lambdas, tilted, hessian, basis[:, moving | (basis.T @ lambdas != 0)], step)
         before = miss
         if _separates(dual, exact, lambdas, tilted):
             raise words.out_of_reach(exact @ lambdas)
-        if step:
-            hessian = dual.hessian(tilted)
         target = _newton_point(dual, basis, free, lambdas, gradient, hessian)
         slope = float(gradient @ (target - lambdas)) + dual.support(target) - dual.support(lambdas)
         slack = 1e-13 * (1 + abs(value))  # rounding error of the value
@@ -224,9 +227,17 @@ def _separates(dual: Dual, exact: Array, lambdas: Array, tilted: Tilted) -> bool
 
 
 def sampling_error(dual: Dual, best: Maximum) -> Array:
-    """Standard error of λ from its influence function ψ_i = (Cov_λ + Σ)⁻¹ n w_i (z_i − E_λ[z])."""
-    n, weight, directions = len(dual.log_p), best.tilted.weight, best.directions
-    scatter = _second_moment(dual.z, dual.z @ weight, weight**2) * (n / (n - 1))
-    inverse = directions @ np.linalg.pinv(directions.T @ dual.hessian(best.tilted) @ directions, hermitian=True)
+    """Standard error of λ from its influence function ψ_i = (Cov_λ + Σ)⁻¹ n w_i (z_i − E_λ[z]).
+
+    A bound that other samples might have met or not counts as one that acts: its λ of zero is no more certain than that
+    of a bound which only just acts.
+    """
+    n, weight = len(dual.log_p), best.tilted.weight
+    mean = dual.z @ weight
+    scatter = _second_moment(dual.z, mean, weight**2) * (n / (n - 1))
+    slack = np.minimum(dual.upper - mean, mean - dual.lower)
+    near = ~dual.valued & (best.lambdas == 0) & (slack < _NEAR * np.sqrt(scatter.diagonal()))
+    directions = np.concatenate([best.directions, np.eye(len(mean))[:, near]], axis=1)
+    inverse = directions @ np.linalg.pinv(directions.T @ best.hessian @ directions, hermitian=True)
     inverse = inverse @ directions.T
     return np.sqrt(np.maximum((inverse @ scatter @ inverse).diagonal(), 0.0))

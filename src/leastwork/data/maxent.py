@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from leastwork.data.dual import Dual, maximise, sampling_error
@@ -105,7 +104,9 @@ class MaxEnt:
         return LogTilt(observable, self.lambdas, self.reference)
 
 
-def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | None = None) -> MaxEnt:
+def fit_lambdas(
+    observed: Tensor, experiment: Experiment, log_weight: Tensor | None = None, *, start: Tensor | None = None
+) -> MaxEnt:
     """Find the λ for which the reweighted samples agree with the data and are as close to the model as possible.
 
     Redundant values (populations that sum to one, one distance in nm and in Å) leave λ undetermined along a direction
@@ -116,6 +117,7 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
         observed: observables of the model's samples, (n, K), from `evaluate`.
         experiment: the K data.
         log_weight: ln dP/dQ of the samples, up to a constant, (n,), if they are not drawn from the model itself.
+        start: λ of similar data, (K,), at which the search starts; by default 0.
 
     >>> x = torch.linspace(-3, 3, 1001, dtype=torch.float64)[:, None]
     >>> data = Experiment(Observable(lambda x: x, names="x"), values=[0.5])
@@ -140,22 +142,22 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     lower, upper = (np.where(met, mean[fitted], end) for end in (lower, upper))
     scale = np.sqrt(variance[fitted] + sigma.diagonal())
     scale[(sigma.diagonal() == 0) & words.constant] = 1.0
-    centre, start, steps = mean, np.zeros(len(fitted)), 0
+    centre, steps = mean, 0
+    first = np.zeros(len(fitted)) if start is None else start.numpy()[fitted] * scale
     while True:
         at = centre[fitted]
-        z = (centred.T if len(fitted) == count else centred.T[fitted]) / scale[:, None]
-        z = np.ascontiguousarray(z)
+        z = np.divide(centred.T if len(fitted) == count else centred.T[fitted], scale[:, None], order="C")
         dual = Dual(z, log_p, (lower - at) / scale, (upper - at) / scale, sigma / np.outer(scale, scale))
-        best = maximise(dual, words, at, scale, start)
+        best = maximise(dual, words, at, scale, first)
         weight, steps = best.tilted.weight, steps + best.steps
         predicted = centre + weight @ centred
-        narrower = np.sqrt((z - (z @ weight)[:, None]) ** 2 @ weight + dual.sigma.diagonal())
+        narrower = np.sqrt(best.hessian.diagonal())
         narrower[words.constant | (narrower == 0)] = 1.0  # of those there is no scale
         if (narrower >= _NARROWER).all():
             break
         # a few samples made the whole spread and have lost their weight, so λ is refined on the scale of the others
         centre, centred = predicted, values - predicted
-        start, scale = best.lambdas * narrower, scale * narrower
+        first, scale = best.lambdas * narrower, scale * narrower
     lambdas, stderr = np.zeros(count), np.zeros(count)
     lambdas[fitted] = best.lambdas / scale
     stderr[fitted] = sampling_error(dual, best) / scale
@@ -163,7 +165,7 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     target[fitted[dual.valued]] = (lower + scale * (dual.sigma @ best.lambdas))[dual.valued]
     log_z = best.tilted.log_mean + float(lambdas @ (target - centre))  # log_mean is relative to the centre
     ess = min(1 / (n * float(weight @ weight)), 1.0)
-    _warn_of_few_samples(experiment.names, values, mean, variance, p, fitted)
+    _warn_of_few_samples(words, values, mean[fitted], variance[fitted], p)
     far = words.far_off(np.sqrt(variance[fitted]), np.sqrt(sigma.diagonal()))
     if far:
         warnings.warn(f"the data lie far from the model: {far}", LeastworkWarning, stacklevel=2)
@@ -186,17 +188,16 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     )
 
 
-def _warn_of_few_samples(
-    names: tuple[str, ...], values: Array, mean: Array, variance: Array, p: Array, fitted: NDArray[np.int64]
-) -> None:
+def _warn_of_few_samples(words: Words, values: Array, mean: Array, variance: Array, p: Array) -> None:
     """Warn of observables whose spread is that of a few samples, which then decide λ; of small sets nothing is said."""
     if len(values) < _MANY:
         return
     told, fewest = [], 0
-    for k in fitted.tolist():
-        share = p * (values[:, k] - mean[k]) ** 2
-        if variance[k] <= 0 or _FEW * share.max() <= 0.5 * variance[k]:
-            continue
+    furthest = np.maximum(words.most - mean, mean - words.least)
+    possible = (variance > 0) & (_FEW * p.max() * furthest**2 > 0.5 * variance)  # spares a pass over all other columns
+    for k in np.flatnonzero(possible).tolist():
+        column = values[:, words.fitted[k]]
+        share = p * (column - mean[k]) ** 2
         largest = np.argsort(-share)[:_FEW]
         made = np.cumsum(share[largest])
         if made[-1] <= 0.5 * variance[k]:
@@ -204,9 +205,9 @@ def _warn_of_few_samples(
         count = int((made <= 0.5 * variance[k]).sum()) + 1
         fewest = max(fewest, count)
         which = ", ".join([str(i) for i in largest[:count].tolist()])
-        at = ", ".join([f"{values[i, k]:.4g}" for i in largest[:count].tolist()])
+        at = ", ".join([f"{column[i]:.4g}" for i in largest[:count].tolist()])
         told.append(
-            f"sample{'s' * (count > 1)} {which}, where {names[k]!r} is {at}, make{'s' * (count == 1)} "
+            f"sample{'s' * (count > 1)} {which}, where {words.names[k]!r} is {at}, make{'s' * (count == 1)} "
             f"{made[count - 1] / variance[k]:.1%} of its variance"
         )
     if told:

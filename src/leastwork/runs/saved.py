@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from leastwork.adapters.source import ModelName, load_model, source_of
+from leastwork.data.indirect import Indirect
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import settings_of
 from leastwork.fit.run import FittedRun
@@ -50,7 +51,7 @@ def load_run(
     folder: str | Path,
     *,
     model: Model | None = None,
-    observable: Observable | None = None,
+    observable: Observable | Indirect | None = None,
     region: Membership | None = None,
     kernel: Kernel | None = None,
     trust_code: bool = False,
@@ -60,7 +61,7 @@ def load_run(
     Args:
         folder: the folder of the run.
         model: what was guided, where it has no file form, or lies elsewhere now.
-        observable: what was measured, of a run that was saved in Python.
+        observable: what was measured, of a run that was saved in Python, or its data on functions of averages.
         region: A, of a run that was saved in Python with a region.
         kernel: of the guides, where it is not the usual one of the model.
         trust_code: execute the Python files that the run names, as those of an observable of kind ``python``; without

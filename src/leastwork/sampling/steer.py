@@ -32,7 +32,7 @@ from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.support.arguments import number, refused, seed_number, whole
-from leastwork.support.progress import Progress, Tick, no_progress
+from leastwork.support.progress import Progress, Tick, check_progress, no_progress
 from leastwork.support.random import generator
 
 __all__ = ["DenoisedTilt", "LearnedValue", "LogTiltFn", "LookAhead", "steer", "systematic_ancestors"]
@@ -144,7 +144,7 @@ def steer(
     """
     begin = time.perf_counter()
     _check_sizes(n, particles, threshold)
-    seed = seed_number(seed)
+    seed, progress = seed_number(seed), check_progress(progress)
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype)
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
@@ -204,7 +204,7 @@ def systematic_ancestors(share: Tensor, uniform: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Steering:
-    """What all batches of systems share."""
+    """The settings that all batches of systems share."""
 
     sampler: Sampler
     log_tilt: LogTiltFn

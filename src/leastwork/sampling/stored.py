@@ -24,7 +24,7 @@ from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import path_of
 from leastwork.support.files import read_bytes
 
-__all__ = ["PER_SAMPLE", "Contents", "StoredEnsemble", "consolidated", "contents", "open_ensemble"]
+__all__ = ["PER_SAMPLE", "Contents", "StoredEnsemble", "consolidated", "contents", "open_ensemble", "stored_weights"]
 
 PER_SAMPLE = ("work", "log_weight", "action", "log_tilt")
 """Arrays of one number for each sample."""
@@ -221,6 +221,17 @@ class StoredEnsemble:
         found = contents(self.path)
         for start in range(0, found.leaves[0].shape[0], size):
             yield found.state(start, start + size)
+
+
+def stored_weights(path: Path) -> tuple[int, Tensor | None]:
+    """Number of samples in a store, and their ln weights in the target, (n,); None where there are none.
+
+    Raises:
+        ConfigError: as :func:`open_ensemble`.
+    """
+    found = contents(path)
+    parts = [found.tensor(found.arrays[name]) for name in ("log_weight", "log_tilt") if name in found.arrays]
+    return found.leaves[0].shape[0], parts[0] + parts[1] if len(parts) == 2 else None
 
 
 def open_ensemble(path: str | Path) -> Ensemble:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from leastwork.runs.base.metrics import PLACE, Number, RunNumbers
+from leastwork.runs.base.numbers import PLACE, Number, RunNumbers
 from leastwork.runs.base.typed import REST, read_as
 
 __all__ = ["ObservableNumbers", "ObservableQuality", "ObservableRow", "observable_numbers"]
@@ -55,6 +55,47 @@ class ObservableRow:
 
 
 @dataclass(frozen=True)
+class Unknown:
+    """An unknown of the data, such as a scale, with its standard error."""
+
+    name: str
+    value: float
+    stderr: float | None
+
+
+@dataclass(frozen=True)
+class SuspectNumbers:
+    """A datum against what all others predict, in standard errors, and what it moves most."""
+
+    name: str
+    datum: float
+    predicted: float
+    stderr: float
+    z: float
+    moves: str
+    by: float
+    contradicts: str | None
+
+
+@dataclass(frozen=True)
+class TailNumbers:
+    """Tail indices of an observable's deviations, among samples of the model and as weighted."""
+
+    name: str
+    model: float | None
+    weighted: float | None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What to doubt: tail indices of the weights and of observables, and data by how far they are from predictions."""
+
+    weights: float | None
+    tails: tuple[TailNumbers, ...]
+    data: tuple[SuspectNumbers, ...]
+
+
+@dataclass(frozen=True)
 class ObservableQuality:
     """How well λ is known, and how far samples are from the truth where that is known.
 
@@ -64,6 +105,8 @@ class ObservableQuality:
         efficiency_of_exact: efficiency of the exact guidance of least work, if it is known.
         kl_truth_model, kl_truth_reweighted, kl_truth_guided: KL(truth ‖ samples).
         samples, bins, histogram_noise: number of samples and of bins of these histograms, and the bias by their noise.
+        unknowns: unknowns of functions of averages that were fitted beside λ.
+        doubt: tails of the weights, and data that the others do not predict.
         besides: what the form of the data and the case add.
     """
 
@@ -77,6 +120,8 @@ class ObservableQuality:
     samples: int = 0
     bins: int = 0
     histogram_noise: float = 0.0
+    unknowns: tuple[Unknown, ...] = ()
+    doubt: Doubt | None = None
     besides: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
 
 

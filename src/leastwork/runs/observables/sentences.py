@@ -8,12 +8,12 @@ from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.numbers import ObservableNumbers, ObservableRow
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 
-__all__ = ["asked", "averages_after", "kind_of", "methods", "outcome", "reached", "warnings"]
+__all__ = ["asked", "averages_after", "kind_of", "methods", "nothing_corrected", "outcome", "reached", "warnings"]
 _DATA_IN_A_LINE = 3  # data in a table of runs
 
 
 def kind_of(config: RunConfig) -> str:
-    """What a run is, in two words."""
+    """The kind of a run in two words."""
     if not config.chosen.guides:
         return "Reweighting"
     return f"{config.method.replace('-', ' ').capitalize()} guidance"
@@ -25,7 +25,7 @@ def asked(metrics: ObservableNumbers) -> str:
 
 
 def reached(config: RunConfig, metrics: ObservableNumbers) -> str:
-    """The averages that came of it, in a line."""
+    """The averages that were reached, in a line."""
     guides = config.chosen.guides
     return _line([f"{pm(row.after(guides))}{_unit(row)}, from {pm(row.before)}" for row in metrics.fitted])
 
@@ -41,7 +41,25 @@ def averages_after(config: RunConfig) -> str:
 
 
 def outcome(config: RunConfig, metrics: ObservableNumbers) -> str:
-    """One sentence: what was asked, what came, what it cost."""
+    """One sentence: what was asked, what came, what it cost, or that cross-validation found nothing to correct."""
+    nothing = nothing_corrected(metrics)
+    return nothing or _moved_what(config, metrics)
+
+
+def nothing_corrected(metrics: ObservableNumbers) -> str:
+    """A sentence for where cross-validation ends at the largest θ that was tried, or nothing."""
+    curve = metrics.quality.besides.get("trust") or {}
+    thetas = curve.get("thetas") or ()
+    if not thetas or curve.get("left_out") is None or curve.get("chosen") != len(thetas) - 1:
+        return ""
+    return (
+        f"The data correct nothing: cross-validation ends at the largest θ, {plain(thetas[-1], 3)}, since fitted data "
+        "do not predict those left out better than the model does."
+    )
+
+
+def _moved_what(config: RunConfig, metrics: ObservableNumbers) -> str:
+    """A sentence on the averages that were moved, and the work that it took."""
     fitted, guides = metrics.fitted, config.chosen.guides
     if len(fitted) == 1:
         moved = _moved(fitted[0], guides)
@@ -54,7 +72,7 @@ def outcome(config: RunConfig, metrics: ObservableNumbers) -> str:
         ess = metrics.quality.reweighting_ess
         if not guides:
             return f"{sentence}; the weights leave {fraction(ess)} of the samples effective."
-        return f"{sentence}; the process it was drawn by has no path weights, hence no certificate."
+        return f"{sentence}; its samples were drawn by a process without path weights, so there is no certificate."
     cost = f"for {pm(certificate.work)} k_BT of work"
     if certificate.efficiency.value is None:
         return f"{sentence} {cost}; nothing had to be done."
@@ -65,7 +83,7 @@ def outcome(config: RunConfig, metrics: ObservableNumbers) -> str:
 
 
 def warnings(config: RunConfig, metrics: ObservableNumbers, why_no_weights: str, control: bool = False) -> list[str]:
-    """What to beware of, one sentence each with its remedy; ``control``: of a flow, whose λ is from its samples."""
+    """Sentences of warning with their remedies; ``control`` is True for a flow, whose λ comes from its own samples."""
     found = []
     certificate, reweighting = metrics.certificate, metrics.quality.reweighting_ess
     pools = config.chosen.finds_lambdas
