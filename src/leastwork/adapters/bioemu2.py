@@ -35,7 +35,8 @@ class _Denoised(Wrapped):
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         if self.context.atom_mask.device != x.device:
             self.context, self.embeddings = on_device((self.context, self.embeddings), x.device)
-        return self.net.denoise(self.context, self.embeddings, x, sigma).denoised_coords  # pyright: ignore[reportCallIssue]  (a method of theirs)
+        theirs: Any = self.net
+        return theirs.denoise(self.context, self.embeddings, x, sigma).denoised_coords
 
 
 def from_bioemu2(model: nn.Module, batch: Any, trunk_embeddings: Any, scale: float = 1.0) -> DiffusionModel:

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -71,8 +72,8 @@ def on_device(value: Any, device: torch.device) -> Any:
         return {name: on_device(one, device) for name, one in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{one.name: on_device(getattr(value, one.name), device) for one in fields(value)})
-    if hasattr(value, "keywords"):
-        return type(value)(value.func, *value.args, **on_device(value.keywords, device))
+    if isinstance(value, partial):
+        return partial(value.func, *value.args, **on_device(value.keywords, device))
     return value
 
 
