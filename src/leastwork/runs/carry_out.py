@@ -6,7 +6,7 @@ Of a joint run:  config.yaml · metrics.json · report.html, and a folder like t
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,20 +28,18 @@ from leastwork.runs.base.numbers import step_metrics, versions
 from leastwork.runs.base.settings import AnyConfig, Run
 from leastwork.runs.base.threads import choose_threads
 from leastwork.runs.compare.run import compare_methods
+from leastwork.runs.drawing import draw_samples
 from leastwork.runs.folder import default_folder, is_begun, open_folder, withdraw
 from leastwork.runs.joint.finished import write_joint_metrics
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.page import write_report
-from leastwork.runs.worker import NO_WORKER
-from leastwork.sampling.ensemble import Ensemble, log_weight_under
-from leastwork.sampling.sample import draw, draw_stored
-from leastwork.sampling.shares import WHOLE, Share
+from leastwork.sampling.ensemble import Ensemble
+from leastwork.sampling.sample import draw
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid, usual_solver
 from leastwork.sampling.step_error import StepError
 from leastwork.sampling.step_loss import StepLoss, step_loss
-from leastwork.sampling.storage import Destination, StoredEnsemble, add_log_tilt, open_ensemble
-from leastwork.sampling.work import kish_ess
+from leastwork.sampling.storage import StoredEnsemble
 from leastwork.support.arguments import path_of, yes_or_no
 from leastwork.support.checkpoints import checkpoints
 from leastwork.support.executors import using
@@ -49,15 +47,12 @@ from leastwork.support.files import sweep
 from leastwork.support.locks import Lock, lock
 from leastwork.support.numerals import duration
 from leastwork.support.processes import processes
-from leastwork.support.progress import EFFECTIVE, Progress, check_progress, labelled, no_progress
+from leastwork.support.progress import Progress, check_progress, labelled, no_progress
 from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
 from leastwork.support.text import brief
 
-__all__ = [
-    "at_work", "compare_run", "disk_in_words", "draw_blocks", "draw_samples", "finish_run", "job_of", "measure_run",
-    "run",
-]  # fmt: skip
+__all__ = ["at_work", "compare_run", "disk_in_words", "finish_run", "job_of", "measure_run", "run"]
 
 _PIECES = "fit.partial"
 _Fitted = TypeVar("_Fitted", bound=FittedRun)
@@ -310,49 +305,6 @@ def _draw(folder: Path, config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, 
     there = StoredEnsemble(folder / "ensemble.zarr")
     n = len(there) if there.path.exists() else config.sampling.n
     return draw_samples(folder, config, task, fitted, progress, n)
-
-
-def draw_samples(
-    folder: Path,
-    config: AnyConfig,
-    task: Job[_Fitted],
-    fitted: _Fitted,
-    progress: Progress,
-    n: int,
-    executor: Executor | None = None,
-    worker: Mapping[str, str] = NO_WORKER,
-) -> Ensemble:
-    """The run's own store with ``n`` samples, of which those that are there already are kept."""
-    out = folder / "ensemble.zarr"
-    if not out.exists() or len(StoredEnsemble(out)) != n:
-        draw_blocks(folder, config, task, fitted, progress, n, executor, worker=worker)
-    drawn = open_ensemble(out)
-    tilt = task.log_tilt(fitted, drawn.x)
-    add_log_tilt(out, tilt)
-    drawn = replace(drawn, log_tilt=tilt)
-    if drawn.ledger.log_weight is not None:
-        with progress(EFFECTIVE, n) as tick:
-            tick(round(n * kish_ess(log_weight_under("target", drawn)).value))
-    return drawn
-
-
-def draw_blocks(
-    folder: Path,
-    config: AnyConfig,
-    task: Job[_Fitted],
-    fitted: _Fitted,
-    progress: Progress,
-    n: int,
-    executor: Executor | None = None,
-    share: Share = WHOLE,
-    worker: Mapping[str, str] = NO_WORKER,
-) -> StoredEnsemble | Sequence[int]:
-    """The run's own store with ``n`` samples, or a share of their blocks, as :func:`draw_stored` returns them."""
-    to = Destination(folder / "ensemble.zarr", share=share, log_tilt=partial(task.log_tilt, fitted), worker=worker)
-    seed = derive_seed(config.seed, "ensemble")
-    return draw_stored(
-        task.model, n, task.choices, fitted.guidance, to, seed=seed, progress=progress, executor=executor
-    )
 
 
 def measure_run(
