@@ -386,7 +386,7 @@ def _step_error(task: Job[_Fitted], fitted: _Fitted) -> StepError:
 def _step_loss(config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:
     """What the steps alone waste, where that is known."""
     ledger = ensemble.ledger
-    if fitted.guidance is None or ledger.log_weight is None or ledger.chain or task.model.has_rotations:
+    if fitted.guidance is None or ledger.log_weight is None or ledger.chain:
         return []
     seed = derive_seed(config.seed, "loss of the steps")
     return [step_loss(task.model, fitted.guidance, seed=seed, **task.choices.law)]

@@ -23,7 +23,7 @@ def summary(config: RunConfig, metrics: ObservableNumbers) -> list[Table]:
         tables.insert(0, first)
     if metrics.certificate is not None:
         tables.append(table_of_pairs())
-        add_cost(tables[-1], metrics.certificate, config.sampling)
+        add_cost(tables[-1], metrics.certificate, config.sampling, metrics.discretisation)
     return tables
 
 
