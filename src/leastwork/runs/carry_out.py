@@ -74,9 +74,8 @@ def run(
         out: folder of the results; must be empty or new unless resumed.
         resume: go on with an interrupted run of the same settings; the ensemble comes out the same, bit for bit.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
-        workers: processes that draw samples and paths, with one thread of torch each. The parts of a joint run are
-            carried out side by side, each in a process with its share of torch's threads and of the workers. With one
-            worker, all is done here, one part after another.
+        workers: processes that draw, with one thread of torch each. The parts of a joint run are carried out side by
+            side, each in a process with its share of them and of torch's threads; with one worker, all is done here.
         tell: told in a sentence how long the run will take, before it begins; None, and it is not estimated.
         executor: draws samples and paths in place of ``workers``, one part after another.
 
@@ -96,8 +95,8 @@ def run(
     threads = get_num_threads()
     with _resumable(folder, config):
         if workers > 1 and len(parts) > 1 and executor is None:
-            share = max(workers // len(parts), 1)
-            pieces = {part: partial(_with_workers, share, part, one, folder / part) for part, one in parts.items()}
+            each = max(workers // len(parts), 1)
+            pieces = {part: partial(_with_workers, each, part, one, folder / part) for part, one in parts.items()}
             side_by_side(pieces, max(threads // min(workers, len(parts)), 1), progress)
         else:
             with processes(1 if executor is not None else workers) as own, using(executor or own):
@@ -157,7 +156,6 @@ def _carry_out_part(
 
 
 def _with_workers(workers: int, part: str, config: AnyConfig, folder: Path, progress: Progress) -> None:
-    """Carry out a part of a joint run with processes of its own."""
     with processes(workers) as executor, using(executor):
         _carry_out_part(part, config, folder, progress)
 
