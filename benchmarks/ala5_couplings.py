@@ -96,7 +96,7 @@ def posed(source: Source, couplings: Couplings, karplus: str = "vogeli2007") -> 
 
 
 def before_and_after(problem: Problem, groups: Sequence[Tensor], refit: Refit) -> Tensor:
-    """χ² a datum of each group under the model, reweighted, and the change, (3 G,)."""
+    """χ² per datum of each group under the model, reweighted, and the change, (3 G,)."""
     rows = []
     for of in groups:
         model, tilted = (chi_squared(mean, problem.data, of) for mean in (refit.fit.model_mean, refit.fit.predicted))
@@ -147,7 +147,7 @@ def conclusion(source: Source, repeats: int) -> None:
     roles = ["fitted" if kind in FITTED else "held out" for kind in KINDS] + ["", ""]
     cells = judged(source, problem, groups, repeats)
     table(
-        "χ² a datum, model and reweighted",
+        "χ² per datum, model and reweighted",
         ("coupling", "data", "", "model", "reweighted", "change"),
         [[n, str(len(g)), r, *c] for n, g, r, c in zip(names, groups, roles, cells, strict=True)],
     )
@@ -191,7 +191,7 @@ def leave_out(source: Source, repeats: int) -> None:
         out_cells, in_cells = judged(source, problem, of, repeats)
         rows.append([name, str(len(of[0])), f"{problem.curve.theta:.3g}", f"{fit.ess:.2f}", *out_cells, in_cells[1]])
     table(
-        "Left out, the rest fitted: χ² a datum of what is left out (³J(HN,Cα) sees φ and ψ and stays out of both rows)",
+        "Left out, the rest fitted: χ² per datum of what is left out (³J(HN,Cα) sees φ and ψ, so it is in neither row)",
         ("left out", "data", "θ", "ESS", "model", "reweighted", "change", "fitted data, reweighted"),
         rows,
     )
@@ -207,7 +207,7 @@ def karplus(source: Source, repeats: int) -> None:
         rows.append([name, f"{problem.curve.theta:.3g}", f"{ess:.2f}", *fitted[:2], *held_out])
     head = ("Karplus set", "θ", "ESS", "fitted, model", "fitted, reweighted", "held out, model", "held out, reweighted",
             "change")  # fmt: skip
-    table("Under other Karplus relations: χ² a datum", head, rows)
+    table("Under other Karplus relations: χ² per datum", head, rows)
 
 
 def other_force_field(repeats: int) -> None:
@@ -226,7 +226,7 @@ def other_force_field(repeats: int) -> None:
         observed, data, of, repeats=repeats, resample="samples", group=math.ceil(len(x) / BLOCKS)
     )
     table(
-        f"The other force field, {len(x)} frames as they are: χ² a datum",
+        f"The other force field, {len(x)} frames as they are: χ² per datum",
         ("coupling", "χ²"),
         zip(names, several(found), strict=True),
     )
@@ -273,7 +273,7 @@ def guide(model: lw.DiffusionModel, source: Source, steps: int, budget: int) -> 
     rows = [[name, *(f"{chi_squared(mean, problem.data, of):.2f}" for mean in
                      (problem.observed.mean(dim=0), weighted.value, guided.value))]
             for name, of in (("fitted", fitted), ("held out", held_out))]  # fmt: skip
-    table("χ² a datum", ("data", "model", "reweighted", "guided"), rows)
+    table("χ² per datum", ("data", "model", "reweighted", "guided"), rows)
 
 
 # Data of a known tilt.

@@ -18,9 +18,10 @@ from torch import Tensor
 
 import leastwork as lw
 from leastwork.cases import chignolin
+from leastwork.kernels.region import Ball
 from leastwork.statistics.discrepancy import wasserstein
 from leastwork.systems.mixtures import GaussianMixture, two_states
-from leastwork.systems.muller_brown import SADDLE, Disc, muller_brown
+from leastwork.systems.muller_brown import SADDLE, muller_brown
 from leastwork.systems.thin_region import two_well
 
 __all__ = [
@@ -56,7 +57,7 @@ class Problem:
 
 
 def saddle() -> Problem:
-    model, density, disc = lw.load_model("muller-brown"), muller_brown(1500), Disc(SADDLE, 0.1)
+    model, density, disc = lw.load_model("muller-brown"), muller_brown(1500), Ball(SADDLE, 0.1)
     assert isinstance(model, lw.DiffusionModel)
     weights = density.weights * disc(density.grid)
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from training import averaged_network
 
 import leastwork as lw
+from leastwork.kernels.region import Ball
 from leastwork.networks.perceptron import Perceptron
-from leastwork.systems.muller_brown import SADDLE, Disc, muller_brown
+from leastwork.systems.muller_brown import SADDLE, muller_brown
 
 FOLDER = Path("src/leastwork/models/bundled_weights/muller-brown")
 SCHEDULE = lw.VPSchedule(0.1, 20.0)
@@ -61,7 +62,7 @@ def main() -> None:
     lw.save_model(model, folder)
     print(f"{sum(p.numel() for p in net.parameters())} parameters, trained in {seconds:.0f} s")
     drawn = lw.sample(model, 200_000, solver="euler", steps=200, seed=1, batch_size=16_384).x
-    for name, region in (("deep well", lambda x: x[:, 1] > 0.75), ("saddle", Disc(SADDLE, 0.1))):
+    for name, region in (("deep well", lambda x: x[:, 1] > 0.75), ("saddle", Ball(SADDLE, 0.1))):
         print(f"{name}: {lw.Estimate.from_samples(region(drawn).double())}, exact {density.probability(region):.5f}")
 
 

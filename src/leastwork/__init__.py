@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from leastwork.adapters.source import load_model
     from leastwork.checks.examine import check_model
     from leastwork.data.experiment import Experiment
+    from leastwork.data.fixed_point import fit_indirect
+    from leastwork.data.indirect import Indirect
     from leastwork.data.maxent import fit_lambdas
     from leastwork.errors import (
         ConfigError,
@@ -60,6 +62,7 @@ _HOME = {
     "Experiment": "leastwork.data.experiment",
     "FunctionSchedule": "leastwork.schedules.function",
     "FrameModel": "leastwork.models.frames",
+    "Indirect": "leastwork.data.indirect",
     "InfeasibleError": "leastwork.errors",
     "LeastworkError": "leastwork.errors",
     "LeastworkWarning": "leastwork.errors",
@@ -77,6 +80,7 @@ _HOME = {
     "ZeroCentre": "leastwork.geometry.euclidean",
     "certify": "leastwork.sampling.work",
     "check_model": "leastwork.checks.examine",
+    "fit_indirect": "leastwork.data.fixed_point",
     "fit_lambdas": "leastwork.data.maxent",
     "guide_observables": "leastwork.observable_guidance.job",
     "guide_path": "leastwork.path_guidance.job",
@@ -110,6 +114,7 @@ __all__ = [
     "Experiment",
     "FrameModel",
     "FunctionSchedule",
+    "Indirect",
     "InfeasibleError",
     "LeastworkError",
     "LeastworkWarning",
@@ -127,6 +132,7 @@ __all__ = [
     "ZeroCentre",
     "certify",
     "check_model",
+    "fit_indirect",
     "fit_lambdas",
     "guide_observables",
     "guide_path",

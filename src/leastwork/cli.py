@@ -1,4 +1,5 @@
-"""The command line: ``run``, ``sample``, ``compare``, ``init``, ``list``, ``report`` and ``check-model``.
+"""The command line: ``run``, ``sample``, ``submit``, ``status``, ``compare``, ``init``, ``list``, ``report``
+and ``check-model``.
 
 Results go to stdout and everything else to stderr. The exit code is 0, 1 for a model with a fault, 2 for what the user
 can mend (one sentence, no traceback), 130 after Ctrl-C or 143 after SIGTERM. Heavy imports wait until a command needs
@@ -96,18 +97,82 @@ def sample_command(
         float | None, typer.Option(min=1, help="Go on until there are that many effective samples of the target.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw, each with one thread of torch.")] = 1,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="k/N",
+            help="Draw the k-th of N shares of the samples, while other processes draw theirs; takes --n.",
+        ),
+    ] = None,
+    physical: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:function",
+            help="Count only samples for which this function of states, (B, *event) -> booleans (B,), is true; all "
+            "are kept. FILE.py is executed, like a program of your own: name only a file that you would run.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
 ) -> None:
     """Draw more guided samples into a run, then measure and report it again."""
     words = ["leastwork", "sample", str(folder), *(["--n", str(n)] if n else [])]
     words += [*(["--until-ess", f"{until_ess:g}"] if until_ess else []), *(["--workers", str(workers)])]
+    words += [*(["--shard", shard] if shard else []), *(["--physical", physical] if physical else [])]
     with _kindly(shlex.join(words)) as where:
-        from leastwork.runs.top_up import more_samples
+        from leastwork.errors import ConfigError
+        from leastwork.runs.physical import load_physical
+        from leastwork.runs.top_up import draw_shard, more_samples
+        from leastwork.sampling.shares import Share
         from leastwork.support.executors import processes
 
         where.append(folder)
+        share = Share.parse(shard) if shard else None
+        if share and (n is None or until_ess or physical):
+            raise ConfigError(
+                "a shard is a share of a number that all shards know: give --n, and no --until-ess and no --physical"
+            )
+        checked = None if physical is None else load_physical(physical)
         with processes(workers) as executor:
-            typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet)))
+            if share is None or n is None:
+                typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet), checked, _say))
+            elif report := draw_shard(folder, n, share, executor, _shown(quiet), _say):
+                typer.echo(report)
+
+
+@app.command("submit")
+def submit_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run whose fit is finished.")],
+    n: Annotated[int, typer.Option(min=1, help="Number of samples in all, with those that are there.")],
+    tasks: Annotated[int | None, typer.Option(help="Number of tasks, each with its share of the samples.")] = None,
+    time: Annotated[str | None, typer.Option(help="Time of a task, 4:00:00, after which it is queued again.")] = None,
+    gpus_per_task: Annotated[int | None, typer.Option(help="GPUs of a task.")] = None,
+    cpus_per_task: Annotated[int | None, typer.Option(help="CPU cores of a task, and threads of torch.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of a task, such as 16GB.")] = None,
+    partition: Annotated[str | None, typer.Option(help="Partition of the cluster.")] = None,
+    account: Annotated[str | None, typer.Option(help="Account that pays.")] = None,
+    constraint: Annotated[str | None, typer.Option(help="Feature that nodes must have.")] = None,
+    qos: Annotated[str | None, typer.Option(help="Quality of service.")] = None,
+    setup: Annotated[
+        list[str] | None, typer.Option(help="Line of the shell that comes before; may be repeated.")
+    ] = None,
+    defaults: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="Defaults of these options, such as gpus_per_task: 1.")
+    ] = None,
+    here: Annotated[bool, typer.Option("--here", help="Start the tasks on this machine, all at once.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the file for sbatch, and leave.")] = False,
+) -> None:
+    """Draw more guided samples as a job array of SLURM, each task a share of them; takes the extra slurm."""
+    with _kindly():
+        from leastwork.runs.submit import queue_settings, sbatch_file, submit
+
+        asked = {"tasks": tasks, "time": time, "gpus_per_task": gpus_per_task, "cpus_per_task": cpus_per_task}
+        asked |= {"memory": memory, "partition": partition, "account": account, "constraint": constraint, "qos": qos}
+        queue = queue_settings(defaults, {**asked, "setup": setup or None})
+        if dry_run:
+            typer.echo(sbatch_file(folder, n, queue, _say), nl=False)
+            return
+        for job in submit(folder, n, queue, here, _say):
+            typer.echo(job.job_id)
 
 
 @app.command("compare")
@@ -167,8 +232,33 @@ def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="F
     """Make a run's report again."""
     with _kindly():
         from leastwork.runs.page import write_report
+        from leastwork.runs.status import missing_in_words
 
         typer.echo(write_report(folder))
+        if left := missing_in_words(folder):
+            _say(f"the report is of the samples before: {left}")
+
+
+@app.command("status")
+def status_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all that is missing.")] = False,
+) -> None:
+    """Tell how far a run is: blocks of samples, their rate, effective samples so far, and the time left."""
+    with _kindly():
+        import json
+        from dataclasses import asdict
+
+        from leastwork.runs.status import in_lines, statuses
+
+        found = statuses(folder)
+        if as_json:
+            plain = {part: asdict(one) for part, one in found.items()}
+            typer.echo(json.dumps(plain.get("", {"parts": plain})))
+            return
+        for part, one in found.items():
+            for line in [*([part] if part else []), *in_lines(one)]:
+                typer.echo(line)
 
 
 @app.command("check-model")

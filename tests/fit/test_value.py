@@ -85,6 +85,26 @@ def test_noise_is_not_learned_and_the_history_is_kept() -> None:
     assert all(check.evidence < 4 for check in history)
 
 
+def test_remedies_of_what_is_not_learned_help() -> None:
+    _, _, x0, r = problem(2000)
+    with pytest.raises(LearningError, match="learn it from more samples, as a guided run draws with a larger samples="):
+        quick_fit(x0[:60], r[:60], seed=0)
+    assert quick_fit(x0, r, seed=0).history[-1].evidence > 4
+
+    class Steep(ValueNetwork):
+        def value_and_gradient(self, *given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            value, slope = super().value_and_gradient(*given)
+            return self.size * value, self.size * slope
+
+        size = 1.0
+
+    Steep.size = 1e18
+    with pytest.raises(LearningError, match=r"does not beat h = 0 .* 4\): learn .* so that V is of order one"):
+        fit_value(Steep(1, width=16), MODEL, x0, r, iterations=40)
+    Steep.size = 1.0
+    fit_value(Steep(1, width=16), MODEL, x0, r, iterations=40)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [0.3, 1.0])
 def test_noise_is_refused_nineteen_times_of_twenty(size: float) -> None:

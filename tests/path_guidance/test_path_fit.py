@@ -1,6 +1,7 @@
 """Fitting path guidance: it finds the region, counts honestly, and refuses what it cannot judge."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import leastwork as lw
 from leastwork.errors import NoPathWeightsError
 from leastwork.kernels.density import kernel_density
 from leastwork.kernels.flat import FeatureKernel
-from leastwork.path_guidance.published import fit_loss, fit_path, fit_transported
+from leastwork.path_guidance.published import Form, fit_path, loss_form, transported_form
 from leastwork.sampling.choices import Choices
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.random import derive_seed
@@ -46,11 +47,13 @@ def drift(parameters):
     return Push()
 
 
-@pytest.mark.parametrize("form", [fit_transported, fit_loss])
-def test_a_fit_reaches_the_region(form) -> None:
+@pytest.mark.parametrize("published", [lambda density: transported_form(MODEL, density, CHOICES),
+                                       lambda density: loss_form(MODEL, density)])  # fmt: skip
+def test_a_fit_reaches_the_region(published) -> None:
     own = float(between(lw.sample(MODEL, 4096, **LAW).x).float().mean())
     assert own < 0.03
-    fit = form(MODEL, kernel_density(guides()), between, gamma=1e-3, n=256, calls=24, seed=1, choices=CHOICES)
+    form = replace(published(kernel_density(guides())), calls=24)
+    fit = fit_path(MODEL, between, form, gamma=1e-3, n=256, seed=1, choices=CHOICES)
     assert fit.success.value > 0.6
     fresh = lw.sample(MODEL, 2048, fit.guidance, seed=9, **LAW)
     for found, values in ((fit.success, between(fresh.x).double()), (fit.cost, fresh.work)):
@@ -60,7 +63,7 @@ def test_a_fit_reaches_the_region(form) -> None:
 
 
 def test_the_objective_is_its_formula_on_a_seed_of_its_own() -> None:
-    fit = fit_path(MODEL, between, drift, [0.5], [(-2.0, 2.0)], gamma=0.01, n=300, calls=12, seed=3, choices=CHOICES)
+    fit = fit_path(MODEL, between, Form(drift, [0.5], [(-2.0, 2.0)], 12), gamma=0.01, n=300, seed=3, choices=CHOICES)
     best = min(trial.objective for trial in fit.history)
     for purpose, found in (("path fit", best), ("path held-out", fit.objective.value)):
         ens = lw.sample(MODEL, 300, drift(fit.parameters), seed=derive_seed(3, purpose), **LAW)
@@ -80,7 +83,7 @@ def test_a_price_on_work_lowers_it() -> None:
         return x[:, 0] > 1
 
     cheap, dear = (
-        fit_path(model, above, drift, [0.5], [(0.0, 4.0)], gamma=gamma, n=512, calls=25, choices=CHOICES)
+        fit_path(model, above, Form(drift, [0.5], [(0.0, 4.0)], 25), gamma=gamma, n=512, choices=CHOICES)
         for gamma in (1e-3, 0.3)
     )
     assert cheap.success.value > 0.95
@@ -97,22 +100,20 @@ def test_explosions_count_as_infinite() -> None:
     def above(x: torch.Tensor) -> torch.Tensor:
         return x[:, 0] > 1
 
-    fit = fit_path(model, above, drift, [0.1], [(0.0, 50.0)], gamma=0.0, n=200, calls=15, choices=CHOICES)
+    fit = fit_path(model, above, Form(drift, [0.1], [(0.0, 50.0)], 15), gamma=0.0, n=200, choices=CHOICES)
     assert any(math.isinf(trial.objective) and math.isnan(trial.success) for trial in fit.history)
     assert math.isfinite(fit.objective.value)
     with pytest.raises(lw.LeastworkError, match="no parameters tried give finite samples"):
-        fit_path(model, above, drift, [45.0], [(40.0, 50.0)], n=100, calls=3, choices=CHOICES)
+        fit_path(model, above, Form(drift, [45.0], [(40.0, 50.0)], 3), n=100, choices=CHOICES)
 
 
 def test_the_ode_has_an_action_and_heun_neither() -> None:
-    options = {"gamma": 0.01, "n": 64, "calls": 2}
-    fit = fit_path(MODEL, between, drift, [0.5], [(0.0, 1.0)], **options, choices=Choices(process="ode", steps=5))
+    options, form = {"gamma": 0.01, "n": 64}, Form(drift, [0.5], [(0.0, 1.0)], 2)
+    fit = fit_path(MODEL, between, form, **options, choices=Choices(process="ode", steps=5))
     assert fit.cost.value > 0
     with pytest.raises(NoPathWeightsError, match="gamma=0"):
-        fit_path(MODEL, between, drift, [0.5], [(0.0, 1.0)], **options, choices=Choices(solver="heun", steps=5))
-    free = fit_path(
-        MODEL, between, drift, [0.5], [(0.0, 1.0)], **{**options, "gamma": 0.0}, choices=Choices(solver="heun", steps=5)
-    )
+        fit_path(MODEL, between, form, **options, choices=Choices(solver="heun", steps=5))
+    free = fit_path(MODEL, between, form, **{**options, "gamma": 0.0}, choices=Choices(solver="heun", steps=5))
     assert math.isnan(free.cost.value)
     assert math.isfinite(free.objective.value)
 
@@ -125,20 +126,22 @@ def test_features_see_data_units() -> None:
         return between((x - 5) / 0.5)
 
     density = kernel_density(5 + 0.5 * guides(), FeatureKernel(lambda x: x[:, :1]))
-    fit = fit_transported(model, density, there, gamma=1e-3, n=256, calls=12, choices=CHOICES)
+    fit = fit_path(
+        model, there, replace(transported_form(model, density, CHOICES), calls=12), gamma=1e-3, n=256, choices=CHOICES
+    )
     assert fit.success.value > 0.5
 
 
 @pytest.mark.parametrize(
-    ("start", "bounds", "options", "message"),
+    ("start", "bounds", "calls", "options", "message"),
     [
-        ([0.5, 0.5], [(0, 1)], {}, "start has 2 parameters and bounds has 1 pairs"),
-        ([2.0], [(0, 1)], {}, "must lie within finite bounds"),
-        ([0.5], [(0, math.inf)], {}, "must lie within finite bounds"),
-        ([0.5], [(0, 1)], {"gamma": -1.0}, "gamma=-1.0"),
-        ([0.5], [(0, 1)], {"calls": 0}, "calls=0"),
+        ([0.5, 0.5], [(0, 1)], 10, {}, "start has 2 parameters and bounds has 1 pairs"),
+        ([2.0], [(0, 1)], 10, {}, "must lie within finite bounds"),
+        ([0.5], [(0, math.inf)], 10, {}, "must lie within finite bounds"),
+        ([0.5], [(0, 1)], 10, {"gamma": -1.0}, "gamma=-1.0"),
+        ([0.5], [(0, 1)], 0, {}, "calls=0"),
     ],
 )
-def test_what_cannot_be_searched_is_refused(start, bounds, options, message: str) -> None:
+def test_what_cannot_be_searched_is_refused(start, bounds, calls, options, message: str) -> None:
     with pytest.raises(lw.LeastworkError, match=message):
-        fit_path(MODEL, between, drift, start, bounds, **options)
+        fit_path(MODEL, between, Form(drift, start, bounds, calls), **options)

@@ -9,7 +9,7 @@ import pytest
 
 from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.runs.base.finished import read_metrics, write_metrics
-from leastwork.runs.base.metrics import CertificateNumbers, run_numbers
+from leastwork.runs.base.numbers import CertificateNumbers, run_numbers
 from leastwork.runs.base.typed import REST, as_plain_values, read_as
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
@@ -58,10 +58,10 @@ def test_a_run_of_an_older_version_is_reported(average: Path, tmp_path: Path) ->
     del metrics["discretisation"]["loss"], metrics["certificate"]["worst_path"]
     file.write_text(json.dumps(metrics))
     try:
-        assert "of that by the finite steps" not in write_report(average).read_text(encoding="utf-8")
+        assert "part of it that finite steps waste" not in write_report(average).read_text(encoding="utf-8")
     finally:
         file.write_bytes(before)
-    assert "of that by the finite steps" in write_report(average).read_text(encoding="utf-8")
+    assert "part of it that finite steps waste" in write_report(average).read_text(encoding="utf-8")
 
 
 def test_a_key_that_is_missing_or_unknown_is_named_with_its_place(average: Path) -> None:

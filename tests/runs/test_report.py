@@ -115,7 +115,7 @@ def test_warnings_say_what_to_do(folder: Path) -> None:
     certificate |= {"biased_high": False, "worst_path": 0.01, "on_target": {"value": True, "tolerance": 0.05}}
     certificate["ess"]["value"] = metrics["quality"]["reweighting_ess"] = 0.5
     assert warnings(config, observable_numbers(metrics), "")[0].startswith(
-        "4 steps are too few, they move the average of "
+        "4 steps are too few, since they shift the average of "
     )
     metrics["discretisation"]["matters"] = False
     assert warnings(config, observable_numbers(metrics), "") == []

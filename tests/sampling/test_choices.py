@@ -8,6 +8,8 @@ import torch
 
 import leastwork as lw
 from leastwork.observable_guidance.compare import compare
+from leastwork.runs.carry_out import run
+from leastwork.runs.load import load_config
 from leastwork.sampling.choices import USUAL, Choices
 from leastwork.support.arguments import quoted
 
@@ -31,6 +33,7 @@ REFUSED = [
     ("kappa", 0.0, "process='ode'"),
 ]
 PLACES = [
+    ("progress", 3, "leastwork.support.progress.bar"),
     ("batch_size", 0, "whole number, at least 1"),
     ("batch_size", 1.5, "whole number, at least 1"),
     ("device", "nope", "'cpu' or 'cuda'"),
@@ -115,6 +118,17 @@ def test_prices_and_shares_are_numbers():
             lw.steer(MODEL, 8, lambda x: x[:, 0], particles=4, threshold=value)
     with pytest.raises(lw.LeastworkError, match="jacobian='yes' cannot be used: give true"):
         lw.guide_observables(MODEL, DATA, "scheduled", jacobian="yes")  # type: ignore[arg-type]
+
+
+def test_resume_is_true_or_false(tmp_path):
+    for value in ("yes", 1, None):
+        with pytest.raises(lw.LeastworkError) as caught:
+            lw.sample(MODEL, 4, out=tmp_path / "samples", resume=value)
+        one_sentence(caught.value, "resume", value, "give true or false")
+        with pytest.raises(lw.LeastworkError) as caught:
+            run(load_config("prinz"), tmp_path / "run", resume=value)
+        one_sentence(caught.value, "resume", value, "give true or false")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_choice_is_named_with_its_neighbour():

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 import leastwork as lw
+from leastwork.fit.network import value_network
 from leastwork.geometry.frames import moved, tangent_from
+from leastwork.geometry.state import flatten, smap
+from leastwork.networks.frames import turn_signal
 from leastwork.systems.frame_mixture import FrameDoob, FrameMixture, two_poses
 
 START = two_poses(2)
@@ -43,6 +46,29 @@ def test_the_ode_of_frames_has_an_action_and_no_weights():
     assert (ensemble.action > 0).all()
     with pytest.raises(lw.NoPathWeightsError):
         ensemble.log_weight  # noqa: B018
+
+
+def test_rotations_keep_the_signal_that_is_tabulated():
+    """Means of entries of R fall by e^{−σ_R²}, so that the variance of the noise is what is left of 1/3."""
+    random = torch.Generator().manual_seed(4)
+    x = START.sample(20_000, random)
+    for t in (0.5, 0.8):
+        noisy = MODEL.noised(x, t, random)[0][1]
+        mean = 1 / (1 + (-turn_signal(x[1], MODEL.angles.sigma(torch.tensor(t)))).exp() * 3 * x[1].var(dim=0).mean())
+        kept = (x[1].mT @ noisy).diagonal(dim1=-2, dim2=-1).mean(dim=(1, 2))
+        found = lw.Estimate.from_samples(kept)
+        assert abs(found.value - mean.sqrt()) < 5 * found.stderr  # false alarms 6·10⁻⁷
+
+
+def test_value_of_frames_does_not_vanish_with_the_signal_of_positions():
+    x = smap(lambda leaf: leaf.float(), START.sample(500, torch.Generator().manual_seed(5)))
+    network = value_network(MODEL, [SECOND], x, 0)
+    with torch.no_grad():
+        network.head.bias.normal_(generator=torch.Generator().manual_seed(6))
+    early, late = (
+        float(network(flatten(x), torch.tensor(a), torch.tensor((1 - a**2) ** 0.5)).detach().std()) for a in (0.03, 0.9)
+    )
+    assert early > 0.1 * late  # positions alone keep 3 % of their signal at this noise
 
 
 @pytest.mark.slow

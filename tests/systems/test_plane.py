@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from leastwork.errors import LeastworkError
-from leastwork.systems.muller_brown import SADDLE, TEMPERATURE, Disc, muller_brown, potential
+from leastwork.kernels.region import Ball
+from leastwork.systems.muller_brown import SADDLE, TEMPERATURE, muller_brown, potential
 from leastwork.systems.plane import PlaneDensity
 
 
@@ -25,7 +26,7 @@ def test_quadrature_is_exact_for_a_gaussian() -> None:
 
 def test_a_discs_probability_is_rayleighs() -> None:
     density = normal(1600)
-    inside = density.probability(Disc((0.5, -0.2), 1.0))
+    inside = density.probability(Ball((0.5, -0.2), 1.0))
     assert abs(inside - (1 - math.exp(-0.5))) < 1e-3  # the grid's resolution of the edge
 
 

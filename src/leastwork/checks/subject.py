@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError
-from leastwork.geometry.state import State, batch_size, leaves, shapes, smap, take
+from leastwork.geometry.state import State, batch_size, leaves, smap, take
 from leastwork.geometry.torus import wrap
 from leastwork.models.base import is_periodic
 from leastwork.models.context import arguments
@@ -93,11 +93,6 @@ class Subject:
         """The denoiser D, or the velocity u."""
         model = self.model
         return model.velocity(x, t) if isinstance(model, VelocityModel) else model.denoise(x, t)
-
-    @property
-    def is_single(self) -> bool:
-        """Whether a state is one tensor."""
-        return len(shapes(self.model.event_shape)) == 1
 
     @property
     def variance(self) -> float:

@@ -82,17 +82,19 @@ def _second_moment(z: Array, mean: Array, weight: Array) -> Array:
     total = np.zeros((len(z), len(z)))
     rows = max(_BLOCK // len(z), 1)
     for i in range(0, len(weight), rows):
-        block = (z[:, i : i + rows] - mean[:, None]) * root[i : i + rows]
+        block = z[:, i : i + rows] - mean[:, None]
+        block *= root[i : i + rows]
         total += block @ block.T
     return total
 
 
 @dataclass(frozen=True)
 class Maximum:
-    """λ in units of 1/scale, the tilted samples, the directions that change the tilt (columns), and the steps taken."""
+    """λ in units of 1/scale, the tilted samples, Cov_λ[z] + Σ, the directions that change the tilt (columns), steps."""
 
     lambdas: Array
     tilted: Tilted
+    hessian: Array
     directions: Array
     steps: int
 
@@ -112,15 +114,15 @@ def maximise(dual: Dual, words: "Words", centre: Array, scale: Array, start: Arr
     before = math.inf
     for step in range(MAX_STEPS + 1):
         gradient = dual.gradient(lambdas, tilted)
+        if step:
+            hessian = dual.hessian(tilted)
         miss = float(np.abs(basis.T @ dual.residual(lambdas, gradient)).max(initial=0.0))
         if miss <= _TOLERANCE or 0.5 * before < miss <= _TOLERANCE_IF_STALLED:
             moving = np.arange(basis.shape[1]) < free
-            return Maximum(lambdas, tilted, basis[:, moving | (basis.T @ lambdas != 0)], step)
+            return Maximum(lambdas, tilted, hessian, basis[:, moving | (basis.T @ lambdas != 0)], step)
         before = miss
         if _separates(dual, exact, lambdas, tilted):
             raise words.out_of_reach(exact @ lambdas)
-        if step:
-            hessian = dual.hessian(tilted)
         target = _newton_point(dual, basis, free, lambdas, gradient, hessian)
         slope = float(gradient @ (target - lambdas)) + dual.support(target) - dual.support(lambdas)
         slack = 1e-13 * (1 + abs(value))  # rounding error of the value
@@ -227,6 +229,6 @@ def sampling_error(dual: Dual, best: Maximum) -> Array:
     """Standard error of λ from its influence function ψ_i = (Cov_λ + Σ)⁻¹ n w_i (z_i − E_λ[z])."""
     n, weight, directions = len(dual.log_p), best.tilted.weight, best.directions
     scatter = _second_moment(dual.z, dual.z @ weight, weight**2) * (n / (n - 1))
-    inverse = directions @ np.linalg.pinv(directions.T @ dual.hessian(best.tilted) @ directions, hermitian=True)
+    inverse = directions @ np.linalg.pinv(directions.T @ best.hessian @ directions, hermitian=True)
     inverse = inverse @ directions.T
     return np.sqrt(np.maximum((inverse @ scatter @ inverse).diagonal(), 0.0))

@@ -24,7 +24,7 @@ from leastwork.support.csv_rows import as_number, cells, columns, flag, numbered
 from leastwork.support.data_text import data_text
 from leastwork.support.text import nearest, plural, quoted
 
-__all__ = ["Experiment"]
+__all__ = ["Experiment", "data_of_table"]
 
 _COLUMNS = ("name", "value", "error", "lower", "upper", "held_out")
 
@@ -220,7 +220,16 @@ def _check_datum(name: str, value: float, lower: float, upper: float) -> None:
         )
 
 
-def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Experiment:
+def data_of_table(path: Path, observable: Observable) -> dict[str, dict[str, Any]]:
+    """The rows of a table, by the names of the observables: each a datum as arguments of :class:`Experiment`.
+
+    Args:
+        path: the file, as for :meth:`Experiment.from_csv`; it need not have a row for each observable.
+        observable: the observables that its rows may name.
+
+    Raises:
+        ConfigError: something cannot be used; the message names file and line.
+    """
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of data")
     lines = numbered(bme_as_csv(path, data_text(path)))
@@ -238,10 +247,15 @@ def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Expe
             raise ConfigError(
                 f"{path}, lines {first} and {number}: two different data for {quoted(name)}: keep one of them"
             )
+    return {name: datum for name, (_, datum) in found.items()}
+
+
+def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Experiment:
+    found = data_of_table(path, observable)
     for name in observable.names:
         if name not in found:
             raise ConfigError(f"{path}: there is no row for {quoted(name)}: add one, or leave it out of the observable")
-    data = [found[name][1] for name in observable.names]
+    data = [found[name] for name in observable.names]
     return cls(observable, **{key: [datum[key] for datum in data] for key in data[0]})
 
 

@@ -34,7 +34,7 @@ class Words:
     def __init__(
         self, names: list[str], lower: Array, upper: Array, values: Array, fitted: NDArray[np.int64], rounding: float
     ) -> None:
-        self.names, self.lower, self.upper, self.n = names, lower, upper, len(values)
+        self.names, self.lower, self.upper, self.fitted, self.n = names, lower, upper, fitted, len(values)
         self.least, self.most = values.min(axis=0)[fitted], values.max(axis=0)[fitted]
         size = np.maximum(np.abs(self.least), np.abs(self.most))
         self.constant = self.most - self.least <= rounding * size

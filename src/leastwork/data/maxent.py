@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from leastwork.data.dual import Dual, maximise, sampling_error
@@ -143,13 +142,12 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     centre, start, steps = mean, np.zeros(len(fitted)), 0
     while True:
         at = centre[fitted]
-        z = (centred.T if len(fitted) == count else centred.T[fitted]) / scale[:, None]
-        z = np.ascontiguousarray(z)
+        z = np.divide(centred.T if len(fitted) == count else centred.T[fitted], scale[:, None], order="C")
         dual = Dual(z, log_p, (lower - at) / scale, (upper - at) / scale, sigma / np.outer(scale, scale))
         best = maximise(dual, words, at, scale, start)
         weight, steps = best.tilted.weight, steps + best.steps
         predicted = centre + weight @ centred
-        narrower = np.sqrt((z - (z @ weight)[:, None]) ** 2 @ weight + dual.sigma.diagonal())
+        narrower = np.sqrt(best.hessian.diagonal())
         narrower[words.constant | (narrower == 0)] = 1.0  # of those there is no scale
         if (narrower >= _NARROWER).all():
             break
@@ -163,7 +161,7 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     target[fitted[dual.valued]] = (lower + scale * (dual.sigma @ best.lambdas))[dual.valued]
     log_z = best.tilted.log_mean + float(lambdas @ (target - centre))  # log_mean is relative to the centre
     ess = min(1 / (n * float(weight @ weight)), 1.0)
-    _warn_of_few_samples(experiment.names, values, mean, variance, p, fitted)
+    _warn_of_few_samples(words, values, mean[fitted], variance[fitted], p)
     far = words.far_off(np.sqrt(variance[fitted]), np.sqrt(sigma.diagonal()))
     if far:
         warnings.warn(f"the data lie far from the model: {far}", LeastworkWarning, stacklevel=2)
@@ -186,17 +184,16 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     )
 
 
-def _warn_of_few_samples(
-    names: tuple[str, ...], values: Array, mean: Array, variance: Array, p: Array, fitted: NDArray[np.int64]
-) -> None:
+def _warn_of_few_samples(words: Words, values: Array, mean: Array, variance: Array, p: Array) -> None:
     """Warn of observables whose spread is that of a few samples, which then decide λ; of small sets nothing is said."""
     if len(values) < _MANY:
         return
     told, fewest = [], 0
-    for k in fitted.tolist():
-        share = p * (values[:, k] - mean[k]) ** 2
-        if variance[k] <= 0 or _FEW * share.max() <= 0.5 * variance[k]:
-            continue
+    furthest = np.maximum(words.most - mean, mean - words.least)
+    possible = (variance > 0) & (_FEW * p.max() * furthest**2 > 0.5 * variance)  # spares a pass over all other columns
+    for k in np.flatnonzero(possible).tolist():
+        column = values[:, words.fitted[k]]
+        share = p * (column - mean[k]) ** 2
         largest = np.argsort(-share)[:_FEW]
         made = np.cumsum(share[largest])
         if made[-1] <= 0.5 * variance[k]:
@@ -204,9 +201,9 @@ def _warn_of_few_samples(
         count = int((made <= 0.5 * variance[k]).sum()) + 1
         fewest = max(fewest, count)
         which = ", ".join([str(i) for i in largest[:count].tolist()])
-        at = ", ".join([f"{values[i, k]:.4g}" for i in largest[:count].tolist()])
+        at = ", ".join([f"{column[i]:.4g}" for i in largest[:count].tolist()])
         told.append(
-            f"sample{'s' * (count > 1)} {which}, where {names[k]!r} is {at}, make{'s' * (count == 1)} "
+            f"sample{'s' * (count > 1)} {which}, where {words.names[k]!r} is {at}, make{'s' * (count == 1)} "
             f"{made[count - 1] / variance[k]:.1%} of its variance"
         )
     if told:

@@ -13,19 +13,21 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import fit_lambdas
+from leastwork.data.mixture import Data
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.statistics.estimate import Estimate
 
 __all__ = ["TrustCurve", "check_groups", "chi_squared", "is_singular", "trust", "with_theta"]
 
 _LEAST_EIGENVALUE = 1e-12  # of the correlations of the errors, relative to the largest
+_Data = TypeVar("_Data", bound=Data)
 _THETAS = tuple(torch.logspace(-1, 3, 17, dtype=torch.float64).tolist())
 
 
@@ -176,7 +178,7 @@ def chi_squared(average: Tensor, experiment: Experiment, of: Tensor) -> float:
     return float(outside @ torch.linalg.solve(experiment.covariance[of][:, of], outside)) / len(of)
 
 
-def with_theta(experiment: Experiment, theta: float) -> Experiment:
+def with_theta(experiment: _Data, theta: float) -> _Data:
     """The same data, with the covariance of their errors multiplied by θ.
 
     >>> from leastwork.observables import Observable
@@ -207,7 +209,7 @@ def _largest_as_good(values: Tensor, share: Tensor) -> int:
     return int((worse.value <= worse.stderr).nonzero()[-1])
 
 
-def check_groups(experiment: Experiment, groups: Sequence[str]) -> tuple[str, ...]:
+def check_groups(experiment: Data, groups: Sequence[str]) -> tuple[str, ...]:
     """The groups of fitted data, in order of appearance.
 
     Args:

@@ -116,10 +116,14 @@ class Registry(Generic[_M]):
         self._classes: dict[str, type[_M]] = {}
 
     def add(self, name: str, cls: type[_M]) -> None:
-        """Register a method, so that run files and calls can name it.
+        """Register a method, so that calls and run files can name it.
+
+        Args:
+            name: the name of the method, as in ``method="mine"`` and ``method: mine``.
+            cls: a frozen dataclass that derives from ``base``, with a default for each setting.
 
         Raises:
-            LeastworkError: the name is taken, or the class does not derive from ``base``.
+            LeastworkError: the name is taken, the class does not derive from ``base``, or a setting has no default.
         """
         if self._classes.get(name, cls) is not cls:
             raise LeastworkError(f"the method name {name!r} is taken: register {cls.__name__} under another")

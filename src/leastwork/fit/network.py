@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from leastwork.geometry.state import State, event_numel, flatten
@@ -10,10 +11,14 @@ from leastwork.models.base import Scored, is_periodic
 from leastwork.models.denoised import is_differentiable
 from leastwork.models.placement import evaluating
 from leastwork.models.symmetry import has_no_orientation, is_invariant
+from leastwork.networks.frames import turn_signal
 from leastwork.networks.value import ValueNetwork
+from leastwork.schedules.angles import AngleSchedule
 from leastwork.support.random import derive_seed, generator
 
 __all__ = ["directed_network", "value_network"]
+
+_TURNS = 65  # log-SNRs at which the signal of rotations is tabulated
 
 
 def value_network(
@@ -37,10 +42,19 @@ def value_network(
     with evaluating(model.net):
         # at much noise the D of angles is x itself, and V of x wastes less than V of D
         through = not angles and is_differentiable(model, model.to_network_units(x))
-    kind = {"focus": near, "invariant": invariant, "frames": frames, "angles": angles}
+    kind = {"focus": near, "invariant": invariant, "frames": frames, "angles": angles, "turns": _TURNS * frames}
     network = ValueNetwork(d, seed=seed, denoised=through, **kind).to(x0)
     network.standardise(x0)
+    if model.angles is not None:
+        _tabulate_turns(network, model, model.angles, x)
     return network.focus_on(flatten(model.to_network_units(focus)).to(x0)) if near and focus is not None else network
+
+
+def _tabulate_turns(network: ValueNetwork, model: Scored, angles: AngleSchedule, x: State) -> None:
+    schedule = model.schedule
+    ends = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).clamp(-20.0, 20.0)
+    log_snr = torch.linspace(float(ends[0]), float(ends[1]), _TURNS, dtype=torch.float64)
+    network.know_turns(log_snr, turn_signal(x[1], angles.sigma(schedule.time_of(log_snr))))
 
 
 def directed_network(

@@ -20,6 +20,7 @@ __all__ = ["PROBES", "Noised", "Pool", "evaluations_of_noised", "noise_states", 
 PROBES = 2  # random directions η for each noised sample
 
 _NOISIEST = 9.0  # largest −log-SNR that is sampled: with more noise, x_t is independent of x_0
+_NOISIEST_TURNS = 18.0  # the same for rigid frames, whose rotations may keep signal where positions have lost it
 _CLEANEST = 12.0  # largest log-SNR that is sampled: with less noise, x_t is x_0
 _PIECE = 1024  # noised samples in one evaluation of the model
 
@@ -160,5 +161,5 @@ def evaluations_of_noised(through: bool, known: bool = False) -> int:
 def pool_of(x0: State, omega: Tensor, model: Scored) -> Pool:
     schedule = model.schedule
     ends = schedule.log_snr(torch.tensor([schedule.t_max, schedule.t_min], dtype=torch.float64)).tolist()
-    flat = flatten(x0)
-    return Pool(flat, take(x0, slice(1)), omega.to(flat), (max(ends[0], -_NOISIEST), min(ends[1], _CLEANEST)))
+    flat, noisiest = flatten(x0), _NOISIEST_TURNS if model.has_rotations else _NOISIEST
+    return Pool(flat, take(x0, slice(1)), omega.to(flat), (max(ends[0], -noisiest), min(ends[1], _CLEANEST)))

@@ -11,6 +11,8 @@ from leastwork.models.base import Model
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import sample
+from leastwork.sampling.step_error import StepError
+from leastwork.sampling.work import Certificate
 from leastwork.support.above import above
 from leastwork.support.arguments import path_of
 from leastwork.support.progress import Progress
@@ -20,7 +22,7 @@ __all__ = ["FittedRun"]
 
 
 class FittedRun:
-    """What the runs of both jobs share; each is a frozen dataclass with the attributes named here."""
+    """Base class of the runs of both jobs, which are frozen dataclasses with the attributes named here."""
 
     kind_of_run: ClassVar[str]
     """The name of its kind among the runs of run files."""
@@ -35,6 +37,8 @@ class FittedRun:
         certificate_samples: int | None
         progress: Progress
         ensemble: Ensemble | None
+        network_evaluations: int
+        seconds: float
         guidance: Any  # a Guidance, or None of a run that only weighs
 
     @abstractmethod
@@ -59,6 +63,24 @@ class FittedRun:
             return self.ensemble
         seed = derive_seed(self.seed, "certificate")
         return self.sample(self.certificate_samples or 10_000, seed=seed, progress=self.progress)
+
+    @cached_property
+    @abstractmethod
+    def step_error(self) -> StepError:
+        """Errors of averages due to the number of steps, from a few hundred paths of another seed."""
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Work, bound, dissipation, efficiency and ESS towards the target, and misses of data, on fresh samples.
+
+        Raises:
+            NoPathWeightsError: the process or solver of the run has no path weights.
+        """
+        return self.certify(self.certificate_ensemble)
+
+    @abstractmethod
+    def certify(self, ensemble: Ensemble | None = None) -> Certificate:
+        """Compute the certificate of fresh samples, by default those of :attr:`certificate`."""
 
     def save(self, folder: str | Path, model: str | Path | Mapping[str, Any] | None = None) -> Path:
         """Write the run, with the samples of its certificate if drawn, into a folder for :func:`leastwork.load_run`.

@@ -62,6 +62,8 @@ _PATIENCE = 8  # validations without improvement after which training stops
 _LEVELS = 64  # log-SNRs at which the held-out samples are noised
 _BREGMAN_WEIGHT = 0.25  # weight of the first term of the loss
 _MOST_NUMBERS = 2**28  # numbers that the noised samples may hold, 1 GiB in float32
+_MORE = "learn it from more samples, as a guided run draws with a larger samples= or budget="
+_SCALE = "scale a network of your own so that V is of order one"
 _LEAST_EVIDENCE = 4.0  # standard errors; for a tilt unrelated to the state, the best validation reaches 2.5
 
 
@@ -293,7 +295,9 @@ def _train(
             history.append(Check(i + 1, float(loss.detach()), found, evidence))
             if not math.isfinite(found):
                 raise LearningError(
-                    f"learning V diverged after {i + 1} iterations: {_REMEDY}", tuple(history), evaluations
+                    f"learning V diverged after {i + 1} iterations: {_SCALE}",
+                    tuple(history),
+                    evaluations,
                 )
             if found <= min(check.validation for check in history):
                 best.load_state_dict(average.state_dict())
@@ -306,10 +310,12 @@ def _train(
     least = min(history, key=lambda check: check.validation)
     if least.validation >= 1 or least.evidence < _LEAST_EVIDENCE:
         start = "h = 0" if reference is None else "the guidance before it"
+        unrelated = ", as if the tilt were unrelated to the state" if least.evidence < _LEAST_EVIDENCE else ""
+        remedy = _MORE if unrelated else f"{_MORE}, and {_SCALE}"
         raise LearningError(
             f"V does not beat {start} on held-out samples: its loss there is {least.validation:.6g} (wanted: < 1) and "
-            f"its correlation with their tilt {least.evidence:.2g} standard errors (wanted: {_LEAST_EVIDENCE:g}), as "
-            f"if the tilt were unrelated to the state: {_REMEDY}",
+            f"its correlation with their tilt {least.evidence:.2g} standard errors (wanted: {_LEAST_EVIDENCE:g})"
+            f"{unrelated}: {remedy}",
             tuple(history),
             evaluations,
         )
@@ -376,9 +382,6 @@ def _split(omega: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
     held = torch.zeros(n, dtype=torch.bool)
     held[order[torch.arange(len(order)), place]] = True
     return held.nonzero()[:, 0], (~held).nonzero()[:, 0]
-
-
-_REMEDY = "draw more samples, lower the learning rate, or ask for less in one stage"
 
 
 def _log_omega(log_tilt: Tensor, n: int) -> Tensor:

@@ -99,11 +99,7 @@ def optimal_rotations(
     """Rotations Q that take every guide onto every sample, positions and orientations together, float64 (N, M, 3, 3).
 
     Args:
-        x: samples, positions (N, A, 3), any unit of length, and rotations (N, A, 3, 3).
-        guides: (M, A, 3), same unit, and (M, A, 3, 3).
-        length: ℓ, same unit.
-        orientation_weight: κ.
-        pairs: number of pairs of a sample and a guide in memory at a time.
+        x, guides, length, orientation_weight, pairs: as in :func:`squared_distances`.
     """
     v, others = (as_vectors(frames, length, orientation_weight) for frames in (x, guides))
     turns = v.new_empty(len(v), len(others), 3, 3)

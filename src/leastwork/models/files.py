@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from leastwork.models.velocity import StandardNormal, UniformAngles, VelocityMod
 from leastwork.models.weights import fill, refuse_pickle
 from leastwork.networks.equivariant import EquivariantPerceptron
 from leastwork.networks.frame_scores import FramePerceptron
-from leastwork.networks.perceptron import Perceptron, filled
+from leastwork.networks.perceptron import Perceptron
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.files import describe_schedule, schedule_from
 from leastwork.support.arguments import path_of
@@ -38,8 +37,6 @@ __all__ = [
     "fingerprint",
     "in_precision",
     "load_model",
-    "model_from",
-    "model_parts",
     "name_of",
     "precision",
     "save_model",
@@ -166,35 +163,6 @@ def precision(model: Model) -> str:
 def in_precision(model: Model, name: str | None) -> Model:
     """The model with its parameters in the precision of this name; None leaves the model as it is."""
     return model if name is None else moved(model, None, _PRECISIONS[name])
-
-
-def model_parts(model: DiffusionModel) -> dict[str, Any]:
-    """A model as plain values and tensors, for a file that holds other things too.
-
-    Raises:
-        ConfigError: the network is not of this package, or a part has no file form.
-    """
-    described = description_of(model)
-    if described["network"]["config"] is None:
-        raise ConfigError(
-            f"a model with your own network, {type(model.net).__name__}, has no file form here: save its state_dict"
-        )
-    assert isinstance(model.net, nn.Module)
-    return {"described": json.loads(json.dumps(described)), "weights": model.net.state_dict()}
-
-
-def model_from(parts: Mapping[str, Any]) -> DiffusionModel:
-    """The model from the parts of :func:`model_parts`.
-
-    Raises:
-        KeyError: a part is missing, or the weights are those of another network.
-    """
-    described = parts["described"]
-    name = described["network"]["name"]
-    model = _put_together(described, filled(_NETWORKS[name](**described["network"]["config"]), parts["weights"]))
-    if not isinstance(model, DiffusionModel):
-        raise KeyError("another kind of model where a diffusion model is needed")
-    return model
 
 
 def load_model(name: str | Path, net: nn.Module | None = None) -> DiffusionModel | FrameModel | VelocityModel:

@@ -19,7 +19,10 @@ from torch import Tensor, nn
 
 from leastwork.geometry.rotations import hat, slope_of, vee
 
-__all__ = ["FrameEntries", "FrameInvariants"]
+__all__ = ["FrameEntries", "FrameInvariants", "Turns", "turn_signal"]
+
+
+_NO_SIGNAL = -40.0  # ln of a signal-to-noise ratio that counts as none
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +173,51 @@ class FrameInvariants(nn.Module):
         relative = seen.relative @ hat(second) - hat(first) @ seen.relative
         parts = [from_first, from_second, relative.flatten(2)]
         return torch.cat([stretch * seen.slope, *(part.flatten(1) for part in parts)], dim=1)
+
+
+def turn_signal(rotations: Tensor, angle: Tensor) -> Tensor:
+    """ln of the signal-to-noise ratio of rotations after Brownian motion, float64 in the shape of ``angle``.
+
+    The mean of R_0 exp(ω̂) is e^{−σ_R²} R_0. So the entries of R keep the variance e^{−2σ_R²} v, where v is that of the
+    data, and noise adds a variance of (1 − e^{−2σ_R²})/3.
+
+    Args:
+        rotations: rotations of the data, (n, N, 3, 3); v is the mean variance of their entries.
+        angle: σ_R, rad, any shape.
+
+    >>> from leastwork.geometry.rotations import random_rotations
+    >>> R = random_rotations(1000, torch.Generator().manual_seed(0))[:, None]
+    >>> turn_signal(R, torch.tensor([0.1, 1.0, 2.0])).round(decimals=1).tolist()
+    [3.9, -1.9, -8.0]
+    """
+    variance = rotations.double().var(dim=0).mean().clamp(min=1e-12)
+    return (3 * variance).log() - torch.expm1(2 * angle.double().square()).log()
+
+
+class Turns(nn.Module):
+    """The signal-to-noise ratio of rotations as a function of that of positions, by linear interpolation of logarithms.
+
+    Rotations have a noise schedule of their own. Where positions have lost all signal, rotations may still decide which
+    structure a noisy state becomes; then V depends on them, and must not vanish with the signal of the positions.
+
+    Args:
+        count: number of entries of the table, at equal distances in the log-SNR of the positions.
+    """
+
+    ends: Tensor
+    signal: Tensor
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.register_buffer("ends", torch.tensor([-1.0, 1.0]))
+        self.register_buffer("signal", torch.full((count,), _NO_SIGNAL))
+
+    def forward(self, log_snr: Tensor) -> Tensor:
+        """ln SNR of the rotations, in the shape of ``log_snr`` = ln α²/σ²; beyond the table its ends."""
+        last = len(self.signal) - 1
+        place = ((log_snr - self.ends[0]) / (self.ends[1] - self.ends[0])).clamp(0.0, 1.0) * last
+        left = place.long().clamp(max=last - 1)
+        return torch.lerp(self.signal[left], self.signal[left + 1], place - left)
 
 
 def _in_frame(rotation: Tensor, line: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ data over coordinates, and τ are smooth steps in the log-SNR. The factor ρ con
 that V vanishes with the signal, as the exact V does. Below a log-SNR of −8, x_t has a thousandth of a nat of
 information on x_0 and steps are wide; there V is set to zero, since errors of the network would cost work. The gradient
 is written out, so that training needs one ordinary backward pass. Time enters through α and σ, so the network does not
-depend on the parametrisation of time.
+depend on the parametrisation of time. For rigid frames the signal-to-noise ratio of the rotations, which have a noise
+schedule of their own, is added to α²s̄²/σ² (:class:`leastwork.networks.frames.Turns`).
 """
 
 from copy import deepcopy
@@ -24,7 +25,7 @@ from torch.nn.functional import linear, silu
 from leastwork.errors import LeastworkError
 from leastwork.networks.angles import Angles, moments_on_circle
 from leastwork.networks.coordinates import Coordinates, View
-from leastwork.networks.frames import FrameEntries, FrameInvariants
+from leastwork.networks.frames import FrameEntries, FrameInvariants, Turns
 from leastwork.networks.invariants import Invariants
 from leastwork.networks.perceptron import seeded_linear, usual_width
 
@@ -81,6 +82,7 @@ class ValueNetwork(nn.Module):
             (B, d/2).
         denoised: whether the network takes D(x_t, t) rather than x_t.
         angles: whether states are d angles, of whose cosines and sines V is a function.
+        turns: number of entries in the table of the rotations' signal, set by :meth:`know_turns`; 0 for none.
 
     Raises:
         LeastworkError: a size is below one, or a focus is combined with invariants or angles.
@@ -104,6 +106,7 @@ class ValueNetwork(nn.Module):
         frames: bool = False,
         denoised: bool = False,
         angles: bool = False,
+        turns: int = 0,
     ) -> None:
         super().__init__()
         width = (_INVARIANT_WIDTH if invariant or frames else usual_width(dimension)) if width is None else width
@@ -117,6 +120,8 @@ class ValueNetwork(nn.Module):
             )
         if angles and (focus or invariant or frames):
             raise LeastworkError("a network of angles has no focus, no invariants and no frames")
+        if turns and (turns < 2 or not frames):
+            raise LeastworkError(f"turns={turns}: only a network of frames has rotations, in a table of 2 or more")
         self.config: dict[str, Any] = {
             "dimension": dimension,
             "width": width,
@@ -125,9 +130,11 @@ class ValueNetwork(nn.Module):
             "invariant": invariant,
             "frames": frames,
             "denoised": denoised,
-        } | ({"angles": True} if angles else {})
+        }
+        self.config |= ({"angles": True} if angles else {}) | ({"turns": turns} if turns else {})
         self.denoised = denoised
         self.view = Angles(dimension) if angles else _view(dimension, focus, invariant, frames)
+        self.turns = Turns(turns) if turns else None
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("power", torch.ones(()))
         self.register_buffer("steps", _STEPS.clone(), persistent=False)
@@ -154,6 +161,13 @@ class ValueNetwork(nn.Module):
         """Take the scale of the part of space that matters from points in it, network units, (M, d)."""
         assert isinstance(self.view, Coordinates)
         self.view.focus_on(points)
+        return self
+
+    def know_turns(self, log_snr: Tensor, signal: Tensor) -> "ValueNetwork":
+        """Take ln SNR of the rotations at values of ln α²/σ² that rise in equal steps, (turns,) each."""
+        assert self.turns is not None
+        self.turns.ends.copy_(log_snr[[0, -1]])
+        self.turns.signal.copy_(signal)
         return self
 
     @torch.no_grad()
@@ -187,7 +201,7 @@ class ValueNetwork(nn.Module):
 
     def head_times(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """(τ, 1), (T, 9), in which v(τ) is linear."""
-        tau = self._tau(*self._moments(alpha, sigma, self.power))
+        tau = self._tau(*self._with_turns(*self._moments(alpha, sigma, self.power)))
         return torch.cat([tau, torch.ones_like(tau[:, :1])], dim=1)
 
     def with_head(self, change: Tensor) -> "ValueNetwork":
@@ -213,6 +227,7 @@ class ValueNetwork(nn.Module):
         """ρ z_L, ρ, the values of the view, τ and the slopes φ′ of all layers."""
         alpha, sigma = self._moments(alpha, sigma, x)
         seen = self._seen(x, alpha, sigma)
+        alpha, sigma = self._with_turns(alpha, sigma)
         log_snr = self._log_snr(alpha, sigma)
         rho = alpha * self.power.sqrt() / (alpha.square() * self.power + sigma.square()).sqrt()
         rho = rho * torch.sigmoid((log_snr - _CUTOFF) / _CUTOFF_WIDTH)
@@ -230,6 +245,13 @@ class ValueNetwork(nn.Module):
         """α and σ, (1, 1) or (B, 1); of angles those of the points of the circle."""
         alpha, sigma = alpha.reshape(-1, 1).to(like), sigma.reshape(-1, 1).to(like)
         return moments_on_circle(sigma) if isinstance(self.view, Angles) else (alpha, sigma)
+
+    def _with_turns(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """α, and the σ for which α²s̄²/σ² is the signal-to-noise ratio of positions and rotations together."""
+        if self.turns is None:
+            return alpha, sigma
+        ratio = (alpha / sigma).clamp(1e-9, 1e9).square()
+        return alpha, alpha * (ratio + self.turns(ratio.log()).exp() / self.power).rsqrt()
 
     def _seen(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Any:
         if not self.denoised:

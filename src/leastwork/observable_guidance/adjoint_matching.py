@@ -250,7 +250,7 @@ def _check_model(model: Model, choices: Choices) -> Scored:
     if choices.process != "sde" or choices.kappa not in (None, 1):
         raise LeastworkError("adjoint matching is for κ = 1: leave out process and kappa")
     steps = choices.sampler(model).steps
-    if not steps.has_density or steps.own_noise or bool((steps.b_previous != 0).any()):
+    if not steps.has_density or steps.chain or bool((steps.b_previous != 0).any()):
         raise LeastworkError(
             f"adjoint matching needs steps with a density and without memory, not solver={choices.solver!r}: "
             "use 'euler' or 'exponential'"

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from leastwork.data.experiment import Experiment
+from leastwork.data.mixture import Data
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State
 from leastwork.models.base import Model
@@ -26,7 +26,7 @@ from leastwork.sampling.steer import steer
 from leastwork.sampling.work import kish_ess
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import seed_number, whole
-from leastwork.support.progress import Progress, no_progress
+from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
 
 __all__ = ["COMPARED", "Compared", "Row", "compare", "strangers"]
@@ -78,7 +78,7 @@ class Row:
 
 def compare(
     model: Model,
-    data: Experiment,
+    data: Data,
     methods: Sequence[str] | None = None,
     *,
     n: int = 20_480,
@@ -112,7 +112,7 @@ def compare(
     unknown = [method for method in methods if method not in known]
     if unknown:
         raise LeastworkError(f"{unknown[0]!r} is not a method: choose from {', '.join(known)}")
-    seed, drawing = seed_number(seed), Choices.of(choices)
+    seed, drawing, progress = seed_number(seed), Choices.of(choices), check_progress(progress)
     if whole("n", n) < _PARTICLES or n % _PARTICLES:
         raise LeastworkError(f"n={n} is not a multiple of {_PARTICLES}: draw n={-(-n // _PARTICLES) * _PARTICLES}")
     given = fit or {}

@@ -14,7 +14,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from leastwork.data.experiment import Experiment
+from leastwork.data.fixed_point import at_point
+from leastwork.data.indirect import Indirect
+from leastwork.data.linear import Linearisation
 from leastwork.data.maxent import MaxEnt
+from leastwork.data.mixture import Data
 from leastwork.data.trust import TrustCurve, with_theta
 from leastwork.errors import ConfigError
 from leastwork.fit.files import open_own_samples
@@ -44,6 +48,7 @@ __all__ = [
 ]
 
 _REMEDY = "delete the folder fit to fit anew"
+_POINT = ("averages", "parameters", "errors", "model")
 _DATA = ("values", "errors", "lower", "upper", "held_out")
 
 
@@ -59,6 +64,7 @@ class FitNumbers:
         theta: θ, by which the covariance of the data's stated errors was multiplied.
         trust: the cross-validation by which θ was chosen, or None if θ was not chosen.
         x: the model's own samples, (n,), if a state is a single number, else None.
+        linearisation: where functions of averages were linearised, with their unknowns, or None.
     """
 
     maxent: MaxEnt
@@ -69,6 +75,7 @@ class FitNumbers:
     theta: float = 1.0
     trust: TrustCurve | None = None
     x: Tensor | None = None
+    linearisation: Linearisation | None = None
 
     @property
     def stages(self) -> tuple[Mapping[str, Any], ...]:
@@ -80,7 +87,10 @@ def numbers_of(run: ObservableRun) -> FitNumbers:
     """The numbers of a fit that is in memory."""
     record = FitRecord() if run.fit is None else run.fit.record()
     x = on_a_line(run.model_samples.x)
-    return FitNumbers(run.maxent, run.observed, record, run.network_evaluations, run.seconds, run.theta, run.trust, x)
+    return FitNumbers(
+        run.maxent, run.observed, record, run.network_evaluations, run.seconds, run.theta, run.trust, x,
+        run.linearisation,
+    )  # fmt: skip
 
 
 def on_a_line(x: State) -> Tensor | None:
@@ -108,6 +118,9 @@ def save_fit(run: ObservableRun, folder: Path) -> None:
         tensors["x"] = found.x.contiguous()
     data = stated_data(run)
     tensors |= {f"data.{name}": getattr(data, name).contiguous() for name in _DATA}
+    point = run.linearisation
+    if point is not None:
+        tensors |= {f"linearisation.{name}": getattr(point, name).contiguous() for name in _POINT}
     write_tensors(fit / "fit.safetensors", tensors)
     if found.trust is not None:
         write_json(fit / "trust.json", found.trust.parts())
@@ -122,6 +135,7 @@ def save_fit(run: ObservableRun, folder: Path) -> None:
         "trials": found.record.trials,
         "search": {"network_evaluations": found.record.network_evaluations, "seconds": found.record.seconds},
         "data": {"names": run.data.names, "units": run.data.units},
+        **({} if point is None else {"unknowns": {"names": point.names, "residual": point.residual}}),
         "model": fingerprint(run.model),
         "precision": precision(run.model),
     }
@@ -149,11 +163,22 @@ def _numbers(folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tenso
         record = FitRecord(**search, stages=tuple(about["stages"]), trials=about.get("trials", 0))
         curve = folder / "fit" / "trust.json" if about.get("theta_chosen") else None
         trust = None if curve is None else TrustCurve.from_parts(read_json(curve, _REMEDY))
-        return FitNumbers(maxent, tensors["observed"], record, *whole, about.get("theta", 1.0), trust, tensors.get("x"))
+        return FitNumbers(
+            maxent, tensors["observed"], record, *whole, about.get("theta", 1.0), trust, tensors.get("x"),
+            _point(about, tensors),
+        )  # fmt: skip
     except ConfigError:
         raise
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise _damaged(folder, error) from error
+
+
+def _point(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Linearisation | None:
+    unknowns = about.get("unknowns")
+    if unknowns is None:
+        return None
+    parts = {name: tensors[f"linearisation.{name}"] for name in _POINT}
+    return Linearisation(**parts, names=tuple(unknowns["names"]), residual=float(unknowns["residual"]))
 
 
 def stated_data(run: ObservableRun) -> Experiment:
@@ -161,12 +186,13 @@ def stated_data(run: ObservableRun) -> Experiment:
     return with_theta(run.data, 1 / run.theta)
 
 
-def stored_data(folder: Path, observable: Observable) -> Experiment:
+def stored_data(folder: Path, observable: Observable | Indirect) -> Experiment:
     """The data of the fit in a folder, with their errors as stated.
 
     Args:
         folder: the folder of the run.
-        observable: the observable of these data, which has no file form.
+        observable: the observable of these data, which has no file form, or the data on functions of averages that the
+            run was made with.
 
     Raises:
         ConfigError: there is no fit, it is damaged, or the observable has other names than the data.
@@ -176,22 +202,22 @@ def stored_data(folder: Path, observable: Observable) -> Experiment:
         raise ConfigError(f"{folder} holds no fit, fit/fit.json is missing: pass a folder written by run.save")
     try:
         names, values = tuple(about["data"]["names"]), {name: tensors[f"data.{name}"] for name in _DATA}
-    except KeyError as error:
+        point = _point(about, tensors)
+    except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder, error) from error
+    observable = observable.at(point).observable if isinstance(observable, Indirect) else observable
     if observable.names != names:
         raise ConfigError(f"{folder} holds data for {names}, not {observable.names}: pass the observable of these data")
     return Experiment(observable, **values)
 
 
-def load_fit(
-    folder: Path, model: Model, data: Experiment, method: str, choices: Choices, seed: int
-) -> ObservableRun | None:
+def load_fit(folder: Path, model: Model, data: Data, method: str, choices: Choices, seed: int) -> ObservableRun | None:
     """The fitted run in a folder, or None if there is none yet.
 
     Args:
         folder: the folder of the run.
         model: the model that was guided.
-        data: the experiment, with its errors as stated; the fit knows θ.
+        data: the data, with their errors as stated; the fit knows θ, and where functions of averages are linearised.
         method, choices, seed: the method, sampling choices and seed of the fit.
 
     Raises:
@@ -201,7 +227,7 @@ def load_fit(
     if about is None:
         return None
     found = _numbers(folder, about, tensors)
-    data = with_theta(data.sampled_by(model), found.theta)
+    data = with_theta(at_point(data.sampled_by(model), found.linearisation), found.theta)
     check_fingerprint(model, about.get("model"), folder)
     guidance = load_guidance(folder / "guidance", data.observable) if about["guided"] else None
     model = in_precision(model, about.get("precision"))
@@ -210,7 +236,7 @@ def load_fit(
     return ObservableRun(
         model, data, method, found.maxent, guidance, choices, seed, samples, found.observed, found.record,
         network_evaluations=found.network_evaluations, seconds=found.seconds, trust=found.trust,
-        theta=found.theta,
+        theta=found.theta, linearisation=found.linearisation,
     )  # fmt: skip
 
 

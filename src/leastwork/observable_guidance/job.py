@@ -10,9 +10,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
-from leastwork.data.experiment import Experiment
+from leastwork.data.fixed_point import on_averages
+from leastwork.data.mixture import Data
 from leastwork.data.trust import check_groups, trust, with_theta
 from leastwork.fit.budget import own_samples
 from leastwork.fit.methods import settings_given
@@ -28,7 +30,7 @@ from leastwork.sampling.sample import draw
 from leastwork.statistics.outliers import warn_of_outliers
 from leastwork.support.arguments import seed_number, whole
 from leastwork.support.checkpoints import kept
-from leastwork.support.progress import Progress, no_progress
+from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
 
 __all__ = ["guide_observables"]
@@ -36,7 +38,7 @@ __all__ = ["guide_observables"]
 
 def guide_observables(
     model: Model,
-    data: Experiment,
+    data: Data,
     method: Method | str | ObservableMethod = "least-work",
     *,
     seed: int = 0,
@@ -57,7 +59,9 @@ def guide_observables(
 
     Args:
         model: a DiffusionModel, FrameModel or VelocityModel.
-        data: observables with measured values, errors or bounds; of a latent model, observables of decoded data.
+        data: observables with measured values, errors or bounds; of a latent model, observables of decoded data. Data
+            on functions of averages, :class:`~leastwork.Indirect`, are linearised at the averages of the model's own
+            samples under the target.
         method: the name of a method. "least-work": h = ∇V learned from the model's own samples and on guided paths, in
             stages if the data are far. "scheduled": the published form h = −η(t) Σ λ_k ∇O_k(D) with a schedule fitted
             to mismatch + γ·work. "loss": h = −Σ λ_k ∇ₓO_k(D(x, t)), the gradient of the tilt at the denoised estimate.
@@ -115,6 +119,7 @@ def guide_observables(
     if groups is not None:
         check_groups(data, groups)
     seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
+    progress = check_progress(progress)
     drawing = Choices.of({**chosen.choices, **choices})
     refuse_per_sample(model)
     model = drawing.place(model)
@@ -124,13 +129,17 @@ def guide_observables(
     own = draw(model, whole("samples", samples), drawing, seed=derive_seed(seed, "model"), progress=progress)
     warn_of_outliers(own.x)
     check_encoder(model, own.x)
-    observed = kept("observables", partial(evaluate, data.observable, own.x))
-    curve = None if groups is None else trust(observed, data, groups)
-    data = data if curve is None else with_theta(data, curve.theta)
-    found = chosen.fit(Problem(model, data, own, observed, drawing, seed, progress))
+    columns = kept("observables", partial(evaluate, data.observable, own.x))
+    averages, observed, indirect = on_averages(data, columns)
+    curve = None if groups is None else trust(observed, averages, groups)
+    if curve is not None:
+        averages, observed, indirect = on_averages(with_theta(data, curve.theta), columns)
+    found = chosen.fit(Problem(model, averages, own, observed, drawing, seed, progress))
+    if indirect is not None and torch.equal(found.maxent.lambdas, indirect.maxent.lambdas):
+        found = replace(found, maxent=replace(found.maxent, stderr=indirect.maxent.stderr))  # they know the curvature
     return ObservableRun(
         model,
-        data,
+        averages,
         METHODS.name_of(chosen),
         found.maxent,
         found.guidance,
@@ -146,4 +155,5 @@ def guide_observables(
         curve,
         1.0 if curve is None else curve.theta,
         settings_given(chosen),
+        linearisation=None if indirect is None else indirect.point,
     )

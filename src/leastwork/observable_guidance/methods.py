@@ -143,11 +143,7 @@ class LeastWork(ObservableMethod):
 
     def fit(self, problem: Problem) -> Outcome:
         shared: dict[str, Any] = {
-            "seed": problem.seed,
-            "own": problem.own,
-            "observed": problem.observed,
-            "progress": problem.progress,
-            "choices": problem.choices,
+            key: getattr(problem, key) for key in ("seed", "own", "observed", "progress", "choices")
         }
         if not problem.model.has_score:
             network = self.network
@@ -322,19 +318,8 @@ def _denoised_gradient(problem: Problem, maxent: MaxEnt, through: bool, name: st
 
 METHODS: Registry[ObservableMethod] = Registry(ObservableMethod)
 
-
-def register_method(name: str, cls: type[ObservableMethod]) -> None:
-    """Register a method of your own, so that calls and run files can name it.
-
-    Args:
-        name: the name of the method, as in ``method="mine"`` and ``method: mine``.
-        cls: a frozen dataclass that derives from ObservableMethod, with a default for each setting.
-
-    Raises:
-        LeastworkError: the name is taken, or the class does not derive from ObservableMethod.
-    """
-    METHODS.add(name, cls)
-
+register_method = METHODS.add
+"""Register a method of your own: its name, and its class; see :meth:`leastwork.fit.methods.Registry.add`."""
 
 register_method("least-work", LeastWork)
 register_method("scheduled", Scheduled)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from torch import Tensor
 
 from leastwork.data.experiment import Experiment
+from leastwork.data.linear import Linearisation
 from leastwork.data.maxent import LogTilt, MaxEnt
 from leastwork.data.trust import TrustCurve
 from leastwork.errors import NoPathWeightsError
@@ -35,7 +36,8 @@ class ObservableRun(FittedRun):
 
     Args:
         model: the model that is guided.
-        data: the experiment, with the covariance of its errors multiplied by θ if θ was chosen.
+        data: the experiment, functions of averages linearised, with the covariance of its errors multiplied by θ if θ
+            was chosen.
         method: the name of the method.
         maxent: λ, the target averages and the reweighted averages, from the model's own samples.
         guidance: h, or None for ``method="reweight"``.
@@ -50,6 +52,7 @@ class ObservableRun(FittedRun):
         trust: the cross-validation by which θ was chosen, or None if θ was not chosen.
         theta: θ, by which the covariance of the data's stated errors was multiplied.
         settings: the settings of the method, by name.
+        linearisation: where functions of averages were linearised, with their unknowns; None where data are averages.
         ensemble: guided samples that a run read from a folder has already.
     """
 
@@ -72,12 +75,22 @@ class ObservableRun(FittedRun):
     trust: TrustCurve | None = None
     theta: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    linearisation: Linearisation | None = None
     ensemble: Ensemble | None = field(default=None, repr=False)
 
     @property
     def lambdas(self) -> Estimate:
         """λ with its sampling error, (K,)."""
         return Estimate(self.maxent.lambdas, self.maxent.stderr)
+
+    @property
+    def unknowns(self) -> dict[str, Estimate]:
+        """Unknowns of the data, such as a scale, with standard errors, by name; of data without unknowns none."""
+        found = self.linearisation
+        if found is None:
+            return {}
+        pairs = zip(found.parameters.tolist(), found.errors.tolist(), strict=True)
+        return {name: Estimate(*pair) for name, pair in zip(found.names, pairs, strict=True)}
 
     @property
     def log_tilt(self) -> LogTilt:
@@ -87,15 +100,6 @@ class ObservableRun(FittedRun):
     def with_target(self, ensemble: Ensemble) -> Ensemble:
         """The samples with the log-tilt of the target."""
         return replace(ensemble, log_tilt=self.maxent.log_tilt_of(evaluate(self.data.observable, ensemble.x)))
-
-    @cached_property
-    def certificate(self) -> Certificate:
-        """Work, bound, dissipation, efficiency, misses and ESS, on fresh samples.
-
-        Raises:
-            NoPathWeightsError: the process or solver of the run has no path weights.
-        """
-        return self.certify(self.certificate_ensemble)
 
     @cached_property
     def step_error(self) -> StepError:
@@ -134,4 +138,5 @@ class ObservableRun(FittedRun):
             self.maxent.target,
             self.maxent.model_std,
             self.data.fitted,
+            ensemble.ledger.chain,
         )

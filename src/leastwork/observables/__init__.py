@@ -6,9 +6,19 @@ from leastwork.observables.couplings import KINDS, Backbone, forward_model_covar
 from leastwork.observables.deviation import rmsd
 from leastwork.observables.distances import distances, end_to_end, radius_of_gyration
 from leastwork.observables.frames import backbone_atoms, frames_of, on_alpha_carbons, on_frames
-from leastwork.observables.function import Observable, check_differentiable, component, evaluate, smooth_interval, stack
+from leastwork.observables.function import (
+    Observable,
+    check_differentiable,
+    column,
+    component,
+    evaluate,
+    population,
+    smooth_interval,
+    stack,
+)
 from leastwork.observables.karplus import KARPLUS, Karplus, KarplusSet, Relation, TwoTorsions, karplus_set
-from leastwork.observables.noe import bounds_from_distances, effective_distance, inverse_powers
+from leastwork.observables.noe import bounds_from_distances, effective_distance, group_inverse_powers, inverse_powers
+from leastwork.observables.saxs import saxs, saxs_error
 from leastwork.observables.torsions import cosines_and_sines, pseudo_torsions, torsions
 
 __all__ = [
@@ -24,6 +34,7 @@ __all__ = [
     "bounds_from_distances",
     "check_differentiable",
     "circular",
+    "column",
     "component",
     "contacts",
     "cosines_and_sines",
@@ -33,14 +44,18 @@ __all__ = [
     "evaluate",
     "forward_model_covariance",
     "frames_of",
+    "group_inverse_powers",
     "inverse_powers",
     "karplus_set",
     "native_fraction",
     "on_alpha_carbons",
     "on_frames",
+    "population",
     "pseudo_torsions",
     "radius_of_gyration",
     "rmsd",
+    "saxs",
+    "saxs_error",
     "scalar_couplings",
     "smooth_above",
     "smooth_interval",

@@ -122,20 +122,19 @@ def on_alpha_carbons(measured: _Measured) -> _Measured:
     return _with_function(measured, _OfPositions)
 
 
-def check_nanometres(positions: Tensor, what: str = "the structures") -> None:
+def check_nanometres(positions: Tensor) -> None:
     """Raise an error if lengths are in Å: then neighbouring Cα atoms are ten times as far apart as expected in nm.
 
     Args:
         positions: positions of Cα of one chain, (B, N, 3).
-        what: name of the structures, for the message.
     """
     if positions.shape[1] < 2 or len(positions) == 0:
         return
     typical = float((positions[:, 1:] - positions[:, :-1]).norm(dim=-1).median())
     if 5 < typical / _CA_DISTANCE < 20:
         raise LeastworkError(
-            f"{what}: neighbouring Cα atoms are {typical:.3g} nm apart, ten times too far: the lengths are in Å, "
-            "divide them by ten"
+            f"the structures: neighbouring Cα atoms are {typical:.3g} nm apart, ten times too far: the lengths are in "
+            "Å, divide them by ten"
         )
 
 

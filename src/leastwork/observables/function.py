@@ -174,6 +174,23 @@ def stack(*observables: Observable) -> Observable:
     return Observable(_Stack(observables), names, units, all(observable.differentiable for observable in observables))
 
 
+def column(observable: Observable, name: str) -> Observable:
+    """One column of an observable; the observable itself if it has no other.
+
+    Raises:
+        ConfigError: it has no column of this name.
+
+    >>> column(stack(component(0, "x", unit="nm"), component(1, "y")), "y")(torch.tensor([[1.0, 2.0]]))
+    tensor([[2.]])
+    """
+    if name not in observable.names:
+        raise ConfigError(f"there is no observable {name!r}: known are {', '.join(observable.names[:5])}")
+    k = observable.names.index(name)
+    if observable.count == 1:
+        return observable
+    return Observable(_Column(observable, k), (name,), observable.units[k], observable.differentiable)
+
+
 def component(index: int, name: str | None = None, unit: str = "") -> Observable:
     """One coordinate of the flattened event.
 
@@ -199,16 +216,43 @@ def smooth_interval(
     >>> right(torch.tensor([[-1.0], [0.0], [1.0]])).tolist()
     [[0.0], [0.5], [1.0]]
     """
+    return population(component(index), lower, upper, width, name)
+
+
+def _check_interval(lower: float | None, upper: float | None, width: float) -> None:
     if lower is None and upper is None:
         raise ConfigError("the interval has no edge: give lower, upper or both")
     if lower is not None and upper is not None and not lower < upper:
         raise ConfigError(f"the interval is empty: lower = {lower} must be below upper = {upper}")
     if not width > 0:
         raise ConfigError(f"the width of an edge must be positive, not {width}")
-    if name is None:
-        left, right = "" if lower is None else f"{lower:g} < ", "" if upper is None else f" < {upper:g}"
-        name = f"{left}x[{index}]{right}"
-    return Observable(_Interval(lower, upper, width, index), (name,))
+
+
+def population(
+    observable: Observable, lower: float | None, upper: float | None, width: float, name: str | None = None
+) -> Observable:
+    """A differentiable indicator of lower < O < upper for an observable of one column; its mean is a population.
+
+    Args:
+        observable: the observable O that tells the states apart, one column.
+        lower: left edge in units of O, or None for no edge.
+        upper: right edge in units of O, or None for no edge.
+        width: w of an edge, over which the indicator goes from 0.27 to 0.73, in units of O.
+        name: name of the population; by default it describes the interval.
+
+    Raises:
+        ConfigError: the observable has several columns, or the interval is empty.
+
+    >>> compact = population(component(0, "R_g", "nm"), None, 1.0, width=0.01)
+    >>> compact.names, compact(torch.tensor([[0.5], [1.5]])).round().tolist()
+    (('R_g < 1',), [[1.0], [0.0]])
+    """
+    if observable.count != 1:
+        raise ConfigError(f"a population is of one observable, and {', '.join(observable.names[:5])} are several")
+    _check_interval(lower, upper, width)
+    left, right = "" if lower is None else f"{lower:g} < ", "" if upper is None else f" < {upper:g}"
+    names = (f"{left}{observable.names[0]}{right}" if name is None else name,)
+    return Observable(_Interval(lower, upper, width, observable), names, "", observable.differentiable)
 
 
 # Functions of a state are small values rather than closures: they compare, print and pickle.
@@ -220,6 +264,15 @@ class _Stack:
 
     def __call__(self, x: State) -> Tensor:
         return torch.cat([observable(x) for observable in self.observables], dim=1)
+
+
+@dataclass(frozen=True)
+class _Column:
+    observable: Observable
+    number: int
+
+    def __call__(self, x: State) -> Tensor:
+        return self.observable(x)[:, self.number]
 
 
 @dataclass(frozen=True)
@@ -239,10 +292,10 @@ class _Interval:
     lower: float | None
     upper: float | None
     width: float
-    index: int
+    of: Observable
 
     def __call__(self, x: State) -> Tensor:
-        value = _Component(self.index)(x)
+        value = self.of(x)[:, 0]
         inside = torch.ones_like(value)
         if self.lower is not None:
             inside = inside * torch.sigmoid((value - self.lower) / self.width)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
 from leastwork.fit.methods import settings_given
+from leastwork.fit.stopping import within
 from leastwork.geometry.state import State, batch_size
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.density import kernel_density, usual_kernel
@@ -28,13 +29,14 @@ from leastwork.sampling.choices import Choices
 from leastwork.sampling.sample import draw
 from leastwork.sampling.transport import prior_distance
 from leastwork.statistics.outliers import warn_of_outliers
-from leastwork.support.arguments import seed_number, whole
-from leastwork.support.progress import Progress, no_progress
+from leastwork.support.arguments import number, seed_number, whole
+from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
 
 __all__ = ["BUDGET", "guide_path"]
 
 _OWN_SHARE, _MOST_OWN = 0.2, 20_000  # share of the budget for the model's own samples, and their largest number
+_SECONDS = "give the longest time of the fit in seconds, or leave it out"
 _FAR_FROM_NOISE = 10.0  # standard deviations from typical noise beyond which the model can hardly produce a guide
 
 
@@ -52,6 +54,7 @@ def guide_path(
     budget: int | None = None,
     certificate_samples: int = 10_000,
     gamma: float | None = None,
+    seconds: float | None = None,
     progress: Progress = no_progress,
     **choices: Any,
 ) -> PathRun:
@@ -80,6 +83,8 @@ def guide_path(
             the search takes for the other methods.
         certificate_samples: number of fresh guided samples for the certificate and the free energy.
         gamma: for "transported" and "loss", the price of a nat of work in units of the success rate, by default 0.01.
+        seconds: longest time of the fit, s, after which it ends with the guidance so far. The result then depends on
+            the speed of the machine. Ctrl-C ends it in the same way, and a second time ends the program.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         choices: solver, steps, t_grid, batch_size, device, dtype as in :func:`leastwork.sample`.
 
@@ -88,12 +93,13 @@ def guide_path(
 
     Raises:
         NoPathWeightsError: the process or solver has no path weights.
-        LeastworkError: the guides or the region cannot be used, or the guidance does not reach the region.
+        LeastworkError: the guides or the region cannot be used, the guidance does not reach the region, or the time or
+            the budget is over before there is any guidance.
         LearningError: V was not learned.
 
     Warns:
         LeastworkWarning: guides lie outside the region, have an odd scale or handedness, or are hardly produced by the
-            model.
+            model; or the fit ended early, with the guidance so far.
 
     A standard normal in the plane is guided into a corner by the published form:
 
@@ -108,13 +114,16 @@ def guide_path(
     begin = time.perf_counter()
     chosen = PATH_METHODS.build(method, {"success": success, "budget": budget, "gamma": gamma})
     seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
+    progress = check_progress(progress)
+    shown = progress if seconds is None else within(progress, number("seconds", seconds, _SECONDS, least=0.0))
     name = PATH_METHODS.name_of(chosen)
     if not model.has_score:
         raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
     if model.has_rotations and not chosen.frames:
         raise LeastworkError(f"method={name!r} cannot guide a model of frames: use 'least-work'")
     drawing = Choices.of({**chosen.choices, **choices})
-    if not drawing.has_least_work(model):
+    fitting = drawing.fitting(model)
+    if not fitting.has_least_work(model):
         raise NoPathWeightsError(
             "a region's free energy needs path weights: guide with process='sde', kappa=1 and solver='multistep', "
             "'exponential' or 'euler'; samples may be drawn in another way afterwards"
@@ -125,8 +134,8 @@ def guide_path(
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)
     if samples is None:
         share = _OWN_SHARE * (chosen.budget or BUDGET)
-        samples = min(max(int(share / drawing.sampler(guided).evaluations), 2), _MOST_OWN)
-    own = draw(guided, whole("samples", samples), drawing, seed=derive_seed(seed, "model"), progress=progress)
+        samples = min(max(int(share / fitting.sampler(guided).evaluations), 2), _MOST_OWN)
+    own = draw(guided, whole("samples", samples), fitting, seed=derive_seed(seed, "model"), progress=shown)
     warn_of_outliers(own.x)
     check_guides(points, own.x)
     check_encoder(guided, own.x)
@@ -134,7 +143,7 @@ def guide_path(
     _check_region(inside, points, own.x, region is not None)
     if not guided.has_rotations:
         _check_reach(guided, points)
-    found = chosen.fit(PathProblem(guided, guides, inside, points, own, drawing, seed, progress))
+    found = chosen.fit(PathProblem(guided, guides, inside, points, own, fitting, seed, shown))
     return PathRun(
         guided,
         guides,

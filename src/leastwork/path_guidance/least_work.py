@@ -16,75 +16,57 @@ nats, the work of the target p e^r/Z. For s < 1 the work stays finite when a sam
 5. The head of V, its last layer, follows the natural gradient of the dissipation
    (:func:`leastwork.fit.on_policy.descend`); fresh paths judge each step. After the handover its change is added to
    the guidance of the interval.
+
+From the first round on, the length of ∇V is bounded by what the guided paths hardly ever exceed
+(:class:`leastwork.guidance.learned.Bound`). A fit that is stopped has the guidance of the last complete part.
 """
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError
-from leastwork.fit.labels import Labelled, draw_labelled, fit_labels
+from leastwork.fit.labels import fit_labels
 from leastwork.fit.network import value_network
-from leastwork.fit.noised import evaluations_of_noised
 from leastwork.fit.on_policy import descend, draw_response
 from leastwork.fit.result import FitRecord
+from leastwork.fit.stopping import stops, warn_of_stop
 from leastwork.fit.value import Check, fit_ratio
 from leastwork.geometry.state import State, take
 from leastwork.guidance.base import Guidance
-from leastwork.guidance.handover import Handover
-from leastwork.guidance.interval import IntervalGuidance
-from leastwork.guidance.learned import LearnedGuidance
-from leastwork.kernels.region import IntervalRegion
 from leastwork.models.base import Scored
-from leastwork.models.denoised import PULL, PUSH
+from leastwork.models.denoised import PUSH
 from leastwork.networks.value import ValueNetwork, sees_denoised
 from leastwork.path_guidance.renoise import Members, renoise
+from leastwork.path_guidance.rounds import (
+    FEWEST_PATHS,
+    Paths,
+    Round,
+    Task,
+    change_of,
+    has_border,
+    odds_of,
+    weighted_mean,
+)
+from leastwork.path_guidance.shares import HANDOVERS, MEMBER_SHARE, TRIAL_SHARE, Share, share_budget
 from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.work import certify, log_odds
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
 __all__ = ["RegionFit", "Round", "learn_region"]
 
-_MEMBER_SHARE, _NOISED_SHARE, _PATH_SHARE = 0.2, 0.15, 0.45  # of the budget; the model's own samples take the rest
-_DESCENT_SHARE = {True: 0.35, False: 0.65}  # of the paths' evaluations, for steps of the head; True for an interval
 _MOST_DESCENTS = 4  # steps of the head, each on fresh paths
 _PATHS_A_DESCENT = 2500  # paths for one step of the head, if the budget allows
+_MOST_PATHS, _MOST_MEMBERS = 16_384, 50_000
 _MOST_DIVERGENCE = 0.5  # largest divergence of one step of the head, nats
 _WORSE = 3.0  # standard errors by which the dissipation may rise before a step of the head is taken back
-_MOST_NOISED, _MOST_PATHS, _MOST_MEMBERS = 400_000, 16_384, 50_000
-_FEWEST_PATHS = 256  # in one round
-_HELD_OUT = 8192  # noised states for the validation of V
-_TRIAL_SHARE = 0.1  # paths that try one handover, relative to the paths of a round
-_HANDOVERS: tuple[float | None, ...] = (4.5, None)  # log-SNR of the handovers that are tried; None: no handover
-_AIM = 0.75  # middle part of the interval that is aimed at: guidance towards all of it stops short at its ends
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round of guided paths, from which V was learned or by which a handover was tried.
-
-    Args:
-        handover: the log-SNR at which the guidance of the interval took over; None if V guided to the end.
-        paths: number of paths.
-        success: share of the paths that end in A.
-        dissipation: work wasted by the guidance that drew the paths, nats.
-        ess: Kish fraction of dP/dQ · e^r.
-        variance: variance of label − V on held-out states before and after learning; None if V was not learned.
-    """
-
-    handover: float | None
-    paths: int
-    success: float
-    dissipation: float
-    ess: float
-    variance: tuple[float, float] | None
+_REMEDY = "give more guides, a wider region, or a larger budget"
 
 
 @dataclass(frozen=True)
@@ -122,61 +104,55 @@ class RegionFit:
         return FitRecord(self.network_evaluations, self.seconds, (stage,))
 
 
-@dataclass(frozen=True)
-class _Task:
-    """Settings shared by all rounds."""
+@dataclass
+class _SoFar:
+    """What a fit has; each part of the fit changes it when it is complete.
 
-    model: Scored
-    region: Callable[[State], Tensor]
+    Args:
+        network: V.
+        success: s.
+        estimates: unbiased estimates of p(A).
+        evaluations: network evaluations of the parts that are complete.
+        members: members of A, once they have been found.
+        checks: validation losses of the first V.
+        history: one entry per round.
+        handover: the log-SNR at which the guidance of the interval takes over; None if V guides to the end.
+        guidance: h, once V has been learned.
+    """
+
+    network: nn.Module
     success: float
-    seed: int
-    progress: Progress
-    choices: Choices
-
-    def with_change(self, start: ValueNetwork, network: ValueNetwork, odds: float, handover: float | None) -> Guidance:
-        """∇V early; after the handover the guidance of the interval plus the change of ∇V since ``start``."""
-        if handover is None or network is start:
-            return self.guidance(network, odds, handover)
-        return self.guidance(network, odds, handover, start.with_head(_change(start, network) - _head(start)))
-
-    def guidance(
-        self, network: nn.Module, odds: float, handover: float | None, change: ValueNetwork | None = None
-    ) -> Guidance:
-        early = LearnedGuidance(network, self.model.schedule)
-        if handover is None or odds <= 0:
-            return early
-        assert isinstance(self.region, IntervalRegion)  # only then is there a handover
-        coordinate, lower, upper = self.region.interval
-        middle, half = 0.5 * (lower + upper), 0.5 * _AIM * (upper - lower)
-        if half < math.inf:
-            lower, upper = middle - half, middle + half
-        late = IntervalGuidance(coordinate, lower, upper, odds, self.model.schedule, self.model.units)
-        if change is not None:
-            late = late + LearnedGuidance(change, self.model.schedule)
-        return Handover(early, late, self.model.schedule, handover)
-
-    def draw(self, guidance: Guidance, network: nn.Module, n: int, purpose: str) -> "_Paths":
-        sampler = self.choices.sampler(self.model, guidance)
-        paths = draw_labelled(sampler, network, n, derive_seed(self.seed, purpose), self.progress)
-        return _Paths(paths, self.region(paths.x).to(torch.float64).cpu())
-
-
-@dataclass(frozen=True)
-class _Paths:
-    """Guided paths, and 1 for each that ends in A, else 0, float64 (n,)."""
-
-    paths: Labelled
-    inside: Tensor
+    estimates: list[Estimate]
+    evaluations: int
+    members: Members | None = None
+    checks: tuple[Check, ...] = ()
+    history: list[Round] = field(default_factory=list)
+    handover: float | None = None
+    guidance: Guidance | None = None
 
     @property
-    def probability(self) -> Estimate:
-        """Unbiased estimate of p(A), ⟨dP/dQ 1_A⟩."""
-        return Estimate.from_samples(self.paths.log_weight.exp() * self.inside)
+    def odds(self) -> float:
+        """L."""
+        return odds_of(self.estimates, self.success)
 
-    def round(self, odds: float, handover: float | None, variance: tuple[float, float] | None = None) -> Round:
-        judged = certify(self.paths.work, self.paths.log_weight, odds * self.inside)
-        share = float(self.inside.mean())
-        return Round(handover, len(self.inside), share, judged.dissipation.value, judged.ess.value, variance)
+    def put_down(self, drawn: Paths) -> None:
+        """Add the cost of guided paths, and their estimate of p(A)."""
+        self.evaluations += drawn.paths.evaluations
+        self.estimates.append(drawn.probability)
+
+    def fit(self, seconds: float) -> RegionFit:
+        assert self.guidance is not None
+        assert self.members is not None
+        return RegionFit(
+            self.guidance, self.odds, weighted_mean(self.estimates), len(self.members.stays), self.members.acceptance,
+            self.checks, tuple(self.history), self.handover, self.evaluations, seconds,
+        )  # fmt: skip
+
+    def judged(self) -> str:
+        if not self.history:
+            return "which no guided path has judged"
+        last = self.history[-1]
+        return f"and of the last {last.paths} guided paths {last.success:.0%} ended in the region"
 
 
 def learn_region(
@@ -212,148 +188,108 @@ def learn_region(
     Raises:
         LearningError: V was not learned.
         LeastworkError: the noised and denoised guides or the guided paths do not reach A, or the budget is too small.
+
+    Warns:
+        LeastworkWarning: the fit was stopped, and the guidance is the one so far.
     """
     begin = time.perf_counter()
-    task = _Task(model, region, success, seed, progress, choices)
-    steps = len(choices.sampler(model).steps)
-    spent = own.network_evaluations
+    task = Task(model, region, seed, progress, choices)
     network = value_network(model, [region], own.x, derive_seed(seed, "network"), points if focus else None)
-    through, bounded = sees_denoised(network), _has_border(region)
-    path = (steps * (1 + PULL * through) + 1) * (1 + bounded * _TRIAL_SHARE * len(_HANDOVERS)) * rounds
-    noised = min(int(_NOISED_SHARE * budget / evaluations_of_noised(through)), _MOST_NOISED)
-    least = math.ceil(_FEWEST_PATHS * path / _PATH_SHARE / (1 - _DESCENT_SHARE[bounded]))
-    if budget < least:
-        raise LeastworkError(
-            f"budget={budget} is too small for {steps} steps: give at least {least} network evaluations, or take fewer "
-            "steps"
-        )
-    found = renoise(
-        model, region, points, budget=int(_MEMBER_SHARE * budget), most=_MOST_MEMBERS,
-        seed=derive_seed(seed, "members"), progress=progress, choices=choices,
-    )  # fmt: skip
-    spent += found.evaluations
-    left = min(_PATH_SHARE * budget, budget - spent - (noised + _HELD_OUT) * evaluations_of_noised(through))
-    n = min(max(int((1 - _DESCENT_SHARE[bounded]) * left / path), _FEWEST_PATHS), _MOST_PATHS)
-    first = fit_ratio(
-        network, model, model.to_network_units(own.x), _resampled_by_stays(found, derive_seed(seed, "stays")),
-        iterations=1500, noised=noised, seed=derive_seed(seed, "ratio"), progress=progress,
-    )  # fmt: skip
-    spent += first.network_evaluations
-    network = first.network
+    steps, through = len(choices.sampler(model).steps), sees_denoised(network)
+    share = share_budget(budget, own.network_evaluations, steps, through, has_border(region), rounds)
     estimates = [Estimate.from_samples(region(own.x).to(torch.float64).cpu())]
-    history: list[Round] = []
-    seen: list[_Paths] = []
-    handover = _HANDOVERS[0] if bounded else None
-    odds = _odds(estimates, success)
+    so_far = _SoFar(network, success, estimates, own.network_evaluations)
+    try:
+        _learn(task, so_far, share, points, own, rounds)
+    except stops() as stop:
+        if so_far.guidance is None or float(weighted_mean(so_far.estimates).value) == 0:
+            raise
+        warn_of_stop(stop, so_far.judged())
+    return so_far.fit(time.perf_counter() - begin)
+
+
+def _learn(task: Task, so_far: _SoFar, share: Share, points: State, own: Ensemble, rounds: int) -> None:
+    """Learn V, part by part, each of which ``so_far`` has when it is complete."""
+    model, region, seed, progress = task.model, task.region, task.seed, task.progress
+    bounded = has_border(region)
+    found = renoise(
+        model, region, points, budget=int(MEMBER_SHARE * share.budget), most=_MOST_MEMBERS,
+        seed=derive_seed(seed, "members"), progress=progress, choices=task.choices,
+    )  # fmt: skip
+    so_far.members = found
+    so_far.evaluations += found.evaluations
+    left, n = share.for_paths(so_far.evaluations), share.paths(so_far.evaluations)
+    first = fit_ratio(
+        so_far.network, model, model.to_network_units(own.x), _resampled_by_stays(found, derive_seed(seed, "stays")),
+        iterations=1500, noised=share.noised, seed=derive_seed(seed, "ratio"), progress=progress,
+    )  # fmt: skip
+    so_far.evaluations += first.network_evaluations
+    so_far.network, so_far.checks = first.network, first.history
+    so_far.handover = HANDOVERS[0] if bounded else None
+    so_far.guidance = task.guidance(so_far.network, so_far.odds, so_far.handover)
+    seen: list[Paths] = []
     for number in range(rounds):
-        drawn = task.draw(task.guidance(network, odds, handover), network, n, f"round {number}")
-        spent += drawn.paths.evaluations
+        drawn = task.draw(so_far.guidance, so_far.network, n, share.budget - so_far.evaluations, f"round {number}")
+        so_far.put_down(drawn)
         seen.append(drawn)
-        estimates.append(drawn.probability)
-        odds = _odds(estimates, success)
-        if odds == 0:
+        if so_far.odds == 0:
             raise LeastworkError(f"no guided path reaches the region after V was first learned: {_REMEDY}")
+        task = task.bounded_by(drawn.paths)
         learned = fit_labels(
-            network, [each.paths for each in seen], [odds * each.inside for each in seen],
+            so_far.network, [each.paths for each in seen], [so_far.odds * each.inside for each in seen],
             seed=derive_seed(seed, f"labels {number}"), progress=progress,
         )  # fmt: skip
-        network = learned.network
-        history.append(drawn.round(odds, handover, learned.variance))
+        so_far.network = learned.network
+        so_far.history.append(drawn.round(so_far.odds, so_far.handover, learned.variance))
+        so_far.guidance = task.guidance(so_far.network, so_far.odds, so_far.handover)
     if bounded:
-        tried = []
-        for at in _HANDOVERS:
-            drawn = task.draw(
-                task.guidance(network, odds, at), network, max(int(_TRIAL_SHARE * n), _FEWEST_PATHS), f"handover {at}"
-            )
-            spent += drawn.paths.evaluations
-            estimates.append(drawn.probability)
+        tried, odds, few = [], so_far.odds, max(int(TRIAL_SHARE * n), FEWEST_PATHS)
+        for at in HANDOVERS:
+            guidance = task.guidance(so_far.network, odds, at)
+            drawn = task.draw(guidance, so_far.network, few, share.budget - so_far.evaluations, f"handover {at}")
+            so_far.put_down(drawn)
             tried.append(drawn.round(odds, at))
-        handover = min(tried, key=lambda one: one.dissipation).handover
-        history += tried
-    odds = _odds(estimates, success)
-    guidance = task.guidance(network, odds, handover)
-    if isinstance(network, ValueNetwork):
-        descent_budget = min(int(_DESCENT_SHARE[bounded] * left), budget - spent)
-        moved, evaluations = _descend_head(task, network, odds, handover, descent_budget, estimates, history)
-        spent += evaluations
-        odds = _odds(estimates, success)
-        guidance = task.with_change(network, moved, odds, handover)
-    return RegionFit(
-        guidance, odds, _weighted_mean(estimates), len(found.stays), found.acceptance,
-        first.history, tuple(history), handover, spent, time.perf_counter() - begin,
-    )  # fmt: skip
+        so_far.handover = min(tried, key=lambda one: one.dissipation).handover
+        so_far.history += tried
+        so_far.guidance = task.guidance(so_far.network, so_far.odds, so_far.handover)
+    if isinstance(so_far.network, ValueNetwork):
+        _descend_head(task, so_far, so_far.network, min(int(share.descents * left), share.budget - so_far.evaluations))
 
 
-def _has_border(region: Callable[[State], Tensor]) -> bool:
-    """Whether the region is an interval of a coordinate that can be differentiated."""
-    return isinstance(region, IntervalRegion) and region.interval[0].differentiable
-
-
-def _descend_head(
-    task: _Task, start: ValueNetwork, odds: float, handover: float | None, left: int, estimates: list[Estimate],
-    history: list[Round],
-) -> tuple[ValueNetwork, int]:  # fmt: skip
-    """Change the head step by step on fresh paths until the dissipation rises; also returns the evaluations used.
+def _descend_head(task: Task, so_far: _SoFar, start: ValueNetwork, left: int) -> None:
+    """Change the head step by step on fresh paths until the dissipation rises.
 
     Successive steps overshoot the minimum from one side and the other, and the dissipation is convex around it. So half
     of the last step, which no fresh paths have judged, is taken.
     """
-    spent = 0
+    spent, odds, handover = 0, so_far.odds, so_far.handover
     before, network, lowest = start, start, math.inf
     sampler = task.choices.sampler(task.model, task.guidance(start, odds, handover))
     each = sampler.evaluations + PUSH * len(sampler.steps) * sees_denoised(start)
     draws = min(max(int(left / each / _PATHS_A_DESCENT), 1), _MOST_DESCENTS)
     for number in range(draws):
         n = min(int((left - spent) / (draws - number) / each), _MOST_PATHS)
-        if n < _FEWEST_PATHS:
+        if n < FEWEST_PATHS:
             break
         sampler = task.choices.sampler(task.model, task.with_change(start, network, odds, handover))
         response = draw_response(sampler, network, n, derive_seed(task.seed, f"descent {number}"), task.progress)
         spent += response.evaluations
+        so_far.evaluations += response.evaluations
         inside = task.region(response.x).to(torch.float64).cpu()
-        estimates.append(Estimate.from_samples(response.log_weight.exp() * inside))
+        so_far.estimates.append(Estimate.from_samples(response.log_weight.exp() * inside))
         done = descend(network, response, odds * inside, _MOST_DIVERGENCE)
-        history.append(Round(handover, n, float(inside.mean()), done.dissipation, done.ess, None))
+        so_far.history.append(Round(handover, n, float(inside.mean()), done.dissipation, done.ess, None))
         if done.dissipation > lowest + _WORSE * done.stderr:
-            return before, spent
+            network = before
+            break
         before, network, lowest = network, done.network, done.dissipation
-    if network is before:  # no step was taken; a change of zero would still cost a product with the Jacobian
-        return network, spent
-    return before.with_head(0.5 * _change(before, network)), spent
-
-
-def _head(network: ValueNetwork) -> Tensor:
-    """Weights and bias of the last layer, (9, width)."""
-    return torch.cat([network.head.weight.T, network.head.bias[None]]).detach()
-
-
-def _change(before: ValueNetwork, after: ValueNetwork) -> Tensor:
-    """Change of weights and bias of the last layer, (9, width)."""
-    return _head(after) - _head(before)
-
-
-_REMEDY = "give more guides, a wider region, or a larger budget"
+        so_far.guidance = task.with_change(start, before, so_far.odds, handover)
+    if network is not before:  # otherwise no step was taken; a change of zero would cost a product with the Jacobian
+        before = before.with_head(0.5 * change_of(before, network))
+    so_far.guidance = task.with_change(start, before, so_far.odds, handover)
 
 
 def _resampled_by_stays(found: Members, seed: int) -> State:
     """Members drawn as often as the chains stayed at them."""
     index = torch.multinomial(found.stays, 2 * len(found.stays), True, generator=generator(seed, "stays"))
     return take(found.x, index)
-
-
-def _weighted_mean(estimates: list[Estimate]) -> Estimate:
-    """The mean of unbiased estimates of p(A), weighted by their inverse variances."""
-    known = [one for one in estimates if float(one.value) > 0 and float(one.stderr) > 0]
-    if not known:
-        return Estimate(0.0, math.nan)
-    weights = torch.tensor([1 / float(one.stderr) ** 2 for one in known], dtype=torch.float64)
-    values = torch.tensor([float(one.value) for one in known], dtype=torch.float64)
-    return Estimate(float(weights @ values / weights.sum()), float(weights.sum() ** -0.5))
-
-
-def _odds(estimates: list[Estimate], success: float) -> float:
-    """L from the estimates of p(A); if only the model's own samples are there, and none in A, from p(A) = 0.001."""
-    probability = float(_weighted_mean(estimates).value)
-    if probability == 0:
-        return log_odds(1e-3, success) if len(estimates) == 1 else 0.0
-    return log_odds(min(probability, 1 - 1e-6), success)

@@ -10,7 +10,6 @@ A method is a frozen dataclass of its own settings. Register one of your own by 
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,7 +27,7 @@ from leastwork.models.base import Scored
 from leastwork.models.denoised import check_gradient
 from leastwork.models.latents import check_decoder_gradient, latent_decoder
 from leastwork.path_guidance.least_work import learn_region
-from leastwork.path_guidance.published import PathFit, fit_loss, fit_transported
+from leastwork.path_guidance.published import Form, fit_path, loss_form, transported_form
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import draw
@@ -122,11 +121,6 @@ def _budget() -> Any:
     return setting(None, "the network evaluations that the fit may spend, at least 1, or left out", ge=1)
 
 
-def _gamma() -> Any:
-    words = "the price of a nat of work in units of the success rate, 0 or more"
-    return setting(0.01, words, ge=0, allow_inf_nan=False)
-
-
 @dataclass(frozen=True)
 class LeastWork(PathGuidanceMethod):
     """h = ∇V, learned from members of A, which noising and denoising finds from the guides, and on guided paths.
@@ -183,89 +177,75 @@ class LeastWork(PathGuidanceMethod):
 
 
 @dataclass(frozen=True)
-class Transported(PathGuidanceMethod):
-    """The published form: kernels around guides that the probability-flow ODE carries forward.
+class _Published(PathGuidanceMethod):
+    """A published form, whose parameters are searched for.
 
     Args:
-        budget: network evaluations of the fit, at most, or None for what the search takes.
+        budget: largest number of network evaluations of the fit, or None for what the search takes.
         gamma: price of a nat of work, in units of the success rate.
     """
 
     budget: int | None = _budget()
-    gamma: float = _gamma()
+    gamma: float = setting(
+        0.01, "the price of a nat of work in units of the success rate, 0 or more", ge=0, allow_inf_nan=False
+    )
 
-    def fit(self, problem: PathProblem) -> PathOutcome:
-        return _fit_published(problem, fit_transported, self.gamma, self.budget, 1)
+    words: ClassVar[str]
+    evaluations_a_step: ClassVar[int] = 1
+    """Network evaluations in one guided step, counting a product with the network's Jacobian as one more."""
 
     def sentence(self, told: Told) -> str:
-        form = "the gradient of the logarithmic kernel density of the guides, carried forward by the "
-        return _shifted_by(f"{form}probability-flow ODE", self.gamma)
+        return (
+            f"The score was shifted by a multiple of {self.words} (Kolloff et al., arXiv:2505.13375), its parameters "
+            f"fitted to (1 − success) plus γ = {plain(self.gamma)} times the work on samples that were not used again."
+        )
 
     def table(self, told: Told) -> list[tuple[str, str]]:
         return [("γ", plain(self.gamma)), ("parameters tried", count(told.trials))]
 
+    def _search(self, problem: PathProblem, form: Form) -> PathOutcome:
+        """Fit the parameters, then draw fresh samples for the share in A that they reach."""
+        own = problem.own
+        target = self.evaluations_a_step * own.network_evaluations  # for as many fresh samples as the model's own
+        left = None if self.budget is None else self.budget - own.network_evaluations - target
+        found = fit_path(
+            problem.model, problem.region, form, gamma=self.gamma, seed=problem.seed, budget=left,
+            progress=problem.progress, choices=problem.choices,
+        )  # fmt: skip
+        drawn = draw(
+            problem.model, len(own), problem.choices, found.guidance, seed=derive_seed(problem.seed, "target"),
+            progress=problem.progress,
+        )  # fmt: skip
+        inside, log_weight = problem.region(drawn.x).to(torch.float64), drawn.log_weight.to(torch.float64)
+        success, odds = _target_of_samples(inside, log_weight)
+        evaluations = own.network_evaluations + drawn.network_evaluations + found.network_evaluations
+        return PathOutcome(found.guidance, odds, success, found, evaluations)
+
 
 @dataclass(frozen=True)
-class Loss(PathGuidanceMethod):
-    """The gradient of the guides' log-kernel at the denoised estimate.
+class Transported(_Published):
+    """The published form: kernels around guides that the probability-flow ODE carries forward; see its base class."""
 
-    Args:
-        budget: network evaluations of the fit, at most, or None for what the search takes.
-        gamma: price of a nat of work, in units of the success rate.
-    """
+    words: ClassVar[str] = (
+        "the gradient of the logarithmic kernel density of the guides, carried forward by the probability-flow ODE"
+    )
 
-    budget: int | None = _budget()
-    gamma: float = _gamma()
+    def fit(self, problem: PathProblem) -> PathOutcome:
+        return self._search(problem, transported_form(problem.model, problem.guides, problem.choices))
+
+
+@dataclass(frozen=True)
+class Loss(_Published):
+    """The gradient of the guides' log-kernel at the denoised estimate; see its base class."""
+
+    words: ClassVar[str] = "the gradient of the guides' logarithmic kernel density at the denoised estimate D(x, t)"
+    evaluations_a_step: ClassVar[int] = 2
 
     def fit(self, problem: PathProblem) -> PathOutcome:
         check_gradient(problem.model, problem.own.x)
         if latent_decoder(problem.model) is None:  # otherwise guides are compared as latents
             check_decoder_gradient(problem.model, problem.own.x, "loss")
-        return _fit_published(problem, fit_loss, self.gamma, self.budget, 2)
-
-    def sentence(self, told: Told) -> str:
-        form = "the gradient of the guides' logarithmic kernel density at the denoised estimate D(x, t)"
-        return _shifted_by(form, self.gamma)
-
-    def table(self, told: Told) -> list[tuple[str, str]]:
-        return [("γ", plain(self.gamma)), ("parameters tried", count(told.trials))]
-
-
-def _shifted_by(form: str, gamma: float) -> str:
-    return (
-        f"The score was shifted by a multiple of {form} (Kolloff et al., arXiv:2505.13375), its parameters fitted to "
-        f"(1 − success) plus γ = {plain(gamma)} times the work on samples that were not used again."
-    )
-
-
-def _fit_published(
-    problem: PathProblem, search: Callable[..., PathFit], gamma: float, budget: int | None, evaluations_a_step: int
-) -> PathOutcome:
-    """Fit the parameters of a published form, then draw fresh samples for the share in A that it reaches.
-
-    Args:
-        problem: the input of the method.
-        search: the function that fits the parameters.
-        gamma: price of a nat of work, in units of the success rate.
-        budget: largest number of network evaluations of the whole fit, or None.
-        evaluations_a_step: network evaluations in one guided step, counting a product with the network's Jacobian as
-            one more.
-    """
-    own = problem.own
-    target = evaluations_a_step * own.network_evaluations  # for as many fresh samples as there are of the model
-    left = None if budget is None else budget - own.network_evaluations - target
-    found = search(
-        problem.model, problem.guides, problem.region, gamma=gamma, seed=problem.seed, budget=left,
-        progress=problem.progress, choices=problem.choices,
-    )  # fmt: skip
-    drawn = draw(
-        problem.model, len(own), problem.choices, found.guidance, seed=derive_seed(problem.seed, "target"),
-        progress=problem.progress,
-    )  # fmt: skip
-    inside, log_weight = problem.region(drawn.x).to(torch.float64), drawn.log_weight.to(torch.float64)
-    success, odds = _target_of_samples(inside, log_weight)
-    evaluations = own.network_evaluations + drawn.network_evaluations + found.network_evaluations
-    return PathOutcome(found.guidance, odds, success, found, evaluations)
+        return self._search(problem, loss_form(problem.model, problem.guides))
 
 
 def _target_of_samples(inside: Tensor, log_weight: Tensor) -> tuple[float, float]:
@@ -283,19 +263,8 @@ def _target_of_samples(inside: Tensor, log_weight: Tensor) -> tuple[float, float
 
 PATH_METHODS: Registry[PathGuidanceMethod] = Registry(PathGuidanceMethod)
 
-
-def register_method(name: str, cls: type[PathGuidanceMethod]) -> None:
-    """Register a method of your own, so that calls and run files can name it.
-
-    Args:
-        name: the name of the method, as in ``method="mine"`` and ``method: mine``.
-        cls: a frozen dataclass that derives from PathGuidanceMethod, with a default for each setting.
-
-    Raises:
-        LeastworkError: the name is taken, or the class does not derive from PathGuidanceMethod.
-    """
-    PATH_METHODS.add(name, cls)
-
+register_method = PATH_METHODS.add
+"""Register a method of your own: its name, and its class; see :meth:`leastwork.fit.methods.Registry.add`."""
 
 register_method("least-work", LeastWork)
 register_method("transported", Transported)

@@ -8,7 +8,7 @@ common random numbers. The final numbers come from a fresh seed.
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,12 +17,14 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.fit.result import FitRecord
-from leastwork.geometry.state import State, all_finite
+from leastwork.fit.stopping import stops, warn_of_stop
+from leastwork.geometry.state import all_finite
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.denoised_kernel import LossGuidance
 from leastwork.guidance.transported import Sigmoid, TransportedGuidance
 from leastwork.kernels.density import KernelDensity
 from leastwork.kernels.flat import FeatureKernel
+from leastwork.kernels.region import Membership
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
 from leastwork.models.units import Affine
@@ -36,10 +38,7 @@ from leastwork.support.checkpoints import kept
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
-__all__ = ["PathFit", "PathTrial", "fit_loss", "fit_path", "fit_transported"]
-
-Build = Callable[[Sequence[float]], Guidance]
-Membership = Callable[[State], Tensor]
+__all__ = ["Form", "PathFit", "PathTrial", "fit_path", "loss_form", "transported_form"]
 
 _SCAN_SHARE = 0.4  # share of the calls for points spread over the whole box
 _SIMPLEX_SIZE = 0.15  # initial size of the simplex, in sides of the box
@@ -76,17 +75,34 @@ class PathFit:
         return FitRecord(self.network_evaluations, self.seconds, trials=len(self.history))
 
 
+@dataclass(frozen=True)
+class Form:
+    """A form of guidance with parameters that are searched for.
+
+    Args:
+        build: parameters, (P,) -> guidance.
+        start: initial parameters, (P,).
+        bounds: bounds of every parameter, [(low, high)] of length P; give strengths by their logarithms.
+        calls: largest number of evaluations of J.
+        network_evaluations, seconds: cost of the form itself, before the search.
+    """
+
+    build: Callable[[Sequence[float]], Guidance]
+    start: Sequence[float]
+    bounds: Sequence[tuple[float, float]]
+    calls: int = 150
+    network_evaluations: int = 0
+    seconds: float = 0.0
+
+
 def fit_path(
     model: Model,
     region: Membership,
-    build: Build,
-    start: Sequence[float],
-    bounds: Sequence[tuple[float, float]],
+    form: Form,
     *,
     gamma: float = 1e-2,
     n: int = 1024,
     seed: int = 0,
-    calls: int = 150,
     budget: int | None = None,
     progress: Progress = no_progress,
     choices: Choices = USUAL,
@@ -96,13 +112,10 @@ def fit_path(
     Args:
         model: a DiffusionModel or VelocityModel.
         region: membership, data units (B, *event) -> bool (B,).
-        build: parameters, (P,) -> guidance.
-        start: initial parameters, (P,).
-        bounds: bounds of every parameter, [(low, high)] of length P; give strengths by their logarithms.
+        form: the form of guidance, with the start and the bounds of its parameters.
         gamma: γ ≥ 0, the price of a nat of work in units of the success rate.
         n: number of samples in each evaluation of J.
         seed: seed from which the common random numbers of the fit and those of the final numbers are derived.
-        calls: largest number of evaluations of J.
         budget: largest number of network evaluations; by default as many as the calls take.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         choices: process, solver and steps with which samples are drawn.
@@ -110,15 +123,19 @@ def fit_path(
     Raises:
         NoPathWeightsError: γ > 0 with a solver that has neither work nor action.
         LeastworkError: samples are not finite at any parameters that were tried, or an argument cannot be used.
+
+    Warns:
+        LeastworkWarning: the fit was stopped, and the parameters are the best so far.
     """
     begin = time.perf_counter()
-    low, high = _box(start, bounds)
+    build, start, calls = form.build, form.start, form.calls
+    low, high = _box(start, form.bounds)
     if not 0 <= gamma < math.inf or n < 2 or calls < 1:
         raise LeastworkError(f"gamma={gamma}, n={n}, calls={calls}: gamma must be finite and >= 0, n >= 2, calls >= 1")
-    calls = _affordable(calls, n * choices.sampler(model, build(start)).evaluations, budget)
+    calls = _affordable(calls, n * choices.sampler(model, build(start)).evaluations, budget, form)
     fit_seed = derive_seed(seed, "path fit")
     history: list[PathTrial] = []
-    evaluations = 0
+    evaluations = form.network_evaluations
 
     def draw(guidance: Guidance, with_seed: int) -> tuple[Tensor, Tensor, Tensor] | None:
         nonlocal evaluations
@@ -139,26 +156,33 @@ def fit_path(
         tick()
         return J
 
-    with progress("fitting the path guidance", calls) as tick:
-        for unit in _scan((np.asarray(start, dtype=float) - low) / (high - low), max(1, round(_SCAN_SHARE * calls))):
-            value(unit)
-        first = _best(history)
-        if len(history) < calls:
-            simplex = _simplex(((np.array(first.parameters) - low) / (high - low)).clip(0.0, 1.0))
-            from scipy.optimize import minimize  # slow to import, and needed here alone
+    try:
+        with progress("fitting the path guidance", calls) as tick:
+            for unit in _scan(
+                (np.asarray(start, dtype=float) - low) / (high - low), max(1, round(_SCAN_SHARE * calls))
+            ):
+                value(unit)
+            first = _best(history)
+            if len(history) < calls:
+                simplex = _simplex(((np.array(first.parameters) - low) / (high - low)).clip(0.0, 1.0))
+                from scipy.optimize import minimize  # slow to import, and needed here alone
 
-            minimize(
-                value,
-                simplex[0],
-                method="Nelder-Mead",
-                bounds=[(0.0, 1.0)] * len(low),
-                options={
-                    "initial_simplex": simplex,
-                    "maxfev": calls - len(history),
-                    "xatol": 1e-3,
-                    "fatol": 0.1 / n,
-                },
-            )
+                minimize(
+                    value,
+                    simplex[0],
+                    method="Nelder-Mead",
+                    bounds=[(0.0, 1.0)] * len(low),
+                    options={
+                        "initial_simplex": simplex,
+                        "maxfev": calls - len(history),
+                        "xatol": 1e-3,
+                        "fatol": 0.1 / n,
+                    },
+                )
+    except stops() as stop:
+        if all(math.isinf(trial.objective) for trial in history):
+            raise
+        warn_of_stop(stop, f"the best of {len(history)} parameters that were tried")
     best = _best(history)
     guidance = build(best.parameters)
     drawn = draw(guidance, derive_seed(seed, "path held-out"))
@@ -166,24 +190,12 @@ def fit_path(
     if drawn is not None:
         figures = [Estimate.from_influence(float(part.mean()), part) for part in drawn]
     success, cost, objective = figures
-    seconds = time.perf_counter() - begin
+    seconds = form.seconds + time.perf_counter() - begin
     return PathFit(guidance, best.parameters, objective, success, cost, tuple(history), evaluations, seconds)
 
 
-def fit_transported(
-    model: Model,
-    density: KernelDensity,
-    region: Membership,
-    *,
-    gamma: float = 1e-2,
-    n: int = 1024,
-    seed: int = 0,
-    calls: int = 150,
-    budget: int | None = None,
-    progress: Progress = no_progress,
-    choices: Choices = USUAL,
-) -> PathFit:
-    """Fit strength and bandwidth of path guidance by kernels around transported guides.
+def transported_form(model: Model, density: KernelDensity, choices: Choices = USUAL) -> Form:
+    """Path guidance by kernels around transported guides, of unknown strength and bandwidth.
 
     The parameters are ln a, switch time and ln width of the sigmoid η(t), which is a at the data and 0 at the noise,
     and the logarithms of the bandwidth b at the data and at the noise, in network units. b switches when η does.
@@ -192,12 +204,10 @@ def fit_transported(
         model: a DiffusionModel or VelocityModel.
         density: the guides with their kernel, data units, and a bandwidth near which b at the data is searched. A
             FeatureKernel evaluates its features at the noised states, in data units.
-        region: membership, data units (B, *event) -> bool (B,).
-        gamma, n, seed, calls, budget, progress, choices: as in :func:`fit_path`.
+        choices: process, solver and steps with which samples are drawn.
 
     Raises:
-        NonFiniteError, NoPathWeightsError, LeastworkError: as in :func:`leastwork.sampling.transport.carry_forward` and
-            :func:`fit_path`.
+        NonFiniteError, LeastworkError: as in :func:`leastwork.sampling.transport.carry_forward`.
     """
     begin = time.perf_counter()
     process = Process(model, kappa=0.0)
@@ -236,59 +246,31 @@ def fit_transported(
         (math.log(b / 4), math.log(4 * max(b, prior))),
     )
     carried = 2 * SUBSTEPS * (len(times) - 1) * len(density)  # Heun's rule takes two evaluations a step
-    found = fit_path(
-        model, region, build, start, bounds, gamma=gamma, n=n, seed=seed, calls=calls,
-        budget=None if budget is None else budget - carried, progress=progress, choices=choices,
-    )  # fmt: skip
-    return replace(
-        found,
-        network_evaluations=found.network_evaluations + carried,
-        seconds=time.perf_counter() - begin,
-    )
+    return Form(build, start, bounds, network_evaluations=carried, seconds=time.perf_counter() - begin)
 
 
-def fit_loss(
-    model: Model,
-    density: KernelDensity,
-    region: Membership,
-    *,
-    gamma: float = 1e-2,
-    n: int = 1024,
-    seed: int = 0,
-    calls: int = 60,
-    budget: int | None = None,
-    progress: Progress = no_progress,
-    choices: Choices = USUAL,
-) -> PathFit:
-    """Fit strength and decay of path guidance by the gradient of ln k at the denoised estimate.
+def loss_form(model: Model, density: KernelDensity) -> Form:
+    """Path guidance by the gradient of ln k at the denoised estimate, of unknown strength a e^{−bt}.
 
-    The parameters are ln a and b of the strength a e^{−bt}.
+    The parameters are ln a and b.
 
     Args:
         model: a DiffusionModel or VelocityModel.
         density: the kernel density k of the guides, data units.
-        region: membership, data units (B, *event) -> bool (B,).
-        gamma, n, seed, calls, budget, progress, choices: as in :func:`fit_path`.
-
-    Raises:
-        NoPathWeightsError, LeastworkError: as in :func:`fit_path`.
     """
 
     def build(parameters: Sequence[float]) -> Guidance:
         log_strength, decay = parameters
         return LossGuidance(density, math.exp(log_strength), decay, model.units)
 
-    bounds = ((math.log(1e-3), math.log(30.0)), (-4.0, 16.0))
-    return fit_path(
-        model, region, build, (0.0, 1.0), bounds, gamma=gamma, n=n, seed=seed, calls=calls, budget=budget,
-        progress=progress, choices=choices,
-    )  # fmt: skip
+    return Form(build, (0.0, 1.0), ((math.log(1e-3), math.log(30.0)), (-4.0, 16.0)), calls=60)
 
 
-def _affordable(calls: int, each: int, budget: int | None) -> int:
-    """Number of calls that a budget pays for, after the final draw has been set aside."""
+def _affordable(calls: int, each: int, budget: int | None, form: Form) -> int:
+    """Number of calls that a budget pays for, after the form and the final draw have been set aside."""
     if budget is None:
         return calls
+    budget -= form.network_evaluations
     if budget < 2 * each:
         raise LeastworkError(
             f"{max(budget, 0)} network evaluations of the budget are left for the search, which takes at least "

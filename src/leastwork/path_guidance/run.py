@@ -96,15 +96,6 @@ class PathRun(FittedRun):
             ensemble, x=take(ensemble.x, index), ledger=replace(ledger, step_work=None, **parts), log_tilt=tilt
         )
 
-    @cached_property
-    def certificate(self) -> Certificate:
-        """Work, bound, dissipation, efficiency and ESS towards the target, on fresh samples.
-
-        Raises:
-            NoPathWeightsError: the process or solver of the run has no path weights.
-        """
-        return self.certify(self.certificate_ensemble)
-
     def certify(self, ensemble: Ensemble | None = None) -> Certificate:
         """Compute the certificate of fresh samples.
 
@@ -118,7 +109,7 @@ class PathRun(FittedRun):
             return self.certificate
         if ensemble.log_tilt is None:
             raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
-        return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt)
+        return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt, chain=ensemble.ledger.chain)
 
     @cached_property
     def step_error(self) -> StepError:

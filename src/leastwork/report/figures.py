@@ -11,19 +11,22 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-__all__ = ["BINS", "LEAST_COUNT", "RC", "Samples", "densities", "histograms", "image", "ledger", "observables"]
+__all__ = [
+    "BINS", "BLACK", "BLUE", "GREEN", "GREY", "LEAST_COUNT", "ORANGE", "PURPLE", "RC", "Samples", "densities",
+    "histograms", "image", "ledger", "legend", "observables",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
-_BLUE, _ORANGE, _GREEN, _GREY, _BLACK = "#0072B2", "#D55E00", "#009E73", "#8a8a8a", "#222222"
+BLUE, ORANGE, GREEN, PURPLE, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a8a8a", "#222222"
 _STYLE: Mapping[str, dict[str, Any]] = {
-    "model": {"color": _ORANGE, "linestyle": (0, (4, 1.5)), "linewidth": 1.3},
-    "reweighted": {"color": _GREEN, "linestyle": (0, (1, 1)), "linewidth": 1.7},
-    "guided": {"color": _BLUE, "linestyle": "-", "linewidth": 1.5},
+    "model": {"color": ORANGE, "linestyle": (0, (4, 1.5)), "linewidth": 1.3},
+    "reweighted": {"color": GREEN, "linestyle": (0, (1, 1)), "linewidth": 1.7},
+    "guided": {"color": BLUE, "linestyle": "-", "linewidth": 1.5},
 }
 _MARKER = {"model": "o", "reweighted": "D", "guided": "s"}
 BINS = 80
@@ -32,13 +35,13 @@ RC: dict[Any, Any] = {
     "svg.hashsalt": "leastwork",
     "font.size": 8.5,
     "axes.linewidth": 0.7,
-    "axes.edgecolor": _BLACK,
-    "axes.labelcolor": _BLACK,
+    "axes.edgecolor": BLACK,
+    "axes.labelcolor": BLACK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 9,
-    "xtick.color": _BLACK,
-    "ytick.color": _BLACK,
+    "xtick.color": BLACK,
+    "ytick.color": BLACK,
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.7,
     "legend.frameon": False,
@@ -94,7 +97,7 @@ def densities(curves: Sequence[Samples], truth: Callable[[Array], Array] | None,
         for axes in (left, right):
             axes.set_xlim(edges[0], edges[-1])
             axes.set_xlabel(label, parse_math=False)
-        _legend(figure, left)
+        legend(figure, *left.get_legend_handles_labels())
 
     return image(draw, 7.2, 2.9)
 
@@ -110,13 +113,13 @@ def histograms(panels: Sequence[tuple[str, Sequence[Samples], float]]) -> str:
             edges = _edges(curves, BINS // 2)
             for curve in curves:
                 axes.stairs(curve.histogram(edges), edges, label=curve.label, **_STYLE[curve.label])
-            axes.axvline(datum, color=_BLACK, linewidth=0.8, label="datum")
+            axes.axvline(datum, color=BLACK, linewidth=0.8, label="datum")
             axes.set_xlabel(label, parse_math=False)
             axes.set_ylim(bottom=0)
             axes.set_yticks([])
         for axes in figure.axes[len(panels) :]:
             axes.set_visible(False)
-        _legend(figure, figure.axes[0])
+        legend(figure, *figure.axes[0].get_legend_handles_labels())
 
     return image(draw, 7.2, 0.5 + 1.9 * rows)
 
@@ -133,7 +136,7 @@ def observables(rows: Sequence[Mapping[str, Any]], tolerance: float) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.axvline(0, color=_BLACK, linewidth=0.8, zorder=1)
+        axes.axvline(0, color=BLACK, linewidth=0.8, zorder=1)
         for y, row in enumerate(rows):
             if row["optimum"] is not None:
                 axes.barh(y, 2 * tolerance, 0.84, left=row["optimum"] - tolerance, color="#e6e6e6", zorder=0)
@@ -154,7 +157,7 @@ def observables(rows: Sequence[Mapping[str, Any]], tolerance: float) -> str:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("distance from the datum  (standard deviations of the observable under the model)")
-        _legend(figure, axes)
+        legend(figure, *axes.get_legend_handles_labels())
 
     return image(draw, 7.2, 1.15 + 0.42 * len(rows))
 
@@ -175,10 +178,10 @@ def ledger(
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
         first = max(bound[0], 0.0)
-        left.barh(0, first, color=_BLUE, height=0.5, label="unavoidable (bound)")
-        left.barh(0, dissipation, left=first, color=_ORANGE, height=0.5, hatch="////", edgecolor="white", linewidth=0,
+        left.barh(0, first, color=BLUE, height=0.5, label="unavoidable (bound)")
+        left.barh(0, dissipation, left=first, color=ORANGE, height=0.5, hatch="////", edgecolor="white", linewidth=0,
                   label="dissipated")  # fmt: skip
-        left.errorbar(bound[0], 0, xerr=bound[1], color=_BLACK, capsize=4, elinewidth=1, fmt="none")
+        left.errorbar(bound[0], 0, xerr=bound[1], color=BLACK, capsize=4, elinewidth=1, fmt="none")
         left.set_ylim(-0.6, 0.75)
         left.text(0, 0.36, caption)
         left.set_yticks([])
@@ -186,9 +189,9 @@ def ledger(
         left.set_xlabel("work $W$  ($k_\\mathrm{B}T$)")
         left.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.28), ncols=2, columnspacing=1.2, handlelength=1.4)
         length = -np.diff(times)
-        right.stairs((work / length)[::-1], times[::-1], baseline=None, color=_BLUE, linewidth=1.4)
+        right.stairs((work / length)[::-1], times[::-1], baseline=None, color=BLUE, linewidth=1.4)
         low, high = (np.maximum(work + sign * 1.96 * stderr, 0) / length for sign in (-1, 1))
-        right.fill_between(times, *(np.append(edge, edge[-1]) for edge in (low, high)), step="post", color=_BLUE,
+        right.fill_between(times, *(np.append(edge, edge[-1]) for edge in (low, high)), step="post", color=BLUE,
                            alpha=0.2, linewidth=0)  # fmt: skip
         right.set_xlim(times[0], times[-1])
         right.set_ylim(bottom=0)
@@ -206,9 +209,13 @@ def _edges(curves: Sequence[Samples], bins: int) -> Array:
     return np.linspace(low - margin, high + margin, bins + 1)
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.6, handlelength=2.2)
+def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """A legend above a figure, such as of ``axes.get_legend_handles_labels()``."""
+    shown = figure.legend(
+        handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.6, handlelength=2.2
+    )
+    for text in shown.get_texts():
+        text.set_parse_math(False)
 
 
 def image(draw: Callable[[Figure], None], width: float, height: float) -> str:

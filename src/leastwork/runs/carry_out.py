@@ -6,7 +6,7 @@ Of a joint run:  config.yaml · metrics.json · report.html, and a folder like t
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from torch import get_num_threads, set_num_threads
 
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning, WriteError
+from leastwork.fit.run import FittedRun
 from leastwork.geometry.state import shapes
 from leastwork.models.files import fingerprint
-from leastwork.runs.base import job
 from leastwork.runs.base.ensemble_structures import write_ensemble_structures
 from leastwork.runs.base.finished import write_metrics
 from leastwork.runs.base.forecast import duration, seconds_of
@@ -32,25 +32,31 @@ from leastwork.runs.folder import default_folder, is_begun, open_folder, withdra
 from leastwork.runs.joint.finished import write_joint_metrics
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.page import write_report
+from leastwork.runs.worker import NO_WORKER
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.sample import draw, sample
+from leastwork.sampling.sample import draw, draw_stored
+from leastwork.sampling.shares import WHOLE, Share
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid, usual_solver
+from leastwork.sampling.step_error import StepError
 from leastwork.sampling.step_loss import StepLoss, step_loss
-from leastwork.sampling.storage import StoredEnsemble, add_log_tilt, open_ensemble
-from leastwork.support.arguments import path_of
+from leastwork.sampling.storage import Destination, StoredEnsemble, add_log_tilt, open_ensemble
+from leastwork.support.arguments import path_of, yes_or_no
 from leastwork.support.checkpoints import checkpoints
 from leastwork.support.files import sweep
-from leastwork.support.locks import lock
-from leastwork.support.progress import Progress, labelled, no_progress
+from leastwork.support.locks import Lock, lock
+from leastwork.support.progress import Progress, check_progress, labelled, no_progress
 from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
 from leastwork.support.text import brief
 
-__all__ = ["at_work", "compare_run", "disk_in_words", "draw_samples", "finish_run", "job_of", "measure_run", "run"]
+__all__ = [
+    "at_work", "compare_run", "disk_in_words", "draw_blocks", "draw_samples", "finish_run", "job_of", "measure_run",
+    "run",
+]  # fmt: skip
 
 _PIECES = "fit.partial"
-_Fitted = TypeVar("_Fitted", bound=job.Fitted)
+_Fitted = TypeVar("_Fitted", bound=FittedRun)
 
 
 def run(
@@ -80,6 +86,7 @@ def run(
         LeastworkError: what the fit or the sampling refuse.
     """
     folder = default_folder(config) if out is None else path_of("out", out)
+    resume, progress = yes_or_no("resume", resume), check_progress(progress)
     parts = config.parts
     tasks = {part: job_of(part, one) for part, one in parts.items()}
     _foretell({folder / part: (parts[part], task) for part, task in tasks.items()}, workers, tell)
@@ -114,7 +121,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
         ConfigError: settings or a folder that cannot be used, a run of Path Guidance or a joint run.
         LeastworkError: every method refuses the data; says why the last does.
     """
-    comparable = config.comparable()
+    resume, progress, comparable = yes_or_no("resume", resume), check_progress(progress), config.comparable()
     with disk_in_words(out):
         return compare_methods(comparable, out, lambda: open_folder(out, config, resume), progress)
 
@@ -122,6 +129,7 @@ def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress
 def job_of(part: str, config: AnyConfig) -> Job[Any]:
     """The job of a run, or of a part of a joint one, its inputs loaded and checked before anything is drawn."""
     with _named(part):
+        config.check_method()
         return _checked(config, kind_of_run(config).job(config))
 
 
@@ -183,13 +191,20 @@ def _carry_out(config: AnyConfig, task: Job[_Fitted], folder: Path, progress: Pr
 
 
 @contextmanager
-def at_work(folder: Path, task: Job[Any]) -> Iterator[None]:
-    """Hold a run's folder, with as many of torch's threads as its model is worth and nothing half-written in it."""
+def at_work(folder: Path, task: Job[Any], shared: bool = False) -> Iterator[Lock]:
+    """Hold a run's folder, with as many of torch's threads as its model is worth and nothing half-written in it.
+
+    Args:
+        folder: the folder of the run.
+        task: the job of the run.
+        shared: hold it together with other processes, each of which draws a share of the samples.
+    """
     choose_threads(task.model)
-    held = lock(folder / ".lock", str(folder))
+    held = lock(folder / ".lock", str(folder), shared)
     try:
-        sweep(folder)
-        yield
+        if not shared:
+            sweep(folder)
+        yield held
     finally:
         held.release()
 
@@ -290,25 +305,35 @@ def draw_samples(
     progress: Progress,
     n: int,
     executor: Executor | None = None,
+    worker: Mapping[str, str] = NO_WORKER,
 ) -> Ensemble:
     """The run's own store with ``n`` samples, of which those that are there already are kept."""
     out = folder / "ensemble.zarr"
     if not out.exists() or len(StoredEnsemble(out)) != n:
-        sample(
-            task.model,
-            n,
-            fitted.guidance,
-            seed=derive_seed(config.seed, "ensemble"),
-            progress=progress,
-            out=out,
-            resume=True,
-            executor=executor,
-            **task.choices.given,
-        )
+        draw_blocks(folder, config, task, fitted, progress, n, executor, worker=worker)
     drawn = open_ensemble(out)
     tilt = task.log_tilt(fitted, drawn.x)
     add_log_tilt(out, tilt)
     return replace(drawn, log_tilt=tilt)
+
+
+def draw_blocks(
+    folder: Path,
+    config: AnyConfig,
+    task: Job[_Fitted],
+    fitted: _Fitted,
+    progress: Progress,
+    n: int,
+    executor: Executor | None = None,
+    share: Share = WHOLE,
+    worker: Mapping[str, str] = NO_WORKER,
+) -> StoredEnsemble | Sequence[int]:
+    """The run's own store with ``n`` samples, or a share of their blocks, as :func:`draw_stored` returns them."""
+    to = Destination(folder / "ensemble.zarr", share=share, log_tilt=partial(task.log_tilt, fitted), worker=worker)
+    seed = derive_seed(config.seed, "ensemble")
+    return draw_stored(
+        task.model, n, task.choices, fitted.guidance, to, seed=seed, progress=progress, executor=executor
+    )
 
 
 def measure_run(
@@ -321,7 +346,7 @@ def measure_run(
         n, choices = config.certificate_samples, task.choices
         judged = draw(task.model, n, choices, fitted.guidance, seed=seed, progress=progress)
         judged = replace(judged, log_tilt=task.log_tilt(fitted, judged.x))
-    step_error = task.step_error(fitted)
+    step_error = _step_error(task, fitted)
     loss = _step_loss(config, task, fitted, ensemble)
     drawn = [ensemble] if judged is ensemble else [ensemble, judged]
     metrics = {
@@ -335,9 +360,16 @@ def measure_run(
     write_metrics(folder, metrics)
 
 
+def _step_error(task: Job[_Fitted], fitted: _Fitted) -> StepError:
+    """What the number of steps does to averages; not known for a chain with churn, which halved steps would change."""
+    steps = task.choices.sampler(task.model).steps
+    return StepError(None, None, None, len(steps), 0, 0) if steps.chain else task.step_error(fitted)
+
+
 def _step_loss(config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:
     """What the steps alone waste, where that is known."""
-    if fitted.guidance is None or ensemble.ledger.log_weight is None or task.model.has_rotations:
+    ledger = ensemble.ledger
+    if fitted.guidance is None or ledger.log_weight is None or ledger.chain or task.model.has_rotations:
         return []
     seed = derive_seed(config.seed, "loss of the steps")
     return [step_loss(task.model, fitted.guidance, seed=seed, **task.choices.law)]

@@ -1,4 +1,4 @@
-"""The folder of a run: opened once, gone on with only under the same settings, given back if nothing came of it."""
+"""The folder of a run: opened once, continued only with the same settings, and removed if nothing came of it."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ _Config = TypeVar("_Config", bound=Run)
 
 
 def default_folder(config: Run) -> Path:
-    """Where a run goes that names no folder: the same place every time, so that it can be resumed."""
+    """The folder of a run that names none, which is always the same, so that the run can be resumed."""
     seeds = [one.seed for one in config.parts.values()]
     return Path("runs") / f"{config.name}-seed{'-'.join(map(str, dict.fromkeys(seeds)))}"
 
@@ -75,7 +75,7 @@ def _refuse_links(folder: Path) -> None:
 
 
 def _holds_only_inputs(folder: Path) -> bool:
-    """Whether a run was stopped while it opened the folder."""
+    """True if a run was stopped while it opened the folder."""
     return all(path.name in _DESCRIPTION or path.name.startswith(TEMPORARY) for path in folder.iterdir())
 
 
@@ -85,7 +85,7 @@ def _inner(config: Run) -> list[tuple[str, AnyConfig]]:
 
 
 def is_begun(folder: Path, config: Run) -> bool:
-    """Whether there is anything that a resumed run goes on from."""
+    """True if there is anything from which a resumed run continues."""
     places = [folder / part for part in config.parts if (folder / part).is_dir()]
     return any(path.name not in _DESCRIPTION for place in places for path in place.iterdir())
 
@@ -101,7 +101,7 @@ def withdraw(folder: Path, config: Run) -> None:
 
 
 def copy_inputs(config: _Config, folder: Path) -> _Config:
-    """The same run with the user's files, and those of its model, copied to where it then says they are.
+    """Copy the user's files and those of the model into the folder; returns the run with the new paths.
 
     Raises:
         ConfigError: a copy of an earlier call differs from the file.

@@ -116,7 +116,7 @@ def _checked(schema: type[_File], tree: dict[str, Any], path: Path) -> _File:
 
 
 def _schema(tree: dict[str, Any], name: str) -> type[AnyConfig]:
-    """The kind of run, by what guides it."""
+    """The schema of the kind of run that the keys of a file tell."""
     told = _told(tree)
     if not told:
         choice = ", or ".join(" and ".join(kind.told_by) for kind in kinds().values())
@@ -134,5 +134,5 @@ def _told(tree: dict[str, Any]) -> list[tuple[type[AnyConfig], str]]:
 
 
 def _anchored(config: _Config, folder: Path) -> _Config:
-    """The same run with paths that no longer depend on where its file lies."""
+    """A copy of the run with absolute paths."""
     return config.with_files(lambda file: folder / file).with_source(config.source.anchored(folder))

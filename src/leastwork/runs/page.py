@@ -1,4 +1,4 @@
-"""One page that says what a run did, what it cost and what it is worth; made from the run's folder alone.
+"""The page that reports a run: its results, their cost and their quality, made from the run's folder alone.
 
 A joint run has one page, too: its parts side by side in a table, and then what each would have on its own page.
 """
@@ -16,6 +16,7 @@ from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.joint.sections import introduction, overview
+from leastwork.runs.physical import physical_sections
 from leastwork.runs.read import read_finished, read_joint
 from leastwork.support.arguments import path_of
 from leastwork.support.files import write_text
@@ -52,7 +53,7 @@ def _page(run: Finished[AnyConfig]) -> str:
 
 
 def _joint_page(run: FinishedJoint) -> str:
-    """Whatever carries a number is rendered in the order in which it stands."""
+    """The page of a joint run; numbered figures and tables are rendered in the order of the page."""
     pages, number = environment(), Numbering()
     overview_number = number.table()
     whole = pages.get_template("sections.html.j2").render(sections=joint_sections(run), number=number, level=2)
@@ -78,13 +79,13 @@ def _joint_page(run: FinishedJoint) -> str:
 
 
 def _part(run: Finished[AnyConfig]) -> Part:
-    """What a run shows, with the sections of its case."""
+    """The content of a run's report, with the sections of its case."""
     part = kind_of_run(run.config).part(run)
-    return replace(part, sections=[*part.sections, *part_sections(run)])
+    return replace(part, sections=[*part.sections, *physical_sections(run), *part_sections(run)])
 
 
 def _body(pages: Environment, part: Part, number: Numbering, level: int) -> str:
-    """All of a run below its title.
+    """The report of a run below its title, as HTML.
 
     Args:
         pages: templates.

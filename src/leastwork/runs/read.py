@@ -11,6 +11,7 @@ from leastwork.runs.base.finished import Finished, FinishedJoint, read_metrics
 from leastwork.runs.base.sealed import check_seal
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.load import load_config
+from leastwork.runs.status import missing_in_words
 from leastwork.sampling.storage import open_ensemble
 from leastwork.support.json_files import read_json
 from leastwork.support.tensor_files import read_tensors
@@ -28,6 +29,9 @@ def read_finished(folder: Path) -> Finished[AnyConfig]:
     for name in ("config.yaml", "metrics.json", "ensemble.zarr", "plots.safetensors"):
         if not (folder / name).exists():
             is_marked = name != "metrics.json" and (folder / "metrics.json").exists()
+            left = missing_in_words(folder)
+            if left is not None:
+                raise ConfigError(f"{folder} holds no finished run, {name} is missing: {left}")
             again = "delete metrics.json, and " if is_marked else ""
             hint = f"{again}finish it with leastwork run … --resume" if folder.is_dir() else "there is no such folder"
             raise ConfigError(f"{folder} holds no finished run, {name} is missing: {hint}")

@@ -7,7 +7,7 @@ to :func:`load_run`: an observable, a region, a model around a function.
 """
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from leastwork.adapters.source import ModelName, load_model, source_of
+from leastwork.data.indirect import Indirect
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import settings_of
 from leastwork.fit.run import FittedRun
@@ -30,12 +31,12 @@ from leastwork.runs.base.complaints import sentences
 from leastwork.runs.base.kind_of_run import Given, KindOfRun
 from leastwork.runs.base.placed import on_this_machine, placed
 from leastwork.runs.base.sealed import check_seal, settings_in, write_sealed
-from leastwork.runs.base.settings import GIVEN_MODEL, AnyConfig
+from leastwork.runs.base.settings import GIVEN_MODEL, AnyConfig, ChurnSection
 from leastwork.runs.carry_out import measure_run
 from leastwork.runs.joint.kinds import kind_of_run, kinds
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.page import write_report
-from leastwork.sampling.solvers import as_solver, solver_names
+from leastwork.sampling.solvers import Churn, Solver, as_solver, solver_names
 from leastwork.sampling.solvers.usual import usual_solver
 from leastwork.sampling.storage import open_ensemble, save_ensemble
 from leastwork.support.arguments import path_of
@@ -50,7 +51,7 @@ def load_run(
     folder: str | Path,
     *,
     model: Model | None = None,
-    observable: Observable | None = None,
+    observable: Observable | Indirect | None = None,
     region: Membership | None = None,
     kernel: Kernel | None = None,
     trust_code: bool = False,
@@ -60,7 +61,7 @@ def load_run(
     Args:
         folder: the folder of the run.
         model: what was guided, where it has no file form, or lies elsewhere now.
-        observable: what was measured, of a run that was saved in Python.
+        observable: what was measured, of a run that was saved in Python, or its data on functions of averages.
         region: A, of a run that was saved in Python with a region.
         kernel: of the guides, where it is not the usual one of the model.
         trust_code: execute the Python files that the run names, as those of an observable of kind ``python``; without
@@ -187,20 +188,28 @@ def _seen_from(folder: Path, path: Path) -> Path:
 def _sampling(run: FittedRun) -> dict[str, Any]:
     asked = run.choices.given
     solver = as_solver(asked.get("solver", usual_solver(run.model)))
-    name = next((name for name, known in solver_names().items() if known == solver), None)
-    if name is None:
-        raise ConfigError(
-            f"solver {solver!r} has no name in files: save a run that draws by one of {tuple(solver_names())}"
-        )
     grid = asked.get("t_grid")
     found = {key: asked[key] for key in ("process", "steps", "kappa", "batch_size") if key in asked}
     if grid is not None:
         found["t_grid"] = tuple(grid.tolist()) if isinstance(grid, torch.Tensor) else grid
     return {
         "n": run.certificate_samples or (_N if run.ensemble is None else len(run.ensemble)),
-        "solver": name,
+        **_solver_keys(solver),
         **found,
     }
+
+
+def _solver_keys(solver: Solver) -> dict[str, Any]:
+    """How ``sampling`` names a solver; steps with churn have settings there."""
+    if isinstance(solver, Churn):
+        own = {one.name: getattr(solver, one.name) for one in fields(solver) if one.name in ChurnSection.model_fields}
+        return {"solver": "churn", "churn": own}
+    name = next((name for name, known in solver_names().items() if known == solver), None)
+    if name is None:
+        raise ConfigError(
+            f"solver {solver!r} has no name in files: save a run that draws by one of {tuple(solver_names())}"
+        )
+    return {"solver": name}
 
 
 def _begin(folder: Path, config: AnyConfig, model: Model) -> None:

@@ -1,7 +1,7 @@
 """Sampling choices: process, solver, steps, device and precision, checked once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -124,7 +124,15 @@ class Choices:
         if not plain:
             return False
         steps = self.sampler(model).steps
-        return steps.has_density and not steps.own_noise
+        return steps.has_density and not steps.chain
+
+    def fitting(self, model: Model) -> "Choices":
+        """The choices of a fit: those of the SDE where samples are drawn by another chain, such as with churn."""
+        return replace(self, solver=None, t_grid=None) if self.chain(model) else self
+
+    def chain(self, model: Model) -> str:
+        """The chain in words if its noise is not that of an SDE or ODE, as with churn; empty if it is."""
+        return self.sampler(model).steps.chain
 
 
 USUAL = Choices()

@@ -30,6 +30,7 @@ class Ledger:
     It is either ``work`` and ``log_weight`` (n,), nats, or ``action`` (n,) for the ODE. ``step_work`` is the mean KL of
     each step with its standard error, (S,), at ``times`` (S+1,). If samples compete for survival, each ``group`` of
     successive samples depend on each other; standard errors then come from the groups, which are independent.
+    ``chain`` is the chain in words whose work and weights these are, if it is not that of the SDE; else it is empty.
     """
 
     times: Tensor
@@ -39,6 +40,7 @@ class Ledger:
     step_work: Estimate | None = None
     why_no_weights: str = ""
     group: int = 1
+    chain: str = ""
 
 
 @dataclass(frozen=True)

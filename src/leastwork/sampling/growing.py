@@ -7,12 +7,16 @@ samples of one that was drawn at once.
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+
+import torch
 
 from leastwork.errors import ConfigError
 from leastwork.sampling.marks import Mark, write_mark
 from leastwork.sampling.stored import PER_SAMPLE, Contents
-from leastwork.support.files import TEMPORARY
+from leastwork.sampling.weight_sums import log_power_sums
+from leastwork.support.files import TEMPORARY, link_file
 
 __all__ = ["take_name", "take_over", "with_other_number"]
 
@@ -40,24 +44,34 @@ def with_other_number(found: Contents, settings: str) -> bool:
     return True
 
 
-def take_over(found: Contents, partial: Path) -> None:
-    """Put the full batches of a finished store, with their marks, into one that is begun.
+def take_over(found: Contents, partial: Path, starts: Iterable[int]) -> None:
+    """Put full blocks of a finished store, with their marks, into one that is begun; their marks keep their time.
 
     Args:
         found: the finished store.
         partial: the folder of the new store, in which ``finished/`` is there.
+        starts: the first samples of the blocks that are wanted; those that the store does not have are left out.
     """
     rows, n = found.leaves[0].rows, found.leaves[0].shape[0]
     moments = found.tensor(found.arrays["batch_moments"]).numpy()
     seconds = float(found.metadata[".zattrs"]["seconds"]) / len(moments)
     own = [found.arrays[name] for name in PER_SAMPLE if name in found.arrays and name != "log_tilt"]
     chunks = [array.chunk_names for array in (*found.leaves, *own)]
+    weighted = [found.arrays[name] for name in ("log_weight", "log_tilt") if name in found.arrays]
     checksums = found.checksums or {}
-    for k in range(n // rows):
+    for start in starts:
+        if start + rows > n:
+            continue
+        k, mark = start // rows, partial / "finished" / f"{start}.npy"
         files = {names[k]: checksums[names[k]] for names in chunks}
         for name in files:
-            _link(found.path / name, partial / name)
-        write_mark(partial / "finished" / f"{k * rows}.npy", Mark(moments[k], files, seconds))
+            link_file(found.path / name, partial / name)
+        weights: tuple[float, ...] = ()
+        if len(weighted) == 2:
+            weights = log_power_sums(sum((found.tensor(one, start, start + rows) for one in weighted), torch.zeros(())))
+        write_mark(mark, Mark(moments[k], files, seconds, weights))
+        drawn = (found.path / next(iter(files))).stat().st_mtime
+        os.utime(mark, (drawn, drawn))
 
 
 def take_name(partial: Path, path: Path) -> None:
@@ -67,13 +81,3 @@ def take_name(partial: Path, path: Path) -> None:
         os.replace(path, before)
     os.replace(partial, path)
     shutil.rmtree(before, ignore_errors=True)
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under a second name, or a copy where the file system has no such links; files are never changed."""
-    target.parent.mkdir(exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copyfile(source, target, follow_symlinks=False)

@@ -24,16 +24,17 @@ from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.noise import BlockNoise
+from leastwork.sampling.shares import WHOLE, Share
 from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate
-from leastwork.sampling.storage import EnsembleStore, StoredEnsemble
+from leastwork.sampling.storage import Destination, EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.arguments import seed_number, whole
+from leastwork.support.arguments import seed_number, whole, yes_or_no
 from leastwork.support.checkpoints import each
 from leastwork.support.executors import on_workers
-from leastwork.support.progress import Progress, no_progress
+from leastwork.support.progress import Progress, check_progress, no_progress
 
-__all__ = ["draw", "sample"]
+__all__ = ["draw", "draw_stored", "sample"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Run:
     @property
     def ledger(self) -> Ledger:
         """The empty ledger: the times, and the reason if there are no weights."""
-        return Ledger(times=self.sampler.steps.times, why_no_weights=_why_no_weights(self.sampler))
+        steps = self.sampler.steps
+        return Ledger(times=steps.times, why_no_weights=_why_no_weights(self.sampler), chain=steps.chain)
 
     @property
     def evaluations(self) -> int:
@@ -107,8 +109,8 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
         n: number of samples.
         guidance: extra score h(x, t, denoised), or None to sample the model itself.
         process: "sde" (reverse SDE; has work and weights) or "ode" (probability-flow ODE; has a kinetic action).
-        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", or a solver object, such as
-            ``leastwork.sampling.solvers.Churn()``; by default multistep, and for frames Euler
+        solver: "multistep" (DPM-Solver++ 2M), "exponential", "euler", "heun", "churn", or a solver object, such as
+            ``leastwork.sampling.solvers.Churn(gamma=0.3)``; by default multistep, and for frames Euler
             (:mod:`leastwork.sampling.solvers.usual`).
         steps: number of steps.
         t_grid: "signal", "uniform" in t, "log-snr", "balanced", "karras"
@@ -141,16 +143,41 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
     (torch.Size([100, 1]), 1.0)
     """
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype, callback)
+    progress, resume = check_progress(progress), yes_or_no("resume", resume)
     if out is None:
         return draw(model, n, choices, guidance, seed=seed, progress=progress, executor=executor)
+    stored = draw_stored(
+        model, n, choices, guidance, Destination(out, resume), seed=seed, progress=progress, executor=executor
+    )
+    assert isinstance(stored, StoredEnsemble)  # since the share is the whole
+    return stored
+
+
+def draw_stored(
+    model: Model,
+    n: int,
+    choices: Choices,
+    guidance: Guidance | None,
+    to: Destination,
+    *,
+    seed: int = 0,
+    progress: Progress = no_progress,
+    executor: Executor | None = None,
+) -> StoredEnsemble | Sequence[int]:
+    """Draw samples as :func:`sample` does, or a share of them, into a store, with choices that have been checked.
+
+    Returns:
+        the finished store; after a share that is not the whole, the first samples of the blocks that are missing.
+    """
     begin, earlier = time.perf_counter(), 0.0
     run = _place(model, n, choices, guidance, seed)
+    share = to.share
     with (
-        EnsembleStore.create(out, run.n, run.batch_size, _fingerprint(run), run.ledger, resume) as store,
-        _drawing(run, callback, progress, executor) as (batches, tick),
+        EnsembleStore.create(to, run.n, run.batch_size, _fingerprint(run), run.ledger) as store,
+        _drawing(run, choices.callback, progress, executor, share) as (batches, tick),
     ):
         missing = []
-        for start in run.starts:
+        for start in share.of_blocks(run.starts):
             if store.has(start):
                 tick(len(run.sampler.steps))
                 earlier += store.seconds(start)
@@ -158,6 +185,8 @@ def sample(  # pyright: ignore[reportInconsistentOverload]  (the implementation 
                 missing.append(start)
         for start, (result, seconds) in batches(missing):
             store.write(start, result, seconds)
+        if not share.is_whole:
+            return store.missing()
         stored = store.finish(run.evaluations, earlier + time.perf_counter() - begin)
     return replace(stored, decoder=latent_decoder(model))
 
@@ -205,6 +234,7 @@ def _fingerprint(run: Run) -> dict[str, object]:
         "times": s.steps.times.tolist(),
         "coefficients": float(sum(v.sum() for v in (s.steps.a, s.steps.b, s.steps.e, s.steps.c))),
         "probe": _probe(run),
+        **({"chain": s.steps.chain} if s.steps.chain else {}),
     }
 
 
@@ -228,7 +258,11 @@ _Batches: TypeAlias = Iterator[tuple[int, tuple[BatchResult, float]]]
 
 @contextmanager
 def _drawing(
-    run: Run, callback: Callable[[StepInfo], None] | None, progress: Progress, executor: Executor | None
+    run: Run,
+    callback: Callable[[StepInfo], None] | None,
+    progress: Progress,
+    executor: Executor | None,
+    share: Share = WHOLE,
 ) -> Iterator[tuple[Callable[[Sequence[int]], _Batches], Callable[[int], None]]]:
     """A function that draws the batches with the given first samples, in any order, and one that ticks for steps."""
     if executor is not None and callback is not None:
@@ -236,7 +270,7 @@ def _drawing(
     with (
         torch.no_grad(),
         evaluating(run.sampler.process.model.net),
-        progress("sampling", len(run.starts) * len(run.sampler.steps)) as tick,
+        progress("sampling", len(share.of_blocks(run.starts)) * len(run.sampler.steps)) as tick,
     ):
 
         def on_step(info: StepInfo) -> None:

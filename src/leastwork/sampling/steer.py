@@ -32,7 +32,7 @@ from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.support.arguments import number, refused, seed_number, whole
-from leastwork.support.progress import Progress, Tick, no_progress
+from leastwork.support.progress import Progress, Tick, check_progress, no_progress
 from leastwork.support.random import generator
 
 __all__ = ["DenoisedTilt", "LearnedValue", "LogTiltFn", "LookAhead", "steer", "systematic_ancestors"]
@@ -144,7 +144,7 @@ def steer(
     """
     begin = time.perf_counter()
     _check_sizes(n, particles, threshold)
-    seed = seed_number(seed)
+    seed, progress = seed_number(seed), check_progress(progress)
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype)
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
@@ -173,8 +173,9 @@ def steer(
             parts.append(steering.draw(noise, uniforms[start:stop].to(device), tick))
     x, log_weight, tilt = zip(*parts, strict=True)
     ledger = Ledger(
-        times=sampler.steps.times, log_weight=torch.cat(log_weight), why_no_weights=_WHY_NO_WORK, group=particles
-    )
+        sampler.steps.times, None, torch.cat(log_weight), why_no_weights=_WHY_NO_WORK, group=particles,
+        chain=sampler.steps.chain,
+    )  # fmt: skip
     seconds = time.perf_counter() - begin
     evaluations = n * sampler.evaluations
     return Ensemble(cat(list(x)), ledger, torch.cat(tilt), evaluations, seconds, latent_decoder(model))
@@ -203,7 +204,7 @@ def systematic_ancestors(share: Tensor, uniform: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Steering:
-    """What all batches of systems share."""
+    """The settings that all batches of systems share."""
 
     sampler: Sampler
     log_tilt: LogTiltFn

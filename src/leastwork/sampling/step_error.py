@@ -104,7 +104,7 @@ def step_check(
     """
     paths, seed, choices = whole("paths", paths, least=2), seed_number(seed), Choices.of(law, LAW)
     coarse = choices.sampler(model, guidance)
-    if coarse.steps.own_noise:
+    if coarse.steps.chain:
         raise LeastworkError("churn depends on the steps, and half a step has another: draw at two numbers of steps")
     fine = replace(choices, t_grid=_halved(model, coarse.steps.times)).sampler(model, guidance)
     device, dtype = placement(model)

@@ -58,7 +58,7 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
         law: solver, steps, t_grid as in :func:`leastwork.sample`.
 
     Raises:
-        LeastworkError: frames, steps without a transition density, or fewer than two paths.
+        LeastworkError: frames, steps without a transition density or with churn, or fewer than two paths.
 
     >>> import leastwork as lw
     >>> from leastwork.guidance.interval import IntervalGuidance
@@ -71,8 +71,10 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
     """
     paths, seed = whole("paths", paths, least=2), seed_number(seed)
     sampler = Choices.of(law, LAW).sampler(model, guidance)
-    if model.has_rotations or not sampler.steps.has_density:
-        raise LeastworkError("the loss of the steps is known for states without rotations, with process='sde'")
+    if model.has_rotations or not sampler.steps.has_density or sampler.steps.chain:
+        raise LeastworkError(
+            "the loss of the steps is known for states without rotations, with process='sde' and no churn"
+        )
     device, dtype = placement(model)
     batches: list[Tensor] = []
     with evaluating(model.net):
@@ -84,7 +86,7 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
 
 
 def _losses(sampler: Sampler, noise: BlockNoise) -> Tensor:
-    """Of each path and step, float64 (B, S)."""
+    """Loss of each path and step, float64 (B, S)."""
     process = sampler.process
     carry = Carry(process.prior(noise.draw()))
     found: list[Tensor] = []

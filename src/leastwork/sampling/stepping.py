@@ -49,7 +49,7 @@ class Sampler:
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What a callback is told after each step; x: network units (B, *event); work so far (B,), or None."""
+    """Argument of a callback after each step; x: network units (B, *event); work so far (B,), or None."""
 
     start: int
     step: int
@@ -61,7 +61,7 @@ class StepInfo:
 
 @dataclass(frozen=True)
 class Carry:
-    """What one step hands to the next: the state, and the model and guidance values a multistep solver recalls."""
+    """State between two steps, with the values of model and guidance that a multistep solver recalls."""
 
     x: State
     y: State | None = None

@@ -1,49 +1,93 @@
-"""Ensembles on disk: a Zarr store that xarray opens, written batch by batch.
+"""Ensembles on disk: a Zarr store that xarray opens, written block by block, by one process or by several at a time.
 
     NAME.partial/settings.json          what is drawn; another drawing does not go on here
-    NAME.partial/x/3.0, work/3, …       the chunks of a batch, each written whole or not at all
+    NAME.partial/x/3.0, work/3, …       the chunks of a block, each written whole or not at all
     NAME.partial/finished/START.npy     its mark, written last: moments of its steps, and checksums of its files
-    .writing-NAME.lock                  held by the process that writes
+    NAME.partial/finished/worker.json   what all who draw must have in common, where several may draw
+    .writing-NAME.lock                  held by the process that writes, or shared by those that write
 
-A batch counts once its mark is there and its files are those of the checksums. So a killed run loses the batch at work
-and nothing else; after a loss of power, batches whose data had not reached the disk are drawn again. When all batches
+A block counts once its mark is there and its files are those of the checksums. So a killed run loses the block at work
+and nothing else; after a loss of power, blocks whose data had not reached the disk are drawn again. When all blocks
 are there, their files are forced to disk together, and only then the store takes its name; marks and settings go last.
+A process that draws a share of the blocks writes them and their marks, and nothing that the others write.
 """
 
 import json
 import os
-import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from leastwork.errors import ConfigError, LeastworkWarning, WriteError
-from leastwork.geometry.state import State, leaves
-from leastwork.sampling.ensemble import Ensemble, Ledger
+from leastwork.errors import ConfigError, LeastworkWarning
+from leastwork.geometry.state import State
+from leastwork.sampling.ensemble import Ledger
 from leastwork.sampling.growing import take_name, take_over, with_other_number
 from leastwork.sampling.marks import Mark, read_mark, write_mark
+from leastwork.sampling.shares import WHOLE, Share
 from leastwork.sampling.stepping import BatchResult
-from leastwork.sampling.stored import PER_SAMPLE, StoredEnsemble, consolidated, contents, open_ensemble
-from leastwork.sampling.zarr_arrays import as_json, checksum, declared, encoded
+from leastwork.sampling.store_files import (
+    GROUP,
+    array_files,
+    clear_store,
+    close_store,
+    hold_store,
+    it_exists,
+    it_is_unwritable,
+    named_leaves,
+    partial_of,
+    refuse_links,
+    rows_of,
+    saying,
+    write_files,
+    write_if_other,
+)
+from leastwork.sampling.stored import PER_SAMPLE, StoredEnsemble, contents, open_ensemble, stored_weights
+from leastwork.sampling.weight_sums import log_power_sums
+from leastwork.sampling.whole_store import add_log_tilt, save_ensemble
+from leastwork.sampling.zarr_arrays import checksum
 from leastwork.support.arguments import path_of
-from leastwork.support.files import TEMPORARY, read_bytes, sweep, sync_files, sync_folder, write_bytes, write_text
-from leastwork.support.locks import Lock, lock
+from leastwork.support.files import read_bytes, sweep, sync_folder, write_once
+from leastwork.support.locks import Lock
 
-__all__ = ["EnsembleStore", "StoredEnsemble", "add_log_tilt", "open_ensemble", "save_ensemble"]
+__all__ = [
+    "Destination",
+    "EnsembleStore",
+    "StoredEnsemble",
+    "add_log_tilt",
+    "open_ensemble",
+    "save_ensemble",
+    "stored_weights",
+]
 
-_GROUP = as_json({"zarr_format": 2})
 _MOMENTS = ["batch", "moment", "step"]
 
 
 @dataclass(frozen=True)
+class Destination:
+    """Where samples are written, and what is known of them beside their drawing.
+
+    Args:
+        out: folder of the store.
+        resume: whether to keep what is there already.
+        share: the blocks that are drawn here.
+        log_tilt: r(x), (B, *event) -> (B,), for the effective samples so far; None where no target is known.
+        worker: what all processes that draw must have in common, by names in words.
+    """
+
+    out: str | Path
+    resume: bool = True
+    share: Share = WHOLE
+    log_tilt: Callable[[State], Tensor] | None = None
+    worker: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class EnsembleStore:
-    """A store under construction, which no other process can write meanwhile; leaving its context lets go of it."""
+    """A store under construction; leaving its context lets go of it."""
 
     path: Path
     n: int
@@ -51,27 +95,29 @@ class EnsembleStore:
     ledger: Ledger
     settings: str
     held: Lock
+    to: Destination
     is_finished: bool = False
 
     @classmethod
     def create(
-        cls, out: str | Path, n: int, batch_size: int, fingerprint: dict[str, object], ledger: Ledger, resume: bool
+        cls, to: Destination, n: int, batch_size: int, fingerprint: dict[str, object], ledger: Ledger
     ) -> "EnsembleStore":
         """Begin a store, go on with an interrupted one, or let a smaller one grow; a finished one stays as it is.
 
         Raises:
-            ConfigError: the store exists, cannot be written, was begun with other settings, or is being written.
+            ConfigError: the store exists, cannot be written, was begun with other settings, or is being written by
+                a process that does not share it.
         """
-        path, described = path_of("out", out), json.dumps(fingerprint)
-        if path.exists() and not resume:
-            raise ConfigError(_exists(path))
-        held = _held(path)
+        path, described = path_of("out", to.out), json.dumps(fingerprint)
+        if path.exists() and not to.resume:
+            raise ConfigError(it_exists(path))
+        held = hold_store(path, shared=not to.share.is_whole)
         try:
-            store = cls(path, n, batch_size, ledger, described, held, _is_finished(path, described))
-            store._begin(resume)
+            store = cls(path, n, batch_size, ledger, described, held, to, _is_finished(path, described))
+            store._begin()
         except OSError as error:
             held.release()
-            raise ConfigError(_unwritable(path, error)) from error
+            raise ConfigError(it_is_unwritable(path, error)) from error
         except BaseException:
             held.release()
             raise
@@ -86,15 +132,27 @@ class EnsembleStore:
     @property
     def partial(self) -> Path:
         """Where the store grows."""
-        return _partial(self.path)
+        return partial_of(self.path)
 
     @property
     def marks(self) -> Path:
-        """One file for each finished batch, holding its step moments and its checksums."""
+        """One file for each finished block, holding its step moments and its checksums."""
         return self.partial / "finished"
 
+    @property
+    def starts(self) -> range:
+        """First samples of all blocks."""
+        return range(0, self.n, self.batch_size)
+
+    def missing(self) -> list[int]:
+        """First samples of the blocks, of all shares, that have no mark."""
+        if self.is_finished:
+            return []
+        there = set(os.listdir(self.marks))  # after the own marks are written, so that a network's cache is fresh
+        return [start for start in self.starts if f"{start}.npy" not in there]
+
     def has(self, start: int) -> bool:
-        """Whether the batch that begins at ``start`` is finished; one that was damaged since is drawn again."""
+        """Whether the block that begins at ``start`` is finished; one that was damaged since is drawn again."""
         mark = self.marks / f"{start}.npy"
         if self.is_finished or not mark.exists():
             return self.is_finished
@@ -108,61 +166,91 @@ class EnsembleStore:
         return bad is None
 
     def seconds(self, start: int) -> float:
-        """How long the finished batch that begins at ``start`` took, as far as that is known."""
+        """How long the finished block that begins at ``start`` took, as far as that is known."""
         return 0.0 if self.is_finished else read_mark(self.marks / f"{start}.npy").seconds
 
     def write(self, start: int, result: BatchResult, seconds: float = 0.0) -> None:
-        """Store one batch, then its mark, which knows how long it took."""
+        """Store one block, then its mark, which knows how long it took.
+
+        Raises:
+            ConfigError: another process has written other numbers for the same samples meanwhile.
+        """
         per_sample = {name: getattr(result, name, None) for name in PER_SAMPLE}
-        arrays = _named(result.x) | {name: value for name, value in per_sample.items() if value is not None}
-        with _saying(self.path):
-            written = _write_if_other(self.partial, ".zgroup", _GROUP)
-            for name, value in arrays.items():
-                rows = min(self.batch_size, self.n)
-                written |= _write_rows(self.partial, name, value, self.n, rows, start // self.batch_size)
-            moments = result.step_moments.cpu().numpy()
-            write_mark(self.marks / f"{start}.npy", Mark(moments, written, seconds))
+        arrays = named_leaves(result.x) | {name: value for name, value in per_sample.items() if value is not None}
+        rows = min(self.batch_size, self.n)
+        files = {".zgroup": GROUP}
+        for name, value in arrays.items():
+            files |= rows_of(name, value, self.n, rows, start // self.batch_size)
+        moments = result.step_moments.cpu().numpy()
+        weights: tuple[float, ...] = ()
+        if self.to.log_tilt is not None and result.log_weight is not None:
+            weights = log_power_sums(result.log_weight.cpu() + self.to.log_tilt(result.x).cpu())
+        with saying(self.path):
+            if not self.to.share.is_whole and self._is_there(start, files):
+                return
+            write_if_other(self.partial, ".zgroup", files.pop(".zgroup"))
+            written = {".zgroup": checksum(GROUP), **write_files(self.partial, files)}
+            write_mark(self.marks / f"{start}.npy", Mark(moments, written, seconds, weights))
 
     def finish(self, evaluations: int, seconds: float) -> StoredEnsemble:
         """Close the store and give it its name."""
-        with _saying(self.path):
+        with saying(self.path):
             if not self.is_finished:
-                marks = {start: read_mark(self.marks / f"{start}.npy") for start in self._starts()}
+                marks = {start: read_mark(self.marks / f"{start}.npy") for start in self._in_order_of_names()}
                 moments = np.asarray(sum(mark.moments for mark in marks.values())) / self.n
                 files = {name: known for mark in marks.values() for name, known in mark.files.items()}
                 each = np.stack([marks[start].moments for start in sorted(marks)])
-                files |= _write_array(self.partial, "batch_moments", each, len(each), len(each), 0, _MOMENTS)
-                _close(self.partial, self.ledger, moments, self.n, evaluations, seconds, files, self.settings)
+                files |= write_files(
+                    self.partial, array_files("batch_moments", each, len(each), len(each), 0, _MOMENTS)
+                )
+                close_store(self.partial, self.ledger, moments, self.n, evaluations, seconds, files, self.settings)
                 take_name(self.partial, self.path)
                 sync_folder(self.path.parent)
-            _clear(self.path)
+            clear_store(self.path)
         return StoredEnsemble(self.path)
 
-    def _starts(self) -> list[int]:
-        """Of all batches, in the order of their marks' names, in which moments are summed."""
-        return sorted(range(0, self.n, self.batch_size), key=lambda start: f"{start}.npy")
+    def _in_order_of_names(self) -> list[int]:
+        """First samples of all blocks, in the order of their marks' names, in which moments are summed."""
+        return sorted(self.starts, key=lambda start: f"{start}.npy")
 
-    def _begin(self, resume: bool) -> None:
+    def _begin(self) -> None:
         """See that this store may be written, and that it is the one that was begun."""
         if self.is_finished:
             return
         begun = self.partial / "settings.json"
         if self.partial.exists():
-            if not resume:
+            if not self.to.resume:
                 raise ConfigError(f"{self.partial} is an interrupted run: pass resume=True to go on, or delete it")
-            _refuse_links(self.partial)
-            is_empty = not begun.exists() and not any(self.marks.glob("*.npy"))
-            if not is_empty and (not begun.exists() or read_bytes(begun).decode(errors="replace") != self.settings):
+            refuse_links(self.partial)
+            if not begun.exists() and any(self.marks.glob("*.npy")):
                 raise ConfigError(f"{self.partial} was begun with other settings: use those, or delete it")
-            sweep(self.partial)
-        if not begun.exists():
-            write_text(begun, self.settings)
+            if self.to.share.is_whole:
+                sweep(self.partial)
+        found = write_once(begun, self.settings)
+        if found != self.settings:
+            raise ConfigError(_begun_otherwise(self.partial, found, self.settings))
         self.marks.mkdir(exist_ok=True)
-        if self.path.exists() and not any(self.marks.iterdir()):
-            take_over(contents(self.path), self.partial)
+        if self.to.worker:
+            _check_worker(self.marks / "worker.json", self.to.worker, self.partial)
+        if self.path.exists():
+            own = self.to.share.of_blocks(self.starts)
+            wanted = [start for start in own if not (self.marks / f"{start}.npy").exists()]
+            take_over(contents(self.path), self.partial, wanted)
+
+    def _is_there(self, start: int, files: Mapping[str, bytes]) -> bool:
+        """Whether another process has written the same block, whole and with the same numbers."""
+        mark = self.marks / f"{start}.npy"
+        if not mark.exists() or self._damaged(mark) is not None:
+            return False
+        if dict(read_mark(mark).files) != {name: checksum(data) for name, data in files.items()}:
+            raise ConfigError(
+                f"{self.partial}: another process drew the samples from {start} on at the same time, and got other "
+                "numbers: give each a share of its own, one kind of device and one number of threads"
+            )
+        return True
 
     def _damaged(self, mark: Path) -> Path | None:
-        """The first file of a batch that is not as its mark says, or None."""
+        """The first file of a block that is not as its mark says, or None."""
         try:
             files = read_mark(mark).files
         except (ConfigError, ValueError, KeyError, TypeError, AttributeError, EOFError):
@@ -176,172 +264,35 @@ class EnsembleStore:
         return None
 
 
-def save_ensemble(ensemble: Ensemble, out: str | Path, batch_size: int = 4096) -> StoredEnsemble:
-    """Write an ensemble that is in memory, log-tilt included, replacing nothing."""
-    path = path_of("out", out)
-    if path.exists():
-        raise ConfigError(_exists(path))
-    held = _held(path)
-    try:
-        _save(ensemble, path, batch_size)
-    finally:
-        held.release()
-    return StoredEnsemble(path)
-
-
-def add_log_tilt(path: str | Path, tilt: Tensor) -> None:
-    """Let stored samples know their target, in place of what they knew before.
-
-    Args:
-        path: a finished store.
-        tilt: r(x) of all samples, (n,).
+def _check_worker(file: Path, worker: Mapping[str, str], partial: Path) -> None:
+    """See that this process has in common with those before what decides the numbers.
 
     Raises:
-        ConfigError: the store is damaged, or is being written by another process.
+        ConfigError: something differs; says what.
     """
-    store = path_of("path", path)
-    if store.is_symlink():
-        raise ConfigError(f"{store} is a link, and nothing is written through it: pass the folder itself")
-    held = _held(store)
+    found = write_once(file, json.dumps(worker))
     try:
-        with _saying(store):
-            _add_log_tilt(store, tilt)
-            _clear(store)
-    finally:
-        held.release()
+        before = json.loads(found)
+        other = next((name for name, value in worker.items() if before.get(name) != value), None)
+    except (ValueError, AttributeError, RecursionError):
+        raise ConfigError(f"{file} is damaged: delete {partial}, and draw the samples anew") from None
+    if other is not None:
+        raise ConfigError(
+            f"{partial} was begun by a worker with another {other} ({str(before.get(other))[:60]!r}, here "
+            f"{worker[other]!r}): draw with that of the others, or delete {partial} and begin again"
+        )
 
 
-def _add_log_tilt(path: Path, tilt: Tensor) -> None:
-    """``.zmetadata`` comes last; while an older tilt is replaced, it names none."""
-    found = contents(path)
-    n, rows = found.leaves[0].shape[0], found.leaves[0].rows
-    if tuple(tilt.shape) != (n,):
-        raise ConfigError(f"log_tilt of shape {tuple(tilt.shape)} for {n} samples in {path}: give one for each")
-    rest = {name: about for name, about in found.metadata.items() if not name.startswith("log_tilt/")}
-    known: dict[str, str] | None = None
-    if found.checksums is not None:
-        known = {name: one for name, one in found.checksums.items() if not name.startswith("log_tilt/")}
-    if "log_tilt" in found.arrays:
-        write_bytes(path / ".zmetadata", consolidated(rest, known, found.settings))
-        shutil.rmtree(path / "log_tilt")
-    written: dict[str, str] = {}
-    for k, start in enumerate(range(0, n, rows)):
-        written |= _write_rows(path, "log_tilt", tilt[start : start + rows], n, rows, k)
-    whole = rest | _metadata(path, written)
-    sync_files(path / name for name in written)
-    write_bytes(path / ".zmetadata", consolidated(whole, None if known is None else known | written, found.settings))
-
-
-def _save(ensemble: Ensemble, path: Path, batch_size: int) -> None:
-    partial = _partial(path)
-    if any(partial.glob("finished/*.npy")):
-        raise ConfigError(f"{partial} is an interrupted run: choose another folder for the ensemble, or delete it")
-    ledger, n = ensemble.ledger, len(ensemble)
-    per_sample = {"work": ledger.work, "log_weight": ledger.log_weight, "action": ledger.action}
-    per_sample["log_tilt"] = ensemble.log_tilt
-    rows = min(batch_size, n)
-    with _saying(path):
-        if partial.exists():
-            _refuse_links(partial)
-            shutil.rmtree(partial)
-        written = _write_if_other(partial, ".zgroup", _GROUP)
-        for name, value in (_named(ensemble.x) | {k: v for k, v in per_sample.items() if v is not None}).items():
-            for k, start in enumerate(range(0, n, rows)):
-                written |= _write_rows(partial, name, value[start : start + rows], n, rows, k)
-        moments = np.zeros((2, len(ledger.times) - 1))
-        if ledger.step_work is not None:
-            mean, stderr = ledger.step_work.value.numpy(), ledger.step_work.stderr.numpy()
-            moments = np.stack([mean, stderr**2 * max(n - 1, 1) + mean**2])
-        _close(partial, ledger, moments, n, ensemble.network_evaluations, ensemble.seconds, written, None)
-        os.replace(partial, path)
-        sync_folder(path.parent)
-
-
-def _close(
-    path: Path,
-    ledger: Ledger,
-    moments: np.ndarray,
-    n: int,
-    evaluations: int,
-    seconds: float,
-    written: Mapping[str, str],
-    settings: str | None,
-) -> None:
-    """Add what is known of all samples together, and the metadata and checksums of the whole."""
-    columns = {"times": (ledger.times.numpy(), "edge")}
-    if "work/.zarray" in written:
-        mean, square = moments
-        stderr = np.sqrt(np.maximum(square - mean**2, 0) / max(n - 1, 1))
-        columns |= {"step_work": (mean, "step"), "step_work_stderr": (stderr, "step")}
-    files = dict(written)
-    for name, (data, dimension) in columns.items():
-        files |= _write_array(path, name, np.asarray(data), len(data), len(data), 0, [dimension])
-    attributes = {
-        "network_evaluations": evaluations,
-        "seconds": seconds,
-        "why_no_weights": ledger.why_no_weights,
-        "group": ledger.group,
-    }
-    files |= _write_if_other(path, ".zattrs", as_json(attributes))
-    ordered = dict(sorted(files.items()))
-    sync_files(path / name for name in ordered)
-    write_bytes(path / ".zmetadata", consolidated(_metadata(path, ordered), ordered, settings))
-
-
-def _metadata(path: Path, files: Mapping[str, str]) -> dict[str, Any]:
-    """The contents of those files that are metadata."""
-    names = [name for name in files if name.rpartition("/")[2].startswith(".")]
-    return {name: json.loads(read_bytes(path / name)) for name in names}
-
-
-def _write_rows(path: Path, name: str, value: Tensor, n: int, rows: int, k: int) -> dict[str, str]:
-    """Write the k-th chunk of an array of samples."""
-    data = value.detach().cpu().numpy()
-    return _write_array(path, name, data, n, rows, k, ["sample", *(f"{name}_dim_{i}" for i in range(data.ndim - 1))])
-
-
-def _write_array(
-    path: Path, name: str, data: np.ndarray, n: int, rows: int, k: int, dimensions: list[str]
-) -> dict[str, str]:
-    """Write the k-th chunk of an array, and its metadata where those are not there; the checksums of these files.
-
-    They are not yet forced to disk.
-    """
-    about = declared((n, *data.shape[1:]), max(rows, 1), data.dtype)
-    written = _write_if_other(path, f"{name}/.zattrs", as_json({"_ARRAY_DIMENSIONS": dimensions}))
-    written |= _write_if_other(path, f"{name}/.zarray", as_json(about))
-    if data.size:
-        chunk = f"{name}/{k}" + ".0" * (data.ndim - 1)
-        packed = encoded(data, max(rows, 1))
-        write_bytes(path / chunk, packed, force=False)
-        written[chunk] = checksum(packed)
-    return written
-
-
-def _write_if_other(path: Path, name: str, data: bytes) -> dict[str, str]:
-    """Write a small file unless it is there already; its checksum by its name."""
-    file = path / name
-    if file.is_symlink() or not file.is_file() or file.read_bytes() != data:
-        write_bytes(file, data, force=False)
-    return {name: checksum(data)}
-
-
-def _clear(path: Path) -> None:
-    """Remove what a finished store needs no longer; the settings come last, so that a call that resumes can go on."""
-    marks = path / "finished"
-    if marks.is_dir() and not marks.is_symlink():
-        shutil.rmtree(marks)
-    sweep(path)
-    (path / "settings.json").unlink(missing_ok=True)
-
-
-def _held(path: Path) -> Lock:
-    """The lock of a store that is to be written; a killed process leaves its file, which :func:`sweep` removes."""
+def _begun_otherwise(partial: Path, found: str, settings: str) -> str:
+    """The message about a store that is being filled with other samples; it says so where only their number differs."""
+    what = ""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return lock(path.with_name(f"{TEMPORARY}{path.name}.lock"), str(path))
-    except OSError as error:
-        raise ConfigError(_unwritable(path, error)) from error
+        there, asked = json.loads(found), json.loads(settings)
+        if {**there, "n": 0} == {**asked, "n": 0}:
+            what = f" (n={there['n']}, and n={asked['n']} is asked for)"
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return f"{partial} was begun with other settings{what}: use those, or delete it"
 
 
 def _is_finished(path: Path, settings: str) -> bool:
@@ -356,42 +307,5 @@ def _is_finished(path: Path, settings: str) -> bool:
     if found.settings == settings:
         return True
     if not with_other_number(found, settings):
-        raise ConfigError(_exists(path))
+        raise ConfigError(it_exists(path))
     return False
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(path.name + ".partial")
-
-
-def _refuse_links(partial: Path) -> None:
-    """A store is a tree of plain folders, so that nothing is written elsewhere."""
-    for place in (partial, *partial.iterdir()):
-        if place.is_symlink():
-            raise ConfigError(f"{place} is a link, and nothing is written through it: delete it")
-
-
-def _unwritable(path: Path, error: OSError) -> str:
-    return f"{path} cannot be written ({error.strerror}): choose another folder"
-
-
-def _exists(path: Path) -> str:
-    return f"{path} exists: choose another folder for the ensemble, or delete it"
-
-
-def _named(x: State) -> dict[str, Tensor]:
-    return {"x": x} if isinstance(x, Tensor) else {f"x{i}": leaf for i, leaf in enumerate(leaves(x))}
-
-
-@contextmanager
-def _saying(path: Path) -> Iterator[None]:
-    """Tells of a full disk and the like in a sentence."""
-    try:
-        yield
-    except WriteError:
-        raise
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise WriteError(
-            f"{path} cannot be written ({why}): what is finished is kept, so see to that and resume"
-        ) from error

@@ -24,7 +24,7 @@ from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import path_of
 from leastwork.support.files import read_bytes
 
-__all__ = ["PER_SAMPLE", "Contents", "StoredEnsemble", "consolidated", "contents", "open_ensemble"]
+__all__ = ["PER_SAMPLE", "Contents", "StoredEnsemble", "consolidated", "contents", "open_ensemble", "stored_weights"]
 
 PER_SAMPLE = ("work", "log_weight", "action", "log_tilt")
 """Arrays of one number for each sample."""
@@ -181,9 +181,9 @@ def _check(found: Contents, attributes: Mapping[str, Any]) -> None:
             raise ConfigError(foreign(path / name / ".zarray", "'shape'"))
     if len(arrays["times"].shape) != 1 or ("step_work" in arrays) != ("step_work_stderr" in arrays):
         raise ConfigError(foreign(path / ".zmetadata", "the set of arrays"))
-    kinds = {"network_evaluations": int, "seconds": int | float, "why_no_weights": str, "group": int}
+    kinds = {"network_evaluations": int, "seconds": int | float, "why_no_weights": str, "group": int, "chain": str}
     for name, kind in kinds.items():
-        value = attributes.get(name, 1 if name == "group" else None)
+        value = attributes.get(name, {"group": 1, "chain": ""}.get(name))
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ConfigError(foreign(path / ".zattrs", repr(name)))
     there = {name: list((path / name).iterdir()) for name in arrays}
@@ -223,6 +223,17 @@ class StoredEnsemble:
             yield found.state(start, start + size)
 
 
+def stored_weights(path: Path) -> tuple[int, Tensor | None]:
+    """Number of samples in a store, and their ln weights in the target, (n,); None where there are none.
+
+    Raises:
+        ConfigError: as :func:`open_ensemble`.
+    """
+    found = contents(path)
+    parts = [found.tensor(found.arrays[name]) for name in ("log_weight", "log_tilt") if name in found.arrays]
+    return found.leaves[0].shape[0], parts[0] + parts[1] if len(parts) == 2 else None
+
+
 def open_ensemble(path: str | Path) -> Ensemble:
     """Read an ensemble back.
 
@@ -247,6 +258,7 @@ def open_ensemble(path: str | Path) -> Ensemble:
         step_work=None if mean is None or stderr is None else Estimate(mean, stderr),
         why_no_weights=attributes["why_no_weights"],
         group=attributes.get("group", 1),
+        chain=attributes.get("chain", ""),
     )
     return Ensemble(
         found.state(), ledger, values["log_tilt"], attributes["network_evaluations"], float(attributes["seconds"])

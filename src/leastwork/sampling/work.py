@@ -75,6 +75,7 @@ class Certificate:
     observable, (K,), and ``on_target`` says whether all fitted ones are within 0.05. ``biased_high`` is True if
     n·ESS < 1000: then ln⟨w⟩ is underestimated and the efficiency overestimated. ``worst_path`` is the largest share of
     Σ (ln w − ⟨ln w⟩)² that comes from one path: about 10/n if ln w is nearly normal, near one if a single path failed.
+    ``chain`` is the chain in words whose work this is, if it is not that of the SDE.
     """
 
     work: Estimate
@@ -88,6 +89,7 @@ class Certificate:
     biased_high: bool
     worst_path: float
     samples: int
+    chain: str = ""
 
 
 def certify(
@@ -98,6 +100,7 @@ def certify(
     target: Tensor | None = None,
     spread: Tensor | None = None,
     fitted: Tensor | None = None,
+    chain: str = "",
 ) -> Certificate:
     """Compute the certificate of guided samples that were not used to fit the guidance.
 
@@ -109,6 +112,7 @@ def certify(
         target: averages of the observables under the target distribution, (K,).
         spread: σ_O, standard deviations of the observables under the model, (K,).
         fitted: indices of the observables that determine ``on_target``; by default all.
+        chain: the chain in words, as ``ensemble.ledger.chain`` has it.
 
     >>> zero = torch.zeros(2000)
     >>> certify(zero, zero, zero).efficiency.value  # the target is the model itself
@@ -146,6 +150,7 @@ def certify(
         biased_high=n * ess.value < 1000,
         worst_path=_largest_share((log_w - log_w.mean()).square()),
         samples=n,
+        chain=chain,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from leastwork.errors import LeastworkError
 
-__all__ = ["number", "path_of", "quoted", "refused", "seed_number", "whole"]
+__all__ = ["number", "path_of", "quoted", "refused", "seed_number", "whole", "yes_or_no"]
 
 _MOST_QUOTED = 60
 _LARGEST = 10**12  # more samples, paths or evaluations than this nobody draws
@@ -61,6 +61,13 @@ def whole(name: str, value: Any, least: int = 1, most: int = _LARGEST) -> int:
     if found > most:
         raise refused(name, value, f"give a smaller number, at most {most}")
     return found
+
+
+def yes_or_no(name: str, value: Any) -> bool:
+    """True or False, and nothing else that Python takes for one of them."""
+    if not isinstance(value, bool):
+        raise refused(name, value, "give true or false")
+    return value
 
 
 def seed_number(value: Any) -> int:

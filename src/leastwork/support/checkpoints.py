@@ -26,7 +26,7 @@ from leastwork.support.files import read_bytes, sweep, write_bytes
 from leastwork.support.json_files import read_json, write_json
 from leastwork.support.packing import DamagedError, pack, unpack
 
-__all__ = ["Checkpoints", "Resumable", "checkpoints", "each", "kept", "resumable"]
+__all__ = ["Checkpoints", "Resumable", "checkpoints", "each", "is_kept", "kept", "resumable"]
 
 _SECONDS_BETWEEN = 20.0
 """Seconds of a loop that a kill may cost, about."""
@@ -102,6 +102,11 @@ def checkpoints(folder: Path, about: Mapping[str, Any]) -> Iterator[Checkpoints]
         yield point
     finally:
         _NOW.reset(token)
+
+
+def is_kept() -> bool:
+    """Whether the pieces of what is computed now are kept."""
+    return _NOW.get() is not None
 
 
 def kept(name: str, make: Callable[[], _T], *known: type) -> _T:

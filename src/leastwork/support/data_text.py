@@ -18,7 +18,7 @@ from pathlib import Path
 from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.support.files import readable
 
-__all__ = ["data_text"]
+__all__ = ["data_text", "decoded_text"]
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
 _QUOTED_DECIMAL = re.compile(r'"[+-]?\d+,(\d{1,2}|\d{4,})([eE][+-]?\d+)?"', re.ASCII)
@@ -40,10 +40,15 @@ def data_text(path: Path, what: str = "give comma-separated text in UTF-8") -> s
     Warns:
         LeastworkWarning: the text is read as Windows-1252, since it is no UTF-8.
     """
-    lines = _decoded(path, readable(path).read_bytes(), what).translate(_TYPOGRAPHY).splitlines()
+    lines = decoded_text(path, what).splitlines()
     separator, lines = _separator(lines)
     lines = [_with_commas(line, separator) for line in lines]
     return "\n".join(_without_empty_columns(lines))
+
+
+def decoded_text(path: Path, what: str) -> str:
+    """The text as it is, in any of the encodings, without typographic signs; raises and warns as :func:`data_text`."""
+    return _decoded(path, readable(path).read_bytes(), what).translate(_TYPOGRAPHY)
 
 
 def _decoded(path: Path, data: bytes, what: str) -> str:
@@ -73,7 +78,7 @@ def _as_windows(path: Path, data: bytes, error: UnicodeDecodeError, what: str) -
         f"{path} is no UTF-8, and is read as Windows-1252, in which line {line} has {letter!r}: save it as UTF-8 if "
         "that is not what it should be",
         LeastworkWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
     return text
 

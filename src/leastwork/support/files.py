@@ -19,8 +19,8 @@ from leastwork.errors import ConfigError
 from leastwork.support.locks import try_lock
 
 __all__ = [
-    "TEMPORARY", "copy_file", "read_bytes", "readable", "sweep", "sync_files", "sync_folder", "write_bytes",
-    "write_text", "writing",
+    "TEMPORARY", "copy_file", "link_file", "read_bytes", "readable", "sweep", "sync_files", "sync_folder",
+    "write_bytes", "write_once", "write_text", "writing",
 ]  # fmt: skip
 
 TEMPORARY = ".writing-"
@@ -52,6 +52,33 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy the contents of a file, whole or not at all."""
     with writing(target) as temporary, source.open("rb") as read, temporary.open("r+b") as written:
         shutil.copyfileobj(read, written)
+
+
+def write_once(path: Path, text: str) -> str:
+    """Write a text file whole unless it is there; of several processes that do so at once, one succeeds.
+
+    Returns:
+        str: the contents of the file, which may be those of another process.
+    """
+    if not path.exists():
+        mine = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}-{path.name}")
+        write_text(mine, text)
+        try:
+            link_file(mine, path)
+        finally:
+            mine.unlink(missing_ok=True)
+    return read_bytes(path).decode(errors="replace")
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name unless that is taken, or make a copy where the file system has no such links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        return
+    except OSError:
+        copy_file(source, target)
 
 
 @contextmanager
@@ -136,7 +163,7 @@ def sweep(folder: Path) -> None:
 
 
 def readable(path: Path) -> Path:
-    """The same path; missing and damaged files are told apart from it by whoever reads it next.
+    """The path itself, after a check that the file may be read; whoever reads it next finds missing and damaged files.
 
     Raises:
         ConfigError: the file is there and may not be read.

@@ -1,4 +1,7 @@
-"""Locks of the operating system, which vanish with the process that holds them."""
+"""Locks of the operating system, which vanish with the process that holds them.
+
+One process holds a lock alone, or several share it; on a shared file system that has locks, across machines.
+"""
 
 import errno
 import json
@@ -19,18 +22,22 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Lock", "lock", "try_lock"]
+__all__ = ["BusyError", "Lock", "lock", "try_lock"]
 
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
-def try_lock(opened: int) -> bool | None:
+class BusyError(ConfigError):
+    """Somebody else holds the lock."""
+
+
+def try_lock(opened: int, shared: bool = False) -> bool | None:
     """Lock an open file; False where another holds it, None where its file system has no locks."""
     if fcntl is None:
         return None
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(opened, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         return False if error.errno in _BUSY else None
     return True
@@ -38,40 +45,50 @@ def try_lock(opened: int) -> bool | None:
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock that is held; released by :meth:`release`, or by the end of the process."""
+    """A lock that is held; released by :meth:`release`, or by the end of the process.
+
+    Args:
+        path: the lock file.
+        opened: its descriptor.
+        shared: whether others may share it.
+        is_real: whether the file system has locks; without them nobody knows who else is at work.
+    """
 
     path: Path
     opened: int
+    shared: bool = False
+    is_real: bool = True
 
     def release(self) -> None:
-        """Remove the file while it is still held, and let go."""
+        """Remove the file while it is held, and let go; one that was shared stays for those who still share it."""
         with suppress(OSError):  # one that stays is in nobody's way
-            if _is_at(self.opened, self.path):
+            if not self.shared and _is_at(self.opened, self.path):
                 self.path.unlink(missing_ok=True)
         os.close(self.opened)
 
 
-def lock(path: Path, what: str) -> Lock:
+def lock(path: Path, what: str, shared: bool = False) -> Lock:
     """Hold a lock file, which says who holds it and since when.
 
     Args:
         path: the lock file, made if need be.
         what: name of what is locked, for the message.
+        shared: hold it together with others who share it; nobody holds it alone meanwhile.
 
     Raises:
-        ConfigError: somebody else holds it, in this process or in another.
+        BusyError: somebody else holds it, in this process or in another.
     """
     while True:
         opened = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666)
         try:
             if not stat.S_ISREG(os.fstat(opened).st_mode):
                 raise ConfigError(f"{path} is no plain file: delete it")
-            got = try_lock(opened)
+            got = try_lock(opened, shared)
             if got is False:
-                raise ConfigError(
+                raise BusyError(
                     f"{what} is being written by {_holder(opened)}: wait until that has ended, or take another folder"
                 )
-            if got is None:
+            if got is None and not shared:
                 _no_locks(str(path.parent))
             if not _is_at(opened, path):  # it was removed by the one who held it until now
                 raise _Gone
@@ -85,7 +102,7 @@ def lock(path: Path, what: str) -> Lock:
         except BaseException:
             os.close(opened)
             raise
-        return Lock(path, opened)
+        return Lock(path, opened, shared, got is True)
 
 
 class _Gone(Exception):
@@ -93,7 +110,7 @@ class _Gone(Exception):
 
 
 def _is_at(opened: int, path: Path) -> bool:
-    """Whether the open file still has this name."""
+    """True if the open file still has this name."""
     try:
         there = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:

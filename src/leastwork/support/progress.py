@@ -4,12 +4,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-__all__ = ["Progress", "Tick", "bar", "labelled", "lines", "no_progress"]
+from leastwork.support.arguments import refused
+
+__all__ = ["Progress", "Tick", "bar", "check_progress", "labelled", "lines", "no_progress"]
 
 Tick: TypeAlias = Callable[..., None]
 Progress: TypeAlias = Callable[[str, int], AbstractContextManager[Tick]]
+
+
+def check_progress(value: Any) -> Progress:
+    """The progress that a public function was given.
+
+    Raises:
+        LeastworkError: it cannot be called.
+    """
+    if callable(value):
+        return cast(Progress, value)
+    raise refused("progress", value, "give leastwork.support.progress.bar or lines of that module, or leave it out")
 
 
 @contextmanager

@@ -17,6 +17,6 @@ def derive_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(digest, "little") >> 1  # 63 bits: torch takes signed seeds
 
 
-def generator(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+def generator(seed: int, purpose: str) -> torch.Generator:
     """A generator for one purpose of a run; the global one is never touched."""
-    return torch.Generator(device=device).manual_seed(derive_seed(seed, purpose))
+    return torch.Generator().manual_seed(derive_seed(seed, purpose))

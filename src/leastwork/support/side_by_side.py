@@ -55,7 +55,7 @@ class _Warned:
 
 @dataclass(frozen=True)
 class _Finished:
-    """How a piece ended: with no error, or with one of that kind and message."""
+    """The end of a piece, with an error of this kind and message if there was one."""
 
     kind: type[LeastworkError] | None = None
     text: str = ""
@@ -141,12 +141,12 @@ def _show(
 
 
 def _leave(number: int, _: object) -> None:
-    """What is open is closed on the way out."""
+    """Leave the process, closing what is open."""
     sys.exit(128 + number)
 
 
 def _carry_out(work: Work, threads: int, channel: Connection) -> None:
-    """What a child process does."""
+    """Carry out a piece in a child process, and send progress, warnings and errors to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent as well, which ends its children
     signal.signal(signal.SIGTERM, _leave)
     set_num_threads(threads)

@@ -23,7 +23,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def quoted(value: object) -> str:
-    """What was given, on one line of bounded length, however long or deep it is.
+    """A value on one line of bounded length, however long or deep it is.
 
     >>> quoted("a b"), len(quoted("9" * 5000)), quoted([[1, 2.5]])
     ("'a b'", 80, '[[1, 2.5]]')
@@ -39,7 +39,7 @@ def quoted(value: object) -> str:
 
 
 def brief(told: object) -> str:
-    """What another program says of an error, on one line of bounded length."""
+    """The message of an error of another program, on one line of bounded length."""
     line = " ".join(str(told).split())
     return line if len(line) <= _MOST_TOLD else line[: _MOST_TOLD - 1] + "…"
 

@@ -22,19 +22,19 @@ __all__ = ["execute", "load_function", "named_in"]
 class _FromFile:
     """A user's function, whose errors name its file and line."""
 
-    fn: Callable[[Any], Tensor]
+    fn: Callable[..., Tensor]
     file: Path
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, *args: Any) -> Tensor:
         try:
-            return self.fn(x)
+            return self.fn(*args)
         except LeastworkError:
             raise
         except Exception as error:
             raise ConfigError(_blame(error, self.file)) from error
 
 
-def load_function(file: Path, function: str, holds: str) -> Callable[[Any], Tensor]:
+def load_function(file: Path, function: str, holds: str) -> Callable[..., Tensor]:
     """A function of a user's file, as the file is now.
 
     Args:

@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """One node and all within; PyYAML calls it for each of those."""
+        """Compose a node and all within, for each of which PyYAML calls this method."""
         event = self.peek_event()
         mark, is_alias = event.start_mark, isinstance(event, yaml.AliasEvent)
         self.depth += 1
@@ -81,7 +81,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """What a file in YAML stands for.
+    """The values in a YAML file.
 
     Raises:
         ConfigError: no file of text, or no YAML of a reasonable size.
@@ -101,7 +101,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def yaml_value(text: str, where: str) -> Any:
-    """What a text in YAML stands for.
+    """The values in a text in YAML.
 
     Args:
         text: the text.

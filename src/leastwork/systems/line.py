@@ -18,6 +18,7 @@ __all__ = ["LineDensity", "LineDoob", "LineOptimum", "kl_histogram", "maximum_en
 
 _CHUNK = 1 << 21  # entries in one block of the posterior's (B, G) table
 _TABLE = 2049  # positions at which a function is tabulated
+_MOST_STEPS = 100  # Newton steps of maximum entropy
 _MOST_TABLES = 1024  # tables that are kept, one for each time
 
 
@@ -215,7 +216,7 @@ class LineOptimum:
 
 
 def maximum_entropy(
-    prior: LineDensity, observables: Callable[[Tensor], Tensor], values: Tensor | list[float], iterations: int = 100
+    prior: LineDensity, observables: Callable[[Tensor], Tensor], values: Tensor | list[float]
 ) -> LineOptimum:
     """p e^{−λ·O}/Z with E[O] = values: Newton's method on the convex ln Z(λ) + λ·values.
 
@@ -223,7 +224,6 @@ def maximum_entropy(
         prior: the density p.
         observables: the observables O, (B, 1) -> (B,) or (B, K).
         values: wanted averages, (K,).
-        iterations: largest number of Newton steps.
 
     Raises:
         InfeasibleError: no density on the grid has these averages.
@@ -245,7 +245,7 @@ def maximum_entropy(
         return torch.logsumexp(prior.log_weights - centred @ at, dim=0)
 
     mean = torch.full_like(wanted, torch.nan)
-    for _ in range(iterations):
+    for _ in range(_MOST_STEPS):
         q = torch.softmax(prior.log_weights - centred @ lambdas, dim=0)
         mean = q @ centred
         if bool((mean.abs() < 1e-12 * scale).all()):
@@ -257,7 +257,7 @@ def maximum_entropy(
             length /= 2
         lambdas = lambdas + length * step
     raise InfeasibleError(
-        f"no reweighting reaches {wanted.tolist()} in {iterations} Newton steps (off by {mean.tolist()}): "
+        f"no reweighting reaches {wanted.tolist()} in {_MOST_STEPS} Newton steps (off by {mean.tolist()}): "
         "the values must lie inside the range of the observables, and agree with one another"
     )
 

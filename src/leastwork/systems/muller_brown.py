@@ -7,14 +7,12 @@ density e^{−V/20} hold nearly all of the probability, the deepest 0.8; the sad
 little.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from leastwork.systems.plane import PlaneDensity
 
-__all__ = ["SADDLE", "Disc", "muller_brown", "potential"]
+__all__ = ["SADDLE", "muller_brown", "potential"]
 
 TEMPERATURE = 20.0
 """k_B T in units of the potential."""
@@ -52,19 +50,3 @@ def muller_brown(points: int = 600) -> PlaneDensity:
     0.8
     """
     return PlaneDensity(lambda x: -potential(x) / TEMPERATURE, (-3.6, -1.8), (2.2, 3.8), points)
-
-
-@dataclass(frozen=True)
-class Disc:
-    """A region: all points within ``radius`` of ``centre``.
-
-    >>> Disc((0.0, 0.0), 1.0)(torch.tensor([[0.5, 0.5], [1.0, 1.0]])).tolist()
-    [True, False]
-    """
-
-    centre: tuple[float, float]
-    radius: float
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Membership: (B, 2) -> bool (B,)."""
-        return (x - x.new_tensor(self.centre)).square().sum(dim=1) <= self.radius**2

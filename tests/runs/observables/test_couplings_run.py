@@ -159,8 +159,8 @@ def test_fit_says_what_is_held_out_and_the_file_where_it_does_not(folder: Path) 
     assert by_file.data.held_out.tolist() == [False] * 5 + [True] * 2
     by_run = build_inputs(config(folder, "data.fit=[3JHNHA, 3JHNC]"))
     assert by_run.data.held_out.tolist() == [False] * 2 + [True] * 3 + [False] * 2
-    assert by_run.couplings is not None
-    assert (by_run.couplings.left_out, by_run.couplings.groups[:3]) == (
+    assert by_run.kinds is not None
+    assert (by_run.kinds.left_out, by_run.kinds.groups[:3]) == (
         "types",
         ("3J(HN,HA)", "3J(HN,HA)", "3J(HN,CB)"),
     )
@@ -180,7 +180,7 @@ def test_an_nmr_star_file_is_read_by_its_suffix(folder: Path) -> None:
 
 def test_residues_are_left_out_where_one_type_is_fitted_or_where_asked(folder: Path) -> None:
     for override in ("data.fit=[3JHNHA]", "data.leave_out=residues"):
-        found = build_inputs(config(folder, override)).couplings
+        found = build_inputs(config(folder, override)).kinds
         assert found is not None
         assert (found.left_out, found.groups[:2]) == ("residues", ("residue 2", "residue 3"))
 
@@ -235,7 +235,7 @@ def test_errors_are_shown_as_stated_and_fitted_with_theta(done: Path, folder: Pa
 def test_the_folder_makes_the_report_again(done: Path, tmp_path: Path, text_of: Callable[[Path], str]) -> None:
     first = text_of(done / "report.html")
     for words in ("Trust in the data", "leaving out one type of coupling at a time", "Agreement by type of coupling",
-                  "Without data", "χ² a datum went of fitted couplings", "standard errors of both together",
+                  "Without data", "χ² per datum went of fitted couplings", "standard errors of both together",
                   "Vögeli, Ying, Grishaev &amp; Bax"):  # fmt: skip
         assert words in first
     shutil.copytree(done, tmp_path / "moved")
@@ -309,7 +309,7 @@ def test_the_pentapeptide_reports_its_populations(tmp_path: Path, text_of: Calla
 
 
 def test_guide_observables_chooses_theta_on_the_model_samples_it_has(folder: Path) -> None:
-    data = build_inputs(config(folder)).couplings
+    data = build_inputs(config(folder)).kinds
     assert data is not None
     model = lw.load_model(folder / "net")
     choices: dict[str, Any] = {"method": "reweight", "samples": 800, "steps": 4}
@@ -339,4 +339,4 @@ def test_the_page_on_couplings_runs(folder: Path, tmp_path: Path, monkeypatch: p
             tmp_path / "mine.yaml", ["data.backbone.residues=3", "data.couplings=" + str(folder / "mine.csv")]
         )
         assert isinstance(config, RunConfig)
-        assert build_inputs(config).couplings is not None
+        assert build_inputs(config).kinds is not None

@@ -1,25 +1,3 @@
 """Ala₅: its backbone in explicit water, and measured couplings."""
 
-from leastwork.cases.ala5.peptide import (
-    BACKBONE,
-    BASINS,
-    DATA,
-    SEQUENCE,
-    TEMPERATURE,
-    Ensembles,
-    couplings,
-    ensembles,
-    populations,
-)
-
-__all__ = [
-    "BACKBONE",
-    "BASINS",
-    "DATA",
-    "SEQUENCE",
-    "TEMPERATURE",
-    "Ensembles",
-    "couplings",
-    "ensembles",
-    "populations",
-]
+from leastwork.cases.ala5.peptide import *  # noqa: F403  (all public names of this module, which lists them)

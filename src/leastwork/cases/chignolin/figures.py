@@ -12,17 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from leastwork.report.figures import Samples, image
+from leastwork.report.figures import BLACK, BLUE, GREEN, ORANGE, Samples, image, legend
 
 __all__ = ["committors", "maps", "profiles", "traces"]
 
 Array = NDArray[np.float64]
 
-_BLUE, _ORANGE, _GREY, _BLACK = "#0072B2", "#D55E00", "#c4c4c4", "#222222"
+_GREY = "#c4c4c4"
 _STYLE: Mapping[str, dict[str, Any]] = {
     "reference": {"color": _GREY, "linewidth": 5.0, "zorder": 0},
-    "model": {"color": _ORANGE, "linestyle": (0, (4, 1.5)), "linewidth": 1.4},
-    "guided": {"color": _BLUE, "linewidth": 1.6},
+    "model": {"color": ORANGE, "linestyle": (0, (4, 1.5)), "linewidth": 1.4},
+    "guided": {"color": BLUE, "linewidth": 1.6},
 }
 _BINS = 40
 _LEAST_COUNT = 5  # in a bin, for a free energy
@@ -48,10 +48,9 @@ def profiles(curves: Sequence[Samples], label: str, marks: Sequence[float] = ())
             energy = np.where((counts >= _LEAST_COUNT) & (height > 0), -np.log(np.maximum(height, 1e-300)), np.nan)
             axes.plot(centres, energy - np.nanmin(energy), label=curve.label, **_STYLE[curve.label])
         for mark in marks:
-            axes.axvline(mark, color=_BLACK, linewidth=0.7, linestyle=(0, (2, 2)))
+            axes.axvline(mark, color=BLACK, linewidth=0.7, linestyle=(0, (2, 2)))
         axes.set(xlim=(0, 1), ylim=(-0.2, _DEEP), xlabel=label, ylabel="free energy  −ln p  ($k_\\mathrm{B}T$)")
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
+        legend(figure, *axes.get_legend_handles_labels())
 
     return image(draw, 7.2, 3.0)
 
@@ -99,13 +98,12 @@ def committors(guided: Array, truth: Array, region: tuple[float, float]) -> str:
         axes.axvspan(*region, color="#ececec", zorder=0, label="region")
         for values, style, label in (
             (truth, {"color": _GREY, "fill": True}, "simulated, in the region"),
-            (guided, {"color": _BLUE, "linewidth": 1.6}, "guided"),
+            (guided, {"color": BLUE, "linewidth": 1.6}, "guided"),
         ):
             axes.stairs(np.histogram(values, edges)[0] / len(values), edges, label=label, **style)
         axes.set(xlim=(0, 1), xlabel="committor  q", ylabel="share of structures")
         axes.set_ylim(bottom=0)
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=3)
+        legend(figure, *axes.get_legend_handles_labels())
 
     return image(draw, 7.2, 2.4)
 
@@ -127,13 +125,13 @@ def traces(panels: Sequence[tuple[str, Array]], reference: Array) -> str:
         grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for axes, (title, _), x in zip(grid, panels, flat, strict=True):
             for chain in x:
-                axes.plot(*chain.T, color=_BLUE, linewidth=0.6, alpha=0.35)
+                axes.plot(*chain.T, color=BLUE, linewidth=0.6, alpha=0.35)
             ends = x[:, [0, -1]]
-            axes.plot(*ends[:, 0].T, "o", color=_ORANGE, markersize=2.2, markeredgewidth=0)
-            axes.plot(*ends[:, 1].T, "s", color="#009E73", markersize=2.2, markeredgewidth=0)
-            axes.plot(*native.T, color=_BLACK, linewidth=1.5)
+            axes.plot(*ends[:, 0].T, "o", color=ORANGE, markersize=2.2, markeredgewidth=0)
+            axes.plot(*ends[:, 1].T, "s", color=GREEN, markersize=2.2, markeredgewidth=0)
+            axes.plot(*native.T, color=BLACK, linewidth=1.5)
             axes.set(title=title, xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
-            axes.plot([-0.95 * reach, -0.95 * reach + 0.5], [-0.93 * reach] * 2, color=_BLACK, linewidth=2)
+            axes.plot([-0.95 * reach, -0.95 * reach + 0.5], [-0.93 * reach] * 2, color=BLACK, linewidth=2)
             axes.text(-0.95 * reach + 0.25, -0.9 * reach, "0.5 nm", ha="center", va="bottom", fontsize=7.5)
 
     return image(draw, 7.2, 0.35 + 6.6 / len(panels))

@@ -56,15 +56,12 @@ def _stability(run: Finished) -> list[Section]:
     ]
     folding = Section(
         "Folding",
-        [
-            "The reference simulation is folded as often as measured; nothing of it but that number took part in the "
-            "fit."
-        ],
+        ["The reference simulation reproduces the measured share of folded structures; the fit used only this share."],
         [
             Image(
                 protein_figures.profiles(curves, _Q, (chignolin.FOLDED,)),
-                "Free energy along the fraction of native contacts, each curve above its own minimum. The line marks "
-                "the threshold of a folded structure.",
+                "Free energy along the fraction of native contacts, each curve relative to its own minimum. The line "
+                "marks the threshold above which a structure is folded.",
                 "Free energy along the fraction of native contacts for model, guided and reference ensembles",
             ),
             Image(
@@ -110,14 +107,15 @@ def _held_out(kinds: Mapping[str, Descriptors], log_tilt: Tensor) -> Section:
     after, start = rows[-1][1], rows[2][1]
     share = ["–" if math.isnan(part) else f"{100 * part:.0f} %" for part in removed(start, after, before, best)]
     table = Table(
-        "Errors against the reference simulation in what took no part in the fit: Jensen–Shannon divergence of the "
+        "Errors of quantities that were not fitted, against the reference simulation: Jensen–Shannon divergence of the "
         "histogram of Q (nats), root mean square error of contact probabilities, errors of the mean radius of gyration "
-        "and end-to-end distance (nm), with standard errors of blocks. The last row is how much of the model's error "
-        "the row above removes, over how much of the biased simulation's exact maximum-entropy reweighting removes.",
+        "and end-to-end distance (nm), with standard errors from blocks of frames. The last row compares two "
+        "reductions of the error: from the model to the row above, relative to that of the biased simulation by exact "
+        "maximum-entropy reweighting, which is the best possible with one measured number.",
         ["ensemble", "JS of Q", "contacts", "R_g", "end-to-end"],
         [
             *([name, *map(_cell, (each.js, each.contacts, each.radius, each.ends))] for name, each in rows),
-            ["removed, over the best", *share],
+            ["removed, relative to the best", *share],
         ],
     )
     return Section("Held-out quantities", [], [], [table])
@@ -156,14 +154,14 @@ def _transition(run: Finished) -> list[Section]:
     images = [
         Image(
             protein_figures.committors(q.numpy().astype(np.float64), simulated.numpy().astype(np.float64), ends),
-            "Committors, the probability to fold before unfolding, of guided structures and of the simulated ones in "
-            "the region.",
+            "Committors, the probabilities to fold before unfolding, of guided structures and of simulated structures "
+            "in the region.",
             "Histograms of committors of guided and simulated structures",
         ),
         Image(
             protein_figures.traces(panels, native.numpy()),
-            "Transition states as Cα traces, superposed on the native structure (black); circles are first and squares "
-            "last residues.",
+            "Transition states as Cα traces, superposed on the native structure (black). Circles mark the first and "
+            "squares the last residue.",
             "Chains of transition states drawn over each other",
         ),
     ]

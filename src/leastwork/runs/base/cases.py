@@ -91,7 +91,7 @@ class GroupMeans:
 
 @dataclass(frozen=True)
 class Case:
-    """What is known of a system; a part that is left out is not known, and whatever needs it is left out as well.
+    """The knowledge about a system; a part that is not given is unknown, and whatever needs it is left out.
 
     Args:
         event_shape: the shape of its states.
@@ -200,10 +200,10 @@ CaseName = Annotated[str, AfterValidator(_checked)]
 
 
 def check_shape(system: str | None, model: str, event_shape: EventShape) -> None:
-    """See that a model's states are those of a system.
+    """Check that a model's states have the shape of those of a system.
 
     Raises:
-        ConfigError: they are not, or there is no such system.
+        ConfigError: the shapes differ, or there is no such system.
     """
     shape = None if system is None else case(system).event_shape
     if shape is not None and shape != event_shape:

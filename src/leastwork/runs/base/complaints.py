@@ -18,7 +18,7 @@ Place: TypeAlias = tuple[int | str, ...]
 
 
 def sentences(error: ValidationError, schema: type[BaseModel]) -> list[str]:
-    """One sentence for each key that a schema refused."""
+    """A sentence for each key that a schema refused."""
     found: dict[Place, str] = {}
     for problem in error.errors(include_url=False):
         place, models, field = _locate(problem["loc"], schema, unknown=problem["type"] == "extra_forbidden")
@@ -31,7 +31,7 @@ def sentences(error: ValidationError, schema: type[BaseModel]) -> list[str]:
 def _locate(
     loc: Place, schema: type[BaseModel], unknown: bool
 ) -> tuple[Place, list[type[BaseModel]], FieldInfo | None]:
-    """Where a problem lies: its place without the names of union members, the models there, the field if known."""
+    """The place of a problem without the names of union members, the models there, and the field if it is known."""
     models: list[type[BaseModel]] = [schema]
     field: FieldInfo | None = None
     place: list[int | str] = []

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkWarning
 from leastwork.report import figures
-from leastwork.runs.base.metrics import RunNumbers, run_numbers
+from leastwork.runs.base.numbers import RunNumbers, run_numbers
 from leastwork.runs.base.settings import AnyConfig, Run
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.support.json_files import read_json, write_json
@@ -51,7 +51,7 @@ class Finished(Generic[_Settings]):
 
     @cached_property
     def numbers(self) -> RunNumbers:
-        """What the metrics of all runs have in common.
+        """The metrics that all single runs have.
 
         Raises:
             ConfigError: metrics.json is of another version.
@@ -59,7 +59,7 @@ class Finished(Generic[_Settings]):
         return run_numbers(self.metrics)
 
     def work_figure(self) -> str | None:
-        """Work against its bound and along the path, where there is a certificate."""
+        """The figure of the work, beside its bound and along the path; None if there is no certificate."""
         certificate, steps = self.numbers.certificate, self.ensemble.ledger.step_work
         if certificate is None or steps is None:
             return None
@@ -72,16 +72,17 @@ class Finished(Generic[_Settings]):
         return figures.ledger((bound.value, bound.stderr), wasted.value, caption, times, work, stderr)
 
     def drawing_settings(self) -> list[tuple[str, str]]:
-        """Settings of either kind of run that shape the numbers."""
+        """The settings of all kinds of run that affect the numbers."""
         config, sampling = self.config, self.config.sampling
         taken = self.numbers.discretisation.t_grid if sampling.t_grid is None else sampling.t_grid
         grid = f"{len(taken)} times given" if isinstance(taken, tuple) else taken
+        churned = sampling.churned
         noise = "" if sampling.process == "ode" else f", κ = {plain(sampling.kappa or 1.0)}"
         return [
             ("model", config.source.label),
             ("method", config.method),
             ("seed", str(config.seed)),
-            ("process", f"{sampling.process.upper()}{noise}"),
+            ("process", f"{sampling.process.upper()}{noise}" if churned is None else churned.chain),
             ("solver", f"{sampling.solver}, {count(sampling.steps)} steps, grid {grid}"),
             ("samples drawn", count(sampling.n)),
         ]
@@ -106,7 +107,7 @@ def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def _finite(value: Any, key: str, lost: list[str]) -> Any:
-    """The same plain values with None in place of what is not finite, whose keys are appended to ``lost``."""
+    """Plain values with None in place of numbers that are not finite; the keys of these are appended to ``lost``."""
     if isinstance(value, Mapping):
         return {name: _finite(one, f"{key}.{name}", lost) for name, one in value.items()}
     if isinstance(value, list | tuple):
@@ -118,7 +119,7 @@ def _finite(value: Any, key: str, lost: list[str]) -> Any:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """What :func:`write_metrics` wrote.
+    """The metrics that :func:`write_metrics` wrote.
 
     Raises:
         ConfigError: the file is damaged.

@@ -1,78 +1,77 @@
 """The protocol of a job, which a kind of run implements; :mod:`leastwork.runs.carry_out` does the rest."""
 
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from warnings import catch_warnings, simplefilter
 
 from torch import Tensor
 
+from leastwork.errors import LeastworkWarning
+from leastwork.fit.run import FittedRun
 from leastwork.geometry.state import State
-from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.step_error import StepError
 from leastwork.support.progress import Progress
 
-__all__ = ["Fitted", "Job"]
+__all__ = ["Job"]
 
 
-class Fitted(Protocol):
-    """The outcome of a fit, all that drawing needs."""
-
-    @property
-    def guidance(self) -> Guidance | None: ...
-    @property
-    def network_evaluations(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
+_Fitted = TypeVar("_Fitted", bound=FittedRun)
 
 
-_Fitted = TypeVar("_Fitted", bound=Fitted)
+class Job(Generic[_Fitted]):
+    """A run whose inputs are loaded and checked; each kind is a frozen dataclass of its settings and inputs."""
 
-
-class Job(Protocol[_Fitted]):
-    """A run whose inputs are loaded and checked."""
+    if TYPE_CHECKING:
+        config: Any
+        inputs: Any  # with at least the model and the choices of the sampling
 
     @property
-    def model(self) -> Model: ...
+    def model(self) -> Model:
+        return self.inputs.model
 
     @property
     def choices(self) -> Choices:
         """Process, solver, steps and batch size of the sampling."""
-        ...
+        return self.inputs.choices
 
     @property
     def budget(self) -> int | None:
-        """Network evaluations of the fit, at most, or None where its method has no such bound."""
-        ...
-
-    def load(self, folder: Path) -> _Fitted | None:
-        """What was fitted before, or None."""
-        ...
-
-    def fit(self, progress: Progress) -> _Fitted:
-        """Fit anew."""
-        ...
-
-    def save(self, fitted: _Fitted, folder: Path) -> None:
-        """Write it, so that an interrupted run goes on with the very same guidance."""
-        ...
-
-    def log_tilt(self, fitted: _Fitted, x: State) -> Tensor:
-        """r of the target, (n,)."""
-        ...
+        """Largest number of network evaluations of the fit, or None if its method has no such bound."""
+        return self.config.chosen.most_evaluations
 
     def step_error(self, fitted: _Fitted) -> StepError:
-        """What the number of steps does to the averages and to ln⟨w⟩."""
-        ...
+        """Errors of the averages and of ln⟨w⟩ due to the number of steps; the report warns of them."""
+        with catch_warnings():
+            simplefilter("ignore", LeastworkWarning)
+            return fitted.step_error
 
+    @abstractmethod
+    def load(self, folder: Path) -> _Fitted | None:
+        """The fit that is stored in a folder, or None."""
+
+    @abstractmethod
+    def fit(self, progress: Progress) -> _Fitted:
+        """Fit anew."""
+
+    @abstractmethod
+    def save(self, fitted: _Fitted, folder: Path) -> None:
+        """Write the fit, so that an interrupted run goes on with the very same guidance."""
+
+    @abstractmethod
+    def log_tilt(self, fitted: _Fitted, x: State) -> Tensor:
+        """The log-tilt r of the target, (n,)."""
+
+    @abstractmethod
     def measure(self, folder: Path, fitted: _Fitted, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
-        """The metrics ``observables``, ``certificate``, ``free_energy`` and ``quality``; arrays for figures are saved.
+        """The metrics ``observables``, ``certificate``, ``free_energy`` and ``quality``; saves arrays for figures.
 
         Args:
             folder: the folder of the run.
             fitted: the outcome of the fit.
             ensemble: guided samples.
-            judged: those of the certificate, which may be the same.
+            judged: the samples of the certificate, which may be the same.
         """
-        ...

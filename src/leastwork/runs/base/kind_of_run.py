@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from rich.table import Table
 
+from leastwork.data.indirect import Indirect
 from leastwork.fit.run import FittedRun
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership
@@ -27,14 +28,14 @@ _Run = TypeVar("_Run", bound=FittedRun)
 class Given:
     """Arguments of :func:`leastwork.load_run` for what a folder does not hold."""
 
-    observable: Observable | None = None
+    observable: Observable | Indirect | None = None
     region: Membership | None = None
     kernel: Kernel | None = None
 
 
 @dataclass(frozen=True)
 class KindOfRun(Generic[_Settings, _Run]):
-    """All that distinguishes one kind of run from another; its folder defines it as ``KIND`` in ``kind.py``.
+    """A kind of run, with all that differs between kinds; its folder defines it as ``KIND`` in ``kind.py``.
 
     Args:
         schema: the settings in a run file.

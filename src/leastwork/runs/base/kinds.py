@@ -1,16 +1,18 @@
-"""What a run file names by ``kind:`` — the settings of an observable or a region, which build what they describe."""
+"""Settings that a run file names by ``kind:``, those of an observable or a region, which build what they describe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self, get_args
 
+from leastwork.data.indirect import Function
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape
 from leastwork.kernels.region import DefinedRegion
 from leastwork.observables import Observable
 from leastwork.runs.base.settings import Strict
 
-__all__ = ["Kind", "ObservableKind", "RegionKind", "kind_name"]
+__all__ = ["Kind", "ObservableKind", "OfAverages", "RegionKind", "kind_name"]
 
 
 class Kind(Strict):
@@ -24,6 +26,23 @@ class Kind(Strict):
     def code(self) -> Path | None:
         """The file that is executed when this is built, None where nothing is."""
         return None
+
+
+@dataclass(frozen=True)
+class OfAverages:
+    """A function of the averages of an observable, which data are on.
+
+    Args:
+        function: f(m, η), averages (K,) and unknowns (P,) -> (J,).
+        names: a name for each value.
+        unit: the unit of all values.
+        unknowns: the unknowns η by name, with the values at which the search for them starts.
+    """
+
+    function: Function
+    names: tuple[str, ...]
+    unit: str = ""
+    unknowns: Mapping[str, float] = field(default_factory=dict)
 
 
 class ObservableKind(Kind):
@@ -43,6 +62,14 @@ class ObservableKind(Kind):
             LeastworkError: settings that do not fit the states.
         """
         raise NotImplementedError
+
+    def of_averages(self, observable: Observable) -> OfAverages | None:
+        """The function of the averages of what :meth:`build` has built that data are on, None for the averages.
+
+        Raises:
+            LeastworkError: settings that do not fit the columns of the observable.
+        """
+        return None
 
 
 class RegionKind(Kind):

@@ -1,19 +1,139 @@
-"""Numbers of metrics.json: estimates with their standard errors, the certificate, what the steps leave."""
+"""Numbers of ``metrics.json`` that all single runs have: as they are written, and as reports read them back."""
 
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol
 
-from leastwork.runs.base.metrics import CertificateNumbers, Miss, Number, OnTarget
-from leastwork.runs.base.typed import as_plain_values
+from leastwork.runs.base.typed import as_plain_values, read_as
 from leastwork.sampling.step_error import StepError
 from leastwork.sampling.step_loss import StepLoss
 from leastwork.sampling.work import ON_TARGET, Certificate
 from leastwork.statistics.estimate import Estimate
 
-__all__ = ["as_number", "certificate_metrics", "number", "step_metrics", "versions", "with_stderr"]
+__all__ = [
+    "PLACE",
+    "CertificateNumbers",
+    "Discretisation",
+    "Estimated",
+    "Miss",
+    "Number",
+    "OnTarget",
+    "RunNumbers",
+    "as_number",
+    "certificate_metrics",
+    "number",
+    "run_numbers",
+    "step_metrics",
+    "versions",
+    "with_stderr",
+]
+
+PLACE = "metrics.json"
+
+
+class Estimated(Protocol):
+    """Anything that has a value and a standard error."""
+
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def stderr(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value and its standard error; each is None where there is none."""
+
+    value: float | None
+    stderr: float | None
+
+
+@dataclass(frozen=True)
+class Miss:
+    """The distance of the guided average of an observable from its target, in standard deviations."""
+
+    name: str
+    value: float | None
+    stderr: float | None
+
+
+@dataclass(frozen=True)
+class OnTarget:
+    """True if every fitted average is within the tolerance, which is in standard deviations."""
+
+    value: bool
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class CertificateNumbers:
+    """A certificate; ``miss`` and ``on_target`` are None for a region, and ``worst_path`` in runs of older versions."""
+
+    work: Number
+    bound: Number
+    dissipation: Number
+    efficiency: Number
+    ess: Number
+    log_z: Number
+    miss: tuple[Miss, ...] | None
+    on_target: OnTarget | None
+    biased_high: bool
+    worst_path: float | None = None
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class StepShift:
+    """The shift of an average due to the number of steps, the observable's σ, and whether the shift is large."""
+
+    value: float | None
+    stderr: float | None
+    sigma: float | None
+    large: bool
+
+
+@dataclass(frozen=True)
+class Discretisation:
+    """The name of the time grid, None if times were given, and the errors due to the number of steps.
+
+    The loss is None in runs of older versions.
+    """
+
+    t_grid: str | None
+    steps: int
+    paths: int
+    averages: tuple[StepShift, ...]
+    log_z: Number | None
+    matters: bool
+    loss: Number | None = None
+
+
+@dataclass(frozen=True)
+class RunNumbers:
+    """The metrics that all single runs have."""
+
+    seed: int
+    versions: Mapping[str, str]
+    seconds: float
+    network_evaluations: int
+    discretisation: Discretisation
+    certificate: CertificateNumbers | None
+
+
+def run_numbers(metrics: Mapping[str, Any]) -> RunNumbers:
+    """The metrics that all single runs have, from all metrics of a run.
+
+    Args:
+        metrics: as in metrics.json.
+
+    Raises:
+        ConfigError: they are of another version.
+    """
+    shared = {each.name for each in fields(RunNumbers)}
+    return read_as(RunNumbers, {key: value for key, value in metrics.items() if key in shared}, PLACE)
 
 
 def number(value: Any) -> float | None:
@@ -50,7 +170,7 @@ def step_metrics(found: StepError, loss: StepLoss | None = None) -> dict[str, An
 
 
 def versions() -> dict[str, str]:
-    """Of what determines a run's numbers."""
+    """The versions of Python and of the packages that determine a run's numbers."""
     found = {"python": platform.python_version()}
     for package in ("leastwork", "torch", "numpy", "scipy"):
         try:

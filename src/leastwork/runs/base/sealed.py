@@ -35,7 +35,7 @@ def settings_in(folder: Path) -> str:
 
 
 def check_seal(folder: Path, inputs: bool = True) -> None:
-    """See that settings and inputs are as the run wrote them; folders of older versions have no checksums of them.
+    """Check that settings and inputs are as the run wrote them; folders of older versions have no checksums.
 
     Args:
         folder: the folder of the run.

@@ -2,7 +2,7 @@
 
 from leastwork.report.blocks import Fact, Image, Section, Table, Words, italic
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.metrics import CertificateNumbers, Discretisation, Estimated, Number, RunNumbers
+from leastwork.runs.base.numbers import CertificateNumbers, Discretisation, Estimated, Number, RunNumbers
 from leastwork.runs.base.sentences import pm, share
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.numerals import count, fraction, plain
@@ -44,16 +44,17 @@ def work_section(
             Image(
                 ledger,
                 (
-                    "Left: the excess work ", italic("W"), " = KL(guided paths ‖ model paths) splits into what the "
-                    "target costs and what the guidance wastes; the error bar is one standard error of the bound. "
-                    "Right: where along the path it is spent; the area is ", italic("W"), ", the shade a 95 % interval."
+                    "Left: the excess work ", italic("W"), " = KL(guided paths ‖ model paths) is the sum of the "
+                    "work that the target needs and the work that the guidance wastes; the error bar is one standard "
+                    "error of the bound. Right: the work along the path. The area under the curve is ", italic("W"),
+                    ", and the shaded band is a 95 % interval."
                 ),
                 "Work against its bound, and work along the path",
             )
         )  # fmt: skip
     steps = run.numbers.discretisation
     table = Table(
-        f"The certificate, from {count(certificate.samples)} samples that the fit never saw.",
+        f"The certificate, computed from {count(certificate.samples)} samples that were not used in the fit.",
         ["quantity", "meaning", "value ± standard error"],
         [*_work(certificate, steps), *_shares(certificate, exact, model_ess), *_errors(certificate, steps)],
         text_columns=2,
@@ -64,18 +65,18 @@ def work_section(
 def _work(certificate: CertificateNumbers, steps: Discretisation) -> list[list[Words]]:
     rows: list[list[Words]] = [
         ["work", "spent by the guidance", _energy(certificate.work)],
-        ["bound", "no guidance with these averages does with less", _energy(certificate.bound)],
-        ["dissipation", "wasted, work − bound", _energy(certificate.dissipation)],
+        ["bound", "least work of any guidance with these averages", _energy(certificate.bound)],
+        ["dissipation", "wasted work, work − bound", _energy(certificate.dissipation)],
     ]
     if steps.loss is not None:
-        rows.append(["", "of that by the finite steps, whatever the guidance", _energy(steps.loss)])
+        rows.append(["", "part of it that finite steps waste under any guidance", _energy(steps.loss)])
     return rows
 
 
 def _shares(certificate: CertificateNumbers, exact: Number | None, model_ess: Estimate | None) -> list[list[Words]]:
     rows: list[list[Words]] = [["efficiency", "1 − dissipation / work", share(certificate.efficiency)]]
     if exact is not None:
-        rows.append(["", "of the exact guidance of least work, at the same steps", share(exact)])
+        rows.append(["", "efficiency of the exact guidance of least work, at the same steps", share(exact)])
     rows.append(["effective samples", "Kish fraction under the target", share(certificate.ess)])
     if model_ess is not None:
         rows.append(["", "Kish fraction under the model", fraction(model_ess.value, model_ess.stderr)])
@@ -86,7 +87,13 @@ def _errors(certificate: CertificateNumbers, steps: Discretisation) -> list[list
     on_target, log_z = certificate.on_target, steps.log_z
     rows: list[list[Words]] = []
     if log_z is not None:
-        rows.append(["error of the steps", ("of ln⟨", italic("w"), "⟩, estimated by twice as many"), pm(log_z)])
+        rows.append(
+            [
+                "error of the steps",
+                ("error of ln⟨", italic("w"), "⟩, estimated by a run of twice as many steps"),
+                pm(log_z),
+            ]
+        )
     if on_target is not None:
         within = f"every fitted average within {plain(on_target.tolerance)} standard deviations"
         rows.append(["on target", within, "yes" if on_target.value else "no"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from leastwork.runs.base.metrics import CertificateNumbers, Estimated, RunNumbers
+from leastwork.runs.base.numbers import CertificateNumbers, Estimated, RunNumbers
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 
@@ -12,8 +12,14 @@ LEAST_ESS = 0.01
 _OUTLIER_SHARE = 0.1, 30  # share of the variance of ln w, at least, and in equal shares of all paths
 
 
+_CHURNED = (
+    " Work, weights and free energies are those of this chain, not of the reverse SDE; what its number of steps does "
+    "to averages is not estimated."
+)
+
+
 def few_effective(certificate: CertificateNumbers) -> list[str]:
-    """A warning where the efficiency is biased by a small number of effective samples, or nothing."""
+    """A warning if few effective samples bias the efficiency; otherwise nothing."""
     if not certificate.biased_high:
         return []
     effective = certificate.samples * (certificate.ess.value or 0.0)
@@ -24,32 +30,40 @@ def few_effective(certificate: CertificateNumbers) -> list[str]:
 
 
 def gone_astray(certificate: CertificateNumbers) -> list[str]:
-    """A warning where a single path makes much of the variance of ln w, or nothing; older runs do not tell."""
+    """A warning if a single path makes much of the variance of ln w; nothing for runs of older versions."""
     worst = certificate.worst_path
     if worst is None or worst < max(_OUTLIER_SHARE[0], _OUTLIER_SHARE[1] / certificate.samples):
         return []
     return [
         f"One of {count(certificate.samples)} guided paths makes {fraction(worst)} of the variance of ln w: it went "
-        "astray, and the work it wastes hides what the others do: take more sampling.steps."
+        "astray, and the work that it wastes hides that of the other paths: take more sampling.steps."
     ]
 
 
 def too_few_steps(metrics: RunNumbers, names: Sequence[str]) -> list[str]:
-    """A warning where the number of steps moves an average or ln⟨w⟩ by more than it may, or nothing."""
+    """A warning if the number of steps shifts an average or ln⟨w⟩ too much; otherwise nothing."""
     found = metrics.discretisation
     if not found.matters:
         return []
     what = [f"the average of {name} by {pm(row)}" for name, row in zip(names, found.averages, strict=True) if row.large]
     if not what and found.log_z is not None:
         what = [f"ln⟨w⟩, and so free energies, by {pm(found.log_z)}"]
-    return [f"{count(found.steps)} steps are too few, they move {', '.join(what)}: take more sampling.steps."]
+    return [f"{count(found.steps)} steps are too few, since they shift {', '.join(what)}: take more sampling.steps."]
 
 
 def drawing(config: AnyConfig, metrics: RunNumbers) -> str:
-    """How samples were drawn, of either kind of run."""
+    """The sentence on how samples were drawn, for all kinds of run."""
     chosen = config.sampling
     process = "probability-flow ODE" if chosen.process == "ode" else f"reverse SDE (κ = {plain(chosen.kappa or 1.0)})"
-    solvers = {"euler": "Euler", "heun": "Heun", "exponential": "exponential", "multistep": "second-order multistep"}
+    if chosen.churned is not None:
+        process = f"chain with {chosen.churned.chain}"
+    solvers = {
+        "euler": "Euler",
+        "heun": "Heun",
+        "exponential": "exponential",
+        "multistep": "second-order multistep",
+        "churn": "first-order",
+    }
     grid: dict[str | None, str] = {
         None: "given explicitly",
         "uniform": "uniform in t",
@@ -67,6 +81,7 @@ def drawing(config: AnyConfig, metrics: RunNumbers) -> str:
         f"Samples were drawn from the pre-trained model “{config.source.label}” by "
         f"the {process} with {count(steps)} {solvers[chosen.solver]} steps on a grid {times} "
         f"(leastwork {used['leastwork']}, PyTorch {used['torch']}, seed {metrics.seed})."
+        f"{'' if chosen.churned is None else _CHURNED}"
     )
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, get_args, get_type_hints
 
 import torch
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -15,6 +16,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     create_model,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -23,11 +25,13 @@ from leastwork.adapters.source import source_of
 from leastwork.errors import ConfigError
 from leastwork.fit.methods import Registry, settings_of
 from leastwork.sampling.choices import Choices, ProcessName
+from leastwork.sampling.solvers import Churn
 
 __all__ = [
     "GIVEN_MODEL",
     "AnyConfig",
     "CertificateSamples",
+    "ChurnSection",
     "FitSection",
     "JointConfig",
     "Named",
@@ -46,12 +50,36 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+def _step_scale(value: float) -> float:
+    why = Churn(step_scale=value).unweighted
+    if why:
+        raise PydanticCustomError("said", "{said}", {"said": f"'churn' in 'sampling': {why}"})
+    return value
+
+
+class ChurnSection(Strict):
+    """Settings of steps with churn (:class:`leastwork.sampling.solvers.Churn`)."""
+
+    gamma: FiniteFloat = Field(default=Churn.gamma, gt=0, description="γ, by which noise levels are raised, above 0")
+    gamma_min: FiniteFloat = Field(
+        default=Churn.gamma_min, ge=0, description="the noise level in data units down to which there is churn, or 0"
+    )
+    noise_scale: FiniteFloat = Field(default=Churn.noise_scale, gt=0, description="the scale λ of the noise, above 0")
+    step_scale: Annotated[FiniteFloat, AfterValidator(_step_scale)] = Field(
+        default=Churn.step_scale, gt=0, description="1, as other step scales have no weights"
+    )
+    motions: bool = Field(default=Churn.motions, description="true for a random rotation after every step, or false")
+
+
 class SamplingConfig(Strict):
-    """How samples are drawn."""
+    """Settings of the sampling."""
 
     n: int = Field(default=10_000, ge=2, description="the number of guided samples, at least 2")
     process: ProcessName = Field(default="sde", description="a process")
-    solver: Literal["multistep", "exponential", "euler", "heun"] = Field(default="multistep", description="a solver")
+    solver: Literal["multistep", "exponential", "euler", "heun", "churn"] = Field(
+        default="multistep", description="a solver"
+    )
+    churn: ChurnSection | None = Field(default=None, description="settings of solver: churn, as keys and values")
     steps: int = Field(default=100, ge=1, description="the number of steps, at least 1")
     t_grid: Literal["signal", "uniform", "log-snr", "balanced", "karras"] | tuple[FiniteFloat, ...] | None = Field(
         default=None,
@@ -63,6 +91,21 @@ class SamplingConfig(Strict):
     )
     batch_size: int = Field(default=1024, ge=1, description="the number of samples in memory at a time, at least 1")
 
+    @model_validator(mode="after")
+    def _settings_of_the_solver(self) -> Self:
+        if self.churn is not None and self.solver != "churn":
+            said = (
+                f"'churn' in 'sampling' is for solver: churn, and the solver is {self.solver}: leave one of the two out"
+            )
+            raise PydanticCustomError("said", "{said}", {"said": said})
+        return self
+
+    @property
+    def churned(self) -> Churn | None:
+        """The steps with churn and their settings; None for another solver."""
+        settings = {} if self.churn is None else self.churn.model_dump()
+        return Churn(**settings) if self.solver == "churn" else None
+
 
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="a whole number, 0 or more")]
 CertificateSamples = Annotated[
@@ -72,7 +115,7 @@ CertificateSamples = Annotated[
 
 
 def _text(value: Any) -> Any:
-    """A model or run may be called 7."""
+    """Text, also for a number, since a model or run may be called 7."""
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -97,25 +140,27 @@ _Model = Annotated[str | ModelSettings, PlainValidator(_model), PlainSerializer(
 
 
 class Named(Strict):
-    """What every run file begins with."""
+    """The keys with which every run file begins."""
 
     name: _Text = Field(min_length=1, pattern=r"^[^/\\]+$", description="a name for the run, without slashes")
     description: str = Field(default="", description="one sentence about the run")
 
 
 class FitSection(Strict):
-    """How the guidance is found: what every method has, beside the settings of the methods."""
+    """Settings of the fit that every method has; those of the methods are added to them."""
 
     samples: int | None = Field(
-        default=None, ge=2, description="the number of samples of the model, at least 2, or left out"
+        default=None, ge=2, description="the number of model samples, at least 2, or left out for what is needed"
     )
 
 
-_Section = TypeVar("_Section", bound=FitSection)
+def with_settings(name: str, module: str, methods: Iterable[type]) -> type[FitSection]:
+    """A section of a run file with the keys of every method and the settings of these methods, each key once.
 
-
-def with_settings(base: type[_Section], name: str, methods: Iterable[type]) -> type[_Section]:
-    """A section of a run file with the keys of ``base`` and the settings of these methods, each key once."""
+    Args:
+        name, module: where the class is found, by which it is pickled.
+        methods: the classes of the methods.
+    """
     keys: dict[str, Any] = {}
     for method in methods:
         hints = get_type_hints(method)
@@ -124,7 +169,7 @@ def with_settings(base: type[_Section], name: str, methods: Iterable[type]) -> t
             form = more.pop("form", hints[key])
             default = one.default if one.default_factory is MISSING else one.default_factory()
             keys.setdefault(key, (form, Field(default=default, **more)))
-    return create_model(name, __base__=base, __module__=base.__module__, **keys)
+    return create_model(name, __base__=FitSection, __module__=module, **keys)
 
 
 GIVEN_MODEL = "(given in Python)"
@@ -149,7 +194,6 @@ class AnyConfig(Named):
 
     kind_of_run: ClassVar[str]
     registry: ClassVar[Registry[Any]]
-    section: ClassVar[type[FitSection]]
 
     if TYPE_CHECKING:  # the kinds of run declare them, each at its place among its keys
         system: str | None
@@ -165,14 +209,14 @@ class AnyConfig(Named):
         return {"": self}
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        """The same run with ``place(file)`` for each file that it names."""
+        """A copy of the run with ``place(file)`` in place of each file."""
         raise NotImplementedError
 
     def comparable(self) -> Any:
-        """This run, if its methods can be compared on its data.
+        """The run, if methods can be compared on its data.
 
         Raises:
-            ConfigError: it has no data.
+            ConfigError: the run has no data.
         """
         raise ConfigError(f"{self.name} is guided to structures, and compare is for runs with data: use run")
 
@@ -187,14 +231,14 @@ class AnyConfig(Named):
         return source_of(self.model)
 
     def with_source(self, source: ModelSettings) -> Self:
-        """The same run with another model; one that is stored is named as a run file names it."""
+        """A copy of the run with another model; a stored model is named as in a run file."""
         name = source.plain()
         return self.model_copy(update={"model": name if isinstance(name, str) else source})
 
     @property
     def settings(self) -> dict[str, Any]:
         """All settings of methods under ``fit:``."""
-        return self.fit.model_dump(exclude=set(self.section.model_fields))
+        return self.fit.model_dump(exclude=set(FitSection.model_fields))
 
     @property
     def own_settings(self) -> dict[str, Any]:
@@ -207,10 +251,10 @@ class AnyConfig(Named):
         return self.own_settings
 
     def check_method(self) -> None:
-        """See that ``fit:`` sets nothing that only another method has; values that nobody changed are passed over.
+        """Check that ``fit:`` sets nothing that only another method has; default values are ignored.
 
         Raises:
-            ConfigError: it does.
+            ConfigError: a setting belongs to another method.
         """
         for key, about in type(self.fit).model_fields.items():
             owners = self.registry.owners(key)
@@ -229,7 +273,7 @@ class AnyConfig(Named):
         names = Literal[cls.registry.names()]  # pyright: ignore[reportInvalidTypeForm]  (known when a file is read)
         fields: dict[str, Any] = {"method": (names, Field(default=bundled[0], description="a method"))}
         if method in cls.registry:
-            own = with_settings(cls.section, cls.section.__name__, [cls.registry[str(method)]])
+            own = with_settings("FitSection", cls.__module__, [cls.registry[str(method)]])
             fields["fit"] = (own, Field(default=own(), description="settings, as keys and values"))
         return create_model(cls.__name__, __base__=cls, __module__=cls.__module__, **fields)
 
@@ -248,11 +292,11 @@ class JointConfig:
     parts: Mapping[str, AnyConfig]
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        """The same, since only its parts name files."""
+        """The run itself, since only its parts name files."""
         return self
 
     def comparable(self) -> Any:
-        """Never: methods are compared on the data of a single run."""
+        """Raises an error, since methods are compared on the data of a single run."""
         raise ConfigError(f"{self.name} is a joint run, and compare is for single runs with data: name one of its runs")
 
     @property
@@ -260,7 +304,7 @@ class JointConfig:
         """Only its parts have models."""
 
     def with_source(self, source: ModelSettings) -> Self:
-        """The same, since only its parts have models."""
+        """The run itself, since only its parts have models."""
         return self
 
 
@@ -271,4 +315,5 @@ Run: TypeAlias = AnyConfig | JointConfig
 def sampling_choices(asked: SamplingConfig) -> Choices:
     """The sampling choices of a run file."""
     grid = torch.tensor(asked.t_grid, dtype=torch.float64) if isinstance(asked.t_grid, tuple) else asked.t_grid
-    return Choices(**asked.model_dump(exclude={"n", "t_grid"}), t_grid=grid)
+    plain = asked.model_dump(exclude={"n", "solver", "churn", "t_grid"})
+    return Choices(**plain, solver=asked.churned or asked.solver, t_grid=grid)

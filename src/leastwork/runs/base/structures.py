@@ -126,7 +126,7 @@ def write_structures(folder: Path, name: str, x: Tensor, sequence: Sequence[str]
 
 
 def _attempt(read: Callable[[], _Read], file: Path) -> _Read:
-    """What was read, or in one sentence why it was not."""
+    """The result of reading a file; an error says in one sentence why it cannot be read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of dummy unit cells, and of files that mdtraj leaves open when it gives up
         try:
@@ -166,7 +166,7 @@ def _same_atoms(mdtraj: Any, file: Path, topology: Path, known: int) -> None:
 
 
 def _whole_trajectory(file: Path, frames: int) -> None:
-    """No frames at all are none; and a DCD, which says how many it has, is read as far as it goes without complaint."""
+    """Refuse a file without frames, and a DCD with fewer frames than it announces, which is read without complaint."""
     if frames == 0:
         raise ConfigError(f"{file} holds no frames: give one with structures")
     if file.suffix.lower() != ".dcd":
@@ -182,7 +182,7 @@ def _whole_trajectory(file: Path, frames: int) -> None:
 
 
 def _neighbours(topology: Any, chosen: list[int]) -> list[int]:
-    """Those of the atoms, counted as chosen, that the next one follows along the chain without a gap."""
+    """The chosen atoms, by their number among these, that the next one follows along the chain without a gap."""
     residues = [topology.atom(index).residue for index in chosen]
     return [
         i
@@ -192,7 +192,7 @@ def _neighbours(topology: Any, chosen: list[int]) -> list[int]:
 
 
 def _credible(x: np.ndarray, neighbours: list[int], file: Path) -> None:
-    """Finite, in nm, and in one piece."""
+    """Check that structures are finite, in nm, and in one piece."""
     wrong = ~np.isfinite(x).all(axis=(1, 2))
     if wrong.any():
         raise ConfigError(

@@ -2,8 +2,9 @@
 
 from rich.table import Table
 
-from leastwork.runs.base.metrics import CertificateNumbers
+from leastwork.runs.base.numbers import CertificateNumbers
 from leastwork.runs.base.sentences import pm, share
+from leastwork.runs.base.settings import SamplingConfig
 
 __all__ = ["add_cost", "table_of_pairs"]
 
@@ -13,8 +14,10 @@ def table_of_pairs() -> Table:
     return Table(box=None, pad_edge=False, show_header=False)
 
 
-def add_cost(table: Table, certificate: CertificateNumbers) -> None:
-    """Write the certificate below what stands in a table."""
+def add_cost(table: Table, certificate: CertificateNumbers, sampling: SamplingConfig) -> None:
+    """Write the certificate, and whose it is if that is not the SDE, below what stands in a table."""
+    if sampling.churned is not None:
+        table.add_row("chain", sampling.churned.chain)
     table.add_row("work", f"{pm(certificate.work)} kT")
     table.add_row("bound", f"{pm(certificate.bound)} kT")
     table.add_row("dissipation", f"{pm(certificate.dissipation)} kT")

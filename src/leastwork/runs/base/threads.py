@@ -13,7 +13,7 @@ SMALL_NETWORK = 50_000
 
 
 def choose_threads(model: Model) -> None:
-    """One thread for a small network, whose operations are too short to share; the user's own choice goes first.
+    """Use one thread for a small network, whose operations are too short to share, unless the user has chosen.
 
     A run owns its process, the library does not: ``leastwork.sample`` leaves torch's threads as they are.
     """

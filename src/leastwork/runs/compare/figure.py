@@ -11,12 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from leastwork.report.figures import RC
+from leastwork.report.figures import BLUE, GREY, RC
 from leastwork.support.files import write_bytes
 
 __all__ = ["draw_comparison"]
 
-_BEST, _OTHER = "#0072B2", "#8a8a8a"
 _PANELS: tuple[tuple[str, str, bool], ...] = (  # key, label, logarithmic
     ("target_error", "target error  (σ)", True),
     ("held_out_error", "held-out error  (σ)", True),
@@ -53,9 +52,9 @@ def draw_comparison(rows: Sequence[dict[str, Any]], path: Path) -> None:
 def _panel(axes: Axes, rows: Sequence[dict[str, Any]], key: str, logarithmic: bool) -> None:
     for y, row in enumerate(rows):
         value, stderr = _number(row[key])
-        colour = _BEST if row["method"] == "least-work" else _OTHER
+        colour = BLUE if row["method"] == "least-work" else GREY
         if value is None:
-            axes.text(0.5, y, "–", transform=axes.get_yaxis_transform(), color=_OTHER, ha="center", va="center")
+            axes.text(0.5, y, "–", transform=axes.get_yaxis_transform(), color=GREY, ha="center", va="center")
             continue
         if logarithmic:  # an error bar that reaches zero has no left end
             value = max(abs(value), 1e-12)

@@ -1,4 +1,4 @@
-"""One run file, every method: a table and a figure that say what each comes to.
+"""All methods on the data of one run file, compared in a table and a figure.
 
 The folder afterwards:  config.yaml · comparison.json · comparison.md · comparison.png
 """
@@ -100,7 +100,7 @@ def compare_methods(
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of an interrupted call."""
+    """The rows that an interrupted call has written."""
     remedy = "delete it and start again"
     rows = read_json(path, remedy).get("rows")
     if not isinstance(rows, list) or not all(isinstance(row, dict) and set(row) == _CELLS for row in rows):
@@ -109,7 +109,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def row_values(row: Row, held_out: Sequence[bool]) -> dict[str, Any]:
-    """A row as plain values; of the observables the worst of each kind."""
+    """A row as plain values, with the worst observable of each kind."""
 
     def worst(kind: bool) -> dict[str, float | None] | None:
         if row.miss is None or kind not in held_out:
@@ -145,7 +145,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """One line of the table as text."""
+    """A line of the table as text."""
     if row["reason"]:
         return [row["method"], row["reason"].replace("|", "/"), *[""] * 7]
     numbers = [_pm(row[key]) for key in ("target_error", "held_out_error")]

@@ -32,14 +32,14 @@ class JointFile(Named):
     @field_validator("runs", mode="wrap")
     @classmethod
     def _whole(cls, runs: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        """Right or wrong as a whole, so that a complaint shows all of it; a part may be called 1."""
+        """Check the parts as a whole, so that an error shows all of them; a part may be called 1."""
         try:
             return check({str(part): source for part, source in runs.items()} if isinstance(runs, dict) else runs)
         except ValidationError:
             raise ValueError from None
 
     def settings_of_parts(self, settings: Sequence[str], known: Collection[str]) -> dict[str, list[str]]:
-        """What each part is to be run with: settings under its name, and those that are under no part's.
+        """The settings of each part: those under its name, and those that are under no name.
 
         Args:
             settings: ``key=value``, in their order; those of this file itself are left out.

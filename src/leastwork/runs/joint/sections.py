@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from leastwork.runs.base.finished import Finished, FinishedJoint
-from leastwork.runs.base.metrics import CertificateNumbers, Number
+from leastwork.runs.base.numbers import CertificateNumbers, Number
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.kinds import kind_of_run
@@ -26,14 +26,14 @@ class Row:
 
 
 def introduction(run: FinishedJoint) -> str:
-    """One sentence: what was run."""
+    """A sentence that names the model and the parts."""
     models = {one.source.label for one in run.config.parts.values()}
     whose = f" of model {models.pop()}" if len(models) == 1 else ""
     return f"A joint run{whose}: {', then '.join(run.config.parts)}."
 
 
 def overview(parts: Sequence[Finished[AnyConfig]], warnings: Sequence[int]) -> list[Row]:
-    """What a table shows.
+    """The rows of the table that compares the parts.
 
     Args:
         parts: finished runs.
@@ -58,13 +58,13 @@ def overview(parts: Sequence[Finished[AnyConfig]], warnings: Sequence[int]) -> l
 
 
 def _cost(run: Finished[AnyConfig], cost: Callable[[CertificateNumbers], Number]) -> str:
-    """A work in k_B T, where there is a certificate."""
+    """A work in k_B T, if there is a certificate."""
     certificate = run.numbers.certificate
     return _NONE if certificate is None else f"{pm(cost(certificate))} k_BT"
 
 
 def _bound(run: Finished[AnyConfig]) -> str:
-    """Of weights, which take no work, the divergence that guiding to the same target would take at least."""
+    """The bound of the work; for a run that only reweights, the divergence of the target from the model."""
     if run.numbers.certificate is None:
         return f"{plain(observable_numbers(run.metrics).quality.reweighting_kl)} k_BT"
     return _cost(run, lambda certificate: certificate.bound)

@@ -42,7 +42,7 @@ def _of_densities(config: RunConfig, metrics: ObservableNumbers, guided: bool) -
     return (
         f"Probability density (left) and free energy (right) of the model, of the model reweighted to the data{whose}"
         f"{exact}. Histograms of {count(metrics.quality.model_samples)} model{drawn} samples in "
-        f"{figures.BINS} bins; free energies where a bin holds at least {figures.LEAST_COUNT}."
+        f"{figures.BINS} bins; free energies are shown for bins with at least {figures.LEAST_COUNT} samples."
     )
 
 

@@ -2,16 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, get_args
+from typing import TYPE_CHECKING, ClassVar, Self, get_args
 
-from pydantic import (
-    ConfigDict,
-    Discriminator,
-    Field,
-    FiniteFloat,
-    RootModel,
-    Tag,
-)
+from pydantic import Field
 
 from leastwork.fit.methods import Registry
 from leastwork.observable_guidance.methods import METHODS, ObservableMethod
@@ -23,111 +16,18 @@ from leastwork.runs.base.settings import (
     FitSection,
     SamplingConfig,
     Seed,
-    Strict,
     with_settings,
 )
-from leastwork.runs.observables.couplings.config import CouplingsConfig
+from leastwork.runs.observables.data import DataConfig
 from leastwork.runs.observables.kinds import ObservableConfig
 
-__all__ = ["CsvConfig", "DataForm", "DataList", "DatumConfig", "GivenConfig", "RunConfig"]
-
-
-class DatumConfig(Strict):
-    """A value with its error, or bounds, of one observable's average."""
-
-    name: str = Field(description="the name of an observable")
-    value: FiniteFloat | None = Field(default=None, description="a finite number in the observable's unit")
-    error: FiniteFloat | None = Field(default=None, ge=0, description="a standard error, or 0 for exact")
-    lower: FiniteFloat | None = Field(default=None, description="a finite lower bound in the observable's unit")
-    upper: FiniteFloat | None = Field(default=None, description="a finite upper bound in the observable's unit")
-    held_out: bool = Field(default=False, description="true for a datum that only judges the fit, or false")
-
-
-class DataForm(Protocol):
-    """A form in which a run file gives its data; :mod:`leastwork.runs.observables.inputs` reads each."""
-
-    form: ClassVar[str]
-    needs_observables: ClassVar[bool]
-    """Whether the data are averages of observables that the run file lists."""
-
-    @property
-    def stated_theta(self) -> float | None:
-        """θ that the run states, or None where it is to be chosen."""
-        ...
-
-    def with_files(self, place: Callable[[Path], Path]) -> Self:
-        """The same with ``place(file)`` for each file that it names."""
-        ...
-
-
-class DataList(RootModel[tuple[DatumConfig, ...]]):
-    """Data in the run file itself."""
-
-    model_config = ConfigDict(frozen=True)
-
-    form: ClassVar[str] = "a list"
-    needs_observables: ClassVar[bool] = True
-    stated_theta: ClassVar[float] = 1.0
-
-    def with_files(self, place: Callable[[Path], Path]) -> Self:
-        return self
-
-
-class CsvConfig(Strict):
-    """Data in a file with the columns name, value, error, lower, upper, held_out."""
-
-    form: ClassVar[str] = "a file"
-    needs_observables: ClassVar[bool] = True
-    stated_theta: ClassVar[float] = 1.0
-
-    csv: Path = Field(description="a file of data, its path relative to the run file")
-
-    def with_files(self, place: Callable[[Path], Path]) -> Self:
-        return self.model_copy(update={"csv": place(self.csv)})
-
-
-class GivenConfig(Strict):
-    """Data of a run that was saved in Python; their numbers lie beside the fit, the observable is a function."""
-
-    form: ClassVar[str] = "data of Python"
-    needs_observables: ClassVar[bool] = False
-    stated_theta: ClassVar[float] = 1.0
-
-    given: tuple[str, ...] = Field(description="the names of data that were given in Python")
-
-    def with_files(self, place: Callable[[Path], Path]) -> Self:
-        return self
-
-
-def _form(data: Any) -> str:
-    """The form of data as the run file has them, or of those that were read."""
-    if isinstance(data, dict):
-        forms = {"couplings": CouplingsConfig.form, "given": GivenConfig.form}
-        return next((form for key, form in forms.items() if key in data), CsvConfig.form)
-    return getattr(data, "form", DataList.form)
-
-
-DataConfig = Annotated[
-    Annotated[DataList, Tag(DataList.form)]
-    | Annotated[CsvConfig, Tag(CsvConfig.form)]
-    | Annotated[CouplingsConfig, Tag(CouplingsConfig.form)]
-    | Annotated[GivenConfig, Tag(GivenConfig.form)],
-    Discriminator(_form),
-]
-
-
-class FitConfig(FitSection):
-    """How λ and the guidance are found; beside these keys stand the settings of the methods."""
-
-    samples: int | None = Field(
-        default=None, ge=2, description="the number of model samples for λ, at least 2, or left out for what is needed"
-    )
+__all__ = ["RunConfig"]
 
 
 if TYPE_CHECKING:
-    _Fit = FitConfig
+    _Fit = FitSection
 else:
-    _Fit = with_settings(FitConfig, "_Fit", [METHODS[name] for name in get_args(Method)])
+    _Fit = with_settings("_Fit", __name__, [METHODS[name] for name in get_args(Method)])
 
 
 class RunConfig(AnyConfig):
@@ -135,7 +35,6 @@ class RunConfig(AnyConfig):
 
     kind_of_run: ClassVar[str] = "observables"
     registry: ClassVar[Registry[ObservableMethod]] = METHODS
-    section: ClassVar[type[FitSection]] = FitConfig
 
     system: CaseName | None = Field(default=None, description="a system of which something is known")
     observables: tuple[ObservableConfig, ...] | None = Field(

@@ -1,15 +1,14 @@
-"""From a run file to what the library takes: model, observable, experiment, and choices of the sampling."""
+"""The inputs of Observable Guidance, from a run file: model, observable, experiment, and choices of the sampling."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from leastwork.adapters.source import load_model
-from leastwork.data.experiment import Experiment
+from leastwork.data.mixture import Data
 from leastwork.errors import ConfigError, LeastworkError
-from leastwork.geometry.state import EventShape, shapes
+from leastwork.geometry.state import shapes
 from leastwork.models.base import Model
 from leastwork.models.latents import data_shape, of_data
 from leastwork.observables import Observable, on_alpha_carbons, stack
@@ -17,31 +16,30 @@ from leastwork.runs.base.cases import case, check_shape
 from leastwork.runs.base.kinds import ObservableKind
 from leastwork.runs.base.placed import placed
 from leastwork.runs.base.settings import sampling_choices
-from leastwork.runs.observables.config import CsvConfig, DataList, DatumConfig, RunConfig
-from leastwork.runs.observables.couplings.config import CouplingsConfig
-from leastwork.runs.observables.couplings.inputs import CouplingData, coupling_data
+from leastwork.runs.observables.config import RunConfig
+from leastwork.runs.observables.couplings.inputs import KindsOfData
+from leastwork.runs.observables.reading import Measured, read_data
 from leastwork.sampling.choices import Choices
-from leastwork.support.text import nearest, quoted
 
 __all__ = ["Inputs", "build_inputs"]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run works with.
+    """The inputs of a run.
 
     Args:
         model: the model that is guided.
-        data: the experiment, its errors as stated.
+        data: the data, their errors as stated.
         choices: process, solver and steps with which samples are drawn.
-        couplings: the same data where they are scalar couplings.
+        kinds: of what kind the data are, where some of them are scalar couplings.
         reported: observables without data, or None.
     """
 
     model: Model
-    data: Experiment
+    data: Data
     choices: Choices
-    couplings: CouplingData | None = None
+    kinds: KindsOfData | None = None
     reported: Observable | None = None
 
     def __post_init__(self) -> None:
@@ -69,24 +67,25 @@ def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
     choices = sampling_choices(config.sampling)
     known = None if config.system is None else case(config.system).reported
     without_data = [] if known is None else [known()]
-    read = _READERS[config.data.form](config.data, config.system, data_shape(model), items)
-    return Inputs(model, read.experiment, choices, read.couplings, _stacked([*read.without_data, *without_data]))
+    read = read_data(config, data_shape(model), items)
+    return Inputs(model, read.data, choices, read.kinds, _stacked([*read.without_data, *without_data]))
 
 
 def _stacked(items: Sequence[Observable]) -> Observable | None:
     return stack(*items) if items else None
 
 
-def _measured(number: int, item: ObservableKind, model: Model) -> Observable:
+def _measured(number: int, item: ObservableKind, model: Model) -> Measured:
     """One entry, tried on the model's states; a complaint that names no place gets it here."""
     try:
         observable = _built(item, model)
         _probe(observable, model)
+        of_averages = item.of_averages(observable)
     except ConfigError:
         raise
     except LeastworkError as error:
         raise ConfigError(f"entry {number} of 'observables': {error}") from error
-    return observable
+    return Measured(observable, of_averages)
 
 
 def _built(item: ObservableKind, model: Model) -> Observable:
@@ -103,62 +102,3 @@ def _probe(observable: Observable, model: Model) -> None:
         parts = parts[0], parts[1] + torch.eye(3)
     is_tuple = bool(model.event_shape) and isinstance(model.event_shape[0], tuple)
     of_data(observable, model)(parts if is_tuple else parts[0])
-
-
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """Data as they are fitted, the couplings if they are that, and the observables of the run file without data."""
-
-    experiment: Experiment
-    couplings: CouplingData | None = None
-    without_data: Sequence[Observable] = ()
-
-
-def _from_couplings(
-    data: CouplingsConfig, system: str | None, event_shape: EventShape, items: Sequence[Observable]
-) -> _Read:
-    found = coupling_data(data, system, event_shape)
-    return _Read(found.experiment, found, items)
-
-
-def _from_csv(data: CsvConfig, system: str | None, event_shape: EventShape, items: Sequence[Observable]) -> _Read:
-    return _Read(Experiment.from_csv(data.csv, stack(*items)))
-
-
-def _from_list(data: DataList, system: str | None, event_shape: EventShape, items: Sequence[Observable]) -> _Read:
-    return _Read(_experiment(data, stack(*items)))
-
-
-def _experiment(given: DataList, observable: Observable) -> Experiment:
-    data: dict[str, DatumConfig] = {}
-    for datum in given.root:
-        if datum.name not in observable.names:
-            raise ConfigError(
-                f"data: there is no observable {quoted(datum.name)}{nearest(datum.name, observable.names)}"
-            )
-        if datum.name in data:
-            raise ConfigError(f"data: two entries for {quoted(datum.name)}: keep one of them")
-        if datum.value is not None and datum.error is None:
-            raise ConfigError(f"data: {quoted(datum.name)} has no error: write 0 if it is exact, or its standard error")
-        data[datum.name] = datum
-    for name in observable.names:
-        if name not in data:
-            raise ConfigError(
-                f"data: there is none for observable {quoted(name)}: add an entry, or leave out the observable"
-            )
-    rows = [data[name] for name in observable.names]
-    return Experiment(
-        observable,
-        values=[row.value for row in rows],
-        errors=[row.error or 0.0 for row in rows],
-        lower=[row.lower for row in rows],
-        upper=[row.upper for row in rows],
-        held_out=[row.held_out for row in rows],
-    )
-
-
-_READERS: Mapping[str, Callable[[Any, str | None, EventShape, Sequence[Observable]], _Read]] = {
-    CouplingsConfig.form: _from_couplings,
-    CsvConfig.form: _from_csv,
-    DataList.form: _from_list,
-}

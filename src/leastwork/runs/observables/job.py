@@ -3,30 +3,28 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 from torch import Tensor
 
+from leastwork.data.fixed_point import at_point
 from leastwork.data.trust import with_theta
-from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State
-from leastwork.models.base import Model
 from leastwork.observable_guidance.files import load_fit, numbers_of, on_a_line, save_fit
 from leastwork.observable_guidance.job import guide_observables
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.observables import evaluate
 from leastwork.runs.base.cases import case
 from leastwork.runs.base.finished import PLOTTED, save_plots
+from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.observables.config import RunConfig
+from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.metrics import coupling_metrics
 from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.metrics import observable_metrics
 from leastwork.runs.observables.truth import ceiling, quality, truth
 from leastwork.runs.observables.without_data import group_means, reported
-from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.step_error import StepError
 from leastwork.sampling.work import kish_ess
 from leastwork.support.progress import Progress
 
@@ -34,8 +32,8 @@ __all__ = ["ObservableJob"]
 
 
 @dataclass(frozen=True)
-class ObservableJob:
-    """One run: its settings and what they name."""
+class ObservableJob(Job[ObservableRun]):
+    """A run of Observable Guidance with its inputs."""
 
     config: RunConfig
     inputs: Inputs
@@ -43,20 +41,7 @@ class ObservableJob:
     @classmethod
     def of(cls, config: RunConfig) -> "ObservableJob":
         """Load and check everything."""
-        config.check_method()
         return cls(config, build_inputs(config))
-
-    @property
-    def model(self) -> Model:
-        return self.inputs.model
-
-    @property
-    def choices(self) -> Choices:
-        return self.inputs.choices
-
-    @property
-    def budget(self) -> int | None:
-        return self.config.chosen.most_evaluations
 
     def load(self, folder: Path) -> ObservableRun | None:
         config = self.config
@@ -71,7 +56,7 @@ class ObservableJob:
             config.chosen,
             seed=config.seed,
             samples=config.fit.samples,
-            groups=inputs.couplings.groups if stated is None and inputs.couplings is not None else None,
+            groups=inputs.kinds.groups if stated is None and inputs.kinds is not None else None,
             progress=progress,
             **inputs.choices.given,
         )
@@ -81,15 +66,11 @@ class ObservableJob:
         save_fit(fitted, folder)
 
     def log_tilt(self, fitted: ObservableRun, x: State) -> Tensor:
-        return fitted.maxent.log_tilt_of(evaluate(self.inputs.data.observable, x))
-
-    def step_error(self, fitted: ObservableRun) -> StepError:
-        with catch_warnings():
-            simplefilter("ignore", LeastworkWarning)  # the report says it
-            return fitted.step_error
+        return fitted.maxent.log_tilt_of(evaluate(fitted.data.observable, x))
 
     def measure(self, folder: Path, fitted: ObservableRun, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
-        config, data, guided = self.config, self.inputs.data, fitted.guidance is not None
+        config, guided = self.config, fitted.guidance is not None
+        data = at_point(self.inputs.data, fitted.linearisation)
         numbers = numbers_of(fitted)
         observed = evaluate(data.observable, ensemble.x)
         x = on_a_line(ensemble.x)
@@ -108,8 +89,15 @@ class ObservableJob:
         if density is not None and numbers.x is not None and x is not None:
             known = quality(density, numbers.x, reweighted, x if guided else None, config.seed)
         rows = observable_metrics(data, numbers, observed if guided else None)
-        if self.inputs.couplings is not None:
-            known |= coupling_metrics(self.inputs.couplings, numbers, observed if guided else None, rows, config.seed)
+        if self.inputs.kinds is not None:
+            theta = next((one.stated_theta for one in config.data.members if one.form == CouplingsConfig.form), None)
+            after = observed if guided else None
+            theta = fitted.theta if theta is None else theta
+            kinds = self.inputs.kinds
+            stated = at_point(kinds.experiment, fitted.linearisation)
+            known |= coupling_metrics(kinds, stated, data, numbers, after, rows, theta, config.seed)
+        if fitted.unknowns:
+            known["unknowns"] = [{"name": name, **with_stderr(one)} for name, one in fitted.unknowns.items()]
         if self.inputs.reported is not None:
             shown = self.inputs.reported
             before = evaluate(shown, fitted.model_samples.x)

@@ -6,7 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
-from pydantic import Field, FiniteFloat, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, create_model
+from pydantic import (
+    Field,
+    FiniteFloat,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
@@ -29,6 +36,7 @@ from leastwork.runs.base.cases import Case, case
 from leastwork.runs.base.kinds import ObservableKind
 from leastwork.runs.base.open_kinds import OpenKinds
 from leastwork.runs.base.structures import read_structure
+from leastwork.runs.observables.on_others import ON_OTHERS
 from leastwork.support.user_code import load_function
 
 __all__ = ["ObservableConfig", "register_kind"]
@@ -248,12 +256,16 @@ _KINDS = OpenKinds[ObservableKind](
         TorsionsConfig,
         ContactsConfig,
         DeviationConfig,
+        *ON_OTHERS,
     ],
     _of_case,
 )
 
 ObservableConfig = Annotated[ObservableKind, _KINDS]
 """An observable in a run file, of any kind."""
+
+for _each in ON_OTHERS:
+    _each.model_rebuild(_types_namespace={"ObservableConfig": ObservableConfig})
 
 _Class = TypeVar("_Class", bound=type[ObservableKind])
 

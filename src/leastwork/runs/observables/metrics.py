@@ -26,6 +26,8 @@ def observable_metrics(data: Experiment, fitted: FitNumbers, guided: Tensor | No
     """
     maxent = fitted.maxent
     model = Estimate.from_samples(fitted.observed)
+    if fitted.linearisation is not None:  # of a function of averages its slope tells little so far away
+        model = Estimate(fitted.linearisation.model, model.stderr)
     reweighted = reweighted_averages(data, fitted)
     nothing = torch.full((len(data.names),), math.nan)
     after = Estimate(nothing, nothing) if guided is None else Estimate.from_samples(guided)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from leastwork.runs.base.metrics import PLACE, Number, RunNumbers
+from leastwork.runs.base.numbers import PLACE, Number, RunNumbers
 from leastwork.runs.base.typed import REST, read_as
 
 __all__ = ["ObservableNumbers", "ObservableQuality", "ObservableRow", "observable_numbers"]
@@ -55,6 +55,15 @@ class ObservableRow:
 
 
 @dataclass(frozen=True)
+class Unknown:
+    """An unknown of the data, such as a scale, with its standard error."""
+
+    name: str
+    value: float
+    stderr: float | None
+
+
+@dataclass(frozen=True)
 class ObservableQuality:
     """How well λ is known, and how far samples are from the truth where that is known.
 
@@ -64,6 +73,7 @@ class ObservableQuality:
         efficiency_of_exact: efficiency of the exact guidance of least work, if it is known.
         kl_truth_model, kl_truth_reweighted, kl_truth_guided: KL(truth ‖ samples).
         samples, bins, histogram_noise: number of samples and of bins of these histograms, and the bias by their noise.
+        unknowns: unknowns of functions of averages that were fitted beside λ.
         besides: what the form of the data and the case add.
     """
 
@@ -77,6 +87,7 @@ class ObservableQuality:
     samples: int = 0
     bins: int = 0
     histogram_noise: float = 0.0
+    unknowns: tuple[Unknown, ...] = ()
     besides: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
 
 

@@ -10,11 +10,11 @@ from leastwork.fit.methods import Told
 from leastwork.observable_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Mark, Part, Section, Table, Words, italic
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.metrics import CertificateNumbers, Miss
+from leastwork.runs.base.numbers import CertificateNumbers, Miss
 from leastwork.runs.base.sections import UNIT_OF_WORK, fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.observables.averages import averages_section, distributions_section, grey_rows, has_units, named
-from leastwork.runs.observables.config import DataForm, RunConfig
+from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.sections import Extras, extras
 from leastwork.runs.observables.numbers import (
@@ -30,16 +30,20 @@ from leastwork.support.numerals import count, fraction, plain, plus_minus
 __all__ = ["part"]
 
 
-def _nothing(data: DataForm, system: str | None, quality: ObservableQuality) -> Extras:
-    return Extras()
-
-
 _EXTRAS: Mapping[str, Callable[[Any, str | None, ObservableQuality], Extras]] = {CouplingsConfig.form: extras}
 """What forms of data add to the report."""
 
 
+def _besides(config: RunConfig, quality: ObservableQuality) -> Extras:
+    """What the first member of the data that has anything to add does add; it speaks of all the data."""
+    for member in config.data.members:
+        if member.form in _EXTRAS:
+            return _EXTRAS[member.form](member, config.system, quality)
+    return Extras()
+
+
 def part(run: Finished[RunConfig]) -> Part:
-    """All that the report of a run shows.
+    """The content of the report of a run.
 
     Raises:
         ConfigError: the folder holds no fit.
@@ -48,7 +52,7 @@ def part(run: Finished[RunConfig]) -> Part:
     if fitted is None:
         raise ConfigError(f"{run.folder} holds no fit, fit/fit.json is missing: run it again")
     config, metrics, ledger = run.config, observable_numbers(run.metrics), run.ensemble.ledger
-    besides = _EXTRAS.get(config.data.form, _nothing)(config.data, config.system, metrics.quality)
+    besides = _besides(config, metrics.quality)
     told = Told(run.kind, run.schedule, fitted.stages)
     return Part(
         kind_of(config),
@@ -97,6 +101,8 @@ def _body(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbe
         model_ess = run.ensemble.ess if weighted else None
         found.append(work_section(run, metrics.certificate, quality.efficiency_of_exact, model_ess))
     found.append(_multipliers(metrics.observables, metrics.certificate))
+    if quality.unknowns:
+        found.append(_unknowns(quality))
     if quality.kl_truth_model is not None:
         found.append(_truth(quality))
     return [*found, _learning(fitted.stages)] if fitted.stages else found
@@ -105,11 +111,11 @@ def _body(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbe
 def _multipliers(rows: Sequence[ObservableRow], certificate: CertificateNumbers | None) -> Section:
     units = has_units(rows)
     misses = [None] * len(rows) if certificate is None else certificate.miss or ()
-    and_miss = "" if certificate is None else ", and by how much the guided samples miss it"
+    and_miss = "" if certificate is None else ", and how far the average of the guided samples is from it"
     table = Table(
         (
             "λ of the target distribution ", italic("p"), "·exp(−λ·O)/", italic("Z"),
-            f" with its sampling error; the average that this target has{and_miss}.",
+            f" with its sampling error, the average of the observable under this target{and_miss}.",
         ),
         [
             "observable", *(["unit of λ"] if units else []), "λ", "target average",
@@ -133,6 +139,15 @@ def _multiplier(row: ObservableRow, units: bool, miss: Miss | None) -> list[Word
     ]
 
 
+def _unknowns(quality: ObservableQuality) -> Section:
+    table = Table(
+        "Unknowns of the data, fitted beside λ with a flat prior, ± one standard error.",
+        ["unknown", "value"],
+        [[(Mark(one.name, "name"),), plus_minus(one.value, one.stderr)] for one in quality.unknowns],
+    )
+    return Section("Unknowns of the data", [], [], [table])
+
+
 def _truth(quality: ObservableQuality) -> Section:
     rows = {
         "model": quality.kl_truth_model,
@@ -140,8 +155,8 @@ def _truth(quality: ObservableQuality) -> Section:
         "guided": quality.kl_truth_guided,
     }
     table = Table(
-        f"KL(truth ‖ samples) over {quality.bins} bins with {count(quality.samples)} samples each; the bins' own "
-        f"noise adds about {plain(quality.histogram_noise, 2)} to each.",
+        f"KL(truth ‖ samples) over {quality.bins} bins with {count(quality.samples)} samples each. The noise "
+        f"of a histogram adds about {plain(quality.histogram_noise, 2)} to each value.",
         ["samples", "KL, nats"],
         [[label, pm(one)] for label, one in rows.items() if one is not None],
     )
@@ -150,9 +165,9 @@ def _truth(quality: ObservableQuality) -> Section:
 
 def _learning(stages: Sequence[Mapping[str, Any]]) -> Section:
     table = Table(
-        "Stages of the fit: how far each went from the model's averages to the data and with how many effective "
-        "samples; the loss of V on held-out samples, relative to that of no change; the variance of the log-weights "
-        "before and, as predicted, after each polish.",
+        "Stages of the fit: the part of the way from the model's averages to the data that was reached, the effective "
+        "samples, the loss of V on held-out samples relative to the loss without a change, and the variance of the "
+        "log-weights before each polish and as predicted for afterwards.",
         ["stage", "way", "effective samples", "iterations", "held-out loss", ("Var ln ", italic("w"))],
         [
             [

@@ -13,7 +13,7 @@ _DATA_IN_A_LINE = 3  # data in a table of runs
 
 
 def kind_of(config: RunConfig) -> str:
-    """What a run is, in two words."""
+    """The kind of a run in two words."""
     if not config.chosen.guides:
         return "Reweighting"
     return f"{config.method.replace('-', ' ').capitalize()} guidance"
@@ -25,7 +25,7 @@ def asked(metrics: ObservableNumbers) -> str:
 
 
 def reached(config: RunConfig, metrics: ObservableNumbers) -> str:
-    """The averages that came of it, in a line."""
+    """The averages that were reached, in a line."""
     guides = config.chosen.guides
     return _line([f"{pm(row.after(guides))}{_unit(row)}, from {pm(row.before)}" for row in metrics.fitted])
 
@@ -41,7 +41,7 @@ def averages_after(config: RunConfig) -> str:
 
 
 def outcome(config: RunConfig, metrics: ObservableNumbers) -> str:
-    """One sentence: what was asked, what came, what it cost."""
+    """A sentence on the averages that were moved, and the work that it took."""
     fitted, guides = metrics.fitted, config.chosen.guides
     if len(fitted) == 1:
         moved = _moved(fitted[0], guides)
@@ -54,7 +54,7 @@ def outcome(config: RunConfig, metrics: ObservableNumbers) -> str:
         ess = metrics.quality.reweighting_ess
         if not guides:
             return f"{sentence}; the weights leave {fraction(ess)} of the samples effective."
-        return f"{sentence}; the process it was drawn by has no path weights, hence no certificate."
+        return f"{sentence}; its samples were drawn by a process without path weights, so there is no certificate."
     cost = f"for {pm(certificate.work)} k_BT of work"
     if certificate.efficiency.value is None:
         return f"{sentence} {cost}; nothing had to be done."
@@ -65,7 +65,7 @@ def outcome(config: RunConfig, metrics: ObservableNumbers) -> str:
 
 
 def warnings(config: RunConfig, metrics: ObservableNumbers, why_no_weights: str, control: bool = False) -> list[str]:
-    """What to beware of, one sentence each with its remedy; ``control``: of a flow, whose λ is from its samples."""
+    """Sentences of warning with their remedies; ``control`` is True for a flow, whose λ comes from its own samples."""
     found = []
     certificate, reweighting = metrics.certificate, metrics.quality.reweighting_ess
     pools = config.chosen.finds_lambdas

@@ -18,7 +18,7 @@ def summary(config: RunConfig, metrics: ObservableNumbers) -> list[Table]:
     tables = [_averages(config, metrics)]
     if metrics.certificate is not None:
         tables.append(table_of_pairs())
-        add_cost(tables[-1], metrics.certificate)
+        add_cost(tables[-1], metrics.certificate, config.sampling)
     return tables
 
 

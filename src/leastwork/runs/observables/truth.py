@@ -47,7 +47,7 @@ def ceiling(name: str, model: Model, log_tilt: LogTilt, n: int, seed: int, choic
         choices: process, solver and steps, which must have path weights.
     """
     known = find_case(name)
-    if known is None or known.model_density is None or choices.kappa not in (None, 1.0):
+    if known is None or known.model_density is None or choices.kappa not in (None, 1.0) or choices.chain(model):
         return None
     assert is_scored(model)
     assert isinstance(model.units, Affine)

@@ -25,7 +25,7 @@ __all__ = ["GuidesConfig", "PathConfig"]
 
 
 class GuidesConfig(Strict):
-    """Where the guides are: one file, of any of the forms."""
+    """The file of the guides, in one of the forms."""
 
     csv: Path | None = Field(default=None, description="a file of one flattened structure a row, data units")
     npy: Path | None = Field(default=None, description="a numpy file of shape (M, *event), data units")
@@ -37,7 +37,7 @@ class GuidesConfig(Strict):
 
     @property
     def file(self) -> Path:
-        """Where the guides are, whatever the form."""
+        """The file of the guides, in whichever form."""
         (file,) = (file for file in (self.csv, self.npy, self.structures, self.safetensors) if file is not None)
         return file
 
@@ -49,31 +49,22 @@ class GuidesConfig(Strict):
         return self
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        """The same with ``place(file)`` for each file."""
+        """A copy with ``place(file)`` in place of each file."""
         files = {key: getattr(self, key) for key in type(self).model_fields}
         return self.model_copy(update={key: place(file) for key, file in files.items() if file is not None})
 
 
-class PathFitConfig(FitSection):
-    """How the guidance is found; beside these keys stand the settings of the methods."""
-
-    samples: int | None = Field(
-        default=None, ge=2, description="the number of samples of the model, or leave it out for a share of the budget"
-    )
-
-
 if TYPE_CHECKING:
-    _Fit = PathFitConfig
+    _Fit = FitSection
 else:
-    _Fit = with_settings(PathFitConfig, "_Fit", [PATH_METHODS[name] for name in get_args(PathMethod)])
+    _Fit = with_settings("_Fit", __name__, [PATH_METHODS[name] for name in get_args(PathMethod)])
 
 
 class PathConfig(AnyConfig):
-    """One run of Path Guidance."""
+    """A run of Path Guidance."""
 
     kind_of_run: ClassVar[str] = "path"
     registry: ClassVar[Registry[PathGuidanceMethod]] = PATH_METHODS
-    section: ClassVar[type[FitSection]] = PathFitConfig
 
     system: CaseName | None = Field(default=None, description="a system of which something is known")
     guides: GuidesConfig = Field(

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from leastwork.errors import LeastworkError
-from leastwork.report.figures import image
+from leastwork.report.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, image, legend
 from leastwork.support.numerals import plain
 
 __all__ = ["Curve", "Panel", "curves", "nearest", "outlines", "plane"]
@@ -28,7 +28,6 @@ __all__ = ["Curve", "Panel", "curves", "nearest", "outlines", "plane"]
 Array = NDArray[np.float64]
 _Box = tuple[tuple[float, float], tuple[float, float]]
 
-_BLUE, _ORANGE, _GREEN, _PURPLE, _BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#222222"
 _CELLS = 90  # of the model's histogram, along each side
 _SHAPE = 0.8  # height of a plane's panel over its width
 _OUTLINE = 300  # points of a region's grid, along each side
@@ -36,10 +35,10 @@ _DOTS = 1000  # guided samples that are drawn
 _BINS = (6, 40)  # fewest and most of a histogram
 _TICKS = 9  # values of x that still have a tick each
 _CURVES: Sequence[dict[str, Any]] = (
-    {"color": _BLUE, "linestyle": "-", "marker": "s"},
-    {"color": _ORANGE, "linestyle": (0, (4, 1.5)), "marker": "o"},
-    {"color": _GREEN, "linestyle": (0, (1, 1)), "marker": "D"},
-    {"color": _PURPLE, "linestyle": (0, (5, 1, 1, 1)), "marker": "^"},
+    {"color": BLUE, "linestyle": "-", "marker": "s"},
+    {"color": ORANGE, "linestyle": (0, (4, 1.5)), "marker": "o"},
+    {"color": GREEN, "linestyle": (0, (1, 1)), "marker": "D"},
+    {"color": PURPLE, "linestyle": (0, (5, 1, 1, 1)), "marker": "^"},
 )
 
 
@@ -69,10 +68,10 @@ def plane(
         left, right = figure.subplots(1, 2)
         for i, (axes, ((x0, x1), (y0, y1)), size) in enumerate(((left, whole, 1.0), (right, close, 2.2))):
             _grey(axes, model, ((x0, x1), (y0, y1)))
-            axes.plot(*shown.T, ".", color=_BLUE, markersize=1.5 * size, alpha=0.7, markeredgewidth=0)
+            axes.plot(*shown.T, ".", color=BLUE, markersize=1.5 * size, alpha=0.7, markeredgewidth=0)
             if membership is not None:
                 _outline(axes, membership[i], ((x0, x1), (y0, y1)))
-            axes.plot(*guides.T, "D", color=_ORANGE, markersize=2.0 + 1.3 * size, markeredgecolor="white",
+            axes.plot(*guides.T, "D", color=ORANGE, markersize=2.0 + 1.3 * size, markeredgecolor="white",
                       markeredgewidth=0.6)  # fmt: skip
             axes.set_xlim(x0, x1)
             axes.set_ylim(y0, y1)
@@ -82,13 +81,14 @@ def plane(
             axes.set_xlabel(labels[0], parse_math=False)
             axes.set_ylabel(labels[1], parse_math=False)
         (x0, x1), (y0, y1) = close
-        left.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=_BLACK, linewidth=0.6, linestyle=(0, (1, 2)))
-        _legend(figure, [
+        left.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=BLACK, linewidth=0.6, linestyle=(0, (1, 2)))
+        entries = [
             (Patch(color="#b5b5b5"), "model's density"),
-            (Line2D([], [], color=_BLUE, marker=".", linestyle="", markersize=6), "guided"),
-            (Line2D([], [], color=_ORANGE, marker="D", linestyle="", markersize=4.5), "guides"),
-            *([] if membership is None else [(Line2D([], [], color=_BLACK, linewidth=1.0), "region A")]),
-        ])  # fmt: skip
+            (Line2D([], [], color=BLUE, marker=".", linestyle="", markersize=6), "guided"),
+            (Line2D([], [], color=ORANGE, marker="D", linestyle="", markersize=4.5), "guides"),
+            *([] if membership is None else [(Line2D([], [], color=BLACK, linewidth=1.0), "region A")]),
+        ]
+        legend(figure, *zip(*entries, strict=True))
 
     return image(draw, 7.2, 3.15)
 
@@ -140,9 +140,9 @@ def nearest(guided: Array, guides: Array, model: Array | None = None, unit: str 
             _median(upper, values, style)
             entries.append((Line2D([], [], linewidth=1.5, marker=style["marker"], markersize=5, **line),
                             _with_median(label, values)))  # fmt: skip
-        lower.plot(guides, np.zeros_like(guides), "|", color=_GREEN, markersize=9, markeredgewidth=1.1)
+        lower.plot(guides, np.zeros_like(guides), "|", color=GREEN, markersize=9, markeredgewidth=1.1)
         _median(upper, guides, _CURVES[2])
-        entries.append((Line2D([], [], color=_GREEN, linestyle="", marker=_CURVES[2]["marker"], markersize=5),
+        entries.append((Line2D([], [], color=GREEN, linestyle="", marker=_CURVES[2]["marker"], markersize=5),
                         _with_median("guide to guide", guides)))  # fmt: skip
         upper.set_ylim(bottom=0)
         upper.set_xlim(0, top)
@@ -153,7 +153,7 @@ def nearest(guided: Array, guides: Array, model: Array | None = None, unit: str 
         lower.tick_params(axis="y", length=0)
         lower.spines["left"].set_visible(False)
         lower.set_xlabel("distance to the nearest guide" + (f"  ({unit})" if unit else ""), parse_math=False)
-        _legend(figure, entries)
+        legend(figure, *zip(*entries, strict=True))
 
     return image(draw, 7.2, 3.1)
 
@@ -169,7 +169,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One quantity: its label, curves, limits of the axis (by default those of the data) and where to draw a line."""
+    """A quantity with its label, curves, limits of the axis (by default those of the data) and the place of a line."""
 
     label: str
     curves: Sequence[Curve]
@@ -215,14 +215,14 @@ def curves(
         for axes in figure.axes[len(panels) :]:
             axes.set_visible(False)
         if len(names) > 1:
-            _legend(figure, [(Line2D([], [], markersize=4.5, **styles[name]), name) for name in names])
+            legend(figure, [Line2D([], [], markersize=4.5, **styles[name]) for name in names], names)
 
     return image(draw, min(7.2, 0.6 + 3.3 * columns), 0.3 * (len(names) > 1) + 2.3 * rows)
 
 
 def _panel(axes: Axes, panel: Panel, x: Array, styles: dict[str, dict[str, Any]]) -> None:
     if panel.reference is not None:
-        axes.axhline(panel.reference, color=_BLACK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+        axes.axhline(panel.reference, color=BLACK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
     for curve in panel.curves:
         axes.errorbar(x, curve.values, yerr=curve.stderr, markersize=4.5, linewidth=1.3, elinewidth=1.1, capsize=2,
                       **styles[curve.label])  # fmt: skip
@@ -252,7 +252,7 @@ def _grey(axes: Axes, model: Array, box: tuple[tuple[float, float], tuple[float,
 def _outline(axes: Axes, inside: NDArray[np.bool_], box: _Box) -> None:
     x, y = (np.linspace(*side, len(inside)) for side in box)
     if inside.any() and not inside.all():
-        axes.contour(x, y, inside.astype(float), levels=[0.5], colors=[_BLACK], linewidths=1.0)
+        axes.contour(x, y, inside.astype(float), levels=[0.5], colors=[BLACK], linewidths=1.0)
 
 
 def _boxes(model: Array, guided: Array, guides: Array) -> tuple[_Box, _Box]:
@@ -285,12 +285,3 @@ def _with_median(label: str, values: Array) -> str:
 def _median(axes: Axes, values: Array, style: dict[str, Any]) -> None:
     axes.plot(float(np.median(values)), 1.0, style["marker"], color=style["color"], markersize=6, clip_on=False,
               transform=axes.get_xaxis_transform(), zorder=5)  # fmt: skip
-
-
-def _legend(figure: Figure, entries: Sequence[tuple[Artist, str]]) -> None:
-    handles, labels = zip(*entries, strict=True)
-    legend = figure.legend(
-        handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.6, handlelength=2.2
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)

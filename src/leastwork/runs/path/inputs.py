@@ -1,4 +1,4 @@
-"""From a run file of Path Guidance to what the library takes: model, guides, region, and choices of the sampling."""
+"""The inputs of Path Guidance, from a run file: model, guides, region, and choices of the sampling."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ __all__ = ["PathInputs", "build_path_inputs"]
 
 @dataclass(frozen=True)
 class PathInputs:
-    """What a run works with.
+    """The inputs of a run.
 
     Args:
         model: the model that is guided.

@@ -5,30 +5,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from leastwork.errors import LeastworkWarning
 from leastwork.geometry.state import State, leaves
 from leastwork.kernels.region import definition_of
-from leastwork.models.base import Model
 from leastwork.path_guidance.files import load_fit, save_fit
 from leastwork.path_guidance.job import guide_path
 from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.finished import PLOTTED, save_plots
+from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.figures import outlines
 from leastwork.runs.path.inputs import PathInputs, build_path_inputs
 from leastwork.runs.path.quality import path_quality, region_share
 from leastwork.runs.path.truth import RegionTruth, known_region
-from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
-from leastwork.sampling.step_error import StepError
 from leastwork.sampling.work import Certificate
 from leastwork.support.progress import Progress
 
@@ -36,8 +32,8 @@ __all__ = ["PathJob"]
 
 
 @dataclass(frozen=True)
-class PathJob:
-    """One run: its settings and what they name."""
+class PathJob(Job[PathRun]):
+    """A run of Path Guidance with its inputs."""
 
     config: PathConfig
     inputs: PathInputs
@@ -45,20 +41,7 @@ class PathJob:
     @classmethod
     def of(cls, config: PathConfig) -> "PathJob":
         """Load and check everything."""
-        config.check_method()
         return cls(config, build_path_inputs(config))
-
-    @property
-    def model(self) -> Model:
-        return self.inputs.model
-
-    @property
-    def choices(self) -> Choices:
-        return self.inputs.choices
-
-    @property
-    def budget(self) -> int | None:
-        return self.config.chosen.most_evaluations
 
     def load(self, folder: Path) -> PathRun | None:
         config, inputs = self.config, self.inputs
@@ -92,11 +75,6 @@ class PathJob:
 
     def log_tilt(self, fitted: PathRun, x: State) -> Tensor:
         return fitted.log_tilt(x)
-
-    def step_error(self, fitted: PathRun) -> StepError:
-        with catch_warnings():
-            simplefilter("ignore", LeastworkWarning)  # the report says it
-            return fitted.step_error
 
     def measure(self, folder: Path, fitted: PathRun, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
         certificate = fitted.certify(judged)

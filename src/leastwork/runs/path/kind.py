@@ -58,5 +58,5 @@ KIND = KindOfRun(
     title=kind_of,
     asked=lambda config, metrics: asked(config),
     reached=lambda config, metrics: reached(path_numbers(metrics)),
-    summary=lambda config, metrics: summary(path_numbers(metrics)),
+    summary=lambda config, metrics: summary(config, path_numbers(metrics)),
 )

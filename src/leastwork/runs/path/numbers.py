@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from leastwork.runs.base.metrics import PLACE, CertificateNumbers, Number, RunNumbers
+from leastwork.runs.base.numbers import PLACE, CertificateNumbers, Number, RunNumbers
 from leastwork.runs.base.typed import read_as
 
 __all__ = ["FreeEnergy", "PathNumbers", "PathQualityNumbers", "path_numbers"]
@@ -12,7 +12,7 @@ __all__ = ["FreeEnergy", "PathNumbers", "PathQualityNumbers", "path_numbers"]
 
 @dataclass(frozen=True)
 class ExactFreeEnergy:
-    """−ln p(A) and p(A) in truth, and whose truth it is."""
+    """The exact −ln p(A) and p(A), with their source."""
 
     value: float
     probability: float
@@ -21,7 +21,7 @@ class ExactFreeEnergy:
 
 @dataclass(frozen=True)
 class FreeEnergy:
-    """−ln p(A) and p(A) under the model, None where no sample is in A; and in truth, where that is known."""
+    """−ln p(A) and p(A) under the model, None if no sample is in A, and the exact values if they are known."""
 
     value: float | None
     stderr: float | None
@@ -61,7 +61,7 @@ class Diversity:
 
 @dataclass(frozen=True)
 class Distance:
-    """A Wasserstein distance of one coordinate, and what chance alone would make it."""
+    """A Wasserstein distance of one coordinate, and its value for two sets of samples of one distribution."""
 
     coordinate: int
     name: str
@@ -74,7 +74,7 @@ class Distance:
 
 @dataclass(frozen=True)
 class AtBandwidth:
-    """The region that the guides define at another bandwidth: the share of the samples in it, and −ln p of it."""
+    """The region of the guides at another bandwidth: the share of the samples in it, and its −ln p."""
 
     factor: float
     bandwidth: float
@@ -84,7 +84,7 @@ class AtBandwidth:
 
 @dataclass(frozen=True)
 class PathQualityNumbers:
-    """What the samples are worth, headed by the numbers that matter most."""
+    """The quality of the samples, beginning with the numbers that matter most."""
 
     work: Number
     efficiency: Number

@@ -30,7 +30,7 @@ from leastwork.support.random import generator
 __all__ = ["FACTORS", "PathQuality", "bandwidth_sensitivity", "path_quality", "region_share"]
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Of the bandwidth, by which its influence is judged."""
+"""Factors of the bandwidth for which its influence is computed."""
 
 ENOUGH = 20
 """Samples in A below which there is nothing to compare."""
@@ -58,9 +58,9 @@ def path_quality(run: PathRun, ensemble: Ensemble, truth: RegionTruth | None) ->
     """Judge guided samples.
 
     Args:
-        run: that drew them.
+        run: the run that drew them.
         ensemble: guided samples.
-        truth: the region of the true density, where it is known.
+        truth: the region of the true density, if it is known.
     """
     own_hits = run.region(run.model_samples.x)
     found = int(own_hits.sum())
@@ -86,7 +86,7 @@ def path_quality(run: PathRun, ensemble: Ensemble, truth: RegionTruth | None) ->
 
 
 def _inside(run: PathRun, inside: Ensemble, own: State | None, truth: RegionTruth | None) -> dict[str, Any]:
-    """Of guided samples in A, beside the model's own there, if there are enough of them, and the truth, if known."""
+    """Metrics of guided samples in A, compared with the model's own, if there are enough, and the truth, if known."""
     new = novelty(inside.x, run.guides)
     spread = typical_distance(run.guides.points, run.guides.kernel)
     few = evenly(len(inside), _COMPARED)
@@ -109,7 +109,7 @@ def _inside(run: PathRun, inside: Ensemble, own: State | None, truth: RegionTrut
 
 
 def bandwidth_sensitivity(run: PathRun, ensemble: Ensemble) -> list[dict[str, Any]]:
-    """Of the region that the guides define at other bandwidths: the share of samples in it, and −ln p of it."""
+    """The share of samples in the region of the guides at other bandwidths, and −ln p of that region."""
     rows = []
     for factor in FACTORS:
         k = run.guides

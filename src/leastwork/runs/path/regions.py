@@ -17,15 +17,14 @@ from torch import Tensor
 
 from leastwork.errors import ConfigError
 from leastwork.geometry.state import EventShape, State, batch_size, event_numel
-from leastwork.kernels.region import Ball, DefinedRegion, IntervalRegion, Slab
-from leastwork.observables import Observable
+from leastwork.kernels.region import Ball, DefinedRegion, Slab
 from leastwork.runs.base.cases import Case
 from leastwork.runs.base.kinds import RegionKind
 from leastwork.runs.base.open_kinds import OpenKinds
 from leastwork.support.text import plural
 from leastwork.support.user_code import load_function
 
-__all__ = ["BallConfig", "MembershipConfig", "RegionConfig", "SlabConfig", "UserRegion", "interval_coordinate"]
+__all__ = ["BallConfig", "MembershipConfig", "RegionConfig", "SlabConfig", "UserRegion"]
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,6 @@ class UserRegion:
     @property
     def definition(self) -> str:
         return f"A = {{x: {self.name} is true}}"
-
-
-def interval_coordinate(region: object) -> Observable | None:
-    """The coordinate of a region that is an interval of one."""
-    return region.interval[0] if isinstance(region, IntervalRegion) else None
 
 
 class BallConfig(RegionKind):

@@ -1,4 +1,4 @@
-"""The section on the samples of a region: how many there are, how new, how varied, and how near to the truth."""
+"""The section on the samples of a region: their number, novelty, diversity, and distance from the truth."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,20 +13,20 @@ from leastwork.support.numerals import count, plain
 __all__ = ["samples_section"]
 
 _COORDINATES = 12  # of a table
-_SAMPLES = {"guided": "guided samples in A", "model given A": "the same, weighted"}
+_SAMPLES = {"guided": "guided samples in A", "model given A": "guided samples in A, weighted"}
 _AGAINST = {"model": "the model's own in A", "truth": "exact draws in A"}
 
 
 def samples_section(quality: PathQualityNumbers, plots: Mapping[str, Tensor]) -> Section:
-    """What the samples are worth, and how far they are from guides and truth where there are enough of them."""
+    """The section on the quality of the samples; their distances are shown only if there are enough samples."""
     images = []
     if "guided to guide" in plots:
         images.append(
             Image(
                 _nearest(plots),
-                "Distances to the nearest guide, of guided samples in A, of the guides to each other, and of the "
-                "model's own samples in A where there are any. Copies of the guides would be much nearer to them than "
-                "the guides are to each other.",
+                "Distances to the nearest guide: from guided samples in A, from the other guides, and from the "
+                "model's own samples in A, if there are any. Copies of guides would be much nearer to them than the "
+                "guides are to each other.",
                 "Distances of samples to the nearest guide",
             )
         )
@@ -60,8 +60,8 @@ def _worth(quality: PathQualityNumbers) -> Table:
         over = "exact draws in A" if diversity.reference == "truth" else "the model given A"
         rows.append(["diversity", f"guided samples in A over {over}", pm(diversity)])
     return Table(
-        "What the samples are worth. Diversity is a ratio of Vendi scores at equal number and bandwidth; the "
-        "discrepancy is the squared maximum mean discrepancy.",
+        "How many samples are in the region, and how new and varied they are. The diversity is a ratio of Vendi scores "
+        "at equal number and bandwidth; the discrepancy is the squared maximum mean discrepancy.",
         ["quantity", "of", "value ± standard error"],
         rows,
         text_columns=2,
@@ -77,8 +77,8 @@ def _distances(found: Sequence[Distance]) -> list[Table]:
     table = Table(
         (
             f"Wasserstein distances of single coordinates{some}. Weighted by d", italic("P"), "/d", italic("Q"),
-            " the samples are draws of the model given A. Chance is the mean distance of two draws of these sizes from "
-            "one distribution: nothing below about twice of it is a difference.",
+            " the samples are draws of the model given A. The last column is the mean distance of two sets of these "
+            "sizes from one distribution; only a distance above about twice this value shows a difference.",
         ),
         ["coordinate", "samples", "against", "distance", "chance"],
         [

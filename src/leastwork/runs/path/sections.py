@@ -15,7 +15,7 @@ from leastwork.kernels.region import Region
 from leastwork.path_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Image, Mark, Part, Section, Table, Words
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.metrics import Number
+from leastwork.runs.base.numbers import Number
 from leastwork.runs.base.sections import fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import share
 from leastwork.runs.path import figures as path_figures
@@ -30,7 +30,7 @@ __all__ = ["part"]
 
 
 def part(run: Finished[PathConfig]) -> Part:
-    """All that the report of a run shows.
+    """The content of the report of a run.
 
     Raises:
         ConfigError: the folder holds no fit, or a file of the region is missing.
@@ -88,8 +88,8 @@ def _region(run: Finished[PathConfig], metrics: PathNumbers, bandwidth: float) -
         images.append(
             Image(
                 _plane(run, bandwidth),
-                "All that the model makes (left) and a closer look at the region (right): the model's density in a "
-                "logarithmic grey, guided samples, the guides, and the outline of the region.",
+                "All samples of the model (left) and a closer look at the region (right): the density of the model in "
+                "grey on a logarithmic scale, guided samples, the guides, and the outline of the region.",
                 "The model's density, the guided samples, the guides and the region",
             )
         )
@@ -102,7 +102,7 @@ def _plane(run: Finished[PathConfig], bandwidth: float) -> str:
 
 
 def _membership(run: Finished[PathConfig], bandwidth: float) -> NDArray[np.bool_] | None:
-    """Where the region is, as the run found it; older runs tell only the region, and one that is code is not run."""
+    """Membership on a figure's grids, as the run stored it; for older runs from the region, unless that is code."""
     if "outlines" in run.plots:
         return run.plots["outlines"].numpy()
     given, guides = run.config.region, run.plots["guides"]
@@ -123,12 +123,12 @@ def _flat(x: Tensor) -> NDArray[np.float64]:
 
 
 def _sensitivity(config: PathConfig, quality: PathQualityNumbers) -> Section:
-    given = ". The run's own region was given, and depends on none" if config.region is not None else ""
+    given = "; the region of this run was given and does not depend on a bandwidth" if config.region is not None else ""
     image = Image(
         _against_bandwidth(quality),
-        "The region that the guides' kernel defines at other bandwidths than that of this run, which is marked in "
-        "grey: the share of the guided samples in it, and its free energy under the model by their path weights"
-        f"{given}. Far from the region that the samples were guided to, few of them carry the weight.",
+        "The region that the guides' kernel defines at different bandwidths: the share of the guided samples in it, "
+        "and its free energy under the model, estimated by their path weights. The bandwidth of this run is marked in "
+        f"grey{given}. The estimate for a region far from that of this run rests on few samples.",
         "Share of samples in, and free energy of, the region that the guides define at several bandwidths",
     )
     return Section("Sensitivity to the bandwidth", [], [image])
@@ -138,12 +138,12 @@ def _against_bandwidth(quality: PathQualityNumbers) -> str:
     rows = quality.bandwidth_sensitivity
     x = np.array([row.bandwidth for row in rows])
     inside, energy = _curve([row.share for row in rows]), _curve([row.free_energy for row in rows])
-    panels = [Panel("guided samples in the region", [inside], (0, 1.05)), Panel("−ln p of it  (kT)", [energy])]
+    panels = [Panel("guided samples in the region", [inside], (0, 1.05)), Panel("−ln p of the region  (kT)", [energy])]
     return path_figures.curves(x, panels, "bandwidth of the guides' kernel", logarithmic=True, chosen=quality.bandwidth)
 
 
 def _curve(estimates: Sequence[Number | None]) -> Curve:
-    """None stands as NaN, which is not drawn."""
+    """A curve through estimates; None becomes NaN, which is not drawn."""
     values = np.array([None if one is None else one.value for one in estimates], dtype=float)
     errors = np.array([None if one is None else one.stderr for one in estimates], dtype=float)
     return Curve("guided", values, errors)
@@ -152,14 +152,15 @@ def _curve(estimates: Sequence[Number | None]) -> Curve:
 def _learning(stage: Mapping[str, Any]) -> Section:
     found = (
         f"Noising and denoising found {count(stage['members'])} members of the region from the guides; "
-        f"{fraction(stage['acceptance'])} of these moves stayed in the region. V was learned from them, and then on "
-        "guided paths."
+        f"{fraction(stage['acceptance'])} of these moves stayed in the region. V was learned from these "
+        "members first, and then from guided paths."
     )
     table = Table(
-        "Rounds of guided paths: from which log-SNR the region's own border took over, the share of the paths in the "
-        "region, the work that their guidance wasted, and the variance of what V had not foreseen of each path, before "
-        "and after learning from them. The last rows tried handovers; that with the least waste was taken.",
-        ["round", "border from", "paths", "in the region", "wasted (k_BT)", "unforeseen"],
+        "Rounds of guided paths: the log-SNR above which the guidance is computed from the border of the region, the "
+        "number of paths, the share of them in the region, the work that the guidance wasted, and the variance of the "
+        "part of each path's log-weight that V did not predict, before and after learning from these paths. The last "
+        "rows compare log-SNRs for this handover; the one with the least wasted work was taken.",
+        ["round", "border from", "paths", "in the region", "wasted (k_BT)", "not predicted"],
         [
             [
                 str(number),

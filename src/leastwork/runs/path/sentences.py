@@ -17,7 +17,7 @@ _ALLOWED_SHORTFALL = 0.05
 
 
 def kind_of(config: PathConfig) -> str:
-    """What a run is, in three words."""
+    """The kind of a run in three words."""
     return f"{config.method.replace('-', ' ').capitalize()} path guidance"
 
 
@@ -27,13 +27,13 @@ def asked(config: PathConfig) -> str:
 
 
 def reached(metrics: PathNumbers) -> str:
-    """The share that is."""
+    """The share of the samples in the region that was reached."""
     quality = metrics.quality
     return f"{share(quality.success)}, from {share(quality.model_share)}"
 
 
 def outcome(config: PathConfig, metrics: PathNumbers) -> str:
-    """One sentence: what was asked, what came, what it cost."""
+    """A sentence on the share of samples in the region, and the work that it took."""
     certificate = metrics.certificate
     sentence = (
         f"Guiding {config.name} put {share(metrics.quality.success)} of the samples into the region "
@@ -48,7 +48,7 @@ def outcome(config: PathConfig, metrics: PathNumbers) -> str:
 
 
 def free_energy(metrics: PathNumbers) -> list[str]:
-    """Of the region, under the model and, where it is known, in truth."""
+    """Sentences on the free energy of the region, under the model and, if known, exactly."""
     found, quality = metrics.free_energy, metrics.quality
     if found.value is None or found.probability is None:
         sentences = ["No guided sample is in the region, so its free energy is not known."]
@@ -63,24 +63,24 @@ def free_energy(metrics: PathNumbers) -> list[str]:
     if exact is not None:
         sentences.append(
             f"−ln p(A) = {plain(exact.value)} k_BT, p(A) = {plain(exact.probability)} in {exact.source}: a "
-            "difference beyond the error is the model's own."
+            "difference larger than the error is an error of the model."
         )
     return sentences
 
 
 def whose_region(config: PathConfig) -> str:
-    """What a region rests on that was not given."""
+    """A sentence on the region of the guides' kernel; empty if a region was given."""
     if config.region is not None:
         return ""
     chosen = "chosen by leave-one-out likelihood" if config.bandwidth is None else "as given"
     return (
-        "No test of membership was given, so the region is what the guides' kernel says, with a bandwidth "
-        f"{chosen}: another bandwidth is another region, as the sensitivity below shows."
+        "No test of membership was given, so the region is defined by the guides' kernel, with a bandwidth "
+        f"{chosen}. Another bandwidth defines another region, as the section on sensitivity shows."
     )
 
 
 def warnings(config: PathConfig, metrics: PathNumbers) -> list[str]:
-    """What to beware of, one sentence each with its remedy."""
+    """Sentences of warning, each with its remedy."""
     certificate, success = metrics.certificate, metrics.quality.success
     remedy = config.chosen.remedy
     if success.value is None or success.value == 0:

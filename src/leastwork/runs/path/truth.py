@@ -94,8 +94,9 @@ def known_region(system: str | None, region: Callable[[Tensor], Tensor]) -> Regi
     Raises:
         ConfigError: there is no such case.
 
-    >>> from leastwork.systems.muller_brown import SADDLE, Disc
-    >>> known = known_region("muller-brown", Disc(SADDLE, 0.1))
+    >>> from leastwork.kernels.region import Ball
+    >>> from leastwork.systems.muller_brown import SADDLE
+    >>> known = known_region("muller-brown", Ball(SADDLE, 0.1))
     >>> round(known.log_probability, 2), len(known.sample(5, torch.Generator().manual_seed(0)))
     (-6.78, 5)
     """

@@ -34,6 +34,7 @@ _BY_NAME: dict[str, Solver] = {
     "heun": Heun(),
     "exponential": Exponential(order=1),
     "multistep": Exponential(order=2),
+    "churn": Churn(),
 }
 
 

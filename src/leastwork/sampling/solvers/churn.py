@@ -37,7 +37,7 @@ from leastwork.support.arguments import number
 __all__ = ["Churn"]
 
 _MISSES = (
-    "with step_scale={} the unguided steps miss the noise level to which they should lead, and draw from another "
+    "with step_scale={:g} the unguided steps miss the noise level to which they should lead, and draw from another "
     "distribution than the model (sharper above 1, wider below) at any number of steps, so that work and weights would "
     "not be those of the model: use step_scale=1"
 )
@@ -76,6 +76,20 @@ class Churn:
                 raise ConfigError(f"Churn needs a positive finite {name}, not {getattr(self, name)}")
         number("gamma_min", self.gamma_min, "it is a noise level in data units, so give 0 or more", least=0.0)
 
+    @property
+    def unweighted(self) -> str:
+        """The reason why its paths have no work and no weights; empty at step_scale=1."""
+        return "" if self.step_scale == 1 else _MISSES.format(self.step_scale)
+
+    @property
+    def chain(self) -> str:
+        """The chain in words, for the ledger and for reports."""
+        words = [f"γ = {self.gamma:g}", f"noise scale {self.noise_scale:g}"]
+        words += [f"no noise below a level of {self.gamma_min:g}"] if self.gamma_min else []
+        words += [] if self.step_scale == 1 else [f"step scale {self.step_scale:g}"]
+        words += ["random rotations"] if self.motions else []
+        return f"churn, {', '.join(words)}"
+
     def steps(self, process: Process, times: Tensor) -> Steps:
         model = process.model
         if not is_scored(model) or model.has_rotations:
@@ -105,8 +119,7 @@ class Churn:
         data, none = alpha[1:] * way, torch.zeros_like(way)
         return Steps(
             at, alpha[1:] / alpha[:-1] * (1 - way), data, none, torch.where(noise > 0, data * lever, 0.0), none, noise,
-            own_noise=True, motions=self.motions,
-            unweighted="" if self.step_scale == 1 else _MISSES.format(self.step_scale),
+            chain=self.chain, motions=self.motions, unweighted=self.unweighted,
         )  # fmt: skip
 
 

@@ -89,8 +89,8 @@ class Steps:
     """½Δt (A, B, E) at the end of each step, (S, 3), for Heun's correction; NaN for a step without correction."""
     turns: Turns | None = None
     """Coefficients of rotations, for a model of frames."""
-    own_noise: bool = False
-    """Whether the noise is not that of the SDE at the κ of the process, for which guidance is learned."""
+    chain: str = ""
+    """The chain in words if its noise is not that of the SDE for which guidance is learned; empty if it is."""
     motions: bool = False
     """Whether every step ends with a random rotation of the points (:mod:`leastwork.sampling.stepping`)."""
     unweighted: str = ""

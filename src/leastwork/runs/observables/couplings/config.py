@@ -3,7 +3,7 @@
 data: {couplings: measured.csv, karplus: vogeli2007, fit: [3JHNHA, 1JNCA], shared: 0.5, theta: auto}
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -100,6 +100,7 @@ class CouplingsConfig(Strict):
     measurement_error: FiniteFloat | None = Field(
         default=None, ge=0, description="the standard error in Hz of rows that state none, 0 or more"
     )
+    held_out: bool = Field(default=False, description="true to hold out all couplings of the file, or false")
     backbone: BackboneConfig | None = Field(
         default=None,
         description="residues: NUMBER of a chain of N CA C each, with end: true if the terminal oxygen follows; "
@@ -109,6 +110,11 @@ class CouplingsConfig(Strict):
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         """The same with ``place(file)`` for the file of couplings."""
         return self.model_copy(update={"couplings": place(self.couplings)})
+
+    @property
+    def members(self) -> Sequence[Self]:
+        """Itself: the form is also a member of a list."""
+        return (self,)
 
     @property
     def stated_theta(self) -> float | None:

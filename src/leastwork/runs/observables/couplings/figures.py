@@ -1,4 +1,4 @@
-"""The figure of trust: χ² a datum against θ, and against how far each θ takes the model."""
+"""The figure of trust: χ² per datum against θ, and against how far each θ takes the model."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,12 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leastwork.report.figures import image
+from leastwork.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, image, legend
 from leastwork.runs.observables.couplings.numbers import TrustNumbers
 
 __all__ = ["populations", "trust"]
-
-_BLUE, _ORANGE, _GREEN, _GREY, _BLACK = "#0072B2", "#D55E00", "#009E73", "#8a8a8a", "#222222"
 
 
 def trust(curve: TrustNumbers) -> str:
@@ -27,13 +25,13 @@ def trust(curve: TrustNumbers) -> str:
     chosen, model = curve.chosen, float(curve.model or 0.0)
 
     def lines(axes: Axes, x: np.ndarray) -> None:
-        axes.fill_between(x, held_out - stderr, held_out + stderr, color=_BLUE, alpha=0.15, linewidth=0)
-        axes.plot(x, held_out, color=_BLUE, linewidth=1.5, marker="s", markersize=3.5, label="left out")
+        axes.fill_between(x, held_out - stderr, held_out + stderr, color=BLUE, alpha=0.15, linewidth=0)
+        axes.plot(x, held_out, color=BLUE, linewidth=1.5, marker="s", markersize=3.5, label="left out")
         axes.plot(
-            x, fitted, color=_GREEN, linewidth=1.5, linestyle=(0, (1, 1)), marker="D", markersize=3, label="fitted"
+            x, fitted, color=GREEN, linewidth=1.5, linestyle=(0, (1, 1)), marker="D", markersize=3, label="fitted"
         )
-        axes.axhline(model, color=_ORANGE, linewidth=1.3, linestyle=(0, (4, 1.5)), label="model")
-        axes.axvline(x[chosen], color=_GREY, linewidth=0.9, zorder=0, label="chosen")
+        axes.axhline(model, color=ORANGE, linewidth=1.3, linestyle=(0, (4, 1.5)), label="model")
+        axes.axvline(x[chosen], color=GREY, linewidth=0.9, zorder=0, label="chosen")
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, sharey=True)
@@ -41,13 +39,12 @@ def trust(curve: TrustNumbers) -> str:
         lines(right, kl)
         left.set_xscale("log")
         left.set_xlabel("θ  (data trusted → not trusted)")
-        left.set_ylabel("χ² a datum")
+        left.set_ylabel("χ² per datum")
         right.set_xlabel("KL(reweighted ‖ model)  ($k_\\mathrm{B}T$)")
         top = max(float((held_out + stderr).max()), model)
         left.set_ylim(0, 1.08 * top)
         right.set_xlim(left=0)
-        handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=4, columnspacing=1.6, handlelength=2.2)
+        legend(figure, *left.get_legend_handles_labels())
 
     return image(draw, 7.2, 2.9)
 
@@ -59,7 +56,7 @@ def populations(basins: Sequence[str], kinds: Mapping[str, Sequence[tuple[float,
         basins: their names.
         kinds: of "model", "reweighted" and "guided" those there are: (population, stderr) of each basin.
     """
-    colours = {"model": _ORANGE, "reweighted": _GREEN, "guided": _BLUE}
+    colours = {"model": ORANGE, "reweighted": GREEN, "guided": BLUE}
     width = 0.8 / len(kinds)
 
     def draw(figure: Figure) -> None:
@@ -70,12 +67,11 @@ def populations(basins: Sequence[str], kinds: Mapping[str, Sequence[tuple[float,
             axes.bar(
                 at, heights, 0.9 * width, yerr=errors, label=kind, color=colours[kind],
                 hatch={"model": "////", "reweighted": "....", "guided": ""}[kind], edgecolor="white", linewidth=0,
-                error_kw={"elinewidth": 1, "capsize": 2, "ecolor": _BLACK},
+                error_kw={"elinewidth": 1, "capsize": 2, "ecolor": BLACK},
             )  # fmt: skip
         axes.set_xticks(range(len(basins)), basins, parse_math=False)
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel("population")
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.6)
+        legend(figure, *axes.get_legend_handles_labels())
 
     return image(draw, 7.2, 2.6)

@@ -1,49 +1,94 @@
 """From a run file's couplings to an experiment, and to the groups that cross-validation leaves out in turn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from leastwork.data.couplings import Couplings
-from leastwork.data.experiment import Experiment
+from leastwork.data.mixture import Data
 from leastwork.data.trust import check_groups, is_singular
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import EventShape, shapes
 from leastwork.observables import Backbone
 from leastwork.runs.base.cases import case
 from leastwork.runs.observables.couplings.config import CouplingsConfig
-from leastwork.support.text import plural
+from leastwork.support.text import plural, quoted
 
-__all__ = ["CouplingData", "LeftOut", "coupling_data"]
+__all__ = ["KindsOfData", "LeftOut", "coupling_data"]
 
 LeftOut = Literal["types", "residues"]
 _STAR = (".str", ".star", ".nmrstar")
 
 
 @dataclass(frozen=True, eq=False)
-class CouplingData:
-    """Couplings as they are fitted.
+class KindsOfData:
+    """Of what kind the data are, of which some are couplings.
 
     Args:
-        experiment: the K data with their errors as stated; θ is not yet in them.
-        types: the type of each, (K,).
-        groups: what is left out with it, (K,).
+        experiment: the K data with their errors as stated; no θ is in them.
+        types: the kind of each, (K,): the type of a coupling, the table or the name of any other datum.
+        residues: the residue of each coupling, the kind of any other datum, (K,).
+        groups: what cross-validation leaves out with it, (K,).
         left_out: whether that is its type or its residue.
     """
 
-    experiment: Experiment
+    experiment: Data
     types: tuple[str, ...]
-    groups: tuple[str, ...]
-    left_out: LeftOut
+    residues: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    left_out: LeftOut = "types"
+
+    def grouped(self, leave_out: LeftOut, *, theta_is_chosen: bool) -> "KindsOfData":
+        """The same with groups for cross-validation: types as asked, residues where all fitted data are of one type.
+
+        Args:
+            leave_out: what is to be left out at a time.
+            theta_is_chosen: whether θ is chosen by cross-validation, which takes errors and two groups.
+
+        Raises:
+            ConfigError: θ is to be chosen, and there are too few groups, or a datum has no error.
+        """
+        fitted = self.experiment.fitted.tolist()
+        one_type = len({self.types[k] for k in fitted}) < 2
+        by_residue = leave_out == "residues" or one_type
+        groups, left_out = (self.residues, "residues") if by_residue else (self.types, "types")
+        if theta_is_chosen:
+            self._check(groups, left_out)
+        return replace(self, groups=groups, left_out=left_out)
+
+    def _check(self, groups: tuple[str, ...], left_out: LeftOut) -> None:
+        fitted = self.experiment.fitted.tolist()
+        for k in fitted:
+            if self.experiment.covariance[k, k] == 0:
+                raise ConfigError(
+                    f"data: theta: auto multiplies the errors of all data, and {quoted(self.experiment.names[k])} has "
+                    "none: give it an error, or give theta a number"
+                )
+        try:
+            check_groups(self.experiment, groups)
+        except LeastworkError:
+            raise ConfigError(
+                f"data: theta: auto takes fitted couplings of two types or two {left_out}, and there are but "
+                f"{plural(len(fitted), 'coupling')} of {groups[fitted[0]]}: fit more, or give theta a number"
+            ) from None
 
 
-def coupling_data(config: CouplingsConfig, system: str | None, event_shape: EventShape) -> CouplingData:
+def coupling_data(
+    config: CouplingsConfig, system: str | None, event_shape: EventShape, *, alone: bool = True
+) -> tuple[KindsOfData, Tensor]:
     """Read and check the couplings of a run.
 
     Args:
         config: the settings of the couplings.
         system: of the run, which may know the backbone.
         event_shape: shape of the model's states, (A, 3).
+        alone: False beside other data, of which some may be fitted where all couplings are held out.
+
+    Returns:
+        The couplings, none of them held out, and a bool (K,) that says which the file or the settings hold out.
 
     Raises:
         ConfigError: a file, a type, a backbone or errors that cannot be used.
@@ -60,6 +105,10 @@ def coupling_data(config: CouplingsConfig, system: str | None, event_shape: Even
                 )
         fitted = config.fit
         couplings = couplings.held_out_where(lambda row: row.kind not in fitted)
+    held_out = torch.tensor([row.held_out or config.held_out for row in couplings.rows])
+    if alone and held_out.all():
+        raise ConfigError(f"{couplings.source}: all of the couplings are held out: leave at least one to fit")
+    couplings = couplings.held_out_where(lambda row: False)
     experiment = couplings.experiment(backbone, karplus=config.karplus, shared=config.shared)
     if is_singular(experiment.covariance):
         raise ConfigError(
@@ -67,26 +116,7 @@ def coupling_data(config: CouplingsConfig, system: str | None, event_shape: Even
             "can be taken: give each an error of its own, or take a smaller share"
         )
     residues = tuple(f"residue {row.residue}" for row in couplings.rows)
-    groups, left_out = _groups(config, experiment, couplings.kinds, residues)
-    return CouplingData(experiment, couplings.kinds, groups, left_out)
-
-
-def _groups(
-    config: CouplingsConfig, experiment: Experiment, types: tuple[str, ...], residues: tuple[str, ...]
-) -> tuple[tuple[str, ...], LeftOut]:
-    """Types as asked, residues where the fitted data are of one type."""
-    fitted = experiment.fitted.tolist()
-    one_type = len({types[k] for k in fitted}) < 2
-    groups, left_out = (residues, "residues") if config.leave_out == "residues" or one_type else (types, "types")
-    if config.theta == "auto":
-        try:
-            check_groups(experiment, groups)
-        except LeastworkError:
-            raise ConfigError(
-                f"data: theta: auto takes fitted couplings of two types or two {left_out}, and there are but "
-                f"{plural(len(fitted), 'coupling')} of {groups[fitted[0]]}: fit more, or give theta a number"
-            ) from None
-    return groups, left_out
+    return KindsOfData(experiment, couplings.kinds, residues), held_out
 
 
 def _check_atoms(backbone: Backbone, config: CouplingsConfig, event_shape: EventShape) -> None:

@@ -20,7 +20,7 @@ from leastwork.data.experiment import Experiment
 from leastwork.data.trust import chi_squared, with_theta
 from leastwork.observable_guidance.files import FitNumbers
 from leastwork.runs.base.numbers import with_stderr
-from leastwork.runs.observables.couplings.inputs import CouplingData
+from leastwork.runs.observables.couplings.inputs import KindsOfData
 from leastwork.sampling.work import kish_ess
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.random import derive_seed
@@ -34,43 +34,63 @@ _REPEATS = 100
 
 
 def coupling_metrics(
-    found: CouplingData, fitted: FitNumbers, guided: Tensor | None, rows: Sequence[Mapping[str, Any]], seed: int
+    found: KindsOfData,
+    stated: Experiment,
+    data: Experiment,
+    fitted: FitNumbers,
+    guided: Tensor | None,
+    rows: Sequence[Mapping[str, Any]],
+    theta: float,
+    seed: int,
 ) -> dict[str, Any]:
-    """Everything about couplings.
+    """Everything about couplings and the data beside them.
 
     Args:
-        found: the data.
+        found: the kinds of the data.
+        stated: the data as stated.
+        data: the data as they are fitted, but for θ of the fit.
         fitted: λ, θ and the model's samples.
         guided: couplings of guided samples, (n, K), or None.
         rows: the averages, as in metrics.json.
+        theta: θ of the couplings where it was not chosen.
         seed: the seed of the run.
     """
-    curve = {"theta": fitted.theta} if fitted.trust is None else fitted.trust.parts()
+    curve = {"theta": theta} if fitted.trust is None else fitted.trust.parts()
     ess = kish_ess(fitted.maxent.log_tilt_of(fitted.observed)).value
     effective = len(fitted.observed) * float(ess)
     return {
         "trust": {**curve, "left_out": None if fitted.trust is None else found.left_out},
-        "chi_squared": _by_type(found, fitted, guided, seed),
+        "chi_squared": _by_type(found, stated, data, fitted, guided, seed),
         "reweighting": {"effective": effective, "enough": effective >= ENOUGH, "criterion": ENOUGH},
         "guided_against_reweighted": None if guided is None else _largest_difference(rows),
     }
 
 
-def _by_type(found: CouplingData, fitted: FitNumbers, guided: Tensor | None, seed: int) -> list[dict[str, Any]]:
-    """χ² of each type, then of all that is fitted, all that is held out, and all."""
-    data = found.experiment
+def _by_type(
+    found: KindsOfData,
+    data: Experiment,
+    fitted_data: Experiment,
+    fitted: FitNumbers,
+    guided: Tensor | None,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """χ² of each kind, then of all that is fitted, all that is held out, and all; data without error are left out."""
     held = data.held_out.tolist()
     parts: dict[str, list[int]] = {}
+    judged = (data.covariance.diagonal() > 0).tolist()
     for k, (kind, out) in enumerate(zip(found.types, held, strict=True)):
+        if not judged[k]:
+            continue
         split = any(kind == other and out != held[j] for j, other in enumerate(found.types))
         parts.setdefault(kind if not split else f"{kind}, {'held out' if out else 'fitted'}", []).append(k)
-    parts |= {"all fitted": [k for k, out in enumerate(held) if not out]}
-    if any(held):
-        parts |= {"all held out": [k for k, out in enumerate(held) if out], "all": list(range(len(held)))}
+    parts |= {"all fitted": [k for k, out in enumerate(held) if judged[k] and not out]}
+    aside = [k for k, out in enumerate(held) if judged[k] and out]
+    if aside:
+        parts |= {"all held out": aside, "all": [k for k, has_error in enumerate(judged) if has_error]}
     members = [torch.tensor(part) for part in parts.values()]
     weights = torch.softmax(fitted.maxent.log_tilt_of(fitted.observed), dim=0)
     reweighted = [chi_squared(weights @ fitted.observed, data, part) for part in members]
-    errors = _refitted_errors(data, fitted, members, seed)
+    errors = _refitted_errors(data, fitted_data, fitted, members, seed)
     mean = fitted.observed.mean(dim=0)
     last = weights @ fitted.observed if guided is None else guided.to(torch.float64).mean(dim=0)
     before = _of_samples(fitted.observed, data, members)
@@ -120,11 +140,13 @@ def _change(data: Experiment, before: Tensor, after: Tensor, of: Tensor) -> Esti
     return Estimate(change(of), float(((count - 1) * without.var(correction=0)).sqrt()))
 
 
-def _refitted_errors(data: Experiment, fitted: FitNumbers, members: Sequence[Tensor], seed: int) -> list[float]:
+def _refitted_errors(
+    stated: Experiment, data: Experiment, fitted: FitNumbers, members: Sequence[Tensor], seed: int
+) -> list[float]:
     """Standard errors of χ² of reweighted averages, λ fitted to each draw of the samples."""
 
     def statistic(refit: Refit) -> Tensor:
-        return torch.tensor([chi_squared(refit.fit.predicted, data, of) for of in members], dtype=torch.float64)
+        return torch.tensor([chi_squared(refit.fit.predicted, stated, of) for of in members], dtype=torch.float64)
 
     drawn = bootstrap_reweighted(
         fitted.observed,

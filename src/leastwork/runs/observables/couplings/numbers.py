@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from leastwork.runs.base.metrics import PLACE, Number
+from leastwork.runs.base.numbers import PLACE, Number
 from leastwork.runs.base.typed import REST, read_as
 
 __all__ = ["Agreement", "CouplingNumbers", "Reported", "TrustNumbers", "coupling_numbers"]
@@ -12,7 +12,7 @@ __all__ = ["Agreement", "CouplingNumbers", "Reported", "TrustNumbers", "coupling
 
 @dataclass(frozen=True)
 class TrustNumbers:
-    """θ, and where it was chosen by cross-validation, χ² a datum at each θ that was tried.
+    """θ, and where it was chosen by cross-validation, χ² per datum at each θ that was tried.
 
     Args:
         theta: θ of the run.
@@ -41,7 +41,7 @@ class TrustNumbers:
 
 @dataclass(frozen=True)
 class Agreement:
-    """χ² a datum of one type of coupling, or of several together, where ``held_out`` may be None."""
+    """χ² per datum of one type of coupling, or of several together, where ``held_out`` may be None."""
 
     type: str
     data: int

@@ -60,10 +60,10 @@ def _trust(config: CouplingsConfig, numbers: CouplingNumbers) -> Section:
         images.append(
             Image(
                 couplings_figures.trust(curve),
-                f"χ² a datum of data left out, one {curve.left_out.removesuffix('s')} at a time, with its standard "
-                "error over these, and of data that are fitted all at once, both by reweighting, and of the model as "
-                "it is: against θ (left) and against the divergence that each θ leads to (right). The grey line is the "
-                "θ of this run.",
+                f"χ² per datum of data that are left out, one {curve.left_out.removesuffix('s')} at a time, with its "
+                "standard error, of data that are all fitted, both by reweighting, and of the unchanged model: against "
+                "θ (left) and against the divergence from the model at each θ (right). The grey line is the θ of this "
+                "run.",
                 "χ² of left-out and fitted data against θ and against the divergence from the model",
             )
         )
@@ -75,8 +75,8 @@ def _agreement(numbers: CouplingNumbers, model_samples: int) -> Section:
     guided = ["guided"] if rows[0].guided is not None else []
     said = {True: "held out", False: "fitted", None: ""}
     table = Table(
-        "χ² a datum by type of coupling, in errors as stated, without θ. Errors are those of a finite number of "
-        "samples; that of the change is over data, by leaving out one at a time.",
+        "χ² per datum by type of coupling, with the stated errors of the data, without θ. Standard errors are those of "
+        "a finite number of samples; that of the change is a jackknife over the data.",
         ["type", "", "data", "model", "reweighted", *guided, "change"],
         [
             [

@@ -26,11 +26,11 @@ def origin_of_theta(config: CouplingsConfig, numbers: CouplingNumbers) -> str:
     asked = "" if curve.left_out == config.leave_out else ", for only one type of coupling is fitted"
     chosen = curve.chosen
     return (
-        f"How far the data are trusted was found by cross-validation on the model's own samples, leaving out one "
+        f"The trust in the data was chosen by cross-validation on the model's own samples, leaving out one "
         f"{noun} at a time{asked} ({', '.join(groups)}). Of all θ that predict what is left out as well as the best "
         f"one, within a standard error of the difference, the largest was taken, θ = {plain(curve.theta, 3)}: there "
-        f"χ² of data left out is {plus_minus(curve.held_out[chosen], curve.held_out_stderr[chosen])} a datum, "
-        f"and {plain(curve.model, 3)} in the model."
+        f"χ² per datum of the data left out is {plus_minus(curve.held_out[chosen], curve.held_out_stderr[chosen])}, "
+        f"and {plain(curve.model, 3)} under the model."
     )
 
 
@@ -39,13 +39,13 @@ def agreement(numbers: CouplingNumbers) -> str:
     rows = {row.type: row for row in numbers.chi_squared}
     parts = [(name, rows[f"all {name}"]) for name in ("fitted", "held out") if f"all {name}" in rows]
     said = [f"of {name.replace(' ', '-')} couplings from {pm(row.model)} to {pm(row.after)}" for name, row in parts]
-    return f"χ² a datum went {' and '.join(said)}."
+    return f"χ² per datum went {' and '.join(said)}."
 
 
 def reweighting(numbers: CouplingNumbers, model_samples: int) -> str:
     """Whether weights alone would have done, and whether guiding says the same."""
     one = numbers.reweighting
-    verdict = "it alone would have done" if one.enough else "it alone would not have done"
+    verdict = "this is sufficient without guidance" if one.enough else "this is not sufficient without guidance"
     text = (
         f"Reweighting keeps {count(round(one.effective))} effective of {count(model_samples)} samples of the model; by "
         f"the criterion of {count(one.criterion)}, {verdict}."

@@ -1,0 +1,47 @@
+"""What processes that draw for one run must have in common, so that their samples are those of one process."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from leastwork.models.files import fingerprint
+from leastwork.runs.base.job import Job
+from leastwork.runs.base.numbers import versions
+from leastwork.runs.base.sealed import settings_in
+
+__all__ = ["NO_WORKER", "worker_of"]
+
+NO_WORKER: Mapping[str, str] = {}
+"""Of a run that no other process draws for."""
+
+
+def worker_of(folder: Path, task: Job[Any]) -> Mapping[str, str]:
+    """Versions and hashes of this process, by names to be read after "another".
+
+    Args:
+        folder: the folder of a run whose fit is finished.
+        task: its job, as this process has loaded it.
+    """
+    known = versions()
+    return {
+        "version of leastwork": known["leastwork"],
+        "version of torch": known["torch"],
+        "model": fingerprint(task.model) or "a function",
+        "config.yaml": hashlib.sha256(settings_in(folder).encode("utf-8", "surrogateescape")).hexdigest(),
+        "set of files in inputs": _hash_of(folder / "inputs"),
+        "fit": _hash_of(folder / "fit"),
+        "guidance": _hash_of(folder / "guidance"),
+    }
+
+
+def _hash_of(folder: Path) -> str:
+    """A hash of all files in a folder and their names."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            whole.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size} ".encode())
+            with path.open("rb") as file:
+                while data := file.read(1 << 20):
+                    whole.update(data)
+    return whole.hexdigest()
