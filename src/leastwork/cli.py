@@ -2,8 +2,8 @@
 and ``check-model``.
 
 Results go to stdout and everything else to stderr. The exit code is 0, 1 for a model with a fault, 2 for what the user
-can mend (one sentence, no traceback), 130 after Ctrl-C or 143 after SIGTERM. Heavy imports wait until a command needs
-them.
+can mend (one sentence, no traceback), 130 after Ctrl-C, 143 after SIGTERM or 138 after SIGUSR1. Heavy imports wait
+until a command needs them.
 """
 
 import shlex
@@ -32,6 +32,28 @@ Settings = Annotated[
         help="Override a setting: sampling.steps=200, or of a part of a joint run: transition.seed=1.",
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that draw, each with one thread of torch, or workers of the cluster. Without it, one for each "
+        "part of a joint run and core.",
+    ),
+]
+Devices = Annotated[
+    str | None, typer.Option(metavar="all|cuda:0,…", help="GPUs of this machine, each with a process that draws.")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="local|slurm|FILE.yaml|tcp://HOST:PORT", help="Dask workers that draw."),
+]
+JobScript = Annotated[
+    bool, typer.Option("--job-script", help="Print the script of one of the cluster's jobs, and leave.")
+]
+LogJson = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Add a line of JSON to this file as the work goes on.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -64,26 +86,39 @@ def run_command(
     out: Annotated[Path | None, typer.Option(help="Folder of the results; by default runs/NAME-seedSEED.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     settings: Settings = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes for the parts of a joint run; by default one for each part and core."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
+    workers: Workers = None,
+    devices: Devices = None,
+    cluster: Cluster = None,
+    job_script: JobScript = False,
+    log_json: LogJson = None,
+    quiet: Quiet = False,
 ) -> None:
     """Guide a model by data, to structures or both, and report what it cost."""
-    with _kindly(_command("run", source, out, settings, workers, quiet)) as where:
+    again = _again(
+        "run", source, out=out, set=settings, workers=workers, devices=devices, cluster=cluster, log_json=log_json,
+        quiet=quiet, resume=True,
+    )  # fmt: skip
+    with _kindly(again) as where, _progress(quiet, log_json) as progress:
         from torch import get_num_threads
 
         from leastwork.runs.carry_out import run
+        from leastwork.runs.engine import engine, on_gpus
         from leastwork.runs.folder import default_folder
         from leastwork.runs.load import load_config
         from leastwork.runs.terminal import print_summary
 
+        if job_script:
+            _print_job_script(cluster, workers)
+            return
         config = load_config(source, settings or [])
         where.append(out or default_folder(config))
-        parts = len(config.parts)
-        at_once = min(parts, get_num_threads() if workers is None else workers)
-        report = run(config, where[0], resume, _shown(quiet), at_once, None if quiet else _say)
+        at_once = min(len(config.parts), get_num_threads()) if workers is None else workers
+        tell = None if quiet else _say
+        with engine(workers if cluster else None, devices, cluster, tell) as executor:
+            if devices is not None:
+                config = load_config(source, [*(settings or []), *on_gpus(config)])
+                at_once = 1
+            report = run(config, where[0], resume, progress, at_once, tell, executor)
         if not quiet:
             print_summary(config, where[0])
         typer.echo(report)
@@ -96,7 +131,6 @@ def sample_command(
     until_ess: Annotated[
         float | None, typer.Option(min=1, help="Go on until there are that many effective samples of the target.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that draw, each with one thread of torch.")] = 1,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -112,30 +146,41 @@ def sample_command(
             "are kept. FILE.py is executed, like a program of your own: name only a file that you would run.",
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")] = False,
+    workers: Workers = None,
+    devices: Devices = None,
+    cluster: Cluster = None,
+    job_script: JobScript = False,
+    log_json: LogJson = None,
+    quiet: Quiet = False,
 ) -> None:
     """Draw more guided samples into a run, then measure and report it again."""
-    words = ["leastwork", "sample", str(folder), *(["--n", str(n)] if n else [])]
-    words += [*(["--until-ess", f"{until_ess:g}"] if until_ess else []), *(["--workers", str(workers)])]
-    words += [*(["--shard", shard] if shard else []), *(["--physical", physical] if physical else [])]
-    with _kindly(shlex.join(words)) as where:
+    again = _again(
+        "sample", str(folder), n=n, until_ess=until_ess, shard=shard, physical=physical, workers=workers,
+        devices=devices, cluster=cluster, log_json=log_json, quiet=quiet,
+    )  # fmt: skip
+    with _kindly(again) as where, _progress(quiet, log_json) as progress:
         from leastwork.errors import ConfigError
+        from leastwork.runs.engine import check_gpus, engine
         from leastwork.runs.physical import load_physical
+        from leastwork.runs.saved import read_run_file
         from leastwork.runs.top_up import draw_shard, more_samples
         from leastwork.sampling.shares import Share
-        from leastwork.support.executors import processes
 
+        if job_script:
+            _print_job_script(cluster, workers)
+            return
         where.append(folder)
+        check_gpus(read_run_file(folder), devices)
         share = Share.parse(shard) if shard else None
         if share and (n is None or until_ess or physical):
             raise ConfigError(
                 "a shard is a share of a number that all shards know: give --n, and no --until-ess and no --physical"
             )
         checked = None if physical is None else load_physical(physical)
-        with processes(workers) as executor:
+        with engine(workers, devices, cluster, None if quiet else _say) as executor:
             if share is None or n is None:
-                typer.echo(more_samples(folder, n, until_ess, executor, _shown(quiet), checked, _say))
-            elif report := draw_shard(folder, n, share, executor, _shown(quiet), _say):
+                typer.echo(more_samples(folder, n, until_ess, executor, progress, checked, _say))
+            elif report := draw_shard(folder, n, share, executor, progress, _say):
                 typer.echo(report)
 
 
@@ -186,7 +231,7 @@ def compare_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the table's path at the end.")] = False,
 ) -> None:
     """Meet the data of a run by every method, and compare what it costs."""
-    with _kindly(_command("compare", source, out, settings, None, quiet)) as where:
+    with _kindly(_again("compare", source, out=out, set=settings, quiet=quiet, resume=True)) as where:
         from leastwork.runs.carry_out import compare_run
         from leastwork.runs.compare.run import cells
         from leastwork.runs.folder import default_folder
@@ -312,14 +357,39 @@ def _say(sentence: str) -> None:
     typer.echo(sentence, err=True)
 
 
-def _command(
-    name: str, source: str, out: Path | None, settings: list[str] | None, workers: int | None, quiet: bool
-) -> str:
+def _again(*words: str, **options: object) -> str:
     """The command that goes on with this one."""
-    words = ["leastwork", name, source, *(["--out", str(out)] if out else [])]
-    words += [word for setting in settings or () for word in ("--set", setting)]
-    words += [*(["--workers", str(workers)] if workers else []), *(["--quiet"] if quiet else []), "--resume"]
-    return shlex.join(words)
+    found = ["leastwork", *words]
+    for name, value in options.items():
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            found.append(option)
+        elif isinstance(value, list):
+            found += [word for one in value for word in (option, str(one))]
+        elif value:
+            found += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(found)
+
+
+@contextmanager
+def _progress(quiet: bool, log_json: Path | None) -> "Iterator[Progress]":
+    """What is shown, and what a file is told as well."""
+    if log_json is None:
+        yield _shown(quiet)
+        return
+    from leastwork.support.progress import json_lines
+
+    with json_lines(log_json, _shown(quiet)) as progress:
+        yield progress
+
+
+def _print_job_script(cluster: str | None, workers: int | None) -> None:
+    from leastwork.errors import ConfigError
+    from leastwork.support.clusters import job_script, wanted
+
+    if cluster is None:
+        raise ConfigError("--job-script prints the script of a cluster's jobs: name it by --cluster slurm or FILE.yaml")
+    typer.echo(job_script(wanted(cluster, workers)), nl=False)
 
 
 class _Signalled(KeyboardInterrupt):
@@ -333,7 +403,7 @@ class _Signalled(KeyboardInterrupt):
 
 @contextmanager
 def _ending_cleanly() -> Iterator[None]:
-    """SIGTERM unwinds what is going on, as Ctrl-C does."""
+    """SIGTERM, and the SIGUSR1 of a queue whose limit is near, unwind what is going on, as Ctrl-C does."""
 
     def end(number: int, frame: object) -> None:
         raise _Signalled(number)
@@ -341,11 +411,13 @@ def _ending_cleanly() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    numbers = [signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]  # Windows has no other
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -343,7 +343,7 @@ def test_a_file_that_is_no_nmr_star(tmp_path: Path) -> None:
     pytest.importorskip("pynmrstar")
     path = tmp_path / "rubbish.str"
     path.write_text("kind,residue\n", encoding="utf-8")
-    refused(path, ": this is no NMR-STAR file: ")
+    refused(path, ", line 1: this is no NMR-STAR file (")
 
 
 def test_the_extra_that_reads_nmr_star(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,3 +376,42 @@ def test_physical_signs_are_turned_with_a_word() -> None:
     assert data.values.tolist() == [8.6, 7.0]
     wild = (Coupling("2J(N,CA)", 3, -60.0, 0.1),)  # reached with no sign: left as it is
     assert Couplings(wild).experiment(Backbone.chain(5, end=True)).values.tolist() == [-60.0]
+
+
+def test_signs_are_turned_by_kind_and_only_where_the_nuclei_allow_it() -> None:
+    """¹J(N,Cα) of −11 and −8 Hz: both are turned, though 3 σ of the relation reach neither sign of a third."""
+    rows = (
+        Coupling("1J(N,CA)", 2, -11.0, 0.1),
+        Coupling("1J(N,CA)", 3, -9.5, 0.1),
+        Coupling("1J(N,CA)", 4, -40.0, 0.1),
+    )
+    with pytest.warns(LeastworkWarning, match="gyromagnetic ratios"):
+        data = Couplings(rows).experiment(Backbone.chain(5, end=True))
+    assert data.values.tolist() == [11.0, 9.5, 40.0]
+    proton = (Coupling("3J(HN,HA)", 3, -8.0, 0.1),)
+    assert Couplings(proton).experiment(Backbone.chain(5, end=True)).values.tolist() == [-8.0]
+
+
+MANY = ("ID", "Code", "Entity_assembly_ID_1", "Comp_index_ID_1", "Atom_ID_1", "Entity_assembly_ID_2",
+        "Comp_index_ID_2", "Atom_ID_2", "Val", "Val_err")  # fmt: skip
+TWO = "1 3JHNHA 1 2 H 1 2 HA 5.6 0.1\n2 3JHNHA 2 2 H 2 2 HA 7.9 0.1\n3 3JHNHA 1 3 H 2 3 HA 1.0 0.1"
+
+
+def test_molecules_are_kept_apart(tmp_path: Path) -> None:
+    file = star(tmp_path, TWO, tags=MANY)
+    with pytest.raises(ConfigError, match="several molecules, Entity_assembly_ID or Entity_ID '1' and '2': name one"):
+        Couplings.from_nmr_star(file)
+    assert [row.value for row in Couplings.from_nmr_star(file, molecule=2).rows] == [7.9]
+    assert [row.value for row in Couplings.from_nmr_star(file, molecule="1").rows] == [5.6]
+    with pytest.raises(ConfigError, match="of molecule '3': it has those of '1' and '2'"):
+        Couplings.from_nmr_star(file, molecule="3")
+
+
+def test_the_older_format_is_recognised(tmp_path: Path) -> None:
+    file = tmp_path / "old.str"
+    file.write_text(
+        "data_1\nsave_J\n   _Saveframe_category   coupling_constants\n   loop_\n   _Coupling_constant_code\n"
+        "   _Coupling_constant_value\n 3JHNHA 5.6\n   stop_\nsave_\n"
+    )
+    with pytest.raises(ConfigError, match=r"this is NMR-STAR 2\.1, .*give the entry in NMR-STAR 3"):
+        Couplings.from_nmr_star(file)

@@ -50,7 +50,10 @@ def stopping_in(label: str, number: int = 1, error: Callable[[], BaseException] 
 
 @pytest.mark.parametrize(
     ("label", "number", "judged"),
-    [("drawing guided paths", 1, "no guided path"), ("learning V on guided paths", 2, "guided paths .*% ended")],
+    [
+        pytest.param("drawing guided paths", 1, "no guided path", marks=pytest.mark.slow),
+        ("learning V on guided paths", 2, "guided paths .*% ended"),
+    ],
 )
 def test_an_interrupted_fit_has_the_guidance_so_far(well, points, brief, label, number, judged) -> None:
     brief(0.05)
@@ -122,7 +125,8 @@ def test_the_budget_that_is_asked_for_suffices(bounded: bool, through: bool) -> 
         share_budget(int(0.6 * least), own, 10, through, bounded, 2)
 
 
-@pytest.mark.parametrize("steps", [10, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [10, 40])
 def test_a_budget_is_a_cap(well, points, brief, steps: int) -> None:
     brief(0.01)
     model = well.mixture.model(lw.VPSchedule())

@@ -8,7 +8,10 @@ import xarray
 from forked import DONE, KILLED, REFUSED, bytes_of, in_a_fork
 
 import leastwork as lw
-from leastwork.sampling.storage import add_log_tilt, save_ensemble
+from leastwork.sampling.choices import Choices
+from leastwork.sampling.sample import draw_stored
+from leastwork.sampling.shares import Share
+from leastwork.sampling.storage import Destination, add_log_tilt, save_ensemble
 from leastwork.support.files import sweep
 
 MODEL = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(2,))
@@ -17,6 +20,17 @@ TILT = torch.arange(64, dtype=torch.float64)
 
 def draw(out: Path) -> None:
     lw.sample(MODEL, 64, steps=3, batch_size=32, out=out, resume=True)
+
+
+def shares(out: Path) -> None:
+    """A smaller store grows by shares of its blocks, and whoever comes last closes it."""
+    for k in (2, 1):
+        draw_stored(MODEL, 64, Choices(steps=3, batch_size=16), None, Destination(out, share=Share(k, 2)))
+    lw.sample(MODEL, 64, steps=3, batch_size=16, out=out, resume=True)
+
+
+def before_the_shares(out: Path) -> None:
+    lw.sample(MODEL, 40, steps=3, batch_size=16, out=out, resume=True)
 
 
 def save(out: Path) -> None:
@@ -40,7 +54,12 @@ def nothing(out: Path) -> None:
     """Nothing lies there before."""
 
 
-WORK = {"draw": (draw, nothing), "save": (save, nothing), "tilt": (tilt_again, before_the_tilt)}
+WORK = {
+    "draw": (draw, nothing),
+    "shares": (shares, before_the_shares),
+    "save": (save, nothing),
+    "tilt": (tilt_again, before_the_tilt),
+}
 
 
 @pytest.fixture(autouse=True)

@@ -48,8 +48,12 @@ def ended(place: Path, name: str, number: signal.Signals, when: Callable[[], boo
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
-    ids=["SIGTERM", "SIGINT"],
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.slow),
+    ],
+    ids=["SIGTERM", "SIGINT", "SIGUSR1"],
 )
 def test_a_run_ends_in_one_line(tmp_path: Path, number: signal.Signals, code: int) -> None:
     (tmp_path / "r.yaml").write_text(OBSERVABLES)

@@ -4,6 +4,7 @@ import pickle
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -66,8 +67,9 @@ def test_a_lost_worker_costs_its_batch(expected: lw.Ensemble, tmp_path: Path) ->
     assert torch.equal(stored.load().x, expected.x)
 
 
-def test_a_function_without_a_name_is_refused_and_threads_take_it() -> None:
-    model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(2,))
+def test_what_cannot_be_sent_is_refused_and_threads_take_it() -> None:
+    held = Lock()  # which neither pickle nor cloudpickle takes
+    model = lw.DiffusionModel(lambda x, t: -x if held else x, lw.VPSchedule(), predicts="score", event_shape=(2,))
     with pytest.raises(lw.LeastworkError, match=r"cannot be sent to other processes .*or pass a ThreadPoolExecutor"):
         lw.sample(model, 70, steps=5, executor=Distant(2))
     with ThreadPoolExecutor(2) as pool:

@@ -9,6 +9,7 @@ from leastwork.guidance.interval import IntervalGuidance
 from leastwork.sampling.step_loss import step_loss
 from leastwork.sampling.work import certify
 from leastwork.schedules.gaussian import VPSchedule
+from leastwork.systems.frame_mixture import FrameDoob, two_poses
 from leastwork.systems.mixtures import two_states
 
 Z = 5  # standard errors; a false alarm in 10⁶
@@ -29,6 +30,20 @@ def test_it_is_the_dissipation_of_the_exact_guidance(solver: str) -> None:
     assert found.total.value > 0.002
     error = (found.total.stderr**2 + wasted.stderr**2) ** 0.5
     assert abs(found.total.value - wasted.value) < Z * error + 0.1 * wasted.value
+
+
+@pytest.mark.parametrize("steps", [pytest.param(100, marks=pytest.mark.slow), 40])
+def test_turns_of_frames_are_compared_in_one_frame(steps: int) -> None:
+    """Most of the work of these frames turns them; at 40 steps, a fourth more than the leading order is lost."""
+    poses = two_poses(2)
+    target, model = poses.with_weights(torch.tensor([0.4, 0.6])), poses.model()
+    doob = FrameDoob(poses, target, model)
+    found = step_loss(model, doob, paths=64, seed=1, steps=steps)
+    drawn = lw.sample(model, 512, doob, seed=2, steps=steps)
+    wasted = certify(drawn.work, drawn.log_weight, poses.log_ratio(target, drawn.x)).dissipation
+    error = (found.total.stderr**2 + wasted.stderr**2) ** 0.5
+    assert abs(found.total.value - wasted.value) < Z * error + 10 / steps * wasted.value
+    assert found.steps_for(0.5 * found.total.value) == 2 * steps
 
 
 def test_a_linear_value_loses_nothing() -> None:

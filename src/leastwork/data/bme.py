@@ -16,7 +16,9 @@ from leastwork.support.text import quoted
 
 __all__ = ["bme_as_csv"]
 
-_KEY = re.compile(r"([A-Za-z_]+)\s*=\s*(\S+)")
+_KEY = re.compile(
+    r"(?<![A-Za-z_])([A-Za-z_]+)[ \t]*=[ \t]*(\S+)"
+)  # begins at a word, or long words take quadratic time
 _COLUMN = {"": "value", "LOWER": "lower", "UPPER": "upper"}
 
 

@@ -22,7 +22,7 @@ from leastwork.data.experiment import Experiment
 from leastwork.data.nmr_star import read_nmr_star
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
 from leastwork.observables.couplings import KINDS, Backbone, forward_model_covariance, scalar_couplings
-from leastwork.observables.karplus import KarplusSet, karplus_set
+from leastwork.observables.karplus import KarplusSet, Relation, karplus_set
 from leastwork.support.arguments import path_of
 from leastwork.support.csv_rows import cells, columns, flag, numbered
 from leastwork.support.text import plural, quoted
@@ -32,6 +32,7 @@ __all__ = ["Couplings"]
 _COLUMNS = ("kind", "residue", "value", "error", "held_out", "unit")
 _REQUIRED = ("kind", "residue", "value")
 _ERRORS = 3.0  # of a relation and a value together, within which the relation reaches the value
+_RATIO_SIGN = {"H": 1, "C": 1, "N": -1}  # of ¹H, ¹³C and ¹⁵N
 _COUPLING = re.compile(r"[1-5]J[A-Z0-9]{2,12}")
 _UNIT = re.compile(r"\s*#\s*units?\s*[:=]\s*(.*?)\s*$", re.IGNORECASE)
 
@@ -102,7 +103,9 @@ class Couplings:
         return _from_csv(path_of("path", path), measurement_error)
 
     @classmethod
-    def from_nmr_star(cls, path: str | Path, measurement_error: float | None = None) -> "Couplings":
+    def from_nmr_star(
+        cls, path: str | Path, measurement_error: float | None = None, molecule: str | int | None = None
+    ) -> "Couplings":
         """Read the loops ``_Coupling_constant`` of an NMR-STAR 3 file, the format of the BMRB.
 
         The atoms determine the kind of coupling. Couplings for which there is no Karplus relation are left out, with a
@@ -111,12 +114,15 @@ class Couplings:
         Args:
             path: the file.
             measurement_error: standard error of rows without an error, Hz.
+            molecule: Entity_assembly_ID, or without it Entity_ID, of the molecule whose couplings are read; needed for
+                files of several molecules.
 
         Raises:
             ConfigError: something cannot be used; the message names file and line.
             LeastworkError: pynmrstar is not installed.
         """
-        rows, unknown = read_nmr_star(path_of("path", path), measurement_error)
+        chosen = None if molecule is None else str(molecule)
+        rows, unknown = read_nmr_star(path_of("path", path), measurement_error, chosen)
         return cls(rows, str(path), unknown)
 
     def held_out_where(self, held_out: Callable[[Coupling], bool]) -> "Couplings":
@@ -176,23 +182,26 @@ class Couplings:
 def _in_the_relations_sign(couplings: Couplings, relations: KarplusSet) -> list[float]:
     """The values, with the sign of the relations: some tables state the physical one, negative for ²J(N,Cα).
 
-    The gyromagnetic ratio of ¹⁵N is negative, and relations are often given for |J|. A value is turned where only its
-    negative lies within three errors of what the relation reaches.
+    J is the product of both nuclei's gyromagnetic ratios and a number of the bonds, and that of ¹⁵N is negative, while
+    relations are given for |J|. All values of a kind with N are turned where more of their negatives than of themselves
+    lie within three errors of what the relation reaches. No other kind is turned.
 
     Warns:
         LeastworkWarning: values were turned; names the rows.
     """
-    values, turned = [], []
-    for row in couplings.rows:
-        relation = relations[row.kind]
-        low, high = relation.reach
-        slack = _ERRORS * math.hypot(relation.sigma, row.error)
-        inside = [low - slack <= sign * row.value <= high + slack for sign in (1, -1)]
-        other = not inside[0] and inside[1]
-        values.append(-row.value if other else row.value)
-        if other:
+    values, turned = [row.value for row in couplings.rows], []
+    for kind in dict.fromkeys(couplings.kinds):
+        of_kind = [k for k, row in enumerate(couplings.rows) if row.kind == kind]
+        if _ratios_are_positive(kind):
+            continue
+        reached = [sum(_is_reached(couplings.rows[k], relations[kind], sign) for k in of_kind) for sign in (1, -1)]
+        if reached[1] <= reached[0]:
+            continue
+        for k in of_kind:
+            row = couplings.rows[k]
+            values[k] = -row.value
             turned.append(
-                f"{row.kind} of residue {row.residue} ({row.value:g} Hz, {place(couplings.source, row.line)})"
+                f"{row.name.replace(' ', ' of residue ')} ({row.value:g} Hz, {place(couplings.source, row.line)})"
             )
     if turned:
         warnings.warn(
@@ -202,6 +211,18 @@ def _in_the_relations_sign(couplings: Couplings, relations: KarplusSet) -> list[
             stacklevel=3,
         )
     return values
+
+
+def _ratios_are_positive(kind: str) -> bool:
+    """Whether the product of the gyromagnetic ratios of both nuclei is positive; a kind is written 2J(N,CA)."""
+    nuclei = kind.partition("(")[2].rstrip(")").split(",")
+    return math.prod(_RATIO_SIGN[nucleus[0]] for nucleus in nuclei) > 0
+
+
+def _is_reached(row: Coupling, relation: Relation, sign: int) -> bool:
+    low, high = relation.reach
+    slack = _ERRORS * math.hypot(relation.sigma, row.error)
+    return low - slack <= sign * row.value <= high + slack
 
 
 # CSV

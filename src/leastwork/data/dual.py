@@ -13,6 +13,7 @@ _TOLERANCE = 1e-12  # largest residual of the averages, in standard deviations
 _TOLERANCE_IF_STALLED = 1e-9  # the same if rounding errors stop all progress
 _RANK_TOLERANCE = 1e-10  # smaller eigenvalues of the correlation matrix mark redundant data
 _RIDGE = 1e-13  # added to the Hessian, relative to its size
+_NEAR = 3.0  # sampling errors of an average within which a bound may act or not
 _BLOCK = 2**17  # numbers in one block, which stays in the cache
 
 
@@ -226,9 +227,17 @@ def _separates(dual: Dual, exact: Array, lambdas: Array, tilted: Tilted) -> bool
 
 
 def sampling_error(dual: Dual, best: Maximum) -> Array:
-    """Standard error of λ from its influence function ψ_i = (Cov_λ + Σ)⁻¹ n w_i (z_i − E_λ[z])."""
-    n, weight, directions = len(dual.log_p), best.tilted.weight, best.directions
-    scatter = _second_moment(dual.z, dual.z @ weight, weight**2) * (n / (n - 1))
+    """Standard error of λ from its influence function ψ_i = (Cov_λ + Σ)⁻¹ n w_i (z_i − E_λ[z]).
+
+    A bound that other samples might have met or not counts as one that acts: its λ of zero is no more certain than that
+    of a bound which only just acts.
+    """
+    n, weight = len(dual.log_p), best.tilted.weight
+    mean = dual.z @ weight
+    scatter = _second_moment(dual.z, mean, weight**2) * (n / (n - 1))
+    slack = np.minimum(dual.upper - mean, mean - dual.lower)
+    near = ~dual.valued & (best.lambdas == 0) & (slack < _NEAR * np.sqrt(scatter.diagonal()))
+    directions = np.concatenate([best.directions, np.eye(len(mean))[:, near]], axis=1)
     inverse = directions @ np.linalg.pinv(directions.T @ best.hessian @ directions, hermitian=True)
     inverse = inverse @ directions.T
     return np.sqrt(np.maximum((inverse @ scatter @ inverse).diagonal(), 0.0))

@@ -104,7 +104,9 @@ class MaxEnt:
         return LogTilt(observable, self.lambdas, self.reference)
 
 
-def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | None = None) -> MaxEnt:
+def fit_lambdas(
+    observed: Tensor, experiment: Experiment, log_weight: Tensor | None = None, *, start: Tensor | None = None
+) -> MaxEnt:
     """Find the λ for which the reweighted samples agree with the data and are as close to the model as possible.
 
     Redundant values (populations that sum to one, one distance in nm and in Å) leave λ undetermined along a direction
@@ -115,6 +117,7 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
         observed: observables of the model's samples, (n, K), from `evaluate`.
         experiment: the K data.
         log_weight: ln dP/dQ of the samples, up to a constant, (n,), if they are not drawn from the model itself.
+        start: λ of similar data, (K,), at which the search starts; by default 0.
 
     >>> x = torch.linspace(-3, 3, 1001, dtype=torch.float64)[:, None]
     >>> data = Experiment(Observable(lambda x: x, names="x"), values=[0.5])
@@ -139,12 +142,13 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
     lower, upper = (np.where(met, mean[fitted], end) for end in (lower, upper))
     scale = np.sqrt(variance[fitted] + sigma.diagonal())
     scale[(sigma.diagonal() == 0) & words.constant] = 1.0
-    centre, start, steps = mean, np.zeros(len(fitted)), 0
+    centre, steps = mean, 0
+    first = np.zeros(len(fitted)) if start is None else start.numpy()[fitted] * scale
     while True:
         at = centre[fitted]
         z = np.divide(centred.T if len(fitted) == count else centred.T[fitted], scale[:, None], order="C")
         dual = Dual(z, log_p, (lower - at) / scale, (upper - at) / scale, sigma / np.outer(scale, scale))
-        best = maximise(dual, words, at, scale, start)
+        best = maximise(dual, words, at, scale, first)
         weight, steps = best.tilted.weight, steps + best.steps
         predicted = centre + weight @ centred
         narrower = np.sqrt(best.hessian.diagonal())
@@ -153,7 +157,7 @@ def fit_lambdas(observed: Tensor, experiment: Experiment, log_weight: Tensor | N
             break
         # a few samples made the whole spread and have lost their weight, so λ is refined on the scale of the others
         centre, centred = predicted, values - predicted
-        start, scale = best.lambdas * narrower, scale * narrower
+        first, scale = best.lambdas * narrower, scale * narrower
     lambdas, stderr = np.zeros(count), np.zeros(count)
     lambdas[fitted] = best.lambdas / scale
     stderr[fitted] = sampling_error(dual, best) / scale

@@ -1,8 +1,13 @@
-"""Scalar couplings in NMR-STAR files, the format of the BMRB."""
+"""Scalar couplings in NMR-STAR 3 files, the format of the BMRB.
+
+A file may be of several molecules: each row names those of its atoms by Entity_assembly_ID, the copy of a molecule in
+the sample, or by Entity_ID, the kind of molecule. Couplings of one are read at a time.
+"""
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +17,7 @@ from leastwork.observables.couplings import (
     KINDS,
 )
 from leastwork.support.extras import needs
-from leastwork.support.text import plural
+from leastwork.support.text import brief, plural, quoted
 
 __all__ = ["read_nmr_star"]
 
@@ -31,25 +36,52 @@ _KIND_OF_ATOMS = {
 }
 _ATOMS = {"HN": "H", "CO": "C", "C'": "C"}  # by other names
 _ABSENT = ("", ".", "?")
+_MOLECULE = ("Entity_assembly_ID", "Entity_ID")
+_VERSION_2 = re.compile(r"^\s*_Saveframe_category\s", re.MULTILINE | re.IGNORECASE)
+_TAG_3 = re.compile(r"^\s*_Coupling_constant\.", re.MULTILINE | re.IGNORECASE)
 _TAG = re.compile(r"\s*_Coupling_constant\.", re.IGNORECASE)
 
 
-def read_nmr_star(path: Path, default: float | None) -> tuple[tuple[Coupling, ...], tuple[str, ...]]:
-    """The couplings of a file, and sentences on those of an unknown kind."""
+def read_nmr_star(
+    path: Path, default: float | None, molecule: str | None = None
+) -> tuple[tuple[Coupling, ...], tuple[str, ...]]:
+    """The couplings of a file, or of one of its molecules, and sentences on those of an unknown kind."""
     text = text_of(path, default)
+    if _VERSION_2.search(text) and not _TAG_3.search(text):
+        raise ConfigError(
+            f"{path}: this is NMR-STAR 2.1, which names the columns of couplings otherwise: give the entry in NMR-STAR "
+            "3, in which the BMRB has it too, or a CSV"
+        )
     pynmrstar = needs("pynmrstar", "nmr")
     try:
         loops = pynmrstar.Entry.from_string(text).get_loops_by_category("Coupling_constant")
-    except ValueError as problem:
-        raise ConfigError(f"{path}: this is no NMR-STAR file: {str(problem).rstrip('.')}") from None
+    except Exception as problem:  # the parser stumbles over damaged files with errors of many kinds
+        where = place(path, getattr(problem, "line_number", None))
+        told = (
+            f" ({brief(getattr(problem, 'message', problem)).rstrip('.')})" if isinstance(problem, ValueError) else ""
+        )
+        raise ConfigError(f"{where}: this is no NMR-STAR file{told}: correct it, or give a CSV") from None
     if not any(loop.data for loop in loops):
         raise ConfigError(f"{path}: there are no couplings, that is no rows of a loop _Coupling_constant: give a CSV")
-    rows, unknown = [], []
+    rows, unknown, molecules = [], [], []
     for loop, lines in zip(loops, _lines_of(text, [len(loop.data) for loop in loops]), strict=True):
         tags = [tag.lower() for tag in loop.tags]
         for values, line in zip(loop.data, lines, strict=True):
-            row = _star_row(dict(zip(tags, values, strict=True)), default, line, place(path, line))
-            (rows if isinstance(row, Coupling) else unknown).append(row)
+            cell = _Cells(dict(zip(tags, values, strict=True)))
+            own = tuple(cell(*(f"{tag}_{k}" for tag in _MOLECULE)) for k in "12")
+            if molecule is not None and set(own) != {molecule}:
+                molecules.append(own)
+                continue
+            row = _star_row(cell, default, line, place(path, line))
+            if isinstance(row, Coupling) and own[0] != own[1]:
+                at = "" if line is None else f" in line {line}"
+                row = f"{row.name}{at}, between the molecules {own[0]} and {own[1]}"
+            if isinstance(row, Coupling):
+                rows.append(row)
+                molecules.append(own)
+            else:
+                unknown.append(row)
+    _one_molecule(path, molecule, rows, [name for own in molecules for name in own])
     if unknown:
         listed = "; ".join(unknown)
         if not rows:
@@ -61,6 +93,19 @@ def read_nmr_star(path: Path, default: float | None) -> tuple[tuple[Coupling, ..
             stacklevel=4,
         )
     return tuple(rows), tuple(unknown)
+
+
+def _one_molecule(path: Path, molecule: str | None, rows: Sequence[Coupling], molecules: Sequence[str]) -> None:
+    """Check that the rows are of one molecule, the one that is asked for."""
+    names = " and ".join(quoted(name) for name in dict.fromkeys(molecules) if name)
+    if molecule is not None and not rows:
+        others = f"it has those of {names}" if names else "it names no molecules"
+        raise ConfigError(f"{path}: there are no couplings of a known kind of molecule {quoted(molecule)}: {others}")
+    if molecule is None and len(set(molecules)) > 1:
+        raise ConfigError(
+            f"{path}: the couplings are of several molecules, {_MOLECULE[0]} or {_MOLECULE[1]} {names}: name one by "
+            "molecule, and read each by itself"
+        )
 
 
 def _is(things: Sequence[Any]) -> str:
@@ -86,13 +131,19 @@ def _lines_of(text: str, counts: Sequence[int]) -> list[list[int | None]]:
     return found
 
 
-def _star_row(row: dict[str, Any], default: float | None, line: int | None, where: str) -> Coupling | str:
-    """A coupling, or a description of a coupling for which there is no relation."""
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of a row by their tags in small letters; the first of several tags that has something counts."""
 
-    def cell(*tags: str) -> str:
-        values = [str(row.get(tag.lower()) or "").strip() for tag in tags]
+    row: Mapping[str, Any]
+
+    def __call__(self, *tags: str) -> str:
+        values = [str(self.row.get(tag.lower()) or "").strip() for tag in tags]
         return next((value for value in values if value not in _ABSENT), "")
 
+
+def _star_row(cell: _Cells, default: float | None, line: int | None, where: str) -> Coupling | str:
+    """A coupling, or a description of a coupling for which there is no relation."""
     atoms = []
     for k in ("1", "2"):
         name = cell(f"Atom_ID_{k}").upper()

@@ -32,7 +32,7 @@ _CELLS = re.compile(r"[\s;,]+")
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _GUINIER = 1.3  # largest q R_g of the fit
 _FEWEST = 5  # points of a fit
-_SLACK = 2.5  # by which R_g may lie outside what folded and unfolded chains have
+_SLACK = 2.0  # by which R_g may lie outside what folded and unfolded chains have
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from leastwork.data.experiment import Experiment
+from leastwork.data.leave_out import predictions
 from leastwork.data.maxent import fit_lambdas
 from leastwork.data.mixture import Data
 from leastwork.errors import LeastworkError, LeastworkWarning
@@ -135,16 +136,21 @@ def trust(
     rising = torch.tensor(sorted(thetas), dtype=torch.float64)
     by_group, all_data, kl, ess, model = [], [], [], [], math.nan
     members = [torch.tensor([k for k in fitted.tolist() if groups[k] == name]) for name in names]
-    for theta in rising.tolist():
+    start = None
+    for theta in reversed(rising.tolist()):  # from the model, λ = 0, to the data
+        data = with_theta(experiment, theta)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LeastworkWarning)  # the curve contains the ESS
-            whole = fit_lambdas(observed, with_theta(experiment, theta), log_weight)
-            others = [fit_lambdas(observed, _without(experiment, theta, left_out), log_weight) for left_out in members]
+            whole = fit_lambdas(observed, data, log_weight, start=start)
+            others = predictions(observed, data, whole, members, log_weight).predicted
+        start = whole.lambdas
         model = chi_squared(whole.model_mean, experiment, fitted)  # the same for every θ
         all_data.append(chi_squared(whole.predicted, experiment, fitted))
-        by_group.append([chi_squared(fit.predicted, experiment, g) for fit, g in zip(others, members, strict=True)])
+        by_group.append([chi_squared(average, experiment, g) for average, g in zip(others, members, strict=True)])
         kl.append(whole.kl)
         ess.append(whole.ess)
+    for column in (by_group, all_data, kl, ess):
+        column.reverse()
     left_out = torch.tensor(by_group, dtype=torch.float64)
     size = torch.tensor([len(g) for g in members], dtype=torch.float64)
     share = size / size.sum()
@@ -186,12 +192,6 @@ def with_theta(experiment: _Data, theta: float) -> _Data:
     1.0
     """
     return experiment if theta == 1 else replace(experiment, errors=theta * experiment.covariance)
-
-
-def _without(experiment: Experiment, theta: float, left_out: Tensor) -> Experiment:
-    held_out = experiment.held_out.clone()
-    held_out[left_out] = True
-    return replace(with_theta(experiment, theta), held_out=held_out)
 
 
 def _over_groups(values: Tensor, share: Tensor) -> Estimate:

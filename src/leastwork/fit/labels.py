@@ -31,9 +31,10 @@ from leastwork.guidance.learned import Bound
 from leastwork.models.base import Scored
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import sees_denoised
-from leastwork.sampling.noise import BLOCK, BlockNoise
+from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.support.checkpoints import each, resumable
+from leastwork.support.executors import pieces
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
@@ -112,35 +113,42 @@ def draw_labelled(
     """
     like = next(network.parameters())
     random = generator(seed, "kept states")
-    shape = sampler.process.model.noise_shape
-    with evaluating(sampler.process.model.net), progress("drawing guided paths", n) as tick:
+    noise = BlockNoise(seed, 0, n, sampler.process.model.noise_shape, like.dtype, like.device)
+    count, shared = noise.blocks, (sampler, sees_denoised(network), noise)
+    with (
+        evaluating(sampler.process.model.net),
+        progress("drawing guided paths", n) as tick,
+        pieces(_paths, shared, count, lambda i, random: (i, _kept_steps(len(sampler.steps), random)), random) as piece,
+    ):
 
         def block(i: int) -> Labelled:
-            noise = BlockNoise(seed, i * BLOCK, min((i + 1) * BLOCK, n), shape, like.dtype, like.device)
-            drawn = _paths(sampler, sees_denoised(network), noise, _kept_steps(len(sampler.steps), random))
-            tick(noise.stop - noise.start)
+            drawn = piece(i)
+            tick(len(drawn.log_weight))
             return drawn
 
-        pieces = list(each("guided paths", -(-n // BLOCK), block, Labelled, random=random))
-    x = cat([piece.x for piece in pieces])
+        drawn = list(each("guided paths", count, block, Labelled, random=random))
+    x = cat([one.x for one in drawn])
     names = ("log_weight", "work", "seen", "left", "alpha", "sigma", "push")
-    joined = {name: torch.cat([getattr(piece, name) for piece in pieces]) for name in names}
+    joined = {name: torch.cat([getattr(one, name) for one in drawn]) for name in names}
     bad = (~(all_finite(x).cpu() & joined["log_weight"].isfinite())).nonzero()
     if len(bad):
         raise NonFiniteError(
             f"{len(bad)} of {n} guided paths are not finite, the first is {int(bad[0])}: use more steps"
         )
-    return Labelled(x, **joined, evaluations=sum(piece.evaluations for piece in pieces))
+    return Labelled(x, **joined, evaluations=sum(one.evaluations for one in drawn))
 
 
-def _kept_steps(steps: int, random: torch.Generator) -> Tensor:
+def _kept_steps(steps: int, random: torch.Generator | None) -> Tensor:
     """Indices of the steps whose states are kept: stratified over all steps, in order."""
     count = min(_STATES_A_PATH, steps)
     return ((torch.arange(count) + torch.rand(count, generator=random)) / count * steps).long()
 
 
-def _paths(sampler: Sampler, through: bool, noise: BlockNoise, kept: Tensor) -> Labelled:
-    """Draw one batch of paths, and keep their states at the steps ``kept``."""
+@torch.no_grad()
+def _paths(shared: tuple[Sampler, bool, BlockNoise], some: tuple[int, Tensor]) -> Labelled:
+    """Draw one block of paths, and keep their states at some steps."""
+    (sampler, through, noise), (block, kept) = shared, some
+    noise = noise.block(block)
     process, times = sampler.process, sampler.steps.times
     schedule = cast(Scored, process.model).schedule
     carry, zero = Carry(process.prior(noise.draw())), torch.zeros(noise.stop - noise.start, dtype=torch.float64)

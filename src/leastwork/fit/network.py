@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from leastwork.fit.denoiser import is_denoiser
 from leastwork.geometry.state import State, event_numel, flatten
 from leastwork.models.base import Scored, is_periodic
 from leastwork.models.denoised import is_differentiable
@@ -47,7 +48,8 @@ def value_network(
     d = event_numel(model.event_shape)
     with evaluating(model.net):
         # at much noise the D of angles is x itself, and V of x wastes less than V of D
-        through = denoised and not angles and is_differentiable(model, model.to_network_units(x))
+        own = model.to_network_units(x)
+        through = denoised and not angles and is_differentiable(model, own) and (frames or is_denoiser(model, own))
     kind = {"focus": near, "invariant": invariant, "frames": frames, "angles": angles, "turns": _TURNS * frames}
     network = ValueNetwork(d, seed=seed, denoised=through, **kind).to(x0)
     network.standardise(x0)

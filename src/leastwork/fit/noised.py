@@ -1,7 +1,6 @@
 """Noised states from which V is learned: the inputs of V and products with the model's Jacobian."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from leastwork.models.placement import evaluating
 from leastwork.networks.value import value_and_gradient
 from leastwork.sampling.process import Process
 from leastwork.support.checkpoints import each
+from leastwork.support.executors import pieces
 from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["PROBES", "Noised", "Pool", "evaluations_of_noised", "noise_states", "pool_of"]
@@ -84,63 +84,96 @@ def noise_states(
     log_snr = pool.log_snr(len(index), random)
     times = model.schedule.time_of(log_snr)
     alphas, sigmas = model.schedule.alpha(times).to(pool.x0), model.schedule.sigma(times).to(pool.x0)
-    look = _inputs_of_denoised if through else _inputs_of_state
-    with evaluating(model.net), progress("noising samples", len(index)) as tick:
+
+    def drawn(i: int, random: torch.Generator | None) -> list[_Drawn]:
+        level = float(times[i]), alphas[i], sigmas[i]
+        return [_drawn(pool, some, model, *level, through, random) for some in index[i].split(_PIECE)]
+
+    with (
+        evaluating(model.net),
+        progress("noising samples", len(index)) as tick,
+        pieces(_looked_at, (model, through, reference), len(index), drawn, random) as piece,
+    ):
 
         def level(i: int) -> list[tuple[Tensor, ...]]:
-            t, alpha, sigma = float(times[i]), alphas[i], sigmas[i]
-            parts: list[tuple[Tensor, ...]] = []
-            for some in index[i].split(_PIECE):
-                x, lever, noise = _noise(pool, some, model, t, random)
-                found = look(model, x, t, (alpha, sigma), lever, noise, reference, random)
-                of_all = (part.expand(len(some), *part.shape[1:]) for part in (alpha[None], sigma[None], lever))
-                parts.append((pool.omega[some], *of_all, *found))
+            found = piece(i)
             tick()
-            return parts
+            return found
 
         parts = [part for level in each("noised states", len(index), level, random=random) for part in level]
     omega, alpha, sigma, lever, seen, along, probes, *known = (torch.cat(part) for part in zip(*parts, strict=True))
     return Noised(seen, alpha, sigma, omega, along, lever, probes, (known[0], known[1]) if known else None)
 
 
-def _noise(pool: Pool, some: Tensor, model: Scored, t: float, random: torch.Generator) -> tuple[State, Tensor, Tensor]:
-    """x_t of some samples, the lever (1, ·), and the noise ε, or for frames −lever · conditional score, (B, ·)."""
-    return model.noised(unflatten(pool.x0[some], pool.like), t, random)
+@dataclass(frozen=True)
+class _Drawn:
+    """Noised samples before the model is asked: all that is random.
+
+    ``noise`` is ε, or for frames −lever · conditional score, (B, ·); ``lever`` is (1, ·), and ``axes`` are the random
+    directions η, none where every axis of the space is one.
+    """
+
+    x: State
+    t: float
+    alpha: Tensor
+    sigma: Tensor
+    omega: Tensor
+    lever: Tensor
+    noise: Tensor
+    axes: list[Tensor]
 
 
-_Moments: TypeAlias = tuple[Tensor, Tensor]
+def _drawn(
+    pool: Pool, some: Tensor, model: Scored, t: float, alpha: Tensor, sigma: Tensor, through: bool,
+    random: torch.Generator | None,
+) -> _Drawn:  # fmt: skip
+    assert random is not None
+    x, lever, noise = model.noised(unflatten(pool.x0[some], pool.like), t, random)
+    n, k = noise.shape
+    probed = PROBES if through and k > PROBES else 0
+    axes = [torch.randn(n, k, generator=random) for _ in range(probed)]
+    return _Drawn(x, t, alpha, sigma, pool.omega[some], lever, noise, axes)
 
 
-def _inputs_of_state(
-    model: Scored, x: State, t: float, at: _Moments, lever: Tensor, noise: Tensor, reference: nn.Module | None,
-    random: torch.Generator,
-) -> tuple[Tensor, ...]:  # fmt: skip
+@torch.no_grad()
+def _looked_at(shared: tuple[Scored, bool, nn.Module | None], level: list[_Drawn]) -> list[tuple[Tensor, ...]]:
+    """ω, α, σ, lever and all that the loss needs of the model, of the noised samples of one level."""
+    model, through, reference = shared
+    look = _inputs_of_denoised if through else _inputs_of_state
+    found: list[tuple[Tensor, ...]] = []
+    for one in level:
+        of_all = (
+            part.expand(len(one.omega), *part.shape[1:]) for part in (one.alpha[None], one.sigma[None], one.lever)
+        )
+        found.append((one.omega, *of_all, *look(model, one, reference)))
+    return found
+
+
+def _inputs_of_state(model: Scored, drawn: _Drawn, reference: nn.Module | None) -> tuple[Tensor, ...]:
     """For a V that sees x_t: its input, ``along`` without ``probes``, and V₀ with its slope."""
-    y = Process(model).evaluate(x, t)
+    x, lever = drawn.x, drawn.lever
+    y = Process(model).evaluate(x, drawn.t)
     flat = flatten(x)
-    noise = noise - model.expected_noise(x, y, t, lever)
-    known = () if reference is None else value_and_gradient(reference, flat, *at)
+    noise = drawn.noise - model.expected_noise(x, y, drawn.t, lever)
+    known = () if reference is None else value_and_gradient(reference, flat, drawn.alpha, drawn.sigma)
     if known:
         noise = noise + lever * known[1]
     return flat, lever * noise, noise.new_zeros(len(noise), 0, noise.shape[1]), *known
 
 
-def _inputs_of_denoised(
-    model: Scored, x: State, t: float, at: _Moments, lever: Tensor, noise: Tensor, reference: nn.Module | None,
-    random: torch.Generator,
-) -> tuple[Tensor, ...]:  # fmt: skip
+def _inputs_of_denoised(model: Scored, drawn: _Drawn, reference: nn.Module | None) -> tuple[Tensor, ...]:
     """For a V that sees D(x, t): its input, ``along`` and ``probes``, and V₀ with its slope at D."""
-    end = denoised(model, x, t)
+    x, lever = drawn.x, drawn.lever
+    end = denoised(model, x, drawn.t)
     flat = flatten(end.state)
-    noise = noise - model.expected_noise(x, smap(Tensor.detach, end.y), t, lever)
-    known = () if reference is None else value_and_gradient(reference, flat, *at)
+    noise = drawn.noise - model.expected_noise(x, smap(Tensor.detach, end.y), drawn.t, lever)
+    known = () if reference is None else value_and_gradient(reference, flat, drawn.alpha, drawn.sigma)
     if known:
         noise = noise + lever * model.project_tangent(x, end.pull(known[1]))
     n, k = noise.shape
+    axes = [model.project_tangent(x, axis.to(noise)) for axis in drawn.axes]
     if k <= PROBES:
         axes = list(k**0.5 * torch.eye(k).to(noise)[:, None].expand(k, n, k))
-    else:
-        axes = [model.project_tangent(x, torch.randn(n, k, generator=random).to(noise)) for _ in range(PROBES)]
     along, *probes = end.pushes([lever * part for part in (noise, *axes)])
     return flat, along, torch.stack(probes, dim=1), *known
 

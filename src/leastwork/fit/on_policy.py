@@ -30,12 +30,13 @@ from leastwork.models.base import Scored, is_scored
 from leastwork.models.denoised import PUSH, denoised
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import ValueNetwork
-from leastwork.sampling.noise import BLOCK, BlockNoise
+from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers.steps import Step
 from leastwork.sampling.stepping import Carry, Cost, Sampler, evaluate, move
 from leastwork.sampling.work import certify, kish_ess
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.checkpoints import each
+from leastwork.support.executors import pieces
 from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["Descent", "Polish", "Response", "descend", "draw_response", "off_target", "polish"]
@@ -108,16 +109,20 @@ def draw_response(
     if not is_scored(model) or not sampler.steps.has_density:
         raise LeastworkError("polishing needs path weights: use process='sde' and another solver than 'heun'")
     like = next(network.parameters())
-    with evaluating(model.net), progress("polishing on guided paths", n) as tick:
+    noise = BlockNoise(seed, 0, n, model.noise_shape, like.dtype, like.device)
+    with (
+        evaluating(model.net),
+        progress("polishing on guided paths", n) as tick,
+        pieces(_paths, (sampler, network, noise), noise.blocks) as piece,
+    ):
 
         def block(i: int) -> tuple[State, Tensor, Tensor, Tensor]:
-            noise = BlockNoise(seed, i * BLOCK, min((i + 1) * BLOCK, n), model.noise_shape, like.dtype, like.device)
-            drawn = _piece(sampler, network, model, noise)
-            tick(noise.stop - noise.start)
+            drawn = piece(i)
+            tick(len(drawn[1]))
             return drawn
 
-        pieces = list(each("paths to polish on", -(-n // BLOCK), block))
-    x, log_weight, work, jacobian = zip(*pieces, strict=True)
+        drawn = list(each("paths to polish on", noise.blocks, block))
+    x, log_weight, work, jacobian = zip(*drawn, strict=True)
     evaluations = n * (sampler.evaluations + PUSH * len(sampler.steps) * network.denoised)
     joined = Response(cat(list(x)), torch.cat(log_weight), torch.cat(work), torch.cat(jacobian), evaluations)
     bad = (
@@ -130,9 +135,11 @@ def draw_response(
     return joined
 
 
-def _piece(
-    sampler: Sampler, network: ValueNetwork, model: Scored, noise: BlockNoise
-) -> tuple[State, Tensor, Tensor, Tensor]:
+@torch.no_grad()
+def _paths(shared: tuple[Sampler, ValueNetwork, BlockNoise], block: int) -> tuple[State, Tensor, Tensor, Tensor]:
+    """Draw one block of paths: final states, log-weights, work and J."""
+    sampler, network, noise = shared
+    noise, model = noise.block(block), cast(Scored, sampler.process.model)
     schedule, steps = model.schedule, sampler.steps
     alpha, sigma = schedule.alpha(steps.times[:-1]), schedule.sigma(steps.times[:-1])
     times = network.head_times(alpha, sigma)

@@ -22,7 +22,7 @@ from leastwork.geometry.state import shapes
 from leastwork.models.files import fingerprint
 from leastwork.runs.base.ensemble_structures import write_ensemble_structures
 from leastwork.runs.base.finished import write_metrics
-from leastwork.runs.base.forecast import duration, seconds_of
+from leastwork.runs.base.forecast import seconds_of
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import step_metrics, versions
 from leastwork.runs.base.settings import AnyConfig, Run
@@ -33,7 +33,7 @@ from leastwork.runs.joint.finished import write_joint_metrics
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.page import write_report
 from leastwork.runs.worker import NO_WORKER
-from leastwork.sampling.ensemble import Ensemble
+from leastwork.sampling.ensemble import Ensemble, log_weight_under
 from leastwork.sampling.sample import draw, draw_stored
 from leastwork.sampling.shares import WHOLE, Share
 from leastwork.sampling.solvers import as_solver
@@ -41,11 +41,15 @@ from leastwork.sampling.solvers.usual import usual_grid, usual_solver
 from leastwork.sampling.step_error import StepError
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import Destination, StoredEnsemble, add_log_tilt, open_ensemble
+from leastwork.sampling.work import kish_ess
 from leastwork.support.arguments import path_of, yes_or_no
 from leastwork.support.checkpoints import checkpoints
+from leastwork.support.executors import using
 from leastwork.support.files import sweep
 from leastwork.support.locks import Lock, lock
-from leastwork.support.progress import Progress, check_progress, labelled, no_progress
+from leastwork.support.numerals import duration
+from leastwork.support.processes import processes
+from leastwork.support.progress import EFFECTIVE, Progress, check_progress, labelled, no_progress
 from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
 from leastwork.support.text import brief
@@ -66,6 +70,7 @@ def run(
     progress: Progress = no_progress,
     workers: int = 1,
     tell: Callable[[str], None] | None = None,
+    executor: Executor | None = None,
 ) -> Path:
     """Carry out a run, or all parts of a joint run.
 
@@ -74,9 +79,11 @@ def run(
         out: folder of the results; must be empty or new unless resumed.
         resume: go on with an interrupted run of the same settings; the ensemble comes out the same, bit for bit.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
-        workers: processes that carry out the parts of a joint run, each with its share of torch's threads; with one,
-            they are carried out here, one after another.
+        workers: processes that draw samples and paths, with one thread of torch each. The parts of a joint run are
+            carried out side by side, each in a process with its share of torch's threads and of the workers. With one
+            worker, all is done here, one part after another.
         tell: told in a sentence how long the run will take, before it begins; None, and it is not estimated.
+        executor: draws samples and paths in place of ``workers``, one part after another.
 
     Returns:
         Path: of the report.
@@ -93,13 +100,15 @@ def run(
     open_folder(folder, config, resume)
     threads = get_num_threads()
     with _resumable(folder, config):
-        if workers > 1 and len(parts) > 1:
-            pieces = {part: partial(_carry_out_part, part, one, folder / part) for part, one in parts.items()}
-            side_by_side(pieces, max(threads // workers, 1), progress)
+        if workers > 1 and len(parts) > 1 and executor is None:
+            share = max(workers // len(parts), 1)
+            pieces = {part: partial(_with_workers, share, part, one, folder / part) for part, one in parts.items()}
+            side_by_side(pieces, max(threads // min(workers, len(parts)), 1), progress)
         else:
-            for part, one in parts.items():
-                set_num_threads(threads)  # the network of the part before may have been small
-                _carry_out_part(part, one, folder / part, progress, tasks[part])
+            with processes(1 if executor is not None else workers) as own, using(executor or own):
+                for part, one in parts.items():
+                    set_num_threads(threads)  # the network of the part before may have been small
+                    _carry_out_part(part, one, folder / part, progress, tasks[part])
         if "" not in parts:
             write_joint_metrics(folder, parts)
     return write_report(folder)
@@ -150,6 +159,12 @@ def _carry_out_part(
         _carry_out(config, job_of("", config) if task is None else task, folder, labelled(progress, part))
     if part:
         _report_of_part(folder, part)
+
+
+def _with_workers(workers: int, part: str, config: AnyConfig, folder: Path, progress: Progress) -> None:
+    """Carry out a part of a joint run with processes of its own."""
+    with processes(workers) as executor, using(executor):
+        _carry_out_part(part, config, folder, progress)
 
 
 def _foretell(
@@ -314,7 +329,11 @@ def draw_samples(
     drawn = open_ensemble(out)
     tilt = task.log_tilt(fitted, drawn.x)
     add_log_tilt(out, tilt)
-    return replace(drawn, log_tilt=tilt)
+    drawn = replace(drawn, log_tilt=tilt)
+    if drawn.ledger.log_weight is not None:
+        with progress(EFFECTIVE, n) as tick:
+            tick(round(n * kish_ess(log_weight_under("target", drawn)).value))
+    return drawn
 
 
 def draw_blocks(
@@ -369,7 +388,7 @@ def _step_error(task: Job[_Fitted], fitted: _Fitted) -> StepError:
 def _step_loss(config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:
     """What the steps alone waste, where that is known."""
     ledger = ensemble.ledger
-    if fitted.guidance is None or ledger.log_weight is None or ledger.chain or task.model.has_rotations:
+    if fitted.guidance is None or ledger.log_weight is None or ledger.chain:
         return []
     seed = derive_seed(config.seed, "loss of the steps")
     return [step_loss(task.model, fitted.guidance, seed=seed, **task.choices.law)]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from leastwork.errors import ConfigError
-from leastwork.runs.base.forecast import duration
 from leastwork.runs.base.numbers import Number, as_number
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.load import load_config
@@ -16,7 +15,7 @@ from leastwork.sampling.begun import Begun, begun_store, ranges
 from leastwork.sampling.storage import stored_weights
 from leastwork.sampling.work import kish_ess
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.numerals import count, plain
+from leastwork.support.numerals import count, duration, plain
 
 __all__ = ["Blocks", "Status", "in_lines", "missing_in_words", "statuses"]
 

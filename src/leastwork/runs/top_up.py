@@ -18,6 +18,7 @@ from leastwork.runs.base.job import Job
 from leastwork.runs.base.sealed import write_sealed
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.carry_out import at_work, disk_in_words, draw_blocks, draw_samples, finish_run, job_of
+from leastwork.runs.folder import copy_inputs
 from leastwork.runs.joint.finished import write_joint_metrics
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.page import write_report
@@ -209,9 +210,10 @@ def _complete(
         passed = write_physical(folder, wanted.physical, decoded(drawn))
         if passed is not None:
             tell(f"{fraction(passed.value, passed.stderr)} of {count(len(drawn))} samples pass")
-        (folder / "metrics.json").unlink(missing_ok=True)  # those of fewer samples
+        for name in ("metrics.json", "report.html"):  # those of fewer samples
+            (folder / name).unlink(missing_ok=True)
         config = _asking_for(config, len(drawn))
-        write_sealed(folder, dump_config(config))
+        write_sealed(folder, dump_config(copy_inputs(config, folder)))
         finish_run(folder, config, task, fitted, drawn, progress)
     _tell_joint_run(folder)
     return write_report(folder)

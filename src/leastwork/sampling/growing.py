@@ -18,7 +18,7 @@ from leastwork.sampling.stored import PER_SAMPLE, Contents
 from leastwork.sampling.weight_sums import log_power_sums
 from leastwork.support.files import TEMPORARY, link_file
 
-__all__ = ["take_name", "take_over", "with_other_number"]
+__all__ = ["before_of", "take_name", "take_over", "with_other_number"]
 
 
 def with_other_number(found: Contents, settings: str) -> bool:
@@ -74,9 +74,14 @@ def take_over(found: Contents, partial: Path, starts: Iterable[int]) -> None:
         os.utime(mark, (drawn, drawn))
 
 
+def before_of(path: Path) -> Path:
+    """Where a smaller store lies while a larger one takes its name; a kill in between leaves it there."""
+    return path.with_name(f"{TEMPORARY}{path.name}.before")
+
+
 def take_name(partial: Path, path: Path) -> None:
     """Give a store its name, in place of a smaller one that it took over."""
-    before = path.with_name(f"{TEMPORARY}{path.name}.before")
+    before = before_of(path)
     if path.exists():
         os.replace(path, before)
     os.replace(partial, path)

@@ -6,7 +6,8 @@ size, and a batch can be drawn again alone. Torch's CPU generator is seeded by t
 these are a bijection of the block number: two blocks of a run never share a stream.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,6 +52,20 @@ class BlockNoise:
         blocks = range(self.start // BLOCK, -(-self.stop // BLOCK))
         streams = [torch.Generator(device=self.device).manual_seed(_block_key(base, j)) for j in blocks]
         object.__setattr__(self, "_streams", streams)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Streams are at their beginning when the noise arrives in another process."""
+        return BlockNoise, (self.seed, self.start, self.stop, self.event_shape, self.dtype, self.device)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks that the samples are in."""
+        return -(-self.stop // BLOCK) - self.start // BLOCK
+
+    def block(self, number: int) -> "BlockNoise":
+        """The noise of the samples of one of these blocks, from the beginning of its stream."""
+        first = (self.start // BLOCK + number) * BLOCK
+        return replace(self, start=max(first, self.start), stop=min(first + BLOCK, self.stop))
 
     def draw(self) -> State:
         """The next standard normal noise of every sample, (stop − start, *event)."""

@@ -6,10 +6,10 @@ Results do not depend on the batch size. With ``out`` the samples go to a file, 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import Choices, ProcessName
 from leastwork.sampling.ensemble import Ensemble, Ledger
+from leastwork.sampling.memory import halving
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.shares import WHOLE, Share
 from leastwork.sampling.solvers import SolverLike
@@ -31,7 +32,7 @@ from leastwork.sampling.storage import Destination, EnsembleStore, StoredEnsembl
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import seed_number, whole, yes_or_no
 from leastwork.support.checkpoints import each
-from leastwork.support.executors import on_workers
+from leastwork.support.executors import executor_now, on_workers, pieces, using
 from leastwork.support.progress import Progress, check_progress, no_progress
 
 __all__ = ["draw", "draw_stored", "sample"]
@@ -70,9 +71,8 @@ class Run:
         model = for_samples(process.model, start, stop, self.n)
         return self.sampler if model is process.model else replace(self.sampler, process=replace(process, model=model))
 
-    def noise(self, start: int) -> BlockNoise:
-        """The noise of the batch that begins at ``start``."""
-        stop = min(start + self.batch_size, self.n)
+    def noise(self, start: int, stop: int) -> BlockNoise:
+        """The noise of samples ``start`` to ``stop``."""
         return BlockNoise(self.seed, start, stop, self.sampler.process.model.noise_shape, self.dtype, self.device)
 
 
@@ -174,7 +174,7 @@ def draw_stored(
     share = to.share
     with (
         EnsembleStore.create(to, run.n, run.batch_size, _fingerprint(run), run.ledger) as store,
-        _drawing(run, choices.callback, progress, executor, share) as (batches, tick),
+        _drawing(run, choices.callback, progress, executor, share) as (workers, on_step, tick),
     ):
         missing = []
         for start in share.of_blocks(run.starts):
@@ -183,8 +183,15 @@ def draw_stored(
                 earlier += store.seconds(start)
             else:
                 missing.append(start)
-        for start, (result, seconds) in batches(missing):
-            store.write(start, result, seconds)
+        if workers is None:
+            drawn = ((start, _timed_batch(run, start, on_step)) for start in missing)
+        else:
+            drawn = on_workers(workers, _timed_batch, run, ((start, start) for start in missing))
+        with closing(drawn):
+            for start, (result, seconds) in drawn:
+                store.write(start, result, seconds)
+                if workers is not None:
+                    tick(len(run.sampler.steps))
         if not share.is_whole:
             return store.missing()
         stored = store.finish(run.evaluations, earlier + time.perf_counter() - begin)
@@ -204,12 +211,20 @@ def draw(
     """Draw samples as :func:`sample` does, in memory, with choices that have been checked."""
     begin = time.perf_counter()
     run = _place(model, n, choices, guidance, seed)
-    with _drawing(run, choices.callback, progress, executor) as (batches, _):
-        if executor is None:
-            results = list(each("samples", len(run.starts), lambda i: _only(batches([run.starts[i]])), BatchResult))
-        else:
-            found = {start: result for start, (result, _) in batches(run.starts)}
-            results = [found[start] for start in run.starts]
+    with (
+        _drawing(run, choices.callback, progress, executor) as (workers, on_step, tick),
+        using(workers),
+        pieces(_timed_batch, run, len(run.starts), lambda i, _: run.starts[i]) as piece,
+    ):
+
+        def batch(i: int) -> BatchResult:
+            if workers is None:
+                return _timed_batch(run, run.starts[i], on_step)[0]
+            result, _ = piece(i)
+            tick(len(run.sampler.steps))
+            return result
+
+        results = list(each("samples", len(run.starts), batch, BatchResult))
     joined = _join(results, run.ledger, run.evaluations, time.perf_counter() - begin)
     return replace(joined, decoder=latent_decoder(model))
 
@@ -253,9 +268,6 @@ def _probe(run: Run) -> list[str]:
     return [f"{leaf.double().square().sum().item():.5g}" for leaf in leaves(carry.x)]  # rounding may vary with threads
 
 
-_Batches: TypeAlias = Iterator[tuple[int, tuple[BatchResult, float]]]
-
-
 @contextmanager
 def _drawing(
     run: Run,
@@ -263,10 +275,11 @@ def _drawing(
     progress: Progress,
     executor: Executor | None,
     share: Share = WHOLE,
-) -> Iterator[tuple[Callable[[Sequence[int]], _Batches], Callable[[int], None]]]:
-    """A function that draws the batches with the given first samples, in any order, and one that ticks for steps."""
+) -> Iterator[tuple[Executor | None, Callable[[StepInfo], None], Callable[[int], None]]]:
+    """The executor that draws, or None for this process; what is told of steps here; and what is told of steps done."""
     if executor is not None and callback is not None:
         raise LeastworkError("a callback is called in this process and not on workers: leave out callback or executor")
+    workers = executor or (executor_now() if callback is None else None)
     with (
         torch.no_grad(),
         evaluating(run.sampler.process.model.net),
@@ -278,41 +291,31 @@ def _drawing(
             if callback is not None:
                 callback(info)
 
-        def batches(starts: Sequence[int]) -> _Batches:
-            if executor is None:
-                for start in starts:
-                    yield start, _timed_batch(run, start, on_step)
-            else:
-                for start, found in on_workers(executor, _timed_batch, run, starts):
-                    tick(len(run.sampler.steps))
-                    yield start, found
-
-        yield batches, tick
+        yield workers, on_step, tick
 
 
 def _timed_batch(run: Run, start: int, on_step: Callable[[StepInfo], None] | None = None) -> tuple[BatchResult, float]:
     """The batch from a first sample on, in data units, and its seconds."""
     begin = time.perf_counter()
+
+    def drawn(first: int, stop: int) -> BatchResult:
+        sampler = run.sampler_of(first, stop)
+        result = integrate(sampler, run.noise(first, stop), on_step)
+        _check(run, sampler, first, stop, result)
+        return replace(result, x=run.sampler.process.model.to_data_units(result.x))
+
     with torch.no_grad():
-        sampler = run.sampler_of(start, min(start + run.batch_size, run.n))
-        result = integrate(sampler, run.noise(start), on_step)
-        _check(run, sampler, start, result)
-    result = replace(result, x=run.sampler.process.model.to_data_units(result.x))
+        result = halving(drawn, start, min(start + run.batch_size, run.n))
     return result, time.perf_counter() - begin
 
 
-def _only(batches: _Batches) -> BatchResult:
-    ((_, (result, _)),) = batches
-    return result
-
-
-def _check(run: Run, sampler: Sampler, start: int, result: BatchResult) -> None:
+def _check(run: Run, sampler: Sampler, start: int, stop: int, result: BatchResult) -> None:
     finite = all_finite(result.x)
     if result.log_weight is not None:
         finite = finite & torch.isfinite(result.log_weight)
     if bool(finite.all()):
         return
-    integrate(sampler, run.noise(start), check_steps=True)  # repeats the batch; the error names the step
+    integrate(sampler, run.noise(start, stop), check_steps=True)  # repeats the batch; the error names the step
     first = start + int((~finite).nonzero()[0, 0])
     raise NonFiniteError(f"the path weight of sample {first} is not finite: use more steps or weaker guidance")
 

@@ -14,6 +14,7 @@ A process that draws a share of the blocks writes them and their marks, and noth
 
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from torch import Tensor
 from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.geometry.state import State
 from leastwork.sampling.ensemble import Ledger
-from leastwork.sampling.growing import take_name, take_over, with_other_number
+from leastwork.sampling.growing import before_of, take_name, take_over, with_other_number
 from leastwork.sampling.marks import Mark, read_mark, write_mark
 from leastwork.sampling.shares import WHOLE, Share
 from leastwork.sampling.stepping import BatchResult
@@ -206,6 +207,7 @@ class EnsembleStore:
                 close_store(self.partial, self.ledger, moments, self.n, evaluations, seconds, files, self.settings)
                 take_name(self.partial, self.path)
                 sync_folder(self.path.parent)
+            shutil.rmtree(before_of(self.path), ignore_errors=True)
             clear_store(self.path)
         return StoredEnsemble(self.path)
 

@@ -1,39 +1,271 @@
 """Pieces of work on the workers of any executor of :pep:`3148`: a pool of processes or threads, Dask's, mpi4py's.
 
+    with using(executor):
+        run = guide_observables(...)
+
+Whatever takes long within asks for its pieces by :func:`pieces`, which are carried out here where there is no executor.
 What all pieces share is sent to each worker once, and kept there until the pieces of another call arrive. Retries, lost
 workers and queues are up to the executor.
 """
 
 import os
+import pickle
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
-from contextlib import contextmanager
+import socket
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from typing import Any, TypeVar
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from torch import set_num_threads
+import torch
 
-from leastwork.errors import LeastworkError
+from leastwork.errors import LeastworkError, LeastworkWarning
+from leastwork.support.extras import needs
 from leastwork.support.text import brief
 
-__all__ = ["on_workers", "processes"]
+__all__ = ["Sharing", "executor_now", "on_workers", "pieces", "using", "versions_here"]
 
 _Shared = TypeVar("_Shared")
+_Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
-_MOST_PENDING = 256  # pieces that wait at a time, so that neither tasks nor results pile up
+_MOST_PENDING = 256  # pieces that wait at a time, unless the executor has more workers
+_SECONDS_TO_WONDER = 60.0  # seconds after which somebody is told that there is no worker
 
-_kept: dict[str, Any] = {}  # what this worker has received last, by its key
+_NOW: ContextVar[Executor | None] = ContextVar("executor", default=None)
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """An executor whose workers hand on to each other what they share."""
+
+    def share(self, value: object) -> object:
+        """What stands for the value among the arguments of ``submit``."""
+        ...
+
+    def most_pending(self) -> int:
+        """Pieces that wait at a time, at most."""
+        ...
+
+    def why_idle(self) -> str:
+        """Why no piece ends, where that is for want of workers."""
+        ...
+
+    def why_lost(self) -> str:
+        """Why pieces are lost, with what to do, where that is no fault of a worker."""
+        ...
+
+
+@contextmanager
+def using(executor: Executor | None) -> Iterator[None]:
+    """Carry out the pieces of all that is computed within on the workers of an executor.
+
+    Args:
+        executor: any executor, or None for the one that is in use already, if there is one.
+    """
+    token = _NOW.set(_NOW.get() if executor is None else executor)
+    try:
+        yield
+    finally:
+        _NOW.reset(token)
+
+
+def executor_now() -> Executor | None:
+    """The executor in use, or None."""
+    return _NOW.get()
+
+
+@contextmanager
+def pieces(
+    work: Callable[[_Shared, Any], _Result],
+    shared: _Shared,
+    count: int,
+    argument: Callable[[int, torch.Generator | None], Any] = lambda i, random: i,
+    random: torch.Generator | None = None,
+) -> Iterator[Callable[[int], _Result]]:
+    """A function that gives the result of piece i, to be called for one piece after another, from any on.
+
+    Args:
+        work: carries out a piece from what all share and from its argument; a function at the top level of a module.
+        shared: what all pieces share.
+        count: number of pieces.
+        argument: the argument of a piece, made here; draws its random numbers from the generator that it is given.
+        random: the generator from which the arguments are drawn in turn. After the result of a piece it is where it
+            would be without workers, on which later arguments are made ahead.
+
+    >>> with pieces(pow, 2, 4) as piece:
+    ...     piece(2), piece(3)
+    (4, 8)
+    """
+    executor = _NOW.get()
+    if executor is None:
+        yield lambda i: work(shared, argument(i, random))
+        return
+    states: dict[int, torch.Tensor] = {}
+    results: Generator[_Result, None, None] | None = None
+
+    def arguments(first: int) -> Iterator[tuple[int, Any]]:
+        ahead = None if random is None else torch.Generator(random.device).set_state(random.get_state())
+        for i in range(first, count):
+            given = argument(i, ahead)
+            if ahead is not None:
+                states[i] = ahead.get_state()
+            yield i, given
+
+    def piece(i: int) -> _Result:
+        nonlocal results
+        if results is None:
+            results = _in_order(on_workers(executor, work, shared, arguments(i)), i)
+        result = next(results)
+        if random is not None:
+            random.set_state(states.pop(i))
+        return result
+
+    try:
+        yield piece
+    finally:
+        if results is not None:
+            results.close()
+
+
+def _in_order(results: Generator[tuple[int, _Result], None, None], first: int) -> Generator[_Result, None, None]:
+    early: dict[int, _Result] = {}
+    with closing(results):
+        for i, result in results:
+            early[i] = result
+            while first in early:
+                yield early.pop(first)
+                first += 1
+
+
+def on_workers(
+    executor: Executor, work: Callable[[_Shared, _Argument], _Result], shared: _Shared,
+    items: Iterable[tuple[int, _Argument]],
+) -> Generator[tuple[int, _Result], None, None]:  # fmt: skip
+    """Results of ``work(shared, argument)`` with the numbers of their pieces, in the order in which they are finished.
+
+    Args:
+        executor: runs the pieces; each worker process uses one thread of torch.
+        work: a function at the top level of a module.
+        shared: the argument that all pieces share.
+        items: number and argument of each piece.
+
+    Raises:
+        LeastworkError: a worker ended or has other versions, ``shared`` cannot be sent to one, or the error of a piece.
+
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     sorted(on_workers(pool, pow, 2, [(0, 0), (1, 1), (2, 5)]))
+    [(0, 1), (1, 2), (2, 32)]
+    """
+    sent = _Sent(shared)
+    task = _Task(work, secrets.token_hex(16), versions_here(), _here())
+    by_itself = isinstance(executor, Sharing)
+    carried: Any = executor.share(sent) if by_itself else sent
+    most = executor.most_pending() if by_itself else _MOST_PENDING
+    first = most if by_itself else os.cpu_count() or 1
+    waiting = iter(items)
+    running: dict[Future[Any], tuple[int, _Argument]] = {}
+
+    def submit(item: tuple[int, _Argument], given: Any) -> None:
+        running[executor.submit(_piece, task, given, _Sent(item[1]))] = item
+
+    try:
+        for number, item in enumerate(waiting):
+            submit(item, carried if number < first else None)
+            if number + 1 == most:
+                break
+        while running:
+            done, _ = wait(running, _SECONDS_TO_WONDER, FIRST_COMPLETED)
+            why = executor.why_idle() if by_itself and not done else ""
+            if why:
+                warnings.warn(why, LeastworkWarning, stacklevel=3)
+            for future in done:
+                item, result = running.pop(future), _result(future, executor)
+                if isinstance(result, _Absent):
+                    submit(item, carried)
+                    continue
+                following = next(waiting, None)
+                if following is not None:
+                    submit(following, carried if by_itself else None)
+                for text in result.warned:
+                    warnings.warn(text, LeastworkWarning, stacklevel=3)
+                yield item[0], result.result.value
+    finally:
+        for future in running:
+            future.cancel()
+        _kept.pop(task.key, None)  # threads keep it in this very process
+
+
+def versions_here() -> str:
+    """The versions on which the numbers depend, which are the same on all workers."""
+    try:
+        own = version("leastwork")
+    except PackageNotFoundError:  # imported from its sources
+        own = "without a version"
+    return f"leastwork {own} with torch {torch.__version__}"
+
+
+class _Sent:
+    """A value on its way: itself in this process, and pickled once however many workers it is sent to.
+
+    Executors would send the tensors of a value by handles of shared memory, which end with the worker.
+    """
+
+    def __init__(self, value: object = None, packed: bytes | None = None) -> None:
+        self._value, self._packed = value, packed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._packed is None:
+            self._packed = _pickled(self._value)
+        return _received, (self._packed,)
+
+    @property
+    def value(self) -> Any:
+        if self._value is None and self._packed is not None:
+            try:
+                self._value = pickle.loads(self._packed)
+            except RuntimeError as error:  # as torch says of a device that this worker does not have
+                raise LeastworkError(
+                    f"a worker on {socket.gethostname()!r} cannot hold the model ({brief(error)}): start workers that "
+                    "each have a GPU, or take device: cpu"
+                ) from error
+        return self._value
+
+
+def _received(packed: bytes) -> _Sent:
+    return _Sent(packed=packed)
+
+
+def _pickled(value: object) -> bytes:
+    """By cloudpickle, which comes with the extra for clusters, where the user's own code is no module."""
+    try:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        try:
+            return needs("cloudpickle", "cluster").dumps(value)
+        except Exception:
+            raise LeastworkError(
+                f"the model or its guidance cannot be sent to other processes ({brief(error)}): define their functions "
+                "at the top level of a module, or pass a ThreadPoolExecutor"
+            ) from error
+
+
+_kept: dict[str, _Sent] = {}  # what this worker has received last, by its key
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What all pieces have in common but for what they share."""
+
+    work: Callable[[Any, Any], Any]
+    key: str
+    versions: str
+    sender: tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -41,96 +273,72 @@ class _Absent:
     """The answer of a worker that has not yet received what the pieces share."""
 
 
-def on_workers(
-    executor: Executor, work: Callable[[_Shared, int], _Result], shared: _Shared, items: Sequence[int]
-) -> Iterator[tuple[int, _Result]]:
-    """Results of ``work(shared, item)`` with their items, in the order in which they are finished.
+@dataclass(frozen=True)
+class _Done:
+    """The result of a piece, and the texts of its warnings."""
 
-    Args:
-        executor: runs the pieces; each worker process uses one thread of torch.
-        work: a function at the top level of a module.
-        shared: the argument that all pieces share.
-        items: the argument of each piece.
-
-    Raises:
-        LeastworkError: a worker ended, ``shared`` cannot be sent to one, or the error of a piece.
-
-    >>> from concurrent.futures import ThreadPoolExecutor
-    >>> with ThreadPoolExecutor(2) as pool:
-    ...     sorted(on_workers(pool, pow, 2, [0, 1, 5]))
-    [(0, 1), (1, 2), (5, 32)]
-    """
-    key = secrets.token_hex(16)
-    waiting = iter(items)
-    running: dict[Future[Any], int] = {}
-
-    def submit(item: int, argument: _Shared | None) -> None:
-        running[executor.submit(_piece, work, key, argument, item)] = item
-
-    try:
-        for number, item in enumerate(waiting):
-            submit(item, shared if number < (os.cpu_count() or 1) else None)
-            if number + 1 == _MOST_PENDING:
-                break
-        while running:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                item, result = running.pop(future), _result(future)
-                if isinstance(result, _Absent):
-                    submit(item, shared)
-                    continue
-                following = next(waiting, None)
-                if following is not None:
-                    submit(following, None)
-                yield item, result
-    finally:
-        for future in running:
-            future.cancel()
-        _kept.pop(key, None)  # threads keep it in this very process
+    result: _Sent
+    warned: tuple[str, ...]
 
 
-@contextmanager
-def processes(count: int) -> Iterator[Executor | None]:
-    """An executor with that many processes, or None for one, which is this process.
-
-    Args:
-        count: number of processes.
-    """
-    if count == 1:
-        yield None
-        return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as executor:  # a fork would inherit threads
-        try:
-            yield executor
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+def _here() -> tuple[str, int]:
+    return socket.gethostname(), os.getpid()
 
 
-def _piece(work: Callable[[Any, int], _Result], key: str, shared: Any, item: int) -> _Result | _Absent:
+def _piece(task: _Task, sent: _Sent | None, argument: _Sent) -> _Done | _Absent:
     """Carry out a piece in a worker, with what was sent now or before."""
-    if shared is not None:
-        if parent_process() is not None:
-            set_num_threads(1)  # the cores are shared by the processes, and a forked one hangs with more
+    if task.versions != versions_here():
+        raise LeastworkError(
+            f"a worker on {socket.gethostname()!r} has {versions_here()}, and this is {task.versions}: install the "
+            "same on all of them"
+        )
+    if _here() == task.sender:  # a thread of the very process
+        if sent is not None:
+            _kept[task.key] = sent
+        sent = _kept.get(task.key)
+        return _Absent() if sent is None else _Done(_Sent(task.work(sent.value, argument.value)), ())
+    if sent is not None and _kept.get(task.key) is None:
+        torch.set_num_threads(1)  # the cores are shared by the processes, and a forked one hangs with more
         _kept.clear()
-        _kept[key] = shared
-    kept = _kept.get(key)
-    return _Absent() if kept is None else work(kept, item)
+        _kept[task.key] = sent
+    kept = _kept.get(task.key)
+    if kept is None:
+        return _Absent()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LeastworkWarning)
+        value = task.work(kept.value, argument.value)
+    own = [str(one.message) for one in caught if issubclass(one.category, LeastworkWarning)]
+    for one in caught:
+        if not issubclass(one.category, LeastworkWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return _Done(_Sent(value), tuple(dict.fromkeys(own)))
 
 
-def _result(future: Future[Any]) -> Any:
+def _result(future: Future[Any], executor: Executor) -> Any:
     try:
         return future.result()
     except LeastworkError:
         raise
     except (BrokenExecutor, CancelledError) as error:
+        raise _ended(error, executor) from error
+    except (ImportError, AttributeError) as error:
+        if "leastwork" not in str(error):
+            raise
         raise LeastworkError(
-            f"a worker of the executor ended ({brief(error)}): see to its memory, or use fewer workers"
+            f"a worker has another version of leastwork, or none ({brief(error)}): install {versions_here()} on all"
         ) from error
     except Exception as error:
+        if type(error).__module__.startswith("distributed"):  # as of a piece with which too many workers have died
+            raise _ended(error, executor) from error
         if "pickle" not in str(error).lower():
             raise
         raise LeastworkError(
             f"the model or its guidance cannot be sent to other processes ({brief(error)}): define their functions at "
             "the top level of a module, or pass a ThreadPoolExecutor"
         ) from error
+
+
+def _ended(error: BaseException, executor: Executor) -> LeastworkError:
+    why = executor.why_lost() if isinstance(executor, Sharing) else ""
+    told = brief(error) or type(error).__name__
+    return LeastworkError(why or f"a worker of the executor ended ({told}): see to its memory, or use fewer workers")

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import stat
+import time
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ __all__ = ["BusyError", "Lock", "lock", "try_lock"]
 
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+_TRIES, _BETWEEN_TRIES = 4, 0.05  # seconds
 
 
 class BusyError(ConfigError):
@@ -60,9 +62,10 @@ class Lock:
     is_real: bool = True
 
     def release(self) -> None:
-        """Remove the file while it is held, and let go; one that was shared stays for those who still share it."""
+        """Remove the file while it is held alone, and let go; one that others still share stays."""
         with suppress(OSError):  # one that stays is in nobody's way
-            if not self.shared and _is_at(self.opened, self.path):
+            alone = not self.shared or try_lock(self.opened) is True
+            if alone and _is_at(self.opened, self.path):
                 self.path.unlink(missing_ok=True)
         os.close(self.opened)
 
@@ -83,7 +86,9 @@ def lock(path: Path, what: str, shared: bool = False) -> Lock:
         try:
             if not stat.S_ISREG(os.fstat(opened).st_mode):
                 raise ConfigError(f"{path} is no plain file: delete it")
-            got = try_lock(opened, shared)
+            got = _soon(opened, shared)
+            if got is False and not _is_at(opened, path):
+                raise _Gone
             if got is False:
                 raise BusyError(
                     f"{what} is being written by {_holder(opened)}: wait until that has ended, or take another folder"
@@ -103,6 +108,16 @@ def lock(path: Path, what: str, shared: bool = False) -> Lock:
             os.close(opened)
             raise
         return Lock(path, opened, shared, got is True)
+
+
+def _soon(opened: int, shared: bool) -> bool | None:
+    """Lock it, with a few tries, since a process that lets go of a shared lock holds it alone for a moment."""
+    for _ in range(_TRIES):
+        got = try_lock(opened, shared)
+        if got is not False:
+            return got
+        time.sleep(_BETWEEN_TRIES)
+    return try_lock(opened, shared)
 
 
 class _Gone(Exception):

@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["count", "fraction", "plain", "plus_minus"]
+__all__ = ["count", "duration", "fraction", "plain", "plus_minus"]
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -64,3 +64,18 @@ def count(n: int) -> str:
     '20,000'
     """
     return f"{n:,}"
+
+
+def duration(seconds: float) -> str:
+    """In words, coarse.
+
+    >>> duration(12.3), duration(100.0), duration(8000.0)
+    ('10 s', '1 min 40 s', '2 h 15 min')
+    """
+    if seconds < 60:
+        return f"{max(10 * round(seconds / 10), 1)} s"
+    if seconds < 3600:
+        minutes, rest = divmod(10 * round(seconds / 10), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(15 * round(seconds / 900), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

@@ -1,17 +1,26 @@
-"""Progress, as a context manager that counts steps: silent by default, a bar in a terminal, lines in a log."""
+"""Progress, as a context manager that counts steps: silent by default, a bar in a terminal, lines or JSON in a log."""
 
+import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeAlias, cast
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO, TypeAlias, cast
 
 from leastwork.support.arguments import refused
+from leastwork.support.numerals import duration, plain
 
-__all__ = ["Progress", "Tick", "bar", "check_progress", "labelled", "lines", "no_progress"]
+__all__ = ["EFFECTIVE", "Progress", "Tick", "bar", "check_progress", "json_lines", "labelled", "lines", "no_progress"]
 
 Tick: TypeAlias = Callable[..., None]
 Progress: TypeAlias = Callable[[str, int], AbstractContextManager[Tick]]
+
+EFFECTIVE = "effective samples"
+"""Label of a stage whose steps are the effective samples there are, by which a log knows them."""
 
 
 def check_progress(value: Any) -> Progress:
@@ -42,11 +51,13 @@ def no_progress(label: str, total: int) -> Iterator[Tick]:
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Tick]:
     """A bar on stderr, so that stdout stays a program's result; several at once stand below each other."""
+    meter = _Meter(total)
     with _bars() as bars:
-        task = bars.add_task(label, total=total)
+        task = bars.add_task(label, total=total, rate="")
 
         def tick(count: int = 1) -> None:
-            bars.advance(task, count)
+            meter.count(count)
+            bars.update(task, advance=count, rate=meter.rate_in_words)
 
         try:
             yield tick
@@ -71,6 +82,7 @@ def _bars() -> Iterator[Any]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -82,28 +94,118 @@ def _bars() -> Iterator[Any]:
             _display.clear()
 
 
-_FIRST_LINE, _BETWEEN_LINES = 3.0, 10.0  # seconds before the first line, and between two lines
+_FIRST_LINE, _BETWEEN_LINES = 3.0, 60.0  # seconds before the first line, and between two lines
+_BETWEEN_RECORDS = 10.0  # seconds between two lines of JSON of a stage
+_MOST_MARKS, _BETWEEN_MARKS = 60, 1.0  # times from which a rate is computed, and the seconds between them, at least
+
+
+@dataclass
+class _Meter:
+    """Steps of a stage that are done, and their rate in the last minute or the last 60 steps, whichever is longer."""
+
+    total: int
+    begin: float = field(default_factory=lambda: time.monotonic())
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.marks: deque[tuple[float, int]] = deque([(self.begin, 0)], maxlen=_MOST_MARKS)
+
+    def count(self, steps: int) -> None:
+        self.done += steps
+        now = time.monotonic()
+        if now - self.marks[-1][0] >= _BETWEEN_MARKS:
+            self.marks.append((now, self.done))
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the stage began."""
+        return time.monotonic() - self.begin
+
+    @property
+    def rate(self) -> float | None:
+        """Steps a second, or None while no step is done."""
+        since, before = self.marks[0]
+        seconds = time.monotonic() - since
+        return (self.done - before) / seconds if self.done > before and seconds > 0 else None
+
+    @property
+    def rate_in_words(self) -> str:
+        return "" if self.rate is None else f"{plain(self.rate, 3)}/s"
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that the rest will take, or None while no step is done."""
+        return None if self.rate is None else (self.total - self.done) / self.rate
 
 
 @contextmanager
 def lines(label: str, total: int) -> Iterator[Tick]:
-    """Lines on stderr, for a log file: how far it is and how long it still takes, every ten seconds."""
-    begin = time.monotonic()
-    done, said = 0, begin - _BETWEEN_LINES + _FIRST_LINE
+    """Lines on stderr, for a log file: how far it is, how fast, and how long it still takes, every minute."""
+    meter = _Meter(total)
+    said = meter.begin - _BETWEEN_LINES + _FIRST_LINE
 
     def tick(count: int = 1) -> None:
-        nonlocal done, said
-        done += count
+        nonlocal said
+        meter.count(count)
         now = time.monotonic()
-        if now - said >= _BETWEEN_LINES and 0 < done < total:
+        if now - said >= _BETWEEN_LINES and 0 < meter.done < total and meter.left is not None:
             said = now
-            left = (now - begin) * (total - done) / done
-            print(f"{label}: {done / total:.0%}, {left:.0f} s left", file=sys.stderr, flush=True)
+            _say(f"{label}: {meter.done / total:.0%}, {meter.rate_in_words}, {duration(meter.left)} left")
 
     yield tick
-    spent = time.monotonic() - begin
-    if spent > 1:
-        print(f"{label}: {spent:.0f} s", file=sys.stderr, flush=True)
+    if meter.spent > 1:
+        _say(f"{label}: {meter.spent:.0f} s")
+
+
+@contextmanager
+def json_lines(file: Path, progress: Progress) -> Iterator[Progress]:
+    """The same progress, which a file follows as well: one JSON object for each line, added to those that are there.
+
+    Its keys are ``time`` (with the time zone), ``stage``, ``done`` and ``total`` (steps), ``rate`` (steps a second),
+    ``seconds_left`` and ``ess`` (effective samples of the run so far); what is not known yet is null.
+
+    Args:
+        file: made if need be.
+        progress: shows what is logged.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with file.open("a", encoding="utf-8", buffering=1) as log:
+        yield _logged(log, progress)
+
+
+def _logged(log: TextIO, progress: Progress) -> Progress:
+    known: dict[str, float | None] = {"ess": None}
+
+    def write(label: str, meter: _Meter) -> None:
+        known_at_once = label.endswith(EFFECTIVE)
+        if known_at_once and meter.done:
+            known["ess"] = meter.done
+        at = datetime.now().astimezone().isoformat(timespec="seconds")
+        rate, left = (None if one is None or known_at_once else round(one, 3) for one in (meter.rate, meter.left))
+        progressed = {"time": at, "stage": label, "done": meter.done, "total": meter.total}
+        log.write(json.dumps({**progressed, "rate": rate, "seconds_left": left, **known}) + "\n")
+
+    @contextmanager
+    def logged(label: str, total: int) -> Iterator[Tick]:
+        meter = _Meter(total)
+        said = meter.begin
+        write(label, meter)
+        with progress(label, total) as shown:
+
+            def tick(count: int = 1) -> None:
+                nonlocal said
+                shown(count)
+                meter.count(count)
+                if time.monotonic() - said >= _BETWEEN_RECORDS:
+                    said = time.monotonic()
+                    write(label, meter)
+
+            yield tick
+        write(label, meter)
+
+    return logged
 
 
 def labelled(progress: Progress, name: str) -> Progress:
@@ -113,3 +215,7 @@ def labelled(progress: Progress, name: str) -> Progress:
     ...     tick()
     """
     return (lambda label, total: progress(f"{name}: {label}", total)) if name else progress
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

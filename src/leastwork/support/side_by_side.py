@@ -82,7 +82,7 @@ def side_by_side(pieces: Mapping[str, Work], threads: int, progress: Progress) -
     try:
         for name, work in pieces.items():
             here, there = context.Pipe(duplex=False)
-            process = context.Process(target=_carry_out, args=(work, threads, there), daemon=True)
+            process = context.Process(target=_carry_out, args=(work, threads, there))  # has workers
             process.start()
             there.close()
             running[here] = (name, process)

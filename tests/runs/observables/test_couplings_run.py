@@ -23,6 +23,9 @@ from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import BackboneConfig, KarplusName
 from leastwork.runs.observables.inputs import build_inputs
+from leastwork.runs.observables.numbers import observable_numbers
+from leastwork.runs.observables.sentences import outcome
+from leastwork.runs.observables.summary import summary
 from leastwork.runs.page import write_report
 from leastwork.schedules.files import describe_schedule
 
@@ -340,3 +343,14 @@ def test_the_page_on_couplings_runs(folder: Path, tmp_path: Path, monkeypatch: p
         )
         assert isinstance(config, RunConfig)
         assert build_inputs(config).kinds is not None
+
+
+def test_data_that_correct_nothing_are_said_so_first(done: Path, tmp_path: Path) -> None:
+    written = metrics(done)
+    curve = written["quality"]["trust"]
+    curve["chosen"] = len(curve["thetas"]) - 1
+    found = observable_numbers(written)
+    name = load_config(done / "config.yaml")
+    assert isinstance(name, RunConfig)
+    assert outcome(name, found).startswith("The data correct nothing: cross-validation ends at the largest θ, ")
+    assert len(summary(name, found)) == len(summary(name, observable_numbers(metrics(done)))) + 1

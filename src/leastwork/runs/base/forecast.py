@@ -9,7 +9,7 @@ from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 
-__all__ = ["duration", "seconds_of"]
+__all__ = ["seconds_of"]
 
 _BATCH = 512
 _TIMED_BATCHES = 3  # batches, of which the fastest counts
@@ -31,18 +31,3 @@ def seconds_of(model: Model, evaluations: int) -> float:
             process.evaluate(x, 0.5 * (low + high))
             spent.append(time.perf_counter() - begin)
     return _WHOLE_RUN_FACTOR * evaluations * min(spent) / _BATCH
-
-
-def duration(seconds: float) -> str:
-    """In words, coarse.
-
-    >>> duration(12.3), duration(100.0), duration(8000.0)
-    ('10 s', '1 min 40 s', '2 h 15 min')
-    """
-    if seconds < 60:
-        return f"{max(10 * round(seconds / 10), 1)} s"
-    if seconds < 3600:
-        minutes, rest = divmod(10 * round(seconds / 10), 60)
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(15 * round(seconds / 900), 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from leastwork.runs.base.numbers import CertificateNumbers
+from leastwork.runs.base.numbers import CertificateNumbers, Discretisation
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.base.settings import SamplingConfig
 
@@ -14,13 +14,15 @@ def table_of_pairs() -> Table:
     return Table(box=None, pad_edge=False, show_header=False)
 
 
-def add_cost(table: Table, certificate: CertificateNumbers, sampling: SamplingConfig) -> None:
+def add_cost(table: Table, certificate: CertificateNumbers, sampling: SamplingConfig, steps: Discretisation) -> None:
     """Write the certificate, and whose it is if that is not the SDE, below what stands in a table."""
     if sampling.churned is not None:
         table.add_row("chain", sampling.churned.chain)
     table.add_row("work", f"{pm(certificate.work)} kT")
     table.add_row("bound", f"{pm(certificate.bound)} kT")
     table.add_row("dissipation", f"{pm(certificate.dissipation)} kT")
+    if steps.loss is not None:
+        table.add_row("  of the steps", f"{pm(steps.loss)} kT, whatever the guidance, in {steps.steps}")
     table.add_row("efficiency", share(certificate.efficiency))
     table.add_row("ess", share(certificate.ess))
     if certificate.on_target is not None:

@@ -4,6 +4,7 @@ data:
   - {name: R_g, value: 1.21, error: 0.03}
   - {csv: noe.csv}
   - {couplings: measured.csv, karplus: vogeli2007, theta: 1}
+  - {saxs: curve.dat, sequence: GYDPETGTWG}
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from leastwork.runs.base.settings import Strict
 from leastwork.runs.observables.couplings.config import CouplingsConfig
+from leastwork.runs.observables.files_of_data import FILES_OF_DATA, NoeFile, SaxsFile
 
 __all__ = [
     "CsvConfig",
@@ -134,6 +136,9 @@ class DistributionConfig(Strict):
         return self
 
 
+_OF_FILES = {each.key: each.form for each in FILES_OF_DATA}
+
+
 def _form_of_member(member: Any) -> str:
     """The form of a member of a list, as the run file has it or as it was read."""
     if isinstance(member, dict):
@@ -141,6 +146,7 @@ def _form_of_member(member: Any) -> str:
             "couplings": CouplingsConfig.form,
             "csv": CsvConfig.form,
             "distribution": DistributionConfig.form,
+            **_OF_FILES,
         }
         return next((form for key, form in forms.items() if key in member), DatumConfig.form)
     return getattr(member, "form", DatumConfig.form)
@@ -150,7 +156,9 @@ _Member = Annotated[
     Annotated[DatumConfig, Tag(DatumConfig.form)]
     | Annotated[CsvConfig, Tag(CsvConfig.form)]
     | Annotated[DistributionConfig, Tag(DistributionConfig.form)]
-    | Annotated[CouplingsConfig, Tag(CouplingsConfig.form)],
+    | Annotated[CouplingsConfig, Tag(CouplingsConfig.form)]
+    | Annotated[SaxsFile, Tag(SaxsFile.form)]
+    | Annotated[NoeFile, Tag(NoeFile.form)],
     Discriminator(_form_of_member),
 ]
 
@@ -211,7 +219,7 @@ class GivenConfig(Strict):
 def _form(data: Any) -> str:
     """The form of data as the run file has them, or of those that were read."""
     if isinstance(data, dict):
-        forms = {"couplings": CouplingsConfig.form, "given": GivenConfig.form}
+        forms = {"couplings": CouplingsConfig.form, "given": GivenConfig.form, **_OF_FILES}
         return next((form for key, form in forms.items() if key in data), CsvConfig.form)
     return getattr(data, "form", DataList.form)
 
@@ -220,6 +228,8 @@ DataConfig = Annotated[
     Annotated[DataList, Tag(DataList.form)]
     | Annotated[CsvConfig, Tag(CsvConfig.form)]
     | Annotated[CouplingsConfig, Tag(CouplingsConfig.form)]
+    | Annotated[SaxsFile, Tag(SaxsFile.form)]
+    | Annotated[NoeFile, Tag(NoeFile.form)]
     | Annotated[GivenConfig, Tag(GivenConfig.form)],
     Discriminator(_form),
 ]

@@ -20,6 +20,7 @@ from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.metrics import coupling_metrics
+from leastwork.runs.observables.doubt import doubts
 from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.metrics import observable_metrics
 from leastwork.runs.observables.truth import ceiling, quality, truth
@@ -96,8 +97,8 @@ class ObservableJob(Job[ObservableRun]):
             kinds = self.inputs.kinds
             stated = at_point(kinds.experiment, fitted.linearisation)
             known |= coupling_metrics(kinds, stated, data, numbers, after, rows, theta, config.seed)
-        if fitted.unknowns:
-            known["unknowns"] = [{"name": name, **with_stderr(one)} for name, one in fitted.unknowns.items()]
+        known["doubt"] = doubts(numbers, fitted.data)
+        known["unknowns"] = [{"name": name, **with_stderr(one)} for name, one in fitted.unknowns.items()]
         if self.inputs.reported is not None:
             shown = self.inputs.reported
             before = evaluate(shown, fitted.model_samples.x)

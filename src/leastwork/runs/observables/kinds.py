@@ -37,6 +37,7 @@ from leastwork.runs.base.kinds import ObservableKind
 from leastwork.runs.base.open_kinds import OpenKinds
 from leastwork.runs.base.structures import read_structure
 from leastwork.runs.observables.on_others import ON_OTHERS
+from leastwork.runs.observables.techniques import TECHNIQUES
 from leastwork.support.user_code import load_function
 
 __all__ = ["ObservableConfig", "register_kind"]
@@ -256,6 +257,7 @@ _KINDS = OpenKinds[ObservableKind](
         TorsionsConfig,
         ContactsConfig,
         DeviationConfig,
+        *TECHNIQUES,
         *ON_OTHERS,
     ],
     _of_case,

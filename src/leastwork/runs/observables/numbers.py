@@ -64,6 +64,38 @@ class Unknown:
 
 
 @dataclass(frozen=True)
+class SuspectNumbers:
+    """A datum against what all others predict, in standard errors, and what it moves most."""
+
+    name: str
+    datum: float
+    predicted: float
+    stderr: float
+    z: float
+    moves: str
+    by: float
+    contradicts: str | None
+
+
+@dataclass(frozen=True)
+class TailNumbers:
+    """Tail indices of an observable's deviations, among samples of the model and as weighted."""
+
+    name: str
+    model: float | None
+    weighted: float | None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What to doubt: tail indices of the weights and of observables, and data by how far they are from predictions."""
+
+    weights: float | None
+    tails: tuple[TailNumbers, ...]
+    data: tuple[SuspectNumbers, ...]
+
+
+@dataclass(frozen=True)
 class ObservableQuality:
     """How well λ is known, and how far samples are from the truth where that is known.
 
@@ -74,6 +106,7 @@ class ObservableQuality:
         kl_truth_model, kl_truth_reweighted, kl_truth_guided: KL(truth ‖ samples).
         samples, bins, histogram_noise: number of samples and of bins of these histograms, and the bias by their noise.
         unknowns: unknowns of functions of averages that were fitted beside λ.
+        doubt: tails of the weights, and data that the others do not predict.
         besides: what the form of the data and the case add.
     """
 
@@ -88,6 +121,7 @@ class ObservableQuality:
     bins: int = 0
     histogram_noise: float = 0.0
     unknowns: tuple[Unknown, ...] = ()
+    doubt: Doubt | None = None
     besides: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
 
 

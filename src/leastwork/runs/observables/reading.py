@@ -14,14 +14,15 @@ from leastwork.data.histogram import distribution
 from leastwork.data.indirect import Indirect
 from leastwork.data.mixture import Data, join
 from leastwork.data.trust import with_theta
-from leastwork.errors import ConfigError
-from leastwork.geometry.state import EventShape
-from leastwork.observables import Observable, column, stack
+from leastwork.errors import ConfigError, LeastworkError
+from leastwork.geometry.state import EventShape, shapes
+from leastwork.observables import Observable, column, on_alpha_carbons, stack
 from leastwork.runs.base.kinds import OfAverages
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.inputs import KindsOfData, LeftOut, coupling_data
 from leastwork.runs.observables.data import CsvConfig, DatumConfig, DistributionConfig
+from leastwork.runs.observables.files_of_data import FILES_OF_DATA, FileOfData
 from leastwork.support.text import nearest, quoted
 
 __all__ = ["Measured", "Read", "read_data"]
@@ -131,11 +132,31 @@ def _of_distribution(
     return _Member(parts=[_Part(KindsOfData(found, kinds, kinds), held_out)], distribution=data.distribution)
 
 
+def _of_file(data: FileOfData, config: RunConfig, event_shape: EventShape, items: Sequence[Measured]) -> _Member:
+    (shape, *parts) = shapes(event_shape)
+    try:
+        found = data.experiment()
+        found.observable(torch.zeros(1, *shape))  # finds at once that the states are other structures
+    except ConfigError:
+        raise
+    except LeastworkError as error:
+        raise ConfigError(f"{data.key} in 'data': {error}") from error
+    observable = on_alpha_carbons(found.observable) if parts else found.observable
+    held_out = found.held_out | data.held_out
+    columns = {**{key: getattr(found, key) for key in ("values", "errors", "lower", "upper")}, "held_out": held_out}
+    rows = {
+        name: _Row({key: column[k].item() for key, column in columns.items()}, data.key, data.scale, data.offset)
+        for k, name in enumerate(found.names)
+    }
+    return _Member(parts=_of_observables([Measured(observable)], rows))
+
+
 _READERS: Mapping[str, Callable[[Any, RunConfig, EventShape, Sequence[Measured]], _Member]] = {
     CouplingsConfig.form: _of_couplings,
     CsvConfig.form: _of_table,
     DistributionConfig.form: _of_distribution,
     DatumConfig.form: _of_datum,
+    **{each.form: _of_file for each in FILES_OF_DATA},
 }
 
 

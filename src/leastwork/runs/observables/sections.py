@@ -17,6 +17,7 @@ from leastwork.runs.observables.averages import averages_section, distributions_
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.sections import Extras, extras
+from leastwork.runs.observables.doubt import doubt_section, warnings_of_doubt
 from leastwork.runs.observables.numbers import (
     ObservableNumbers,
     ObservableQuality,
@@ -58,7 +59,11 @@ def part(run: Finished[RunConfig]) -> Part:
         kind_of(config),
         outcome(config, metrics),
         _facts(config, metrics, ledger),
-        [*warnings(config, metrics, ledger.why_no_weights, run.kind == "control"), *besides.warnings],
+        [
+            *warnings(config, metrics, ledger.why_no_weights, run.kind == "control"),
+            *warnings_of_doubt(metrics.quality.doubt),
+            *besides.warnings,
+        ],
         [*_body(run, metrics, fitted), *besides.sections],
         " ".join(filter(None, (methods(config, metrics, told), besides.methods))),
         [
@@ -101,6 +106,8 @@ def _body(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbe
         model_ess = run.ensemble.ess if weighted else None
         found.append(work_section(run, metrics.certificate, quality.efficiency_of_exact, model_ess))
     found.append(_multipliers(metrics.observables, metrics.certificate))
+    if quality.doubt is not None:
+        found.append(doubt_section(quality.doubt))
     if quality.unknowns:
         found.append(_unknowns(quality))
     if quality.kl_truth_model is not None:

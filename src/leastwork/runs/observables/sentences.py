@@ -8,7 +8,7 @@ from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.numbers import ObservableNumbers, ObservableRow
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 
-__all__ = ["asked", "averages_after", "kind_of", "methods", "outcome", "reached", "warnings"]
+__all__ = ["asked", "averages_after", "kind_of", "methods", "nothing_corrected", "outcome", "reached", "warnings"]
 _DATA_IN_A_LINE = 3  # data in a table of runs
 
 
@@ -41,6 +41,24 @@ def averages_after(config: RunConfig) -> str:
 
 
 def outcome(config: RunConfig, metrics: ObservableNumbers) -> str:
+    """One sentence: what was asked, what came, what it cost, or that cross-validation found nothing to correct."""
+    nothing = nothing_corrected(metrics)
+    return nothing or _moved_what(config, metrics)
+
+
+def nothing_corrected(metrics: ObservableNumbers) -> str:
+    """A sentence for where cross-validation ends at the largest θ that was tried, or nothing."""
+    curve = metrics.quality.besides.get("trust") or {}
+    thetas = curve.get("thetas") or ()
+    if not thetas or curve.get("left_out") is None or curve.get("chosen") != len(thetas) - 1:
+        return ""
+    return (
+        f"The data correct nothing: cross-validation ends at the largest θ, {plain(thetas[-1], 3)}, since fitted data "
+        "do not predict those left out better than the model does."
+    )
+
+
+def _moved_what(config: RunConfig, metrics: ObservableNumbers) -> str:
     """A sentence on the averages that were moved, and the work that it took."""
     fitted, guides = metrics.fitted, config.chosen.guides
     if len(fitted) == 1:

@@ -7,7 +7,7 @@ from leastwork.runs.base.sentences import pm
 from leastwork.runs.base.summary import add_cost, table_of_pairs
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.numbers import ObservableNumbers, ObservableRow
-from leastwork.runs.observables.sentences import averages_after
+from leastwork.runs.observables.sentences import averages_after, nothing_corrected
 from leastwork.support.numerals import plus_minus
 
 __all__ = ["summary"]
@@ -16,9 +16,14 @@ __all__ = ["summary"]
 def summary(config: RunConfig, metrics: ObservableNumbers) -> list[Table]:
     """The averages, and the certificate if there is one."""
     tables = [_averages(config, metrics)]
+    nothing = nothing_corrected(metrics)
+    if nothing:
+        first = Table.grid()
+        first.add_row(Text(nothing, style="bold"))
+        tables.insert(0, first)
     if metrics.certificate is not None:
         tables.append(table_of_pairs())
-        add_cost(tables[-1], metrics.certificate, config.sampling)
+        add_cost(tables[-1], metrics.certificate, config.sampling, metrics.discretisation)
     return tables
 
 

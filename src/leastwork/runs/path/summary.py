@@ -18,5 +18,5 @@ def summary(config: PathConfig, metrics: PathNumbers) -> list[Table]:
     table.add_row("free energy", f"{pm(energy)} kT")
     if energy.exact is not None:
         table.add_row("exact", f"{plus_minus(energy.exact.value)} kT")
-    add_cost(table, metrics.certificate, config.sampling)
+    add_cost(table, metrics.certificate, config.sampling, metrics.discretisation)
     return [table]

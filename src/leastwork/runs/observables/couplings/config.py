@@ -101,6 +101,9 @@ class CouplingsConfig(Strict):
         default=None, ge=0, description="the standard error in Hz of rows that state none, 0 or more"
     )
     held_out: bool = Field(default=False, description="true to hold out all couplings of the file, or false")
+    molecule: str | None = Field(
+        default=None, description="the Entity_assembly_ID, as text, of the molecule of an NMR-STAR file of several"
+    )
     backbone: BackboneConfig | None = Field(
         default=None,
         description="residues: NUMBER of a chain of N CA C each, with end: true if the terminal oxygen follows; "

@@ -136,7 +136,7 @@ def _check_atoms(backbone: Backbone, config: CouplingsConfig, event_shape: Event
 def _read(config: CouplingsConfig) -> Couplings:
     path: Path = config.couplings
     if path.suffix.lower() in _STAR:
-        return Couplings.from_nmr_star(path, config.measurement_error)
+        return Couplings.from_nmr_star(path, config.measurement_error, config.molecule)
     return Couplings.from_csv(path, config.measurement_error)
 
 

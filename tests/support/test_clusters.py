@@ -1,0 +1,136 @@
+"""Dask as an executor; with real processes in tests/reliability."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import leastwork as lw
+from leastwork.support import clusters, executors, extras
+from leastwork.support.clusters import cluster, job_script, wanted
+from leastwork.support.executors import on_workers
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """A scheduler with two workers in threads of this process."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None, silence_logs=50
+    ) as started:
+        yield started.scheduler_address
+
+
+@pytest.mark.filterwarnings("ignore")  # Dask's own
+def test_a_scheduler_that_is_there_draws_the_same_samples(scheduler: str) -> None:
+    said: list[str] = []
+    model = lw.load_model("prinz")
+    with cluster(wanted(scheduler), said.append) as executor:
+        found = lw.sample(model, 70, steps=5, batch_size=8, seed=3, executor=executor)
+        with pytest.raises(lw.LeastworkError, match="not finite at step 1 of 5"):
+            lw.sample(lw.DiffusionModel(diverging, lw.VPSchedule(), "score", (1,)), 8, steps=5, executor=executor)
+    assert torch.equal(found.x, lw.sample(model, 70, steps=5, batch_size=8, seed=3).x)
+    assert said[0].startswith(f"Dask at {scheduler} with 2 workers; dashboard: ")
+
+
+def diverging(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    return x / 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(clusters, "_SECONDS_TO_CONNECT", 0.2)
+    with (
+        pytest.raises(lw.ConfigError, match=r"no scheduler answers at tcp://127\.0\.0\.1:1 .*: start one by dask sch"),
+        cluster(wanted("tcp://127.0.0.1:1")),
+    ):
+        pass
+
+
+def test_dask_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(name: str) -> Any:
+        raise ImportError(name=name)
+
+    monkeypatch.setattr(extras, "import_module", without)
+    with pytest.raises(lw.LeastworkError, match=r"pip install 'leastwork\[cluster\]'"), cluster(wanted("local")):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", "has no kind: write one of local, slurm"),
+        ("{kind: slurn}", "kind 'slurn': did you mean 'slurm'?"),
+        ("{kind: slurm, worker: 3}", "'worker' is no key of a cluster: did you mean 'workers'?"),
+        ("{kind: slurm, workers: 0}", "workers is 0: give a whole number from 1 on"),
+        ("{kind: slurm, options: [1]}", "options are .*: give keywords of dask_jobqueue's SLURMCluster"),
+    ],
+)
+def test_a_file_of_a_cluster_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "queue.yaml"
+    file.write_text(text)
+    with pytest.raises(lw.ConfigError, match=message):
+        wanted(str(file))
+
+
+def test_names_of_clusters(tmp_path: Path) -> None:
+    with pytest.raises(lw.ConfigError, match=r"did you mean 'slurm'.*or give a YAML file"):
+        wanted("slrum")
+    with pytest.raises(lw.ConfigError, match="there is no such file of a cluster"):
+        wanted(str(tmp_path / "queue.yaml"))
+    with pytest.raises(lw.ConfigError, match="has no queue and so no job script"):
+        job_script(wanted("local"))
+    (tmp_path / "queue.yaml").write_text("{kind: pbs, workers: 8}")
+    assert (wanted(str(tmp_path / "queue.yaml")).most, wanted(str(tmp_path / "queue.yaml"), 3).most) == (8, 3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_script_of_a_job(tmp_path: Path) -> None:
+    pytest.importorskip("dask_jobqueue")
+    file = tmp_path / "queue.yaml"
+    file.write_text(
+        "{kind: slurm, options: {queue: gpu, cores: 1, memory: 16GB, walltime: '04:00:00', "
+        "job_extra_directives: ['--gres=gpu:1'], scheduler_options: {dashboard_address: null}}}"
+    )
+    script = job_script(wanted(str(file)))
+    for line in ("#SBATCH -p gpu", "#SBATCH --mem=15G", "#SBATCH -t 04:00:00", "#SBATCH --gres=gpu:1"):
+        assert line in script.splitlines()
+    assert "distributed.cli.dask_worker" in script
+    file.write_text("{kind: slurm, options: {memory: 16GB, scheduler_options: {dashboard_address: null}}}")
+    with pytest.raises(lw.ConfigError, match=r"dask_jobqueue says .*cores.*: put such options into a FILE\.yaml"):
+        job_script(wanted(str(file)))
+
+
+class Elsewhere:
+    """An executor whose only worker answers with what it is given."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def submit(self, fn: Any, /, *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(self.error)
+        return future
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ModuleNotFoundError("No module named 'leastwork'"), "another version of leastwork, or none .*: install"),
+        (AttributeError("module 'leastwork.support' has no attribute 'x'"), "another version of leastwork"),
+        (type("KilledWorker", (Exception,), {"__module__": "distributed.scheduler"})("died"), "worker .* ended"),
+    ],
+)
+def test_workers_that_do_not_fit(error: Exception, message: str) -> None:
+    with pytest.raises(lw.LeastworkError, match=message):
+        list(on_workers(Elsewhere(error), pow, 2, [(0, 1)]))  # pyright: ignore[reportArgumentType]
+
+
+def test_a_worker_of_another_version() -> None:
+    task = executors._Task(pow, "key", "leastwork 0.0.1 with torch 1.0", ("elsewhere", 1))
+    with pytest.raises(lw.LeastworkError, match=r"has leastwork .* and this is leastwork 0\.0\.1 with torch 1\.0"):
+        executors._piece(task, executors._Sent(2), executors._Sent(3))
