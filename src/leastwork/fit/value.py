@@ -29,6 +29,9 @@ matching on the target's samples determines h = s_q − s,
 
     ½ E_p[ln (1 + e^V)] + ½ E_q[ln (1 + e^{−V})]          E_q[½ |σh|² + σh·(ε − ε̂)]
 
+Heavy samples are noised more often, in proportion to (1 + ω)/2, and have the inverse weight in the loss, since a target
+that is rare under the model would otherwise be seen in hardly any step of the optimiser.
+
 From samples of a guided model, the correction to its value V₀ is learned: ω = dP/dQ · e^r/Z includes the path weight,
 V − V₀ and h − h₀ replace V and h, and ε̂ − σh₀ replaces ε̂.
 """
@@ -212,11 +215,7 @@ def fit_ratio(
 
 
 def _shares(omega: Tensor) -> Tensor:
-    """How often each sample is noised, (1 + ω)/2: a half for its own weight in e^V, and a half for its weight ω.
-
-    Heavy samples, which the target consists of, would otherwise be seen too rarely to be learned where it is rare
-    under the model.
-    """
+    """How often each sample is noised, (1 + ω)/2: a half for its weight 1 in e^V, and a half for its weight ω."""
     return 0.5 * (1 + omega)
 
 

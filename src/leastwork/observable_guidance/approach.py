@@ -6,7 +6,8 @@ are approached in stages that aim at
     o_β = (1 − β) m + β o,      β the largest with ESS(dP/dQ · e^{r_β}) ≥ ½ ESS(dP/dQ · e^{r of the stage before}),
 
 Each stage weights its samples by the path weights dP/dQ of the guidance that drew them, so that λ always refers to the
-model itself (annealed importance sampling; Neal, Stat. Comput. 11, 125, 2001).
+model itself (annealed importance sampling; Neal, Stat. Comput. 11, 125, 2001). Stages on the way take fewer steps; λ of
+the data themselves is solved for on paths of all steps.
 """
 
 import math
@@ -108,6 +109,9 @@ def fewer_steps(choices: Choices) -> Choices:
     """The choices of stages on the way: their V is only a beginning for the next, so that fewer steps suffice.
 
     A grid that is given as times is kept.
+
+    >>> fewer_steps(Choices(steps=400)).steps, fewer_steps(Choices(steps=30)).steps
+    (100, 30)
     """
     if isinstance(choices.t_grid, Tensor):
         return choices
