@@ -23,7 +23,7 @@ from leastwork.models.files import fingerprint
 from leastwork.runs.base.ensemble_structures import write_ensemble_structures
 from leastwork.runs.base.finished import write_metrics
 from leastwork.runs.base.forecast import seconds_of
-from leastwork.runs.base.job import Job
+from leastwork.runs.base.job import Job, step_error_of
 from leastwork.runs.base.numbers import step_metrics, versions
 from leastwork.runs.base.settings import AnyConfig, Run
 from leastwork.runs.base.threads import choose_threads
@@ -37,7 +37,6 @@ from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import draw
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid, usual_solver
-from leastwork.sampling.step_error import StepError
 from leastwork.sampling.step_loss import StepLoss, step_loss
 from leastwork.sampling.storage import StoredEnsemble
 from leastwork.support.arguments import path_of, yes_or_no
@@ -315,7 +314,7 @@ def measure_run(
         n, choices = config.certificate_samples, task.choices
         judged = draw(task.model, n, choices, fitted.guidance, seed=seed, progress=progress)
         judged = replace(judged, log_tilt=task.log_tilt(fitted, judged.x))
-    step_error = _step_error(task, fitted)
+    step_error = step_error_of(task, fitted)
     loss = _step_loss(config, task, fitted, ensemble)
     drawn = [ensemble] if judged is ensemble else [ensemble, judged]
     metrics = {
@@ -327,12 +326,6 @@ def measure_run(
         **task.measure(folder, fitted, ensemble, judged),
     }
     write_metrics(folder, metrics)
-
-
-def _step_error(task: Job[_Fitted], fitted: _Fitted) -> StepError:
-    """What the number of steps does to averages; not known for a chain with churn, which halved steps would change."""
-    steps = task.choices.sampler(task.model).steps
-    return StepError(None, None, None, len(steps), 0, 0) if steps.chain else task.step_error(fitted)
 
 
 def _step_loss(config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:

@@ -16,7 +16,7 @@ from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.step_error import StepError
 from leastwork.support.progress import Progress
 
-__all__ = ["Job"]
+__all__ = ["Job", "step_error_of"]
 
 
 _Fitted = TypeVar("_Fitted", bound=FittedRun)
@@ -75,3 +75,9 @@ class Job(Generic[_Fitted]):
             ensemble: guided samples.
             judged: the samples of the certificate, which may be the same.
         """
+
+
+def step_error_of(task: Job[_Fitted], fitted: _Fitted) -> StepError:
+    """What the number of steps does to averages; not known for a chain with churn, which halved steps would change."""
+    steps = task.choices.sampler(task.model).steps
+    return StepError(None, None, None, len(steps), 0, 0) if steps.chain else task.step_error(fitted)
