@@ -35,7 +35,7 @@ test-all: install
 test-diffusers:
 	scripts/test_diffusers.sh
 
-# The diffusion module of Boltz-2, likewise.
+# The diffusion modules of Boltz and BioEmu2, likewise.
 test-boltz:
 	scripts/test_boltz.sh
 

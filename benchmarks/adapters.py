@@ -1,5 +1,9 @@
 """What wrapping costs: sampling here over the package's own loop, at equal steps: `python -m benchmarks.adapters`.
 
+Others on the machine make the same evaluations of the network a tenth longer or shorter. So the time in the network is
+taken apart: "beside it" is one plus what all else takes here more than there, over the whole time there. The network
+itself is given the same shapes as often.
+
 The same network, the same number of samples in one batch, the same number of steps, deterministic: Euler steps of the
 flow for flow_matching (ODESolver), torchcfm (torchdiffeq) and a transformer of diffusers with two conditions, DDIM for
 diffusers and azula, Euler at Karras' levels for diffusers' EDM. Both in turn, 5 times each in each of 5 fresh
@@ -11,8 +15,11 @@ Takes about five minutes on one core.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+from time import process_time
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +31,9 @@ from benchmarks.timing import cost, in_turn, ratio
 from leastwork import adapters
 
 SAMPLES, STEPS, REPEATS, PROCESSES = 1024, 50, 5, 5
+
+
+Loop: TypeAlias = Callable[[], object]
 
 
 class Network(nn.Module):
@@ -39,7 +49,7 @@ class Network(nn.Module):
         return self.layers(torch.cat([x, t.expand(len(x))[:, None]], dim=1))
 
 
-def flow_matching() -> tuple[Callable[[], object], Callable[[], object]]:
+def flow_matching() -> tuple[nn.Module, Loop, Loop]:
     from flow_matching.path import CondOTProbPath  # pyright: ignore[reportMissingImports]
     from flow_matching.solver import ODESolver  # pyright: ignore[reportMissingImports]
 
@@ -48,10 +58,10 @@ def flow_matching() -> tuple[Callable[[], object], Callable[[], object]]:
     grid = torch.linspace(0, 1, STEPS + 1)
     solver = ODESolver(net)
     noise = torch.randn(SAMPLES, 64)
-    return lambda: solver.sample(noise, step_size=None, method="euler", time_grid=grid), ours(model, "euler")
+    return net, lambda: solver.sample(noise, step_size=None, method="euler", time_grid=grid), ours(model, "euler")
 
 
-def torchcfm() -> tuple[Callable[[], object], Callable[[], object]]:
+def torchcfm() -> tuple[nn.Module, Loop, Loop]:
     from torchcfm.conditional_flow_matching import ConditionalFlowMatcher  # pyright: ignore[reportMissingImports]
     from torchdiffeq import odeint  # pyright: ignore[reportMissingImports]
 
@@ -63,10 +73,10 @@ def torchcfm() -> tuple[Callable[[], object], Callable[[], object]]:
     def theirs() -> object:
         return odeint(lambda t, x: net(x, t), noise, grid, method="euler")
 
-    return theirs, ours(model, "euler")
+    return net, theirs, ours(model, "euler")
 
 
-def diffusers() -> tuple[Callable[[], object], Callable[[], object]]:
+def diffusers() -> tuple[nn.Module, Loop, Loop]:
     from diffusers import DDIMScheduler  # pyright: ignore[reportMissingImports]
 
     net = Network().eval()
@@ -83,10 +93,10 @@ def diffusers() -> tuple[Callable[[], object], Callable[[], object]]:
         return x
 
     grid = (scheduler.timesteps.double() + 1) / scheduler.config.num_train_timesteps
-    return theirs, lambda: lw.sample(model, SAMPLES, process="ode", solver="exponential", t_grid=grid, seed=1)
+    return net, theirs, lambda: lw.sample(model, SAMPLES, process="ode", solver="exponential", t_grid=grid, seed=1)
 
 
-def diffusers_sd3() -> tuple[Callable[[], object], Callable[[], object]]:
+def diffusers_sd3() -> tuple[nn.Module, Loop, Loop]:
     """A transformer with classifier-free guidance, both conditions in one call, as in the package's pipeline."""
     from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel  # pyright: ignore[reportMissingImports]
 
@@ -119,21 +129,22 @@ def diffusers_sd3() -> tuple[Callable[[], object], Callable[[], object]]:
             x = scheduler.step(without + 5.0 * (condition - without), k, x, return_dict=False)[0]
         return x
 
-    return theirs, lambda: lw.sample(model, n, process="ode", solver="euler", t_grid=grid, seed=1)
+    return net, theirs, lambda: lw.sample(model, n, process="ode", solver="euler", t_grid=grid, seed=1)
 
 
-def azula() -> tuple[Callable[[], object], Callable[[], object]]:
+def azula() -> tuple[nn.Module, Loop, Loop]:
     from azula.denoise import KarrasDenoiser  # pyright: ignore[reportMissingImports]
     from azula.noise import VPSchedule  # pyright: ignore[reportMissingImports]
     from azula.sample import DDIMSampler  # pyright: ignore[reportMissingImports]
 
-    denoiser = KarrasDenoiser(Network(), VPSchedule()).eval()
+    net = Network()
+    denoiser = KarrasDenoiser(net, VPSchedule()).eval()
     model = adapters.from_azula(denoiser, (64,))
     sampler, noise = DDIMSampler(denoiser, steps=STEPS, silent=True), torch.randn(SAMPLES, 64)
-    return lambda: sampler(noise), ours(model, "exponential")
+    return net, lambda: sampler(noise), ours(model, "exponential")
 
 
-def edm() -> tuple[Callable[[], object], Callable[[], object]]:
+def edm() -> tuple[nn.Module, Loop, Loop]:
     from diffusers import EDMEulerScheduler  # pyright: ignore[reportMissingImports]
 
     net = Network().eval()
@@ -150,7 +161,7 @@ def edm() -> tuple[Callable[[], object], Callable[[], object]]:
         return x
 
     last = {"process": "ode", "solver": "exponential", "t_grid": "karras", "steps": STEPS - 1}
-    return theirs, lambda: lw.sample(model, SAMPLES, seed=1, **last)
+    return net, theirs, lambda: lw.sample(model, SAMPLES, seed=1, **last)
 
 
 def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str) -> Callable[[], object]:
@@ -161,31 +172,59 @@ def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str) -> Callable[[
 MAKERS = {make.__name__: make for make in (flow_matching, torchcfm, diffusers, diffusers_sd3, azula, edm)}
 
 
-def measure(name: str) -> tuple[float, float, float] | str:
-    """Least times of both and the median of their ratios, or why there are none."""
+@dataclass
+class Clock:
+    """Processor time in the network since the last start."""
+
+    network: float = 0.0
+    entered: float = 0.0
+
+    def watch(self, net: nn.Module) -> None:
+        net.register_forward_pre_hook(self.enter)
+        net.register_forward_hook(self.leave)
+
+    def enter(self, *_: object) -> None:
+        self.entered = process_time()
+
+    def leave(self, *_: object) -> None:
+        self.network += process_time() - self.entered
+
+    def apart(self, call: Loop) -> tuple[float, float]:
+        """Seconds of a call, and those of them that are not in the network."""
+        self.network = 0.0
+        whole = cost(call).cpu
+        return whole, whole - self.network
+
+
+def measure(name: str) -> tuple[float, float, float, float] | str:
+    """Least times of both, the median of their ratios, and of those without the network; or why there are none."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     try:
-        calls = MAKERS[name]()
+        net, *calls = MAKERS[name]()
     except (ImportError, lw.ConfigError) as error:
         return str(error)
+    clock = Clock()
+    clock.watch(net)
     for call in calls:
         call()
-    own, mine = ([one.cpu for one in costs] for costs in in_turn([lambda c=c: cost(c) for c in calls], REPEATS))
-    return min(own), min(mine), ratio(own, mine).value
+    own, mine = ([*zip(*one, strict=True)] for one in in_turn([lambda c=c: clock.apart(c) for c in calls], REPEATS))
+    beside = median(1 + (more - less) / whole for whole, less, more in zip(*own, mine[1], strict=True))
+    return min(own[0]), min(mine[0]), ratio(own[0], mine[0]).value, beside
 
 
 def main() -> None:
     options(__doc__).parse_args()
-    print(f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'range':>13}")
+    head = f"{'package':<14} {'own s':>7} {'here s':>7} {'ratio':>6} {'range':>13} {'beside it':>10} {'range':>13}"
+    print(head)
     for name in MAKERS:
         found = [in_fresh_process(measure, name) for _ in range(PROCESSES)]
         if isinstance(found[0], str):
             print(f"{name:<14} left out: {found[0]}")
             continue
-        own, mine, ratios = zip(*found, strict=True)
-        spread = f"{min(ratios):.3f}–{max(ratios):.3f}"
-        print(f"{name:<14} {min(own):>7.3f} {min(mine):>7.3f} {median(ratios):>6.3f} {spread:>13}", flush=True)
+        own, mine, *ratios = zip(*found, strict=True)
+        columns = [f"{median(one):>6.3f} {f'{min(one):.3f}–{max(one):.3f}':>13}" for one in ratios]
+        print(f"{name:<14} {min(own):>7.3f} {min(mine):>7.3f} {'     '.join(columns)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ block is drawn again by another as soon as its loss is known, half a minute afte
 spread of the blocks' times are measured first, with Dask's scheduler and two workers of this machine. Ideal is the work
 over the workers that are there, with nothing lost or waited for.
 
-Printed: the makespan over the ideal of 1,000 workers, and of up to 10^5, for blocks of 10, 60 and 600 s and twenty
-blocks for each worker. Saves docs/images/cluster.png. ``--quick`` takes the costs that were measured before.
+Printed: the makespan over the ideal of up to 10^5 workers, for blocks of 10, 60 and 600 s and an hour of work for each
+worker, less of it beyond half a million blocks. Saves docs/images/cluster.png. ``--quick`` takes costs that were
+measured before.
 
 Takes about three minutes, --quick two minutes on one core.
 """
@@ -25,7 +26,7 @@ from benchmarks.command import options
 from benchmarks.picture import open_frame, save
 
 COST, SPREAD = 0.004, (0.95, 0.98, 1.0, 1.02, 1.05)
-A_WORKER = 20  # blocks for each worker
+WORK, MOST = 3600.0, 500_000  # seconds of work for each worker, and blocks of a simulation, beyond five for each worker
 COLOURS = {10.0: "#d55e00", 60.0: "#0072b2", 600.0: "#009e73"}
 
 
@@ -80,9 +81,8 @@ def makespan(cluster: Cluster, blocks: Sequence[float], seed: int = 0) -> float:
         now, what, k = heapq.heappop(events)
         if what == "lost":
             queue.appendleft(k)
-            for w in idle:
-                heapq.heappush(events, (now, "free", w))
-            idle.clear()
+            if idle:
+                heapq.heappush(events, (now, "free", idle.pop()))
             continue
         if what == "done":
             left -= 1
@@ -143,7 +143,8 @@ def spread(count: int = 20) -> list[float]:
 def over_ideal(workers: int, seconds: float, cost: float, relative: Sequence[float]) -> float:
     """The makespan over the ideal."""
     at_random = random.Random(1)
-    blocks = [seconds * at_random.choice(relative) for _ in range(A_WORKER * workers)]
+    each = max(min(round(WORK / seconds), MOST // workers), 5)
+    blocks = [seconds * at_random.choice(relative) for _ in range(each * workers)]
     cluster = Cluster(workers, cost)
     return makespan(cluster, blocks) / cluster.ideal(sum(blocks))
 

@@ -13,8 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 __all__ = ["Cost", "Ratio", "cost", "in_turn", "ratio"]
+
+_Cost = TypeVar("_Cost")
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ def cost(call: Callable[[], object]) -> Cost:
     return Cost(time.perf_counter() - begin, time.process_time() - used)
 
 
-def in_turn(calls: Sequence[Callable[[], Cost]], rounds: int) -> list[list[Cost]]:
+def in_turn(calls: Sequence[Callable[[], _Cost]], rounds: int) -> list[list[_Cost]]:
     """The costs of each call in ``rounds`` rounds; every second round has the opposite order."""
-    found: list[list[Cost]] = [[] for _ in calls]
+    found: list[list[_Cost]] = [[] for _ in calls]
     for k in range(rounds):
         for i in range(len(calls))[:: 1 if k % 2 == 0 else -1]:
             found[i].append(calls[i]())

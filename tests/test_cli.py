@@ -227,7 +227,7 @@ def test_ctrl_c_says_how_to_go_on(file: Path, monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("leastwork.runs.carry_out.draw_stored", interrupt)
+        patch.setattr("leastwork.runs.drawing.draw_stored", interrupt)
         code, _, err = call("run", str(file))
     assert code == 130
     assert err == f"interrupted: go on with leastwork run {file} --resume\n"

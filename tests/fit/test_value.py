@@ -46,6 +46,22 @@ def test_learned_guidance_is_near_the_exact_one() -> None:
     assert all(math.isfinite(check.training) for check in fit.history)
 
 
+def test_a_state_of_a_thousandth_is_learned_from_few_samples() -> None:
+    """The target has 3 % of it; where it lies, V is ln 30 with little noise, and beside it about 0."""
+    p = two_states(1, (0.999, 0.001), separation=2.0, std=0.3)
+    x0 = p.sample(20_000, torch.Generator().manual_seed(1))
+    there = x0[:, 0] > 0
+    r = torch.where(there, math.log(30.0), 0.0)
+    assert 10 < int(there.sum()) < 40
+    fit = fit_value(ValueNetwork(1).standardise(x0.float()), MODEL, x0.float(), r, iterations=300, noised=50_000)
+    time = SCHEDULE.time_of(torch.tensor(4.0, dtype=torch.float64))
+    at = [f(time).float() for f in (SCHEDULE.alpha, SCHEDULE.sigma)]
+    with torch.no_grad():
+        value = fit.network(at[0] * torch.tensor([[-1.0], [1.0]]), *at)
+    assert abs(float(value[0])) < 0.3
+    assert abs(float(value[1]) - math.log(30.0)) < 1.5  # from about twenty samples; −1.4 if all are seen equally often
+
+
 def test_a_constant_in_the_tilt_changes_nothing_and_nothing_overflows() -> None:
     _, _, x0, r = problem(2000)
     network = ValueNetwork(1, width=16)

@@ -197,15 +197,17 @@ def test_few_effective_samples_on_the_way_are_no_cause_for_warnings() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dim", "before", "after"), [(1, 0.5, 0.8), (2, 0.5, 0.8), (30, 0.15, 0.53)])
-def test_near_the_ceiling_of_the_grid(dim: int, before: float, after: float) -> None:
+@pytest.mark.parametrize(
+    ("dim", "before", "after", "below"), [(1, 0.5, 0.8, 0.015), (2, 0.5, 0.8, 0.015), (30, 0.15, 0.53, 0.024)]
+)
+def test_near_the_ceiling_of_the_grid(dim: int, before: float, after: float, below: float) -> None:
     mixture, model, data = problem(dim, before, after)
     fit = learn_guidance(model, data, choices=Choices(steps=200))
     certificate = judge(model, data, fit, 20_000, 200)
     doob = mixture.doob(mixture.reweighted([1 - after, after]), VPSchedule())
     exact = sample(model, 20_000, doob, steps=200, seed=991)
     ceiling = certify(exact.work, exact.log_weight, doob.log_tilt(exact.x))
-    assert certificate.efficiency.value > max(0.95, ceiling.efficiency.value - 0.015)
+    assert certificate.efficiency.value > max(0.95, ceiling.efficiency.value - below)
     assert fit.network_evaluations <= 5_010_000
     assert float(certificate.miss.value.abs()) < Z * (0.01**2 + float(certificate.miss.stderr) ** 2) ** 0.5
 

@@ -217,7 +217,7 @@ def test_a_failure_midway_says_how_to_go_on(file: Path, tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("leastwork.runs.carry_out.draw_stored", full)
+        patch.setattr("leastwork.runs.drawing.draw_stored", full)
         with pytest.raises(LeastworkError, match=r"No space left.*is in .*out, --resume continues there"):
             run(config(file), tmp_path / "out")
     assert run(config(file), tmp_path / "out", resume=True).exists()

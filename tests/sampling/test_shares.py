@@ -13,7 +13,7 @@ from leastwork.sampling.choices import Choices
 from leastwork.sampling.marks import read_mark
 from leastwork.sampling.sample import draw_stored
 from leastwork.sampling.shares import Share
-from leastwork.sampling.storage import Destination, EnsembleStore, StoredEnsemble
+from leastwork.sampling.storage import Destination, EnsembleStore, StoredEnsemble, add_log_tilt
 from leastwork.sampling.weight_sums import ess_of_sums
 from leastwork.sampling.work import kish_ess
 from leastwork.support import locks
@@ -104,7 +104,7 @@ def test_the_same_block_twice_at_the_same_time(alone: Path, tmp_path: Path, monk
     assert bytes_of(out) == bytes_of(alone)
 
 
-@pytest.mark.parametrize("how", ["cut", "missing", "another", "mark"])
+@pytest.mark.parametrize("how", ["cut", "missing", "another", "mark", "unreadable"])
 def test_a_damaged_chunk_is_named_and_drawn_again(how: str, alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "e.zarr"
     partial = out.with_name("e.zarr.partial")
@@ -112,13 +112,25 @@ def test_a_damaged_chunk_is_named_and_drawn_again(how: str, alone: Path, tmp_pat
     chunk = partial / "x" / "1.0"
     if how == "mark":
         chunk = partial / "finished" / "8.npy"
-    if how == "missing":
-        chunk.unlink()
-    else:
-        chunk.write_bytes(chunk.read_bytes()[:-1] if how == "cut" else b"something else")
+    data = chunk.read_bytes()
+    chunk.unlink()
+    if how == "unreadable":
+        chunk.symlink_to(alone)  # refused, as one that may not be read is
+    elif how != "missing":
+        chunk.write_bytes(data[:-1] if how == "cut" else b"something else")
     with pytest.warns(lw.LeastworkWarning, match=rf"{chunk.name} is not what .* begins at 8 is drawn again"):
         draw(out, "2/2")
     draw(out)
+    assert bytes_of(out) == bytes_of(alone)
+
+
+def test_a_damaged_chunk_of_a_smaller_store_is_drawn_again(alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "e.zarr"
+    draw(out, n=30)
+    add_log_tilt(out, torch.zeros(30, dtype=torch.float64))
+    (out / "log_weight" / "1").write_bytes(b"")
+    with pytest.warns(lw.LeastworkWarning, match=r"log_weight/1 is not what .* begins at 8 is drawn again"):
+        draw(out)
     assert bytes_of(out) == bytes_of(alone)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from leastwork.adapters.azula import from_azula
     from leastwork.adapters.bioemu import load_bioemu, wrap_bioemu, write_bioemu
+    from leastwork.adapters.bioemu2 import from_bioemu2
     from leastwork.adapters.boltz import from_boltz
     from leastwork.adapters.diffusers import from_diffusers
     from leastwork.adapters.diffusers_guider import as_guider
@@ -23,6 +24,7 @@ _HOME = {
     "as_guider": "leastwork.adapters.diffusers_guider",
     "ModelSettings": "leastwork.adapters.settings",
     "from_azula": "leastwork.adapters.azula",
+    "from_bioemu2": "leastwork.adapters.bioemu2",
     "from_boltz": "leastwork.adapters.boltz",
     "from_diffusers": "leastwork.adapters.diffusers",
     "from_edm": "leastwork.adapters.edm",
@@ -40,6 +42,7 @@ __all__ = [
     "ModelSettings",
     "as_guider",
     "from_azula",
+    "from_bioemu2",
     "from_boltz",
     "from_diffusers",
     "from_edm",

@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ from leastwork.models.contract import HALF
 from leastwork.models.placement import evaluating
 from leastwork.support.extras import needs
 
-__all__ = ["Wrapped", "check_network", "package"]
+__all__ = ["Wrapped", "check_network", "on_device", "package"]
 
 
 class Wrapped(nn.Module):
@@ -54,6 +56,25 @@ def package(name: str, extra: str) -> Any:
         return needs(name, extra)
     except LeastworkError as error:
         raise ConfigError(str(error)) from None
+
+
+def on_device(value: Any, device: torch.device) -> Any:
+    """Conditions of a network on a device: tensors in mappings, dataclasses and the keywords of ``functools.partial``.
+
+    >>> on_device({"a": torch.zeros(2), "b": 1}, torch.device("meta"))["a"].device.type
+    'meta'
+    """
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, tuple):
+        return tuple(on_device(one, device) for one in value)
+    if isinstance(value, Mapping):
+        return {name: on_device(one, device) for name, one in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{one.name: on_device(getattr(value, one.name), device) for one in fields(value)})
+    if isinstance(value, partial):
+        return partial(value.func, *value.args, **on_device(value.keywords, device))
+    return value
 
 
 def check_network(

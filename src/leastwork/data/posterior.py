@@ -197,8 +197,8 @@ def _problem(
     for k in of.tolist():
         if experiment.covariance[k, k] == 0:
             raise LeastworkError(f"{names[k]!r} has no error, so it has no posterior: give it one")
-    known = [] if techniques is None else list(dict.fromkeys(techniques[k] for k in of.tolist()))
-    member = torch.tensor([-1 if techniques is None else known.index(techniques[k]) for k in of.tolist()])
+    known: list[str] = [] if techniques is None else list(dict.fromkeys(techniques[int(k)] for k in of))
+    member = torch.tensor([-1 if techniques is None else known.index(techniques[int(k)]) for k in of])
     values = observed.detach().to("cpu", torch.float64)
     values = values[:, None] if values.ndim == 1 else values
     log_p = torch.zeros(len(values), dtype=torch.float64) if log_weight is None else log_weight.to(values)

@@ -21,6 +21,7 @@ _OWN_SHARE = 0.35  # share of the budget for the model's own samples
 _NOISED_SHARE = 0.3  # share of the rest for the noised states
 _LABELLED_SHARE = 0.25  # share of the rest for the labelled paths
 _MEETING_SHARE = 0.1  # share of the rest for the last step, which meets the averages
+_GUIDED_SHARE = 0.25  # share of the rest for the guided samples of the next stage
 _MOST_OWN, _MOST_NOISED, _MOST_PATHS, _MOST_MEETING = 64_000, 500_000, 16_384, 4096
 _LEAST_NOISED = 8192  # with fewer noised states, the optimiser would see each too often
 
@@ -87,4 +88,4 @@ def share(left: int, steps: int, through: bool, rounds: int) -> Share:
     while rounds and rest / rounds / path < FEWEST:
         rounds -= 1
     paths = min(int(rest / rounds / path), _MOST_PATHS) if rounds else 0
-    return Share(noised, labelled, rounds, paths, meeting if rounds else 0, int(0.5 * max(left, 0) / guided))
+    return Share(noised, labelled, rounds, paths, meeting if rounds else 0, int(_GUIDED_SHARE * max(left, 0) / guided))

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from leastwork.fit.denoiser import is_denoiser
 from leastwork.geometry.state import State, event_numel, flatten
 from leastwork.models.base import Scored, is_periodic
 from leastwork.models.denoised import is_differentiable
@@ -22,7 +23,12 @@ _TURNS = 65  # log-SNRs at which the signal of rotations is tabulated
 
 
 def value_network(
-    model: Scored, functions: Sequence[Callable[[Any], Tensor]], x: State, seed: int, focus: State | None = None
+    model: Scored,
+    functions: Sequence[Callable[[Any], Tensor]],
+    x: State,
+    seed: int,
+    focus: State | None = None,
+    denoised: bool = True,
 ) -> ValueNetwork:
     """A network with V = 0, scaled to the data.
 
@@ -32,6 +38,7 @@ def value_network(
         x: samples of the model, data units.
         seed: seed of the initial weights.
         focus: points in the part of space that matters, data units; not used by a network of invariants.
+        denoised: whether V shall be a function of the denoised state, where the model can be differentiated.
     """
     x0 = flatten(model.to_network_units(x))
     frames = model.has_rotations
@@ -41,7 +48,8 @@ def value_network(
     d = event_numel(model.event_shape)
     with evaluating(model.net):
         # at much noise the D of angles is x itself, and V of x wastes less than V of D
-        through = not angles and is_differentiable(model, model.to_network_units(x))
+        own = model.to_network_units(x)
+        through = denoised and not angles and is_differentiable(model, own) and (frames or is_denoiser(model, own))
     kind = {"focus": near, "invariant": invariant, "frames": frames, "angles": angles, "turns": _TURNS * frames}
     network = ValueNetwork(d, seed=seed, denoised=through, **kind).to(x0)
     network.standardise(x0)
@@ -58,14 +66,19 @@ def _tabulate_turns(network: ValueNetwork, model: Scored, angles: AngleSchedule,
 
 
 def directed_network(
-    model: Scored, functions: Sequence[Callable[[Any], Tensor]], x: State, omega: Tensor, seed: int
+    model: Scored,
+    functions: Sequence[Callable[[Any], Tensor]],
+    x: State,
+    omega: Tensor,
+    seed: int,
+    denoised: bool = True,
 ) -> ValueNetwork:
     """A network with V = 0 as from :func:`value_network`, with the direction in which the tilt moves the mean.
 
     Args:
-        model, functions, x: as in :func:`value_network`.
+        model, functions, x, denoised: as in :func:`value_network`.
         omega: e^r/Z of each sample, (n,).
         seed: seed of the fit.
     """
-    network = value_network(model, functions, x, derive_seed(seed, "network"))
+    network = value_network(model, functions, x, derive_seed(seed, "network"), denoised=denoised)
     return network.look_along(flatten(model.to_network_units(x)), omega - 1, generator(seed, "direction"))

@@ -29,6 +29,9 @@ matching on the target's samples determines h = s_q − s,
 
     ½ E_p[ln (1 + e^V)] + ½ E_q[ln (1 + e^{−V})]          E_q[½ |σh|² + σh·(ε − ε̂)]
 
+Heavy samples are noised more often, in proportion to (1 + ω)/2, and have the inverse weight in the loss, since a target
+that is rare under the model would otherwise be seen in hardly any step of the optimiser.
+
 From samples of a guided model, the correction to its value V₀ is learned: ω = dP/dQ · e^r/Z includes the path weight,
 V − V₀ and h − h₀ replace V and h, and ε̂ − σh₀ replaces ε̂.
 """
@@ -169,8 +172,8 @@ def fit_value(
     pool = pool_of(x0, log_omega.exp(), model)
     random = generator(seed, "value fit")
     return _train(
-        network, model, pool, partial(_loss_of_tilt, float(log_omega.max())), _split(pool.omega.cpu(), random), random,
-        reference, iterations, batch_size, noised, learning_rate, progress,
+        network, model, pool, partial(_loss_of_tilt, float(log_omega.max())), _split(pool.omega.cpu(), random),
+        _shares(pool.omega.cpu()), random, reference, iterations, batch_size, noised, learning_rate, progress,
     )  # fmt: skip
 
 
@@ -206,9 +209,14 @@ def fit_ratio(
     parts = [_split(torch.zeros(k), random) for k in (n, m)]
     held, learned = (_equally_many(a, n + b, random) for a, b in zip(*parts, strict=True))
     return _train(
-        network, model, pool, _loss_of_ratio, (held, learned), random, None, iterations, batch_size, noised,
-        learning_rate, progress,
+        network, model, pool, _loss_of_ratio, (held, learned), torch.ones(n + m), random, None, iterations, batch_size,
+        noised, learning_rate, progress,
     )  # fmt: skip
+
+
+def _shares(omega: Tensor) -> Tensor:
+    """How often each sample is noised, (1 + ω)/2: a half for its weight 1 in e^V, and a half for its weight ω."""
+    return 0.5 * (1 + omega)
 
 
 def _equally_many(first: Tensor, second: Tensor, random: torch.Generator) -> Tensor:
@@ -223,6 +231,7 @@ def _train(
     pool: Pool,
     loss_of: Callable[[nn.Module, Noised], Terms],
     parts: tuple[Tensor, Tensor],
+    share: Tensor,
     random: torch.Generator,
     reference: nn.Module | None,
     iterations: int,
@@ -231,14 +240,19 @@ def _train(
     learning_rate: float,
     progress: Progress,
 ) -> ValueFit:
-    """Minimise the loss and keep the network with the least validation loss; parts: held-out and training samples."""
+    """Minimise the loss and keep the network with the least validation loss.
+
+    ``parts`` are the held-out and the training samples, and ``share`` says how often each sample is noised, relative
+    to the others; its loss has the inverse weight.
+    """
     begin = time.perf_counter()
     validation, training = parts
     through = sees_denoised(network)
     vectors = 3 + PROBES * through  # stored for each noised sample
     most = min(noised, _MOST_NUMBERS // (vectors * pool.x0.shape[1]))
     columns = max(1, min(iterations, most // batch_size))
-    order = _shuffle(training, batch_size, columns, random)
+    order = _shuffle(training, batch_size, columns, random, share[training])
+    rarely = (1 / share).to(pool.omega)[order.flatten()]
     seen = noise_states(pool, order, model, through, reference, random, progress)
     judged = _shuffle(validation, _LEVELS, max(1, min(8 * len(validation), 8192) // _LEVELS), random)
     trial = noise_states(pool, judged, model, through, reference, random)
@@ -261,9 +275,9 @@ def _train(
         for i in range(first, iterations):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
-            batch = seen.at(rows + torch.randint(columns, (batch_size,), generator=random))
-            bregman, score, _ = loss_of(network, batch)
-            loss = (_BREGMAN_WEIGHT * bregman + score).mean()
+            drawn = rows + torch.randint(columns, (batch_size,), generator=random)
+            bregman, score, _ = loss_of(network, seen.at(drawn))
+            loss = (rarely[drawn] * (_BREGMAN_WEIGHT * bregman + score)).mean()
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -314,10 +328,26 @@ def _state(
     return done, since, history, state_of(networks, optimiser, random)
 
 
-def _shuffle(samples: Tensor, levels: int, columns: int, random: torch.Generator) -> Tensor:
-    """Samples in random order, (levels, columns); the counts of any two of them differ by at most one."""
-    rounds = -(-levels * columns // len(samples))
-    order = torch.cat([torch.randperm(len(samples), generator=random) for _ in range(rounds)])
+def _shuffle(
+    samples: Tensor, levels: int, columns: int, random: torch.Generator, share: Tensor | None = None
+) -> Tensor:
+    """Samples in random order, (levels, columns), in rounds of as many as there are.
+
+    In each round a sample comes once, or if there are shares, in proportion to its share with its count rounded up or
+    down at random.
+    """
+    n = len(samples)
+    rounds = -(-levels * columns // n)
+
+    def one() -> Tensor:
+        order = torch.randperm(n, generator=random)
+        if share is None:
+            return order
+        ends = share.double().cumsum(dim=0)
+        places = (torch.arange(n) + torch.rand((), generator=random, dtype=torch.float64)) / n * ends[-1]
+        return torch.searchsorted(ends, places).clamp(max=n - 1)[order]
+
+    order = torch.cat([one() for _ in range(rounds)])
     return samples[order[: levels * columns]].reshape(levels, columns)
 
 

@@ -6,7 +6,8 @@ are approached in stages that aim at
     o_β = (1 − β) m + β o,      β the largest with ESS(dP/dQ · e^{r_β}) ≥ ½ ESS(dP/dQ · e^{r of the stage before}),
 
 Each stage weights its samples by the path weights dP/dQ of the guidance that drew them, so that λ always refers to the
-model itself (annealed importance sampling; Neal, Stat. Comput. 11, 125, 2001).
+model itself (annealed importance sampling; Neal, Stat. Comput. 11, 125, 2001). Stages on the way take fewer steps; λ of
+the data themselves is solved for on paths of all steps.
 """
 
 import math
@@ -21,12 +22,15 @@ from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import MaxEnt, fit_lambdas
 from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning
 from leastwork.geometry.state import State, cat
+from leastwork.sampling.choices import Choices
 from leastwork.sampling.work import kish_ess
 
-__all__ = ["Aim", "Drawn", "agrees", "aim", "join", "needs_stages", "part_way", "solve", "solve_pooled"]
+__all__ = ["Aim", "Drawn", "agrees", "aim", "fewer_steps", "join", "needs_stages", "part_way", "solve", "solve_pooled"]
 
 _MIN_ESS_KEPT = 0.5  # ESS of a stage's target, at least, relative to that of the stage before
 _MIN_ESS_FOR_DATA = 0.3  # the same for the last stage, which aims at the data themselves
+_STEPS_ON_THE_WAY = 0.25  # steps of a stage that does not aim at the data themselves, relative to those asked for
+_FEWEST_STEPS = 50  # but not fewer than so many
 _CONFIDENCE = 0.95  # level of the χ² test of whether the model's averages equal the data
 
 
@@ -99,6 +103,20 @@ def agrees(drawn: Drawn, maxent: MaxEnt, data: Experiment) -> bool:
     n, fitted = len(drawn.observed), len(data.fitted)
     half = torch.tensor([fitted / 2, max(n * maxent.kl, 0.0)], dtype=torch.float64)
     return float(torch.special.gammainc(*half)) < _CONFIDENCE  # P(χ² < 2n·KL)
+
+
+def fewer_steps(choices: Choices) -> Choices:
+    """The choices of stages on the way: their V is only a beginning for the next, so that fewer steps suffice.
+
+    A grid that is given as times is kept.
+
+    >>> fewer_steps(Choices(steps=400)).steps, fewer_steps(Choices(steps=30)).steps
+    (100, 30)
+    """
+    if isinstance(choices.t_grid, Tensor):
+        return choices
+    steps = max(int(_STEPS_ON_THE_WAY * choices.steps), min(choices.steps, _FEWEST_STEPS))
+    return replace(choices, steps=steps)
 
 
 def needs_stages(drawn: Drawn, data: Experiment) -> bool:

@@ -31,7 +31,17 @@ from leastwork.guidance.learned import Bound, LearnedGuidance
 from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import ValueNetwork, sees_denoised
-from leastwork.observable_guidance.approach import Aim, Drawn, agrees, aim, needs_stages, part_way, solve, solve_pooled
+from leastwork.observable_guidance.approach import (
+    Aim,
+    Drawn,
+    agrees,
+    aim,
+    fewer_steps,
+    needs_stages,
+    part_way,
+    solve,
+    solve_pooled,
+)
 from leastwork.observables import evaluate
 from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.ensemble import Ensemble
@@ -45,7 +55,10 @@ __all__ = ["LeastWorkFit", "Stage", "learn_guidance"]
 _MOST_VARIANCE_AT_END = 0.01  # Var V at t_max, nats², above which a warning is given
 _MAX_STAGES = 20
 _SAMPLES_A_STAGE = 20_000  # samples for each of several stages, if the budget allows
-_BUDGET_OF_A_STAGE = 0.35  # share of the remaining budget that a stage takes which is not the last
+_BUDGET_OF_OWN = 0.5  # share of the budget for the model's own samples, at most, where the data are far
+_BUDGET_OF_LAST = 0.3  # share of the rest of the budget that is kept for the last of several stages
+_BUDGET_OF_A_STAGE = 0.35  # share of what remains besides that a stage on the way takes
+_PILOT = 1024  # guided paths that decide what V is a function of
 _MISS_TO_CORRECT = 2.0  # smallest miss that is corrected, in standard errors
 
 
@@ -112,6 +125,12 @@ class _Task:
 
     def seed_of(self, purpose: str) -> int:
         return derive_seed(self.seed, purpose)
+
+    @property
+    def on_the_way(self) -> "_Task":
+        """The same with the fewer steps of stages that do not aim at the data themselves."""
+        choices = fewer_steps(self.choices)
+        return replace(self, choices=choices, steps=len(choices.sampler(self.model).steps))
 
     def guidance(self, network: nn.Module) -> LearnedGuidance:
         return LearnedGuidance(network, self.model.schedule, self.bound)
@@ -189,16 +208,22 @@ def learn_guidance(
     goal = aim(here, data, start)
     maxent, history = goal.maxent, []
     nothing = goal.fraction == 1 and agrees(here, maxent, data)
+    choose = network is None
     if network is None or nothing:
         network = directed_network(model, [data.observable], here.x, here.omega(maxent.lambdas), seed)  # h = 0 at first
     if iterations is None:
         flat = event_numel(model.event_shape) <= 8 or sees_denoised(network)
         task = replace(task, iterations=1500 if flat else 4000)
+    on_the_way = budget - int(_BUDGET_OF_LAST * (budget - spent))
     if not nothing:
         while True:
             last = goal.fraction == 1
-            left = int((1.0 if last else _BUDGET_OF_A_STAGE) * (budget - spent))
-            stage, network, maxent, evaluations = _stage(task, goal, here, network, len(history), start, left)
+            left = budget - spent if last else int(_BUDGET_OF_A_STAGE * (on_the_way - spent))
+            at = task if last else task.on_the_way
+            if last or history or not choose:
+                stage, network, maxent, evaluations = _stage(at, goal, here, network, len(history), start, left)
+            else:
+                stage, network, maxent, evaluations = _first_of_several(at, goal, here, network, start, left)
             history.append(stage)
             spent += evaluations
             if last:
@@ -207,14 +232,14 @@ def learn_guidance(
                 raise LeastworkError(
                     f"the data were not reached in {_MAX_STAGES} stages, but {goal.fraction:.0%} of the way"
                 )
-            n = min(_SAMPLES_A_STAGE, task.share(budget - spent, network).guided)
+            n = min(_SAMPLES_A_STAGE, task.on_the_way.share(on_the_way - spent, network).guided)
             if n < FEWEST:
                 solve(here, data)  # raises InfeasibleError if the data are out of reach, which is the better message
                 raise LeastworkError(
                     f"the budget of {budget} network evaluations was used up {goal.fraction:.0%} of the way from the "
                     f"model's averages to the data: give {2 * budget} or more, or take fewer steps"
                 )
-            here = task.draw(n, network, f"stage {len(history)} samples")
+            here = task.on_the_way.draw(n, network, f"stage {len(history)} samples")
             spent += here.evaluations
             goal = aim(here, data, start, goal.fraction, here.ess(maxent))
         _warn_of_dependence_at_end(task, network)
@@ -229,17 +254,43 @@ def _own_samples(task: _Task, own: Ensemble | None, observed: Tensor | None) -> 
     else:
         known = evaluate(task.data.observable, own.x) if observed is None else observed
         here = Drawn(own.x, known, torch.zeros(len(own), dtype=torch.float64), own.network_evaluations)
-    most = min(_SAMPLES_A_STAGE, int(0.5 * task.budget) // (task.steps + 1))
-    missing = most - len(here.observed)
-    if missing <= 0 or not needs_stages(here, task.data):
+    if not needs_stages(here, task.data):
         return here
-    more = task.draw(missing, None, "more of the model")
+    way = task.on_the_way
+    affordable = (int(_BUDGET_OF_OWN * task.budget) - here.evaluations) // (way.steps + 1)
+    missing = min(_SAMPLES_A_STAGE - len(here.observed), affordable)
+    if missing <= 0:
+        return here
+    more = way.draw(missing, None, "more of the model")
     return Drawn(
         cat([here.x, more.x]),
         torch.cat([here.observed, more.observed]),
-        torch.zeros(most, dtype=torch.float64),
+        torch.zeros(len(here.observed) + missing, dtype=torch.float64),
         here.evaluations + more.evaluations,
     )
+
+
+def _first_of_several(
+    task: _Task, goal: Aim, here: Drawn, network: nn.Module, start: Tensor, left: int
+) -> tuple[Stage, nn.Module, MaxEnt, int]:
+    """The first stage, with V of the denoised state or of the noisy one, whichever guides a few paths better.
+
+    At much noise D is nearly the mean of what is common, and a rare state moves it by a part in a thousand: there V is
+    steep in D, but not in x_t.
+    """
+    if not sees_denoised(network):
+        return _stage(task, goal, here, network, 0, start, left)
+    tilt = here.omega(goal.maxent.lambdas)
+    other = directed_network(task.model, [task.data.observable], here.x, tilt, task.seed, denoised=False)
+    found: list[tuple[float, Stage, nn.Module, MaxEnt]] = []
+    evaluations = 0
+    for candidate in (network, other):
+        stage, learned, maxent, used = _stage(task, goal, here, candidate, 0, start, left)
+        pilot = task.draw(_PILOT, learned, "pilot")
+        evaluations += used + pilot.evaluations
+        found.append((pilot.ess(maxent), stage, learned, maxent))
+    _, stage, learned, maxent = max(found, key=lambda one: one[0])
+    return stage, learned, maxent, evaluations
 
 
 def _stage(
@@ -267,7 +318,7 @@ def _stage(
         schedule, times = task.model.schedule, sampler.steps.times[:-1]
         task = replace(task, bound=paths.bound(schedule.log_snr(times)))
     polishes: list[Polish] = []
-    for r in range(part.rounds if last else min(part.rounds, 1)):
+    for r in range(part.rounds if last else 0):
         assert isinstance(network, ValueNetwork)
         sampler = task.choices.sampler(task.model, task.guidance(network))
         response = draw_response(sampler, network, part.paths, task.seed_of(f"polish {number}.{r}"), task.progress)

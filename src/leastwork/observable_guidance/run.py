@@ -1,6 +1,7 @@
 """A fitted Observable Guidance: fresh samples, averages and the certificate."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -10,6 +11,7 @@ from torch import Tensor
 from leastwork.data.experiment import Experiment
 from leastwork.data.linear import Linearisation
 from leastwork.data.maxent import LogTilt, MaxEnt
+from leastwork.data.posterior import Posterior, posterior
 from leastwork.data.trust import TrustCurve
 from leastwork.errors import NoPathWeightsError
 from leastwork.fit.result import Fit
@@ -91,6 +93,23 @@ class ObservableRun(FittedRun):
             return {}
         pairs = zip(found.parameters.tolist(), found.errors.tolist(), strict=True)
         return {name: Estimate(*pair) for name, pair in zip(found.names, pairs, strict=True)}
+
+    def posterior(
+        self, techniques: Sequence[str] | None = None, *, spread: float = math.log(2), draws: int = 2000
+    ) -> Posterior:
+        """Draws of λ, averages and errors from their posterior, on the model's own samples.
+
+        Args:
+            techniques: the technique of each datum, (K,), whose errors are known up to a factor; None if they are as
+                stated, times θ.
+            spread: standard deviation of the logarithm of that factor, squared, in its prior.
+            draws: number of draws.
+
+        Raises:
+            LeastworkError: a fitted datum has no error, or there are too many data.
+        """
+        seed = derive_seed(self.seed, "posterior")
+        return posterior(self.observed, self.data, techniques, spread=spread, draws=draws, seed=seed)
 
     @property
     def log_tilt(self) -> LogTilt:

@@ -3,6 +3,7 @@
 from leastwork.observables.angles import circular
 from leastwork.observables.contacts import contacts, native_fraction, smooth_above
 from leastwork.observables.couplings import KINDS, Backbone, forward_model_covariance, scalar_couplings
+from leastwork.observables.deer import deer
 from leastwork.observables.deviation import rmsd
 from leastwork.observables.dipolar import BONDS, bond_tensors, residual_couplings
 from leastwork.observables.distances import distances, end_to_end, radius_of_gyration
@@ -45,6 +46,7 @@ __all__ = [
     "component",
     "contacts",
     "cosines_and_sines",
+    "deer",
     "distances",
     "effective_distance",
     "end_to_end",

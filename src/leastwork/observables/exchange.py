@@ -4,9 +4,8 @@
 
 N_c counts heavy atoms within 6.5 Å of the amide's N, in residues more than two away, N_h the acceptors within 2.4 Å of
 its H, likewise; both by logistic steps. The relation is for all atoms of a protein and its average of ln P over the
-ensemble; it reproduces measured ln P to about 3 (root mean square), which is by far the largest error of such data.
-The uptake of deuterium is a function of these
-averages, :class:`leastwork.data.functions.Uptake`.
+ensemble. Its own error is by far the largest of such data and belongs in the errors that are given with them. The
+uptake of deuterium is a function of these averages, :class:`leastwork.data.functions.Uptake`.
 """
 
 from collections.abc import Sequence
@@ -19,10 +18,7 @@ from leastwork.errors import LeastworkError
 from leastwork.observables.distances import pick
 from leastwork.observables.function import Observable
 
-__all__ = ["PROTECTION_ERROR", "Amide", "log_protection"]
-
-PROTECTION_ERROR = 3.0
-"""Standard error of ln P by the relation."""
+__all__ = ["Amide", "log_protection"]
 
 _PER_CONTACT, _PER_BOND = 0.35, 2.0
 _CONTACT, _BOND = 0.65, 0.24  # nm

@@ -6,7 +6,7 @@ Of a joint run:  config.yaml · metrics.json · report.html, and a folder like t
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,20 +28,18 @@ from leastwork.runs.base.numbers import step_metrics, versions
 from leastwork.runs.base.settings import AnyConfig, Run
 from leastwork.runs.base.threads import choose_threads
 from leastwork.runs.compare.run import compare_methods
+from leastwork.runs.drawing import draw_samples
 from leastwork.runs.folder import default_folder, is_begun, open_folder, withdraw
 from leastwork.runs.joint.finished import write_joint_metrics
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.page import write_report
-from leastwork.runs.worker import NO_WORKER
-from leastwork.sampling.ensemble import Ensemble, log_weight_under
-from leastwork.sampling.sample import draw, draw_stored
-from leastwork.sampling.shares import WHOLE, Share
+from leastwork.sampling.ensemble import Ensemble
+from leastwork.sampling.sample import draw
 from leastwork.sampling.solvers import as_solver
 from leastwork.sampling.solvers.usual import usual_grid, usual_solver
 from leastwork.sampling.step_error import StepError
 from leastwork.sampling.step_loss import StepLoss, step_loss
-from leastwork.sampling.storage import Destination, StoredEnsemble, add_log_tilt, open_ensemble
-from leastwork.sampling.work import kish_ess
+from leastwork.sampling.storage import StoredEnsemble
 from leastwork.support.arguments import path_of, yes_or_no
 from leastwork.support.checkpoints import checkpoints
 from leastwork.support.executors import using
@@ -49,15 +47,12 @@ from leastwork.support.files import sweep
 from leastwork.support.locks import Lock, lock
 from leastwork.support.numerals import duration
 from leastwork.support.processes import processes
-from leastwork.support.progress import EFFECTIVE, Progress, check_progress, labelled, no_progress
+from leastwork.support.progress import Progress, check_progress, labelled, no_progress
 from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
 from leastwork.support.text import brief
 
-__all__ = [
-    "at_work", "compare_run", "disk_in_words", "draw_blocks", "draw_samples", "finish_run", "job_of", "measure_run",
-    "run",
-]  # fmt: skip
+__all__ = ["at_work", "compare_run", "disk_in_words", "finish_run", "job_of", "measure_run", "run"]
 
 _PIECES = "fit.partial"
 _Fitted = TypeVar("_Fitted", bound=FittedRun)
@@ -79,9 +74,8 @@ def run(
         out: folder of the results; must be empty or new unless resumed.
         resume: go on with an interrupted run of the same settings; the ensemble comes out the same, bit for bit.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
-        workers: processes that draw samples and paths, with one thread of torch each. The parts of a joint run are
-            carried out side by side, each in a process with its share of torch's threads and of the workers. With one
-            worker, all is done here, one part after another.
+        workers: processes that draw, with one thread of torch each. The parts of a joint run are carried out side by
+            side, each in a process with its share of them and of torch's threads; with one worker, all is done here.
         tell: told in a sentence how long the run will take, before it begins; None, and it is not estimated.
         executor: draws samples and paths in place of ``workers``, one part after another.
 
@@ -101,8 +95,8 @@ def run(
     threads = get_num_threads()
     with _resumable(folder, config):
         if workers > 1 and len(parts) > 1 and executor is None:
-            share = max(workers // len(parts), 1)
-            pieces = {part: partial(_with_workers, share, part, one, folder / part) for part, one in parts.items()}
+            each = max(workers // len(parts), 1)
+            pieces = {part: partial(_with_workers, each, part, one, folder / part) for part, one in parts.items()}
             side_by_side(pieces, max(threads // min(workers, len(parts)), 1), progress)
         else:
             with processes(1 if executor is not None else workers) as own, using(executor or own):
@@ -162,7 +156,6 @@ def _carry_out_part(
 
 
 def _with_workers(workers: int, part: str, config: AnyConfig, folder: Path, progress: Progress) -> None:
-    """Carry out a part of a joint run with processes of its own."""
     with processes(workers) as executor, using(executor):
         _carry_out_part(part, config, folder, progress)
 
@@ -310,49 +303,6 @@ def _draw(folder: Path, config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, 
     there = StoredEnsemble(folder / "ensemble.zarr")
     n = len(there) if there.path.exists() else config.sampling.n
     return draw_samples(folder, config, task, fitted, progress, n)
-
-
-def draw_samples(
-    folder: Path,
-    config: AnyConfig,
-    task: Job[_Fitted],
-    fitted: _Fitted,
-    progress: Progress,
-    n: int,
-    executor: Executor | None = None,
-    worker: Mapping[str, str] = NO_WORKER,
-) -> Ensemble:
-    """The run's own store with ``n`` samples, of which those that are there already are kept."""
-    out = folder / "ensemble.zarr"
-    if not out.exists() or len(StoredEnsemble(out)) != n:
-        draw_blocks(folder, config, task, fitted, progress, n, executor, worker=worker)
-    drawn = open_ensemble(out)
-    tilt = task.log_tilt(fitted, drawn.x)
-    add_log_tilt(out, tilt)
-    drawn = replace(drawn, log_tilt=tilt)
-    if drawn.ledger.log_weight is not None:
-        with progress(EFFECTIVE, n) as tick:
-            tick(round(n * kish_ess(log_weight_under("target", drawn)).value))
-    return drawn
-
-
-def draw_blocks(
-    folder: Path,
-    config: AnyConfig,
-    task: Job[_Fitted],
-    fitted: _Fitted,
-    progress: Progress,
-    n: int,
-    executor: Executor | None = None,
-    share: Share = WHOLE,
-    worker: Mapping[str, str] = NO_WORKER,
-) -> StoredEnsemble | Sequence[int]:
-    """The run's own store with ``n`` samples, or a share of their blocks, as :func:`draw_stored` returns them."""
-    to = Destination(folder / "ensemble.zarr", share=share, log_tilt=partial(task.log_tilt, fitted), worker=worker)
-    seed = derive_seed(config.seed, "ensemble")
-    return draw_stored(
-        task.model, n, task.choices, fitted.guidance, to, seed=seed, progress=progress, executor=executor
-    )
 
 
 def measure_run(

@@ -17,7 +17,8 @@ from leastwork.models.latents import latent_decoder
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.sealed import write_sealed
 from leastwork.runs.base.settings import AnyConfig
-from leastwork.runs.carry_out import at_work, disk_in_words, draw_blocks, draw_samples, finish_run, job_of
+from leastwork.runs.carry_out import at_work, disk_in_words, finish_run, job_of
+from leastwork.runs.drawing import draw_blocks, draw_samples
 from leastwork.runs.folder import copy_inputs
 from leastwork.runs.joint.finished import write_joint_metrics
 from leastwork.runs.load import dump_config, load_config

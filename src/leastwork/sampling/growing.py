@@ -8,9 +8,8 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-
-import torch
 
 from leastwork.errors import ConfigError
 from leastwork.sampling.marks import Mark, write_mark
@@ -68,7 +67,9 @@ def take_over(found: Contents, partial: Path, starts: Iterable[int]) -> None:
             link_file(found.path / name, partial / name)
         weights: tuple[float, ...] = ()
         if len(weighted) == 2:
-            weights = log_power_sums(sum((found.tensor(one, start, start + rows) for one in weighted), torch.zeros(())))
+            with suppress(ConfigError):  # a chunk is damaged, and the block is drawn again
+                first, second = (found.tensor(one, start, start + rows) for one in weighted)
+                weights = log_power_sums(first + second)
         write_mark(mark, Mark(moments[k], files, seconds, weights))
         drawn = (found.path / next(iter(files))).stat().st_mtime
         os.utime(mark, (drawn, drawn))

@@ -261,7 +261,7 @@ class EnsembleStore:
             try:
                 if checksum(read_bytes(self.partial / name)) != known:
                     return self.partial / name
-            except FileNotFoundError:
+            except (ConfigError, FileNotFoundError):  # it may not be read, or is missing
                 return self.partial / name
         return None
 

@@ -237,7 +237,7 @@ def test_a_failure_midway_names_the_whole_folder(file: Path, tmp_path: Path, mon
     def full(*arguments, **choices):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("leastwork.runs.carry_out.draw_stored", full)
+    monkeypatch.setattr("leastwork.runs.drawing.draw_stored", full)
     with pytest.raises(LeastworkError, match=r"No space left.* is in \S*out, --resume continues there"):
         run(load_config(file), tmp_path / "out")
 

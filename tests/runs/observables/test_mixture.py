@@ -1,6 +1,7 @@
 """Data of several techniques in one run file: couplings beside single data, tables and populations."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,29 @@ def test_files_of_couplings_agree_on_theta(folder: Path) -> None:
 def test_a_whole_file_is_held_out(folder: Path) -> None:
     held_out = build_inputs(config(folder, "data.1.held_out=true", "data.2.held_out=true")).data.held_out
     assert held_out.tolist() == [False] + [True] * 7
+
+
+PROGRAM = """\
+x = [float(line[30:38]) for line in open("structures.pdb") if line[:4] == "ATOM" and line[12:16] == " N1 "]
+assert len(x) == sum(line[:5] == "MODEL" for line in open("structures.pdb"))
+open("values.csv", "w").write("first\\n" + "\\n".join(map(str, x)) + "\\n")
+"""
+
+
+def test_a_program_is_an_observable(folder: Path) -> None:
+    atoms = "".join(f"ATOM  {i:5d}  N{i % 10}  GLY A{i:4d}      0.000   0.000   0.000\n" for i in range(1, 11))
+    (folder / "atoms.pdb").write_text(atoms)
+    (folder / "predict.py").write_text(PROGRAM)
+    overrides = (
+        f"observables=[{{kind: command, command: [{sys.executable}, predict.py], files: [predict.py], names: [first], "
+        "atoms: atoms.pdb, length: A, batch: 500}]",
+        "data=[{name: first, value: 0.1, error: 0.1}]",
+    )
+    run(config(folder, *overrides), folder / "commanded")
+    row = json.loads((folder / "commanded" / "metrics.json").read_text())["observables"][0]
+    assert abs(row["reweighted"] - row["optimum"]) < 1e-6
+    with pytest.raises(ConfigError, match=r"names code, and reading it would run .*predict\.py"):
+        lw.load_run(folder / "commanded")
+    assert lw.load_run(folder / "commanded", trust_code=True).seed == 0
+    with pytest.raises(ConfigError, match=r"none\.py: there is no such file"):
+        build_inputs(config(folder, *overrides, "observables.0.files=[none.py]"))

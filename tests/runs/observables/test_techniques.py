@@ -9,7 +9,7 @@ import torch
 import leastwork as lw
 from leastwork.errors import ConfigError
 from leastwork.networks.equivariant import EquivariantPerceptron
-from leastwork.observables import Backbone, beta_distances, evaluate, fret, residual_couplings, saxs
+from leastwork.observables import Backbone, beta_distances, deer, evaluate, fret, residual_couplings, saxs
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.observables.config import RunConfig
@@ -77,10 +77,11 @@ def test_kinds_are_those_of_python(folder: Path) -> None:
         "  - {kind: fret, pairs: [[0, 8]], radius: 1.5}\n"
         "  - {kind: rdc, bonds: {N-H: [2, 3]}, tensor: [0.001, 0, 0, 0, 0], backbone: {residues: 3}}\n"
         "  - {kind: pre, pairs: [[0, 8]], correlation_time: 4}\n"
+        "  - {kind: deer, pairs: [[0, 8]], times: [0.01], unit: Å}\n"
         "data:\n" + "".join(
             f"  - {{name: {name!r}, value: {value}, error: 10}}\n"
             for name, value in [("I(0.05)", 1e5), ("I(0.1)", 1e5), ("E Cβ 1 – Cβ 3", 0.5), ("E d(0,8)", 0.5),
-                                ("D(N-H) 2", 1), ("D(N-H) 3", 1), ("Γ2 d(0,8)", 1)]
+                                ("D(N-H) 2", 1), ("D(N-H) 3", 1), ("Γ2 d(0,8)", 1), ("K(0.01)", 1)]
         )
     )  # fmt: skip
     data = inputs(folder, text).data
@@ -88,6 +89,9 @@ def test_kinds_are_those_of_python(folder: Path) -> None:
     found, chain = data.observable(x), Backbone.chain(3)
     torch.testing.assert_close(found[:, :2], saxs([0.05, 0.1], "GAGAGAGAG", hydration=0)(x))
     torch.testing.assert_close(found[:, 2:3], fret(beta_distances(chain, [(1, 3)]), 1.5, 0.1)(x))
+    nanometres = 0.1 * (x[:, :1] - x[:, 8:9]).norm(dim=2)
+    near = lw.Observable(lambda _: nanometres, ("d",), "nm")
+    torch.testing.assert_close(found[:, 7:8], deer(near, [0.01])(x))
     bonds = [("N-H", 2), ("N-H", 3)]
     torch.testing.assert_close(found[:, 4:6], residual_couplings(chain, bonds, [0.001, 0, 0, 0, 0])(x))
 
@@ -121,6 +125,7 @@ def test_ratios_and_unknown_tensors_are_functions_of_averages(folder: Path) -> N
         ("{kind: fret, radius: 5, residues: [[1, 9]], backbone: {residues: 3}}", "there is no residue 9"),
         ("{kind: rdc, bonds: {N-H: [2, 3]}, backbone: {residues: 3}}", "2 couplings agree with any structure"),
         ("{kind: pre, pairs: [[0, 8]], correlation_time: 4, time: 0.01}", "take both relaxation and time"),
+        ("{kind: deer, pairs: [[0, 8], [1, 8]], times: [0.1]}", "there are 2 distances: give one"),
         ("{kind: saxs, q: [0.6], sequence: GAGAGAGAG}", "residues as beads hold from 0 to 0.5"),
     ],
 )

@@ -51,9 +51,11 @@ class ObservableKind(Kind):
     Attributes:
         sees_frames: True for a kind whose function takes rigid frames as they are, positions and rotations; any other
             is built for points (N, 3), and sees the positions of frames.
+        is_probed: whether what is built is tried on a state of zeros before the run begins.
     """
 
     sees_frames: ClassVar[bool] = False
+    is_probed: ClassVar[bool] = True
 
     def build(self, event_shape: EventShape) -> Observable:
         """The observable for a model's states.

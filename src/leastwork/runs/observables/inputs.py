@@ -79,7 +79,8 @@ def _measured(number: int, item: ObservableKind, model: Model) -> Measured:
     """One entry, tried on the model's states; a complaint that names no place gets it here."""
     try:
         observable = _built(item, model)
-        _probe(observable, model)
+        if item.is_probed:
+            _probe(observable, model)
         of_averages = item.of_averages(observable)
     except ConfigError:
         raise

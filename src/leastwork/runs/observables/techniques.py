@@ -1,4 +1,4 @@
-"""Kinds of a run file that are techniques: SAXS, FRET, PRE, dipolar couplings and hydrogen exchange.
+"""Kinds of a run file that are techniques: SAXS, FRET, DEER, PRE and dipolar couplings.
 
     {kind: saxs, q: [0.05, 0.1, 0.2], sequence: GYDPETGTWG}
     {kind: fret, residues: [[3, 40]], radius: 5.4, backbone: {residues: 76}, sequence: …}
@@ -9,10 +9,12 @@ intensities or couplings of a tensor that is not known, is formed by the kind it
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, FiniteFloat
+from torch import Tensor
 
 from leastwork.data.functions import Attenuation, LinearModel
 from leastwork.errors import LeastworkError
@@ -22,6 +24,7 @@ from leastwork.observables import (
     Observable,
     beta_distances,
     bond_tensors,
+    deer,
     distances,
     fret,
     on_frames,
@@ -45,6 +48,7 @@ _Backbone = Annotated[
     BackboneConfig | None,
     Field(description="residues: NUMBER of a chain of N CA C each, or n, ca and c, a list of atoms each"),
 ]
+_NANOMETRE = {"nm": 1.0, "Å": 0.1}
 _TENSOR = ("S_xx", "S_yy", "S_xy", "S_xz", "S_yz")
 
 
@@ -62,36 +66,56 @@ class SaxsConfig(ObservableKind):
         return saxs(self.q, self.sequence, hydration=self.hydration, ca=self.ca, unit=self.unit)
 
 
-class FretConfig(ObservableKind):
-    """Efficiencies of FRET of labels at atoms, or at the Cβ of residues."""
+class _Labels(ObservableKind):
+    """Pairs of labels at atoms, or at the Cβ of residues."""
 
     sees_frames: ClassVar[bool] = True
 
-    kind: Literal["fret"]
-    radius: _Positive = Field(description="the Förster radius in nm, above 0")
     pairs: _Pairs | None = Field(default=None, description="a list of pairs [i, j] of atoms, counted from 0")
     residues: tuple[tuple[int, int], ...] | None = Field(
         default=None, description="a list of pairs [i, j] of residues with the labels at Cβ"
     )
-    spread: FiniteFloat = Field(default=0.0, ge=0, description="the standard deviation of a label along each axis, nm")
     backbone: _Backbone = None
     sequence: _Sequence = None
     unit: _Unit = "nm"
 
+    def measured(self, distance: Observable) -> Observable:
+        """What is measured on distances in nm."""
+        raise NotImplementedError
+
     def build(self, event_shape: EventShape) -> Observable:
-        scale = {"nm": 1.0, "Å": 10.0}[self.unit]
         if (self.pairs is None) == (self.residues is None):
             raise LeastworkError("give either pairs of atoms, or residues with their backbone")
         if self.pairs is not None:
-            return fret(distances(self.pairs, self.unit), self.radius * scale, self.spread * scale)
+            apart = distances(self.pairs)
+            return self.measured(Observable(_InNanometres(apart, _NANOMETRE[self.unit]), apart.names, "nm"))
         return _of_backbone(
             self.backbone,
             self.sequence,
             event_shape,
-            lambda backbone: fret(
-                beta_distances(backbone, self.residues or (), self.sequence, self.unit), self.radius, self.spread
-            ),
+            lambda backbone: self.measured(beta_distances(backbone, self.residues or (), self.sequence, self.unit)),
         )
+
+
+class FretConfig(_Labels):
+    """Efficiencies of FRET."""
+
+    kind: Literal["fret"]
+    radius: _Positive = Field(description="the Förster radius in nm, above 0")
+    spread: FiniteFloat = Field(default=0.0, ge=0, description="the standard deviation of a label along each axis, nm")
+
+    def measured(self, distance: Observable) -> Observable:
+        return fret(distance, self.radius, self.spread)
+
+
+class DeerConfig(_Labels):
+    """The modulation of DEER of one pair of labels at several times; data on it have a factor and an offset."""
+
+    kind: Literal["deer"]
+    times: tuple[FiniteFloat, ...] = Field(min_length=1, description="a list of times in µs")
+
+    def measured(self, distance: Observable) -> Observable:
+        return deer(distance, self.times)
 
 
 class PreConfig(ObservableKind):
@@ -171,6 +195,15 @@ class RdcConfig(ObservableKind):
         return OfAverages(LinearModel(), names, "Hz", dict.fromkeys(_TENSOR, 0.0))
 
 
+@dataclass(frozen=True)
+class _InNanometres:
+    distances: Observable
+    factor: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.factor * self.distances(x)
+
+
 def _of_backbone(
     config: BackboneConfig | None,
     sequence: str | None,
@@ -187,4 +220,4 @@ def _of_backbone(
     return on_frames(build(Backbone.chain(int(shape[0]), first=first)), sequence)
 
 
-TECHNIQUES: Sequence[type[ObservableKind]] = (SaxsConfig, FretConfig, PreConfig, RdcConfig)
+TECHNIQUES: Sequence[type[ObservableKind]] = (SaxsConfig, FretConfig, DeerConfig, PreConfig, RdcConfig)
