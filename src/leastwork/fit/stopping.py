@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.support.checkpoints import is_kept
@@ -59,9 +60,9 @@ def within(progress: Progress, seconds: float) -> Progress:
     def limited(label: str, total: int) -> Iterator[Tick]:
         with progress(label, total) as tick:
 
-            def checked(count: int = 1) -> None:
+            def checked(*told: Any, **more: Any) -> None:
                 nonlocal said
-                tick(count)
+                tick(*told, **more)
                 if time.monotonic() > end and not said:  # once, so that what is there can be completed
                     said = True
                     raise StoppedError(f"seconds={seconds:g} were over while {label}", "give more of them")
