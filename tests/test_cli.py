@@ -112,12 +112,13 @@ def test_a_path_run_prints_its_region_resumes_and_reports_again(path_file: Path)
     code, out, err = call("run", str(path_file), "--out", "p")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert [line.split("  ")[0] for line in lines[:-1]] == [
+    assert [line.strip().split("  ")[0] for line in lines[:-1]] == [
         "success",
         "free energy",
         "work",
         "bound",
         "dissipation",
+        "of the steps",
         "efficiency",
         "ess",
     ]

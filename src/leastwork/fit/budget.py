@@ -75,7 +75,7 @@ def share(left: int, steps: int, through: bool, rounds: int) -> Share:
         rounds: largest number of rounds of polish; it is reduced if a round would have too few paths.
 
     >>> share(3_000_000, 100, True, 2)
-    Share(noised=112500, labelled=3731, rounds=2, paths=1077, meeting=1492, guided=7462)
+    Share(noised=112500, labelled=3731, rounds=2, paths=1077, meeting=1492, guided=3731)
     """
     noised = min(max(int(_NOISED_SHARE * left / evaluations_of_noised(through)), _LEAST_NOISED), _MOST_NOISED)
     guided = steps * (1 + PULL * through) + 1

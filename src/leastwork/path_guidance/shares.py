@@ -70,7 +70,7 @@ def share_budget(budget: int, own: int, steps: int, through: bool, bounded: bool
 
     >>> share = share_budget(1_000_000, 200_000, 50, True, False, 2)
     >>> share.noised, share.paths(400_000)
-    (18750, 409)
+    (18750, 666)
     """
     path = (steps * (1 + PULL * through) + 1) * (1 + bounded * TRIAL_SHARE * len(HANDOVERS)) * rounds
     each = evaluations_of_noised(through)
