@@ -1,6 +1,8 @@
 """The command line: results on stdout, one sentence on stderr, and the promised exit codes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -249,3 +251,13 @@ def test_warnings_of_the_library_reach_stderr(file: Path) -> None:
     )
     assert code == 0
     assert err.startswith("warning: ")
+
+
+def test_a_reader_who_leaves_early_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "leastwork.cli", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as command:
+        assert command.stdout is not None and command.stderr is not None
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 141

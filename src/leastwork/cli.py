@@ -7,16 +7,15 @@ until a command needs them.
 """
 
 import shlex
-import signal
 import sys
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from leastwork.support.endings import kindly
 
 if TYPE_CHECKING:
     from leastwork.support.progress import Progress
@@ -98,7 +97,7 @@ def run_command(
         "run", source, out=out, set=settings, workers=workers, devices=devices, cluster=cluster, log_json=log_json,
         quiet=quiet, resume=True,
     )  # fmt: skip
-    with _kindly(again) as where, _progress(quiet, log_json) as progress:
+    with kindly(again) as where, _progress(quiet, log_json) as progress:
         from torch import get_num_threads
 
         from leastwork.runs.carry_out import run
@@ -158,7 +157,7 @@ def sample_command(
         "sample", str(folder), n=n, until_ess=until_ess, shard=shard, physical=physical, workers=workers,
         devices=devices, cluster=cluster, log_json=log_json, quiet=quiet,
     )  # fmt: skip
-    with _kindly(again) as where, _progress(quiet, log_json) as progress:
+    with kindly(again) as where, _progress(quiet, log_json) as progress:
         from leastwork.errors import ConfigError
         from leastwork.runs.engine import check_gpus, engine
         from leastwork.runs.physical import load_physical
@@ -207,7 +206,7 @@ def submit_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the file for sbatch, and leave.")] = False,
 ) -> None:
     """Draw more guided samples as a job array of SLURM, each task a share of them; takes the extra slurm."""
-    with _kindly():
+    with kindly():
         from leastwork.runs.submit import queue_settings, sbatch_file, submit
 
         asked = {"tasks": tasks, "time": time, "gpus_per_task": gpus_per_task, "cpus_per_task": cpus_per_task}
@@ -231,7 +230,7 @@ def compare_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the table's path at the end.")] = False,
 ) -> None:
     """Meet the data of a run by every method, and compare what it costs."""
-    with _kindly(_again("compare", source, out=out, set=settings, quiet=quiet, resume=True)) as where:
+    with kindly(_again("compare", source, out=out, set=settings, quiet=quiet, resume=True)) as where:
         from leastwork.runs.carry_out import compare_run
         from leastwork.runs.compare.run import cells
         from leastwork.runs.folder import default_folder
@@ -250,7 +249,7 @@ def compare_command(
 @app.command("list")
 def list_command() -> None:
     """Name the bundled models and runs."""
-    with _kindly():
+    with kindly():
         from leastwork.models.bundled import bundled_models, describe_bundled
         from leastwork.runs.base.file import bundled_runs, find, read
 
@@ -266,7 +265,7 @@ def init_command(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="What is guided; without it, the names.")] = None,
 ) -> None:
     """Print a commented run file to begin with: leastwork init prinz > run.yaml."""
-    with _kindly():
+    with kindly():
         from leastwork.runs.beginnings import beginning
 
         typer.echo(beginning(name), nl=False)
@@ -275,7 +274,7 @@ def init_command(
 @app.command("report")
 def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run.")]) -> None:
     """Make a run's report again."""
-    with _kindly():
+    with kindly():
         from leastwork.runs.page import write_report
         from leastwork.runs.status import missing_in_words
 
@@ -290,7 +289,7 @@ def status_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all that is missing.")] = False,
 ) -> None:
     """Tell how far a run is: blocks of samples, their rate, effective samples so far, and the time left."""
-    with _kindly():
+    with kindly():
         import json
         from dataclasses import asdict
 
@@ -325,7 +324,7 @@ def check_model_command(
     '{adapter: bioemu, sequence: YYDPETGTWY}'. FILE.py is executed, like a program of your own: check only files that
     you would run. The exit code is 1 if there is a fault.
     """
-    with _kindly():
+    with kindly():
         from leastwork.checks.examine import check_model
         from leastwork.checks.model_file import TEMPLATE
         from leastwork.checks.table import print_report
@@ -390,68 +389,6 @@ def _print_job_script(cluster: str | None, workers: int | None) -> None:
     if cluster is None:
         raise ConfigError("--job-script prints the script of a cluster's jobs: name it by --cluster slurm or FILE.yaml")
     typer.echo(job_script(wanted(cluster, workers)), nl=False)
-
-
-class _Signalled(KeyboardInterrupt):
-    """Somebody asked for the end, as a queue does by SIGTERM; a second time ends at once."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-        signal.signal(number, signal.SIG_DFL)
-
-
-@contextmanager
-def _ending_cleanly() -> Iterator[None]:
-    """SIGTERM, and the SIGUSR1 of a queue whose limit is near, unwind what is going on, as Ctrl-C does."""
-
-    def end(number: int, frame: object) -> None:
-        raise _Signalled(number)
-
-    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
-        yield
-        return
-    numbers = [signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]  # Windows has no other
-    before = {number: signal.signal(number, end) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _kindly(again: str = "") -> Iterator[list[Path]]:
-    """Say in one sentence what went wrong.
-
-    Args:
-        again: the command that goes on with an interrupted one; the caller appends the folder that it goes on in.
-    """
-    from leastwork.errors import LeastworkError, LeastworkWarning
-
-    where: list[Path] = []
-
-    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-        if issubclass(category, LeastworkWarning):
-            typer.echo(f"warning: {message}", err=True)
-
-    try:
-        with _ending_cleanly(), warnings.catch_warnings():
-            warnings.simplefilter("default", LeastworkWarning)
-            warnings.showwarning = show
-            yield where
-    except KeyboardInterrupt as ended:
-        later = f": go on with {again}" if again and where and where[0].exists() else ""
-        typer.echo(f"interrupted{later}", err=True)
-        raise typer.Exit(128 + getattr(ended, "number", signal.SIGINT)) from None
-    except LeastworkError as error:
-        for sentence in str(error).splitlines():
-            typer.echo(f"error: {sentence}", err=True)
-        raise typer.Exit(2) from None
-    except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        typer.echo(f"error: {what}: check the path, its permissions and the space left", err=True)
-        raise typer.Exit(2) from None
 
 
 if __name__ == "__main__":
