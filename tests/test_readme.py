@@ -9,6 +9,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the examples save is not left in the project."""
+    monkeypatch.chdir(tmp_path)
+
+
 def run(page: str) -> dict[str, Any]:
     """All blocks of a page, one after the other."""
     names: dict[str, Any] = {}
