@@ -257,7 +257,8 @@ def test_a_reader_who_leaves_early_is_no_error() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "leastwork.cli", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as command:
-        assert command.stdout is not None and command.stderr is not None
+        assert command.stdout is not None
+        assert command.stderr is not None
         command.stdout.close()
         assert command.stderr.read() == b""
     assert command.returncode == 141
