@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mutations import Spot, mutated
 
 from leastwork.data.couplings import Couplings
 from leastwork.data.experiment import Experiment
@@ -80,36 +81,19 @@ CELLS = [
 ]  # fmt: skip
 
 
-def mutated(text: bytes, chance: random.Random) -> bytes:
-    """One to three changes of bytes, lines or cells."""
-    for _ in range(chance.randint(1, 3)):
-        text = text or b"x"
-        at, end = sorted(chance.randrange(len(text) + 1) for _ in range(2))
-        lines = text.split(b"\n")
-        line = chance.randrange(len(lines))
-        match chance.randrange(10):
-            case 0:
-                text = text[:at]
-            case 1:
-                text = text[:at] + bytes([chance.randrange(256)]) + text[at + 1 :]
-            case 2:
-                text = text[:at] + chance.randbytes(chance.randint(1, 8)) + text[at:]
-            case 3:
-                text = text[:at] + text[end:]
-            case 4:
-                lines.insert(chance.randrange(len(lines) + 1), lines[line])
-                text = b"\n".join(lines)
-            case 5:
-                other = chance.choice(list(READERS.values()))[0].encode()
-                text = text[:at] + other[: end - at] + text[end:]
-            case 6:
-                text = chance.choice([b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"sep=;\n", b"\r"]) + text
-            case _:
-                cells = re.split(rb"([,; \t]+)", lines[line])
-                cells[chance.randrange(len(cells))] = chance.choice(CELLS).encode("utf-8", "surrogatepass")
-                lines[line] = b"".join(cells)
-                text = b"\n".join(lines)
-    return text
+def of_data(case: int, spot: Spot, chance: random.Random) -> bytes:
+    """A part of another file, a mark of another encoding before it, or an impossible cell."""
+    match case:
+        case 0:
+            other = chance.choice(list(READERS.values()))[0].encode()
+            return spot.text[: spot.at] + other[: spot.end - spot.at] + spot.text[spot.end :]
+        case 1:
+            return chance.choice([b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"sep=;\n", b"\r"]) + spot.text
+        case _:
+            cells = re.split(rb"([,; \t]+)", spot.lines[spot.line])
+            cells[chance.randrange(len(cells))] = chance.choice(CELLS).encode("utf-8", "surrogatepass")
+            spot.lines[spot.line] = b"".join(cells)
+            return b"\n".join(spot.lines)
 
 
 def check(path: Path, read: Callable[[Path], object], text: bytes) -> None:
@@ -133,7 +117,7 @@ def check_many(folder: Path, count: int, seed: int) -> None:
     for k in range(count):
         name = chance.choice(list(READERS))
         text, read = READERS[name]
-        changed = mutated(text.encode(), chance)
+        changed = mutated(text.encode(), chance, of_data, cases=5)
         try:
             check(folder / f"{name}.dat", read, changed)
         except Exception as error:

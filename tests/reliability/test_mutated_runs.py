@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from mutations import Spot, mutated
 
 from leastwork.errors import LeastworkError
 from leastwork.runs.base.file import bundled_runs, find
@@ -28,34 +29,18 @@ LEVELS = "".join(f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in zip("ab
 BOMB = f"a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n{LEVELS}"
 
 
-def mutated(text: bytes, chance: random.Random) -> bytes:
-    """One to three changes of bytes, lines or values."""
-    for _ in range(chance.randint(1, 3)):
-        text = text or b"x"
-        at, end = sorted(chance.randrange(len(text) + 1) for _ in range(2))
-        lines = text.split(b"\n")
-        line = chance.randrange(len(lines))
-        match chance.randrange(9):
-            case 0:
-                text = text[:at]
-            case 1:
-                text = text[:at] + bytes([chance.randrange(256)]) + text[at + 1 :]
-            case 2:
-                text = text[:at] + chance.randbytes(chance.randint(1, 8)) + text[at:]
-            case 3:
-                text = text[:at] + text[end:]
-            case 4:
-                lines.insert(chance.randrange(len(lines) + 1), lines[line])
-                text = b"\n".join(lines)
-            case 5:
-                text = text[:at] + chance.choice(TEXTS)[: end - at] + text[end:]
-            case 6:
-                text = text[:at] + chance.choice(b": - [ ] { } & * ! | > ' \" % @ # , ? \t \n".split(b" ")) + text[at:]
-            case _:
-                key = lines[line].partition(b":")[0]
-                lines[line] = key + b": " + chance.choice(VALUES).encode("utf-8", "surrogatepass")
-                text = b"\n".join(lines)
-    return text
+def of_runs(case: int, spot: Spot, chance: random.Random) -> bytes:
+    """A part of another file, a sign of YAML, or an impossible value."""
+    match case:
+        case 0:
+            return spot.text[: spot.at] + chance.choice(TEXTS)[: spot.end - spot.at] + spot.text[spot.end :]
+        case 1:
+            sign = chance.choice(b": - [ ] { } & * ! | > ' \" % @ # , ? \t \n".split(b" "))
+            return spot.text[: spot.at] + sign + spot.text[spot.at :]
+        case _:
+            key = spot.lines[spot.line].partition(b":")[0]
+            spot.lines[spot.line] = key + b": " + chance.choice(VALUES).encode("utf-8", "surrogatepass")
+            return b"\n".join(spot.lines)
 
 
 def check(path: Path, text: bytes) -> None:
@@ -72,7 +57,7 @@ def check(path: Path, text: bytes) -> None:
 def check_many(folder: Path, count: int, seed: int) -> None:
     chance = random.Random(seed)
     for k in range(count):
-        text = mutated(chance.choice(TEXTS), chance)
+        text = mutated(chance.choice(TEXTS), chance, of_runs, cases=4)
         try:
             check(folder / "r.yaml", text)
         except LeastworkError:
