@@ -7,7 +7,7 @@ data:
   - {saxs: curve.dat, sequence: GYDPETGTWG}
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
@@ -139,17 +139,30 @@ class DistributionConfig(Strict):
 _OF_FILES = {each.key: each.form for each in FILES_OF_DATA}
 
 
+def _form_of(data: Any, forms: Mapping[str, str], of_mapping: str, otherwise: str) -> str:
+    """The form of data, as the run file has them or as they were read.
+
+    Args:
+        data: the data.
+        forms: forms by the key that tells them.
+        of_mapping: the form of a mapping without any of these keys.
+        otherwise: the form of what is no mapping and has none.
+    """
+    if isinstance(data, dict):
+        return next((form for key, form in forms.items() if key in data), of_mapping)
+    return getattr(data, "form", otherwise)
+
+
+_OF_MEMBERS = {
+    "couplings": CouplingsConfig.form,
+    "csv": CsvConfig.form,
+    "distribution": DistributionConfig.form,
+    **_OF_FILES,
+}
+
+
 def _form_of_member(member: Any) -> str:
-    """The form of a member of a list, as the run file has it or as it was read."""
-    if isinstance(member, dict):
-        forms = {
-            "couplings": CouplingsConfig.form,
-            "csv": CsvConfig.form,
-            "distribution": DistributionConfig.form,
-            **_OF_FILES,
-        }
-        return next((form for key, form in forms.items() if key in member), DatumConfig.form)
-    return getattr(member, "form", DatumConfig.form)
+    return _form_of(member, _OF_MEMBERS, DatumConfig.form, DatumConfig.form)
 
 
 _Member = Annotated[
@@ -217,11 +230,8 @@ class GivenConfig(Strict):
 
 
 def _form(data: Any) -> str:
-    """The form of data as the run file has them, or of those that were read."""
-    if isinstance(data, dict):
-        forms = {"couplings": CouplingsConfig.form, "given": GivenConfig.form, **_OF_FILES}
-        return next((form for key, form in forms.items() if key in data), CsvConfig.form)
-    return getattr(data, "form", DataList.form)
+    forms = {"couplings": CouplingsConfig.form, "given": GivenConfig.form, **_OF_FILES}
+    return _form_of(data, forms, CsvConfig.form, DataList.form)
 
 
 DataConfig = Annotated[
