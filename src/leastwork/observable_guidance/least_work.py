@@ -214,12 +214,12 @@ def learn_guidance(
     if iterations is None:
         flat = event_numel(model.event_shape) <= 8 or sees_denoised(network)
         task = replace(task, iterations=1500 if flat else 4000)
-    on_the_way = budget - int(_BUDGET_OF_LAST * (budget - spent))
+    way, before_last = task.on_the_way, budget - int(_BUDGET_OF_LAST * (budget - spent))
     if not nothing:
         while True:
             last = goal.fraction == 1
-            left = budget - spent if last else int(_BUDGET_OF_A_STAGE * (on_the_way - spent))
-            at = task if last else task.on_the_way
+            left = budget - spent if last else int(_BUDGET_OF_A_STAGE * (before_last - spent))
+            at = task if last else way
             if last or history or not choose:
                 stage, network, maxent, evaluations = _stage(at, goal, here, network, len(history), start, left)
             else:
@@ -232,14 +232,14 @@ def learn_guidance(
                 raise LeastworkError(
                     f"the data were not reached in {_MAX_STAGES} stages, but {goal.fraction:.0%} of the way"
                 )
-            n = min(_SAMPLES_A_STAGE, task.on_the_way.share(on_the_way - spent, network).guided)
+            n = min(_SAMPLES_A_STAGE, way.share(before_last - spent, network).guided)
             if n < FEWEST:
                 solve(here, data)  # raises InfeasibleError if the data are out of reach, which is the better message
                 raise LeastworkError(
                     f"the budget of {budget} network evaluations was used up {goal.fraction:.0%} of the way from the "
                     f"model's averages to the data: give {2 * budget} or more, or take fewer steps"
                 )
-            here = task.on_the_way.draw(n, network, f"stage {len(history)} samples")
+            here = way.draw(n, network, f"stage {len(history)} samples")
             spent += here.evaluations
             goal = aim(here, data, start, goal.fraction, here.ess(maxent))
         _warn_of_dependence_at_end(task, network)
