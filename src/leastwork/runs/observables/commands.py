@@ -43,6 +43,9 @@ class CommandConfig(ObservableKind):
     seconds: FiniteFloat = Field(default=600.0, gt=0, description="the time in s that one call may take, above 0")
     batch: Annotated[int, Field(ge=1)] = Field(default=256, description="the number of structures a call, at least 1")
     workers: Annotated[int, Field(ge=1)] = Field(default=1, description="the number of calls at a time, at least 1")
+    trajectory: bool | None = Field(
+        default=None, description="true for structures.xtc, with structures.pdb that names its atoms, or left out"
+    )
     cache: bool = Field(default=False, description="true to keep results in the user's cache, or false")
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
@@ -70,6 +73,7 @@ class CommandConfig(ObservableKind):
             batch=self.batch,
             workers=self.workers,
             cache=_cache_folder() if self.cache else None,
+            trajectory=bool(self.trajectory),
         )
 
 

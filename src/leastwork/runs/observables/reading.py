@@ -128,9 +128,10 @@ def _of_distribution(
     plain = [item.observable for item in items if item.of_averages is None]
     _check_name(data.distribution, [name for observable in plain for name in observable.names])
     owner = next(observable for observable in plain if data.distribution in observable.names)
+    bins = data.histogram()
     found = distribution(
-        column(owner, data.distribution), data.edges, counts=data.counts, populations=data.populations,
-        errors=data.errors, width=data.width,
+        column(owner, data.distribution), bins.edges, counts=bins.counts, populations=bins.populations,
+        errors=bins.errors, width=data.width,
     )  # fmt: skip
     kinds = (data.distribution,) * len(found.names)
     held_out = torch.full((len(found.names),), data.held_out)
