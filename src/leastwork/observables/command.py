@@ -194,7 +194,7 @@ class _Program:
             lines.append(f"MODEL     {number:4d}")
             for i, ((name, residue, at), place) in enumerate(zip(atoms, structure, strict=True), 1):
                 padded = name if len(name) > 3 else f" {name}"
-                lines.append(_ATOM.format(i, padded, residue, at, *place, name[:1]))
+                lines.append(_ATOM.format(i, padded, residue, at, *place, name.lstrip("0123456789")[:1]))
             lines.append("ENDMDL")
         return "\n".join([*lines, "END"]) + "\n"
 
