@@ -51,7 +51,7 @@ def test_the_tightest_of_repeated_pairs_counts_with_its_correction() -> None:
 
 def test_a_bound_that_is_met_asks_nothing_and_one_that_is_not_pulls() -> None:
     """λ of an active bound meets it: the average over all samples by weight, exactly."""
-    x = 0.1 * structures(500) + torch.arange(6, dtype=torch.float64)[:, None]
+    x = 0.3 * (0.1 * structures(500) + torch.arange(6, dtype=torch.float64)[:, None])
     observed = evaluate(inverse_powers([(0, 1), (2, 3)], 3), x)
     own = effective_distance(observed.mean(dim=0), 3)
     near, far = 0.9 * float(own[0]), 1.5 * float(own[1])
@@ -108,6 +108,7 @@ def test_protons_of_a_backbone_are_built_and_named(tmp_path: Path) -> None:
     found = data.observable(x)
     torch.testing.assert_close(found[:, 0], (h - ha).norm(dim=1) ** -3, rtol=1e-12, atol=0)
     torch.testing.assert_close(found[:, 2], (h - x[:, 0]).norm(dim=1) ** -3, rtol=1e-12, atol=0)
+    file.write_text("i,j,upper,unseen,error\n2:H,1:HA,3.0,,0.3\n3:H,2:H,,5.0,0\n2:H,0,2.0,,0\n")
     in_angstrom = noe_experiment(read_noe(file), 3, "Å", backbone=Backbone.chain(3)).observable(10 * x)
     torch.testing.assert_close(1000 * in_angstrom, found, rtol=1e-12, atol=0)
 
@@ -123,3 +124,16 @@ def test_protons_that_cannot_be_built(row: str, backbone: Backbone | None, said:
     file.write_text(f"i,j,upper\n{row},0.3\n")
     with pytest.raises(ConfigError, match=said):
         noe_experiment(read_noe(file), backbone=backbone)
+
+
+@pytest.mark.parametrize(("text", "unit", "said"), [
+    ("i,j,upper\n0,3,5.0\n1,4,4.5\n", "nm", "not below 4.5 nm, .* divide them by ten if they are Å"),
+    ("i,j,unseen\n0,3,6.0\n", "nm", "divide them by ten"),
+    ("i,j,upper\n0,3,0.5\n1,4,0.45\n", "Å", "not above 0.5 Å, .* multiply them by ten if they are nm"),
+    ("# unit: Angstrom\ni,j,upper\n0,3,0.5\n", "nm", "line 1: the unit is 'Angstrom', and the numbers are"),
+])  # fmt: skip
+def test_bounds_in_another_unit_are_told(text: str, unit: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "noe.csv"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        noe_experiment(read_noe(file, unit), unit=unit)

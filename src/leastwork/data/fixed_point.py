@@ -46,6 +46,7 @@ _TOLERANCE = 1e-11  # largest remaining step, in standard deviations of O and st
 _TOLERANCE_IF_STALLED = 1e-8  # the same where rounding errors stop all progress
 _WIDTH = 1e3  # variance of the prior of η about its last value, relative to what the data tell
 _MEMORY = 6  # steps that are mixed
+_MOST_BY_ONE, _MANY = 0.5, 100  # largest share of an average that one sample may make unsaid, of so many or more
 _LEAST_CURVATURE = 1e-9  # smallest curvature along a combination of unknowns, relative to the largest
 
 
@@ -113,6 +114,7 @@ def fit_indirect(observed: Tensor, data: Indirect, log_weight: Tensor | None = N
                 f"{name!r} comes out as {value:.4g}, which must be positive: check signs and order of the data"
             )
     experiment = data.at(Linearisation(m, eta, torch.zeros_like(eta)))
+    _warn_of_one_sample(problem, _columns(experiment).slope)
     maxent = fit_lambdas(problem.columns(experiment), experiment, log_weight)
     errors = _errors(problem, maxent, m, eta)
     model = data.evaluated(problem.log_p.softmax(dim=0) @ values, eta)
@@ -267,6 +269,22 @@ def _iterate(problem: _Problem) -> tuple[Tensor, Tensor, int, float]:
         f"functions of averages did not converge in {_MAX_STEPS} steps, the last moved averages by {before:.2g} "
         "standard deviations: give the data larger errors, or draw more samples"
     )
+
+
+def _warn_of_one_sample(problem: _Problem, slope: Tensor) -> None:
+    """Warn of averages that one sample makes, such as a rate by a near-contact; of data on averages the fit does."""
+    values, names = problem.values, problem.data.observable.names
+    share = problem.log_p.softmax(dim=0)[:, None] * values
+    made, which = (share / share.sum(dim=0)).max(dim=0)
+    of_functions = ~(slope == 1).any(dim=0)
+    for k in (of_functions & (made > _MOST_BY_ONE) & (len(values) >= _MANY)).nonzero()[:3, 0].tolist():
+        i = int(which[k])
+        warnings.warn(
+            f"one sample decides λ: sample {i}, where {names[k]!r} is {float(values[i, k]):.4g}, makes {made[k]:.1%} "
+            "of its average: look at this structure, leave it out, or measure something bounded",
+            LeastworkWarning,
+            stacklevel=3,
+        )
 
 
 def _mixed(places: list[Tensor], moves: list[Tensor], mixing: float) -> Tensor:

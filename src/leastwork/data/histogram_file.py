@@ -7,7 +7,7 @@ from pathlib import Path
 
 from leastwork.errors import ConfigError
 from leastwork.support.arguments import path_of
-from leastwork.support.csv_rows import as_number, cells, columns, numbered
+from leastwork.support.csv_rows import as_number, cells, check_unit, columns, numbered
 from leastwork.support.data_text import data_text
 from leastwork.support.text import plural, quoted
 
@@ -26,7 +26,7 @@ class Histogram:
     errors: tuple[float, ...] | None = None
 
 
-def read_histogram(path: str | Path) -> Histogram:
+def read_histogram(path: str | Path, unit: str = "") -> Histogram:
     """Read the bins of a histogram::
 
         # unit: nm
@@ -36,6 +36,7 @@ def read_histogram(path: str | Path) -> Histogram:
 
     Args:
         path: the file, comma separated; its first line that is not a comment (#) names the columns.
+        unit: the unit of the observable; a comment ``# unit: Å`` that states another is refused.
 
     Raises:
         ConfigError: something cannot be used; the message names file and line.
@@ -43,7 +44,9 @@ def read_histogram(path: str | Path) -> Histogram:
     path = path_of("path", path)
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of a distribution")
-    table = numbered(data_text(path))
+    text = data_text(path)
+    check_unit(text, unit, path)
+    table = numbered(text)
     if not table:
         raise ConfigError(f"{path}: the file is empty: begin with the line lower,upper,count, then a row for each bin")
     header = columns(table[0][1], _COLUMNS, f"{path}, line {table[0][0]}")

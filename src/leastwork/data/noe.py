@@ -24,7 +24,7 @@ from leastwork.observables.function import Observable
 from leastwork.observables.noe import bounds_from_distances, group_inverse_powers
 from leastwork.observables.protons import WithProtons, is_built
 from leastwork.support.arguments import path_of
-from leastwork.support.csv_rows import as_number, as_whole_number, cells, columns, flag, numbered
+from leastwork.support.csv_rows import as_number, as_whole_number, cells, check_unit, columns, flag, numbered
 from leastwork.support.data_text import data_text
 from leastwork.support.text import plural, quoted
 
@@ -33,6 +33,7 @@ __all__ = ["CORRECTIONS", "NoeBound", "noe_experiment", "read_noe"]
 CORRECTIONS = {"H": 0.213, "HA": 0.109, "HB": 0.216}
 """Distances of protons from the Cα of their residue, nm: bonds of 0.101, 0.109, 0.146 and 0.153 nm, usual angles."""
 
+_LONGEST, _SHORTEST = 1.5, 0.12  # nm, bounds of NOE data with all corrections
 _NANOMETRE = {"nm": 1.0, "Å": 0.1}
 _COLUMNS = ("i", "j", "upper", "unseen", "error", "correction", "held_out")
 
@@ -110,6 +111,7 @@ def noe_experiment(
         tighter = bound.distance < before.distance if bound.upper is not None else bound.distance > before.distance
         kept[bound.pair] = bound if tighter else before
     chosen = list(kept.values())
+    _check_lengths([bound.distance for bound in chosen], unit, source)
     observable = _observable(chosen, power, unit, source, backbone)
     ends, errors = bounds_from_distances([b.distance for b in chosen], [b.error for b in chosen], power)
     seen = [bound.upper is not None for bound in chosen]
@@ -120,6 +122,21 @@ def noe_experiment(
         errors=errors,
         held_out=[bound.held_out for bound in chosen],
     )
+
+
+def _check_lengths(distances: Sequence[float], unit: str, source: str) -> None:
+    """Refuse bounds of which all are ten times too long or too short for an NOE, as if their unit were another."""
+    lengths = [_NANOMETRE.get(unit, math.nan) * distance for distance in distances]
+    for wrong, which, remedy in (
+        (min(lengths) > _LONGEST, "not below", "divide them by ten if they are Å"),
+        (max(lengths) < _SHORTEST, "not above", "multiply them by ten if they are nm"),
+    ):
+        if wrong:
+            edge = min(distances) if min(lengths) > _LONGEST else max(distances)
+            raise ConfigError(
+                f"{source}: the bounds are {which} {edge:g} {unit}, and an NOE reaches from 0.18 to about 0.6 nm: "
+                f"{remedy}"
+            )
 
 
 def _observable(
@@ -152,7 +169,7 @@ class _OfBuilt:
         return self.of(self.structures(x))
 
 
-def read_noe(path: str | Path) -> tuple[NoeBound, ...]:
+def read_noe(path: str | Path, unit: str = "") -> tuple[NoeBound, ...]:
     """Read columns ``i,j,upper,unseen,error,correction,held_out``, distances in the unit of the model's coordinates.
 
     Atoms are counted from 0; a group of several is written with blanks, as ``12 13 14``. Protons and Cβ of a backbone
@@ -165,6 +182,7 @@ def read_noe(path: str | Path) -> tuple[NoeBound, ...]:
 
     Args:
         path: the file, comma separated; its first line that is not a comment (#) names the columns.
+        unit: the unit of the model's coordinates; a comment ``# unit: Å`` that states another is refused.
 
     Raises:
         ConfigError: something cannot be used; the message names file and line.
@@ -172,7 +190,9 @@ def read_noe(path: str | Path) -> tuple[NoeBound, ...]:
     path = path_of("path", path)
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of NOE bounds")
-    table = numbered(data_text(path))
+    text = data_text(path)
+    check_unit(text, unit, path)
+    table = numbered(text)
     if len(table) < 2:
         raise ConfigError(
             f"{path}: the file holds no NOE bounds: begin with the line {','.join(_COLUMNS[:5])}, then rows"

@@ -143,8 +143,11 @@ class DistributionConfig(Strict):
     def with_files(self, place: Callable[[Path], Path]) -> Self:
         return self if self.file is None else self.model_copy(update={"file": place(self.file)})
 
-    def histogram(self) -> Histogram:
+    def histogram(self, unit: str) -> Histogram:
         """The bins and what is known of them.
+
+        Args:
+            unit: the unit of the observable.
 
         Raises:
             ConfigError: they stand in no place or in both, or the file cannot be used.
@@ -157,7 +160,7 @@ class DistributionConfig(Strict):
                 f"data: give the bins of the distribution of {quoted(self.distribution)} either as file, or as edges "
                 "with counts or populations"
             )
-        return read_histogram(self.file)
+        return read_histogram(self.file, unit)
 
 
 _OF_FILES = {each.key: each.form for each in FILES_OF_DATA}

@@ -93,7 +93,7 @@ class NoeFile(FileOfData):
 
     def experiment(self) -> Experiment:
         backbone = None if self.backbone is None else self.backbone.backbone()
-        return noe_experiment(read_noe(self.noe), self.power, self.unit, str(self.noe), backbone)
+        return noe_experiment(read_noe(self.noe, self.unit), self.power, self.unit, str(self.noe), backbone)
 
 
 FILES_OF_DATA: Sequence[type[FileOfData]] = (SaxsFile, NoeFile)

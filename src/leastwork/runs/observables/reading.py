@@ -128,9 +128,10 @@ def _of_distribution(
     plain = [item.observable for item in items if item.of_averages is None]
     _check_name(data.distribution, [name for observable in plain for name in observable.names])
     owner = next(observable for observable in plain if data.distribution in observable.names)
-    bins = data.histogram()
+    one = column(owner, data.distribution)
+    bins = data.histogram(one.units[0])
     found = distribution(
-        column(owner, data.distribution), bins.edges, counts=bins.counts, populations=bins.populations,
+        one, bins.edges, counts=bins.counts, populations=bins.populations,
         errors=bins.errors, width=data.width,
     )  # fmt: skip
     kinds = (data.distribution,) * len(found.names)
