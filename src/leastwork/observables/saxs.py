@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
-from leastwork.observables.debye import debye, squared_distances
+from leastwork.observables.debye import debye_of_groups, squared_distances
 from leastwork.observables.distances import pick
 from leastwork.observables.function import Observable
 from leastwork.observables.residue_beads import BEADS, Bead, amplitudes, bead_positions, exposed_areas
@@ -125,9 +125,14 @@ class _Saxs:
         q = torch.tensor(self.momenta, dtype=torch.float64, device=x.device)
         amplitude, of_itself = (part.to(x.device) for part in amplitudes(beads, q))
         weights, shapes = _separated(amplitude)
+        residues = (slice(0, len(beads)), weights.to(x), shapes.to(x))
+        groups = [residues]
         if self.hydration:
-            x, weights, shapes = self._with_water(x, beads, weights, shapes, q)
-        return debye(x, weights.to(x), shapes.to(x), q) + of_itself.sum(dim=0).to(x)
+            places, excess = self._water(x, beads)
+            x = torch.cat([x, places], dim=1)
+            shape = (-(q**2) * _LAYER**2 / 6).exp()[None].to(x)
+            groups = [residues, (slice(len(beads), None), excess[:, :, None], shape)]
+        return debye_of_groups(x, groups, q) + of_itself.sum(dim=0).to(x)
 
     def _alpha_carbons(self, x: Tensor) -> Tensor:
         pick(x, ((0,) if self.ca is None else self.ca,))
@@ -140,21 +145,13 @@ class _Saxs:
             )
         return x
 
-    def _with_water(
-        self, x: Tensor, beads: Sequence[Bead], weights: Tensor, shapes: Tensor, q: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Beads and amplitudes of residues, then of their water."""
+    def _water(self, x: Tensor, beads: Sequence[Bead]) -> tuple[Tensor, Tensor]:
+        """Positions of the residues' water, (B, A, 3), and its excess electrons, (B, A)."""
         distance2 = squared_distances(x)
         near = torch.sigmoid((_AROUND - distance2) / _AROUND_EDGE)
         away = near.sum(dim=2, keepdim=True) * x - near @ x  # the sum of near_ij (x_i − x_j)
         outward = away / (away.square().sum(dim=2, keepdim=True) + 1).sqrt()
-        excess = self.hydration * _LAYER * exposed_areas(distance2, beads)
-        count = weights.shape[1]
-        residues = torch.nn.functional.pad(weights.to(x), (0, 1)).expand(len(x), -1, -1)
-        water = torch.nn.functional.pad(excess[:, :, None], (count, 0))
-        shape = (-(q**2) * _LAYER**2 / 6).exp()[None]
-        both = torch.cat([x, x + _OUTWARD * outward], dim=1)
-        return both, torch.cat([residues, water], dim=1), torch.cat([shapes, shape])
+        return x + _OUTWARD * outward, self.hydration * _LAYER * exposed_areas(distance2, beads)
 
 
 def _separated(amplitude: Tensor) -> tuple[Tensor, Tensor]:
