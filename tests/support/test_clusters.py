@@ -36,6 +36,19 @@ def test_a_scheduler_that_is_there_draws_the_same_samples(scheduler: str) -> Non
     assert said[0].startswith(f"Dask at {scheduler} with 2 workers; dashboard: ")
 
 
+def named(_: None, i: int) -> str:
+    from distributed import get_worker
+
+    return get_worker().address
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_first_pieces_go_to_all_workers(scheduler: str) -> None:
+    with cluster(wanted(scheduler)) as executor:
+        for _ in range(3):
+            assert len({address for _, address in on_workers(executor, named, None, [(0, 0), (1, 1)])}) == 2
+
+
 def diverging(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     return x / 0
 

@@ -24,6 +24,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 
 from leastwork.errors import LeastworkError, LeastworkWarning
+from leastwork.support.allocator import keep_freed_memory
 from leastwork.support.extras import needs
 from leastwork.support.text import brief
 
@@ -299,6 +300,7 @@ def _piece(task: _Task, sent: _Sent | None, argument: _Sent) -> _Done | _Absent:
         return _Absent() if sent is None else _Done(_Sent(task.work(sent.value, argument.value)), ())
     if sent is not None and _kept.get(task.key) is None:
         torch.set_num_threads(1)  # the cores are shared by the processes, and a forked one hangs with more
+        keep_freed_memory()
         _kept.clear()
         _kept[task.key] = sent
     kept = _kept.get(task.key)
