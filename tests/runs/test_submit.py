@@ -83,6 +83,23 @@ def test_the_file_for_sbatch(begun: Path, tmp_path: Path) -> None:
     assert sorted(begun.rglob("*")) == before
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_file_is_the_one_that_submitit_submits(
+    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a sbatch that only keeps it."""
+    for name in ("srun", "sbatch"):
+        (tmp_path / name).write_text(
+            f'#!/bin/sh\n[ -n "$1" ] && cp "$1" {tmp_path}/kept\necho Submitted batch job 77\n'
+        )
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    there = Path(shutil.copytree(begun, tmp_path / "a run"))
+    for queue in (Queue(tasks=50, partition="gpu", memory="4GB", setup=("module load cuda",)), Queue(qos="high")):
+        submit(there, 400, queue)
+        assert (tmp_path / "kept").read_text() == sbatch_file(there, 400, queue)
+
+
 def test_there_are_no_more_tasks_than_blocks(begun: Path) -> None:
     said: list[str] = []
     assert "#SBATCH --array=0-24%25\n" in sbatch_file(begun, 400, Queue(tasks=50), said.append)
