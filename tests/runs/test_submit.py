@@ -14,15 +14,12 @@ from typer.testing import CliRunner
 
 import leastwork as lw
 from leastwork.cli import app
-from leastwork.runs.carry_out import run
-from leastwork.runs.load import load_config
 from leastwork.runs.submit import Queue, ShardTask, minutes_of, queue_settings, sbatch_file, submit
 from leastwork.runs.top_up import more_samples
 from leastwork.sampling.shares import Share
 
 pytest.importorskip("submitit")
 
-SMALL = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
 GOLDEN = """\
 #!/bin/bash
 
@@ -54,15 +51,6 @@ export SUBMITIT_EXECUTOR=slurm
 srun --unbuffered --output PLACE/small/slurm/%A_%a/%A_%a_%t_log.out \
 --error PLACE/small/slurm/%A_%a/%A_%a_%t_log.err PYTHON -u -m submitit.core._submit PLACE/small/slurm/%j
 """
-
-
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "small"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder / "report.html")
-        run(load_config("prinz", [*SMALL, "sampling.n=40"]), out)
-    return out
 
 
 def plainly(text: str, begun: Path) -> str:
