@@ -1,7 +1,7 @@
 """Dask as an executor; with real processes in tests/reliability."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -146,4 +146,19 @@ def test_workers_that_do_not_fit(error: Exception, message: str) -> None:
 def test_a_worker_of_another_version() -> None:
     task = executors._Task(pow, "key", "leastwork 0.0.1 with torch 1.0", ("elsewhere", 1))
     with pytest.raises(lw.LeastworkError, match=r"has leastwork .* and this is leastwork 0\.0\.1 with torch 1\.0"):
-        executors._piece(task, executors._Sent(2), executors._Sent(3))
+        executors._carry_out(task, executors._Sent(2), executors._Sent([3]))
+
+
+def test_quick_pieces_travel_together() -> None:
+    sent = 0
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            nonlocal sent
+            sent += 1
+            return super().submit(fn, *args, **kwargs)
+
+    with Counting(2) as pool:
+        found = dict(on_workers(pool, pow, 3, ((i, i % 7) for i in range(3000))))
+    assert found == {i: 3 ** (i % 7) for i in range(3000)}
+    assert sent < 1500
