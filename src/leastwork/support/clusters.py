@@ -89,8 +89,8 @@ def wanted(where: str, workers: int | None = None) -> Wanted:
         return Wanted(where, workers)
     if Path(where).suffix not in (".yaml", ".yml"):
         raise ConfigError(
-            f"--cluster {quoted(where)}{nearest(where, ['local', *_QUEUES])}; or give a YAML file, or the address of a "
-            "scheduler, tcp://HOST:PORT"
+            f"--cluster {quoted(where)} is no YAML file, no address of a scheduler such as tcp://HOST:PORT, and no "
+            f"kind of cluster{nearest(where, ['local', *_QUEUES])}"
         )
     found = _read(Path(where))
     return found if workers is None else replace(found, workers=workers)
