@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-Source = Annotated[str, typer.Argument(metavar="NAME|FILE.yaml", help="A bundled run, or a run file.")]
+
+def _names_of_runs(begun: str) -> list[str]:
+    """For the shell, which completes the names of bundled runs, and those of files by itself."""
+    from leastwork.runs.base.file import bundled_runs
+
+    return [name for name in bundled_runs() if name.startswith(begun)]
+
+
+Source = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE.yaml", help="A bundled run, or a run file.", autocompletion=_names_of_runs),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -58,7 +69,7 @@ Track = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def main() -> None:
