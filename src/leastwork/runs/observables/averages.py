@@ -8,6 +8,7 @@ import torch
 from leastwork.observable_guidance.files import FitNumbers
 from leastwork.report import figures
 from leastwork.report.blocks import Image, Mark, Section, Table, Words
+from leastwork.report.drawing import Drawing
 from leastwork.report.figures import Samples
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.base.sentences import pm
@@ -55,7 +56,7 @@ def _of_histograms(number: int, guided: bool) -> str:
     )
 
 
-def _densities(run: Finished[RunConfig], fitted: FitNumbers, guided: bool) -> str:
+def _densities(run: Finished[RunConfig], fitted: FitNumbers, guided: bool) -> Drawing:
     density = truth(run.config.system)
 
     def exact(x: np.ndarray) -> np.ndarray:
@@ -67,7 +68,7 @@ def _densities(run: Finished[RunConfig], fitted: FitNumbers, guided: bool) -> st
     return figures.densities(curves, None if density is None else exact, "x")
 
 
-def _histograms(run: Finished[RunConfig], rows: Sequence[ObservableRow], fitted: FitNumbers, guided: bool) -> str:
+def _histograms(run: Finished[RunConfig], rows: Sequence[ObservableRow], fitted: FitNumbers, guided: bool) -> Drawing:
     return figures.histograms(
         [
             (_label(row), _curves(fitted, guided, fitted.observed[:, k], run.plots["observed"][:, k]), _datum(row))
@@ -140,7 +141,7 @@ def has_units(rows: Sequence[ObservableRow]) -> bool:
     return any(row.unit for row in rows)
 
 
-def _distances(rows: Sequence[ObservableRow]) -> str:
+def _distances(rows: Sequence[ObservableRow]) -> Drawing:
     shown = []
     for row in sorted(rows, key=lambda row: row.held_out):
         sigma, datum = row.sigma or 1.0, _datum(row)

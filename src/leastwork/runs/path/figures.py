@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from leastwork.errors import LeastworkError
-from leastwork.report.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, image, legend
+from leastwork.report.drawing import Drawing
+from leastwork.report.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SHADES, WHITE, image, legend
 from leastwork.support.numerals import plain
 
 __all__ = ["Curve", "Panel", "curves", "nearest", "outlines", "plane"]
@@ -48,7 +49,7 @@ def plane(
     guides: Array,
     membership: NDArray[np.bool_] | None = None,
     labels: tuple[str, str] = ("x₁", "x₂"),
-) -> str:
+) -> Drawing:
     """States in a plane: all that the model makes, and a closer look at where the guides are.
 
     Args:
@@ -71,7 +72,7 @@ def plane(
             axes.plot(*shown.T, ".", color=BLUE, markersize=1.5 * size, alpha=0.7, markeredgewidth=0)
             if membership is not None:
                 _outline(axes, membership[i], ((x0, x1), (y0, y1)))
-            axes.plot(*guides.T, "D", color=ORANGE, markersize=2.0 + 1.3 * size, markeredgecolor="white",
+            axes.plot(*guides.T, "D", color=ORANGE, markersize=2.0 + 1.3 * size, markeredgecolor=WHITE,
                       markeredgewidth=0.6)  # fmt: skip
             axes.set_xlim(x0, x1)
             axes.set_ylim(y0, y1)
@@ -83,7 +84,7 @@ def plane(
         (x0, x1), (y0, y1) = close
         left.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=BLACK, linewidth=0.6, linestyle=(0, (1, 2)))
         entries = [
-            (Patch(color="#b5b5b5"), "model's density"),
+            (Patch(color=SHADES[4]), "model's density"),
             (Line2D([], [], color=BLUE, marker=".", linestyle="", markersize=6), "guided"),
             (Line2D([], [], color=ORANGE, marker="D", linestyle="", markersize=4.5), "guides"),
             *([] if membership is None else [(Line2D([], [], color=BLACK, linewidth=1.0), "region A")]),
@@ -109,7 +110,7 @@ def outlines(
     return np.stack([region(grid.reshape(-1, 2)).reshape(_OUTLINE, _OUTLINE) for grid in grids])
 
 
-def nearest(guided: Array, guides: Array, model: Array | None = None, unit: str = "") -> str:
+def nearest(guided: Array, guides: Array, model: Array | None = None, unit: str = "") -> Drawing:
     """Distances to the nearest guide: those of copies are much smaller than those of new samples. Markers show medians.
 
     Args:
@@ -179,7 +180,7 @@ class Panel:
 
 def curves(
     x: Array, panels: Sequence[Panel], label: str, logarithmic: bool = False, chosen: float | None = None
-) -> str:
+) -> Drawing:
     """Several quantities against one; curves of one label look alike in all panels.
 
     Args:
@@ -209,7 +210,7 @@ def curves(
         for axes, panel in zip(grid, panels, strict=False):
             _panel(axes, panel, x, styles)
             if chosen is not None:
-                axes.axvline(chosen, color="#b5b5b5", linewidth=3, alpha=0.5, zorder=0)
+                axes.axvline(chosen, color=SHADES[4], linewidth=3, alpha=0.5, zorder=0)
             _scale(axes, x, logarithmic)
             axes.set_xlabel(label, parse_math=False)
         for axes in figure.axes[len(panels) :]:
@@ -225,7 +226,7 @@ def _panel(axes: Axes, panel: Panel, x: Array, styles: dict[str, dict[str, Any]]
         axes.axhline(panel.reference, color=BLACK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
     for curve in panel.curves:
         axes.errorbar(x, curve.values, yerr=curve.stderr, markersize=4.5, linewidth=1.3, elinewidth=1.1, capsize=2,
-                      **styles[curve.label])  # fmt: skip
+                      label=curve.label, **styles[curve.label])  # fmt: skip
     axes.set_ylabel(panel.label, parse_math=False)
     axes.set_ylim(*panel.limits)
     axes.margins(x=0.08)
