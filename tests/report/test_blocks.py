@@ -34,7 +34,7 @@ def test_every_text_of_a_table_may_be_marked_and_rows_may_be_grey() -> None:
     table = Table(("of ", italic("p")), ["name", ("ln ", italic("w"))], [[(Mark("x", "name"),), "1"], ["y", "2"]],
                   grey_rows=[1])  # fmt: skip
     page = shown([Section("A", tables=[table])])
-    assert "of <i>p</i></caption>" in page
+    assert "of <i>p</i></span></caption>" in page
     assert '<th scope="col" class="n">ln <i>w</i></th>' in page
     assert '<tr><td><span class="name">x</span></td><td class="n">1</td></tr>' in page
     assert '<tr class="grey"><td>y</td><td class="n">2</td></tr>' in page

@@ -187,7 +187,8 @@
       page.make("button", {type: "button", click: () => page.save(`${name}.csv`, page.csv(rows(panels)), "text/csv")}, "Numbers (CSV)"),
       page.make("button", {type: "button", click: () => page.save(`${name}.svg`, standalone(svg, box), "image/svg+xml")}, "Picture (SVG)"),
       reset,
-      page.make("span", {class: "hint"}, "Point for numbers, drag to zoom; or arrow keys and Escape.")));
+      page.make("span", {class: "hint"}, "Point for numbers, drag to zoom; or arrow keys and Escape."),
+      page.make("span", {class: "narrow"}, "Swipe for the rest, tap for numbers.")));
     plot.locate = (label, i) => {
       const k = panels.findIndex(panel => panel.series.some(one => one.label === label && one.kind === "points"));
       if (k < 0) return null;

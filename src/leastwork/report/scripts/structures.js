@@ -2,7 +2,7 @@
 "use strict";
 {
   const NM = 10;  // Å
-  const THIN = 0.09, THICK = 0.32;  // Å
+  const THIN = 0.05, MIDDLE = 0.3, THICK = 0.32;  // Å
 
   function webgl() {
     try { return !!document.createElement("canvas").getContext("webgl2") || !!document.createElement("canvas").getContext("webgl"); }
@@ -64,7 +64,7 @@
         : atom => between(atom.properties.i / last);
       this.viewer.setBackgroundColor(page.colour("paper"));
       this.viewer.setStyle({model: 0}, {stick: {radius: THIN, colorfunc: colour, opacity: chosen < 0 ? 1 : 0.15}});
-      if (this.reference) this.viewer.setStyle({model: 1}, {stick: {radius: chosen < 0 ? 0.22 : THIN, color: page.colour("ink")}});
+      if (this.reference) this.viewer.setStyle({model: 1}, {stick: {radius: chosen < 0 ? MIDDLE : THIN, color: page.colour("ink")}});
       if (this.alone) this.viewer.removeModel(this.alone);
       this.alone = null;
       if (chosen >= 0) {

@@ -40,6 +40,7 @@
     const grouped = rows.some(row => text(row.cells[0]) === "");
     if (!grouped && rows.length > 2) {
       heads.forEach((head, k) => {
+        if (!text(head)) return;
         const button = page.make("button", {type: "button"}, ...head.childNodes);
         head.replaceChildren(button);
         button.addEventListener("click", () => {
@@ -60,7 +61,7 @@
       const said = text(cell);
       row.hidden = hidden;
       return said;
-    }))]).replace(/ [↕↑↓]/g, "");
+    }))]).replace(/[ \u00a0][↕↑↓]/g, "");
     const copy = page.make("button", {type: "button", click: async () => {
       try {
         await navigator.clipboard.writeText(csv());

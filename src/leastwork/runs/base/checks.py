@@ -4,12 +4,13 @@ Each says in a sentence what decides, and if it is not green what to do.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from leastwork.report.blocks import Check, State
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.base.numbers import CertificateNumbers, RunNumbers
-from leastwork.runs.base.sentences import pm, share
+from leastwork.runs.base.sentences import gone_astray, pm, share
 from leastwork.sampling.ensemble import log_weight_under
 from leastwork.statistics.tails import NOT_TO_TRUST, tail_index
 from leastwork.support.numerals import count, plain
@@ -32,7 +33,7 @@ def certificate_checks(run: Finished[Any], certificate: CertificateNumbers, reme
     return [
         effective_check(certificate.samples, certificate.ess.value, f"{_DRAW_MORE}; or {remedy}"),
         _bias(certificate),
-        tail_check(_tail(run), f"{remedy}; more samples alone help little"),
+        tail_check(_tail(run), f"{remedy}; more samples alone help little", gone_astray(certificate)),
     ]
 
 
@@ -89,12 +90,21 @@ def _tail(run: Finished[Any]) -> float:
     return tail_index((log_weight - log_weight.max()).exp())
 
 
-def tail_check(k: float | None, remedy: str) -> Check:
-    """Whether a few samples decide averages under the target."""
+def tail_check(k: float | None, remedy: str, astray: Sequence[str] = ()) -> Check:
+    """Whether a few samples decide averages under the target.
+
+    Args:
+        k: tail index of the weights.
+        remedy: what to do if it is high.
+        astray: a sentence on a path that went astray, if one did, with its remedy.
+    """
     name = "tail index of the weights"
     if k is None or math.isnan(k):
-        return Check(name, "unknown", "There are too few different weights to tell it.", _DRAW_MORE)
+        return Check(name, "unknown", "There are too few different weights to tell it.", remedy)
     state: State = "good" if k < _FINITE_VARIANCE else "doubtful" if k <= NOT_TO_TRUST else "bad"
+    if astray and state == "good":
+        found, _, mend = astray[0].rpartition(": ")
+        return Check(name, "doubtful", f"{plain(k, 2)}, below ½; but {found[:1].lower()}{found[1:]}.", mend.rstrip("."))
     meaning = {
         "good": "below ½, so the errors of weighted averages are what they are said to be.",
         "doubtful": f"between ½ and {NOT_TO_TRUST}: errors of weighted averages are somewhat larger than given.",

@@ -25,6 +25,7 @@ from leastwork.support.numerals import count, plain
 __all__ = ["asked_for", "believable", "checks", "how_far_met", "lambda_in_words"]
 
 _NAMED = 2  # data that are named; the table below has all
+_LEAST_MISS = 0.001  # standard deviations; what is less is rounding
 _CLEARLY = 2.0  # standard errors
 
 
@@ -54,7 +55,8 @@ def how_far_met(config: RunConfig, metrics: ObservableNumbers) -> list[Words]:
         return ["No datum was fitted."]
     met = sum(miss <= ON_TARGET for miss in misses)
     verdict = "Yes" if met == len(misses) else "In part" if met else "Not yet"
-    miss = f"{plain(max(misses), 2)} standard deviations of the observable, where {plain(ON_TARGET)} are tolerated"
+    largest = plain(max(misses), 2) if max(misses) >= _LEAST_MISS else f"less than {plain(_LEAST_MISS)}"
+    miss = f"{largest} standard deviations of the observable, where {plain(ON_TARGET)} are tolerated"
     if len(misses) > 1:
         return [
             f"{verdict}: {count(met)} of {count(len(misses))} averages are where they should be. The largest miss is "

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from leastwork.errors import LeastworkError
 from leastwork.report.drawing import Drawing
-from leastwork.report.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, SHADES, WHITE, image, legend
+from leastwork.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SHADES, WHITE, image, legend
 from leastwork.support.numerals import plain
 
 __all__ = ["Curve", "Panel", "curves", "nearest", "outlines", "plane"]
@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 _Box = tuple[tuple[float, float], tuple[float, float]]
 
 _CELLS = 90  # of the model's histogram, along each side
+_DENSITY = LinearSegmentedColormap.from_list("density", [to_rgba(GREY, 0.0), to_rgba(GREY, 1.0)])
 _SHAPE = 0.8  # height of a plane's panel over its width
 _OUTLINE = 300  # points of a region's grid, along each side
 _DOTS = 1000  # guided samples that are drawn
@@ -245,9 +246,9 @@ def _grey(axes: Axes, model: Array, box: tuple[tuple[float, float], tuple[float,
     counts, x, y = np.histogram2d(*model.T, bins=_CELLS, range=box)
     if counts.max() > 0:
         shown = np.ma.masked_equal(counts.T, 0)
-        scale = LogNorm(vmin=0.3, vmax=4 * counts.max())  # never quite white, nor black
+        scale = LogNorm(vmin=0.3, vmax=4 * counts.max())  # never quite paper, nor full grey
         extent = (x[0], x[-1], y[0], y[-1])
-        axes.imshow(shown, "Greys", scale, aspect="auto", interpolation="nearest", origin="lower", extent=extent)
+        axes.imshow(shown, _DENSITY, scale, aspect="auto", interpolation="nearest", origin="lower", extent=extent)
 
 
 def _outline(axes: Axes, inside: NDArray[np.bool_], box: _Box) -> None:
