@@ -5,6 +5,7 @@ The page's script tells the numbers under the pointer and offers them as CSV; wi
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -109,7 +110,9 @@ def draw_figure(draw: Callable[[Figure], None], width: float, height: float, sty
         width, height: inches.
         style: settings of matplotlib.
     """
-    with matplotlib.rc_context({**style, **RC}):
+    with matplotlib.rc_context({**style, **RC}), warnings.catch_warnings():
+        # The reader's browser has the letters of a text, whatever matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         buffer = io.StringIO()

@@ -28,7 +28,7 @@ _STYLE: Mapping[str, dict[str, Any]] = {
     "reweighted": {"color": GREEN, "linestyle": (0, (1, 1)), "linewidth": 1.7},
     "guided": {"color": BLUE, "linestyle": "-", "linewidth": 1.5},
 }
-_MARKER = {"model": "o", "reweighted": "D", "guided": "s"}
+_POINTS = ((ORANGE, "o"), (GREEN, "D"), (BLUE, "s"), (PURPLE, "^"))
 BINS = 80
 LEAST_COUNT = 5  # smallest count of a bin for which a free energy is shown
 RC: dict[Any, Any] = {
@@ -125,15 +125,19 @@ def histograms(panels: Sequence[tuple[str, Sequence[Samples], float]]) -> Drawin
     return image(draw, 7.2, 0.5 + 1.9 * rows)
 
 
-def observables(rows: Sequence[Mapping[str, Any]], tolerance: float) -> Drawing:
+def observables(
+    rows: Sequence[Mapping[str, Any]], tolerance: float, kinds: Sequence[str] = ("model", "reweighted", "guided")
+) -> Drawing:
     """Averages before and after, as distances from the datum in standard deviations of the observable.
 
     Args:
         rows: per datum its ``label`` and ``error``, the ``optimum`` that it is judged by or None, and for each kind of
             samples ``kind: (distance, stderr)``.
         tolerance: half-width of the band around the optimum that counts as on target.
+        kinds: up to four kinds of samples, from top to bottom.
     """
-    offset = {"model": -0.2, "reweighted": 0.0, "guided": 0.2}
+    offset = dict(zip(kinds, np.linspace(-0.2, 0.2, len(kinds)), strict=True))
+    styles = dict(zip(kinds, _POINTS, strict=False))
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -149,8 +153,9 @@ def observables(rows: Sequence[Mapping[str, Any]], tolerance: float) -> Drawing:
             if shown:
                 height, distance, stderr = zip(*shown, strict=True)
                 axes.errorbar(
-                    distance, height, xerr=stderr, label=kind, color=_STYLE[kind]["color"], fmt=_MARKER[kind],
-                    markersize=4.5, elinewidth=1.1, capsize=2, markerfacecolor=WHITE if kind == "model" else None,
+                    distance, height, xerr=stderr, label=kind, color=styles[kind][0], fmt=styles[kind][1],
+                    markersize=4.5, elinewidth=1.1, capsize=2,
+                    markerfacecolor=WHITE if styles[kind][1] == "o" else None,
                 )  # fmt: skip
         axes.set_yticks(range(len(rows)), [row["label"] for row in rows], parse_math=False)
         axes.set_ylim(len(rows) - 0.5, -0.5)
