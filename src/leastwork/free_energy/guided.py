@@ -1,0 +1,136 @@
+"""Guided samples of one window: V learned from the samples of a neighbour, and then on the window's own paths.
+
+Samples of a neighbour with guidance V₀, weighted by dP/dQ · e^r, teach V of the window (:mod:`leastwork.fit.value`).
+Half of the window's paths then polish V by their ln w (:mod:`leastwork.fit.on_policy`), and the others are drawn with
+the polished V. All paths count, each half with its own path weights.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from leastwork.errors import LeastworkError
+from leastwork.fit.network import value_network
+from leastwork.fit.on_policy import descend, draw_response
+from leastwork.fit.value import fit_value
+from leastwork.geometry.state import State, event_numel
+from leastwork.guidance.learned import LearnedGuidance
+from leastwork.models.base import Scored
+from leastwork.networks.value import ValueNetwork
+from leastwork.observables import Observable, evaluate
+from leastwork.sampling.choices import Choices
+from leastwork.sampling.sample import draw
+from leastwork.sampling.work import kish_ess
+from leastwork.support.progress import Progress
+from leastwork.support.random import derive_seed
+
+__all__ = ["Drawn", "Task"]
+
+_FLAT = 8  # dimensions up to which V is a function of the noisy state itself, which guides at no cost
+_POLISHED_SHARE = 0.5  # share of a window's paths that polish its V
+_ITERATIONS = 300
+_MOST_DIVERGENCE = 1.0  # largest divergence of one step of the head, nats
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples of one guidance.
+
+    Args:
+        x: samples, data units, (n, *event).
+        seen: ξ of the samples, float64 (n, D).
+        log_weight: ln dP/dQ, float64 (n,).
+        network: V of the guidance, None for the model itself.
+        evaluations: number of network evaluations.
+    """
+
+    x: State
+    seen: Tensor
+    log_weight: Tensor
+    network: ValueNetwork | None
+    evaluations: int
+
+    def effective(self, log_tilt: Tensor) -> float:
+        """n·ESS of the samples for a target with log-tilt r, (n,)."""
+        return len(self.seen) * float(kish_ess(self.log_weight + log_tilt).value)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Settings that all windows share.
+
+    Args:
+        model: the model.
+        coordinate: ξ.
+        choices: sampling choices with path weights.
+        seed: seed of all random numbers.
+        noised: largest number of noised states from which one V is learned.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+    """
+
+    model: Scored
+    coordinate: Observable
+    choices: Choices
+    seed: int
+    noised: int
+    progress: Progress
+
+    def own(self, n: int) -> Drawn:
+        """Samples of the model itself."""
+        found = draw(self.model, n, self.choices, seed=derive_seed(self.seed, "model"), progress=self.progress)
+        zero = torch.zeros(n, dtype=torch.float64)
+        return Drawn(found.x, evaluate(self.coordinate, found.x), zero, None, found.network_evaluations)
+
+    def guided(self, near: Drawn, log_tilt: Callable[[Tensor], Tensor], n: int, purpose: str) -> list[Drawn]:
+        """Guided samples of the target p e^r, in two parts, with V learned from the samples ``near`` it.
+
+        Args:
+            near: samples with some effective ones for the target.
+            log_tilt: r of coordinates, (n, D) -> (n,).
+            n: number of samples.
+            purpose: what these samples are, for their seeds.
+
+        Raises:
+            LearningError: V was not learned.
+        """
+        learned = fit_value(
+            self._network(near), self.model, self.model.to_network_units(near.x),
+            near.log_weight + log_tilt(near.seen), reference=near.network, iterations=_ITERATIONS, noised=self.noised,
+            learning_rate=3e-3 if near.network is None else 2e-3, seed=derive_seed(self.seed, purpose),
+            progress=self.progress,
+        )  # fmt: skip
+        network = cast(ValueNetwork, learned.network)
+        first, network = self._polished(network, log_tilt, max(int(_POLISHED_SHARE * n), 1), purpose)
+        first = replace(first, evaluations=first.evaluations + learned.network_evaluations)
+        rest = n - len(first.seen)
+        return [first, self._drawn(network, rest, f"{purpose}, polished")] if rest else [first]
+
+    def guidance(self, network: ValueNetwork) -> LearnedGuidance:
+        return LearnedGuidance(network, self.model.schedule)
+
+    def _network(self, near: Drawn) -> ValueNetwork:
+        if near.network is not None:
+            return near.network
+        flat = event_numel(self.model.event_shape) <= _FLAT
+        seed = derive_seed(self.seed, "network")
+        return value_network(self.model, [self.coordinate], near.x, seed, denoised=not flat)
+
+    def _polished(
+        self, network: ValueNetwork, log_tilt: Callable[[Tensor], Tensor], n: int, purpose: str
+    ) -> tuple[Drawn, ValueNetwork]:
+        sampler = self.choices.sampler(self.model, self.guidance(network))
+        response = draw_response(sampler, network, n, derive_seed(self.seed, f"{purpose}, first"), self.progress)
+        seen = evaluate(self.coordinate, response.x)
+        done = descend(network, response, log_tilt(seen), _MOST_DIVERGENCE)
+        return Drawn(response.x, seen, response.log_weight, network, response.evaluations), done.network
+
+    def _drawn(self, network: ValueNetwork, n: int, purpose: str) -> Drawn:
+        seed = derive_seed(self.seed, purpose)
+        found = draw(self.model, n, self.choices, self.guidance(network), seed=seed, progress=self.progress)
+        seen = evaluate(self.coordinate, found.x)
+        if not bool(found.log_weight.isfinite().all()):
+            raise LeastworkError(f"path weights of {purpose} are not finite: use more steps")
+        return Drawn(found.x, seen, found.log_weight.double().cpu(), network, found.network_evaluations)
