@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         NonFiniteError,
         NoPathWeightsError,
     )
+    from leastwork.free_energy.difference import free_energy_difference
     from leastwork.free_energy.profile import free_energy_profile
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
@@ -83,6 +84,7 @@ _HOME = {
     "check_model": "leastwork.checks.examine",
     "fit_indirect": "leastwork.data.fixed_point",
     "fit_lambdas": "leastwork.data.maxent",
+    "free_energy_difference": "leastwork.free_energy.difference",
     "free_energy_profile": "leastwork.free_energy.profile",
     "guide_observables": "leastwork.observable_guidance.job",
     "guide_path": "leastwork.path_guidance.job",
@@ -136,6 +138,7 @@ __all__ = [
     "check_model",
     "fit_indirect",
     "fit_lambdas",
+    "free_energy_difference",
     "free_energy_profile",
     "guide_observables",
     "guide_path",

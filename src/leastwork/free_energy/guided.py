@@ -1,33 +1,35 @@
 """Guided samples of one window: V learned from the samples of a neighbour, and then on the window's own paths.
 
 Samples of a neighbour with guidance V₀, weighted by dP/dQ · e^r, teach V of the window (:mod:`leastwork.fit.value`).
-Half of the window's paths then polish V by their ln w (:mod:`leastwork.fit.on_policy`), and the others are drawn with
-the polished V. All paths count, each half with its own path weights.
+Half of the window's paths then polish V by their ln w (:mod:`leastwork.fit.on_policy`), in one or several rounds, and
+the others are drawn with the polished V. All paths count, each round with its own path weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError
+from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.fit.network import value_network
 from leastwork.fit.on_policy import descend, draw_response
 from leastwork.fit.value import fit_value
 from leastwork.geometry.state import State, event_numel
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Scored
+from leastwork.models.base import Model, Scored, is_scored
+from leastwork.models.context import refuse_per_sample
 from leastwork.networks.value import ValueNetwork
 from leastwork.observables import Observable, evaluate
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.sample import draw
 from leastwork.sampling.work import kish_ess
+from leastwork.support.arguments import seed_number
 from leastwork.support.progress import Progress
 from leastwork.support.random import derive_seed
 
-__all__ = ["Drawn", "Task"]
+__all__ = ["Drawn", "Task", "task_of"]
 
 _FLAT = 8  # dimensions up to which V is a function of the noisy state itself, which guides at no cost
 _POLISHED_SHARE = 0.5  # share of a window's paths that polish its V
@@ -84,14 +86,17 @@ class Task:
         zero = torch.zeros(n, dtype=torch.float64)
         return Drawn(found.x, evaluate(self.coordinate, found.x), zero, None, found.network_evaluations)
 
-    def guided(self, near: Drawn, log_tilt: Callable[[Tensor], Tensor], n: int, purpose: str) -> list[Drawn]:
-        """Guided samples of the target p e^r, in two parts, with V learned from the samples ``near`` it.
+    def guided(
+        self, near: Drawn, log_tilt: Callable[[Tensor], Tensor], n: int, purpose: str, rounds: int = 1
+    ) -> list[Drawn]:
+        """Guided samples of the target p e^r, in parts, with V learned from the samples ``near`` it.
 
         Args:
             near: samples with some effective ones for the target.
             log_tilt: r of coordinates, (n, D) -> (n,).
             n: number of samples.
             purpose: what these samples are, for their seeds.
+            rounds: number of rounds of polish.
 
         Raises:
             LearningError: V was not learned.
@@ -99,14 +104,17 @@ class Task:
         learned = fit_value(
             self._network(near), self.model, self.model.to_network_units(near.x),
             near.log_weight + log_tilt(near.seen), reference=near.network, iterations=_ITERATIONS, noised=self.noised,
-            learning_rate=3e-3 if near.network is None else 2e-3, seed=derive_seed(self.seed, purpose),
+            learning_rate=3e-3 if near.network is None else 2e-3, seed=derive_seed(self.seed, f"V of {purpose}"),
             progress=self.progress,
         )  # fmt: skip
         network = cast(ValueNetwork, learned.network)
-        first, network = self._polished(network, log_tilt, max(int(_POLISHED_SHARE * n), 1), purpose)
-        first = replace(first, evaluations=first.evaluations + learned.network_evaluations)
-        rest = n - len(first.seen)
-        return [first, self._drawn(network, rest, f"{purpose}, polished")] if rest else [first]
+        parts: list[Drawn] = []
+        for number in range(rounds):
+            some = max(int(_POLISHED_SHARE * n / rounds), 1)
+            part, network = self._polished(network, log_tilt, some, f"{purpose}, round {number}")
+            parts.append(part)
+        parts.append(self._drawn(network, max(n - sum(len(part.seen) for part in parts), 1), f"{purpose}, polished"))
+        return [replace(parts[0], evaluations=parts[0].evaluations + learned.network_evaluations), *parts[1:]]
 
     def guidance(self, network: ValueNetwork) -> LearnedGuidance:
         return LearnedGuidance(network, self.model.schedule)
@@ -122,7 +130,7 @@ class Task:
         self, network: ValueNetwork, log_tilt: Callable[[Tensor], Tensor], n: int, purpose: str
     ) -> tuple[Drawn, ValueNetwork]:
         sampler = self.choices.sampler(self.model, self.guidance(network))
-        response = draw_response(sampler, network, n, derive_seed(self.seed, f"{purpose}, first"), self.progress)
+        response = draw_response(sampler, network, n, derive_seed(self.seed, purpose), self.progress)
         seen = evaluate(self.coordinate, response.x)
         done = descend(network, response, log_tilt(seen), _MOST_DIVERGENCE)
         return Drawn(response.x, seen, response.log_weight, network, response.evaluations), done.network
@@ -134,3 +142,26 @@ class Task:
         if not bool(found.log_weight.isfinite().all()):
             raise LeastworkError(f"path weights of {purpose} are not finite: use more steps")
         return Drawn(found.x, seen, found.log_weight.double().cpu(), network, found.network_evaluations)
+
+
+def task_of(
+    model: Model, coordinate: Observable, noised: int, seed: int, progress: Progress, choices: Mapping[str, Any]
+) -> Task:
+    """The settings that all windows share, checked.
+
+    Raises:
+        NoPathWeightsError: the process or solver has no path weights.
+        LeastworkError: the model has no SDE, or a choice cannot be used.
+    """
+    if not model.has_score:
+        raise LeastworkError("a free energy needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
+    drawing = Choices.of(choices)
+    if not drawing.fitting(model).has_least_work(model):
+        raise NoPathWeightsError(
+            "a free energy needs path weights: take process='sde', kappa=1 and solver='multistep', 'exponential' or "
+            "'euler'"
+        )
+    refuse_per_sample(model)
+    placed = drawing.place(model)
+    assert is_scored(placed)
+    return Task(placed, coordinate, drawing.fitting(model), seed_number(seed), noised, progress)

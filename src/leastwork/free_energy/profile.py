@@ -17,20 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
+from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.fit.value import LearningError
 from leastwork.free_energy.combine import Joined, Part, join
-from leastwork.free_energy.guided import Drawn, Task
+from leastwork.free_energy.guided import Drawn, Task, task_of
 from leastwork.free_energy.mbar import needs_pymbar
 from leastwork.free_energy.place import Place, next_place
 from leastwork.free_energy.result import Profile, bin_of, bin_volume, equal_bins
 from leastwork.free_energy.windows import Window
-from leastwork.models.base import Model, is_scored
-from leastwork.models.context import refuse_per_sample
+from leastwork.models.base import Model
 from leastwork.observables import Observable
-from leastwork.sampling.choices import Choices
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.arguments import number, refused, seed_number, whole
+from leastwork.support.arguments import number, refused, whole
 from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -97,7 +95,12 @@ def free_energy_profile(
     """
     begin = time.perf_counter()
     needs_pymbar()
-    task = _task(model, coordinate, whole("noised", noised), seed, check_progress(progress), choices)
+    if coordinate.count not in _WIDTHS:
+        raise LeastworkError(
+            f"a profile has one or two columns, and the coordinate has {coordinate.count}: pick them with "
+            "leastwork.observables.column"
+        )
+    task = task_of(model, coordinate, whole("noised", noised), seed, check_progress(progress), choices)
     samples, most_windows = whole("samples", samples, 50), whole("most_windows", most_windows)
     parts = [task.own(whole("own", 4 * samples if own is None else own, 100))]
     low, high, wide = _range(task, parts[0], lower, upper, width)
@@ -126,28 +129,6 @@ def free_energy_profile(
         _warn_of_gaps(missing, coordinate.names, len(windows) == most_windows)
     _warn_of_overlap(joined, windows, coordinate.names)
     return _profile(parts, joined, tuple(windows), edges, coordinate, time.perf_counter() - begin)
-
-
-def _task(
-    model: Model, coordinate: Observable, noised: int, seed: int, progress: Progress, choices: dict[str, Any]
-) -> Task:
-    if not model.has_score:
-        raise LeastworkError("a profile needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
-    if coordinate.count not in _WIDTHS:
-        raise LeastworkError(
-            f"a profile has one or two columns, and the coordinate has {coordinate.count}: pick them with "
-            "leastwork.observables.column"
-        )
-    drawing = Choices.of(choices)
-    if not drawing.fitting(model).has_least_work(model):
-        raise NoPathWeightsError(
-            "a free energy needs path weights: take process='sde', kappa=1 and solver='multistep', 'exponential' or "
-            "'euler'"
-        )
-    refuse_per_sample(model)
-    placed = drawing.place(model)
-    assert is_scored(placed)
-    return Task(placed, coordinate, drawing.fitting(model), seed_number(seed), noised, progress)
 
 
 def _range(task: Task, own: Drawn, lower: Any, upper: Any, width: Any) -> tuple[Tensor, Tensor, Tensor]:
