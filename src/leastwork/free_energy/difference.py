@@ -3,21 +3,22 @@
     r = L 1_S      L = ln [s (1 − p) / (p (1 − s))]      of each state S with p = p(S) below one half
 
 A tilt by L puts the share s of the target into S. Its guidance is learned from the model's own samples in S, or if
-there are hardly any, from guides (:mod:`leastwork.path_guidance.job`). All samples, the model's own included, are joined
-by MBAR with path weights (:mod:`leastwork.free_energy.combine`), so that p(A), p(B) and their covariance come from one
-estimate. The better the guidance, the better path weights know Z = 1 + p(S)(e^L − 1); counting has to wait for visits.
+there are hardly any, from guides (:mod:`leastwork.path_guidance.job`). All samples, the model's own included, are
+joined by MBAR with path weights (:mod:`leastwork.free_energy.combine`), so that p(A), p(B) and their covariance come
+from one estimate. The better the guidance, the better path weights know Z = 1 + p(S)(e^L − 1); counting has to wait for
+visits.
 """
 
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
-from leastwork.free_energy.combine import Joined, Part, join
+from leastwork.free_energy.collected import Collected, StateTilt
+from leastwork.free_energy.combine import Joined
 from leastwork.free_energy.guided import Drawn, Task, task_of
 from leastwork.free_energy.mbar import needs_pymbar
 from leastwork.geometry.state import State, batch_size
@@ -26,13 +27,14 @@ from leastwork.models.base import Model
 from leastwork.models.latents import of_data
 from leastwork.observables import Observable
 from leastwork.path_guidance.job import guide_path
+from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.work import log_odds
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import number, refused, whole
 from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
 
-__all__ = ["Difference", "free_energy_difference"]
+__all__ = ["Difference", "collect_states", "difference_of", "free_energy_difference", "memberships"]
 
 _FEWEST = 30  # own samples in a state from which its guidance is learned
 _NOISED = 32_000
@@ -119,38 +121,48 @@ def free_energy_difference(
     share = number("success", success, "give a share between 0 and 1", least=0.0)
     if not 0 < share < 1:
         raise refused("success", success, "give a share between 0 and 1")
-    in_both = _Both(of_data(a, model), of_data(b, model))
-    coordinate = Observable(in_both, ("A", "B"), differentiable=False)
+    coordinate = memberships(a, b, model)
     task = task_of(model, coordinate, whole("noised", noised), seed, check_progress(progress), choices)
     samples = whole("samples", samples, 50)
-    parts = [task.own(whole("own", samples if own is None else own, 100))]
-    seen = parts[0].seen
-    both = int((seen.sum(dim=1) > 1).sum())
+    own_samples = task.own(whole("own", samples if own is None else own, 100))
+    collected = collect_states(task, own_samples, (guides_a, guides_b), samples, share, whole("rounds", rounds), budget)
+    return difference_of(collected, collected.joined(task.seed), time.perf_counter() - begin)
+
+
+def collect_states(
+    task: Task, own: Ensemble, guides: tuple[State | None, State | None], samples: int, success: float, rounds: int,
+    budget: int,
+) -> Collected:  # fmt: skip
+    """Samples of the model, and of guidances to the states below one half, the rarer one last."""
+    first = task.drawn(own)
+    both, n = int((first.seen.sum(dim=1) > 1).sum()), len(own)
     if both:
         raise LeastworkError(
-            f"{both} of {len(seen)} samples of the model are in A and in B: make the states exclude each other"
+            f"{both} of {n} samples of the model are in A and in B: make the states exclude each other"
         )
-    tilts, owners, names = [torch.zeros(2, dtype=torch.float64)], [0], []
-    for column, (name, guides) in enumerate((("A", guides_a), ("B", guides_b))):
-        visits, p = int(seen[:, column].sum()), float(seen[:, column].mean())
-        if p >= 0.5:
+    collected = Collected((first,), (0,))
+    for column in first.seen.sum(dim=0).argsort(descending=True).tolist():
+        name, visits, p = "AB"[column], int(first.seen[:, column].sum()), float(first.seen[:, column].mean())
+        given = guides[column]
+        if p > 0.5:
             continue
         if visits >= _FEWEST:
-            tilt = _tilt(column, log_odds(p, share))
-            more = task.guided(parts[0], partial(_of, tilt), samples, f"state {name}", whole("rounds", rounds))
-        elif guides is not None:
-            tilt, more = _from_guides(task, column, guides, samples, budget, f"guides of {name}")
+            tilt = _tilt(column, log_odds(p, success))
+            more = task.guided(first, tilt.log_tilt, samples, f"state {name}", rounds)
+        elif given is not None:
+            tilt, more = _from_guides(task, column, given, samples, budget, f"guides of {name}")
         else:
             raise LeastworkError(
-                f"the model visits {name} in {visits} of {len(seen)} samples, too few to learn from: give two or more "
-                f"structures in it, guides_{name.lower()}=, or raise own="
+                f"the model visits {name} in {visits} of {n} samples, too few to learn from: give two or more "
+                f"structures in it, guides_{name.lower()}=, or draw more samples of the model"
             )
-        names.append(name)
-        tilts.append(tilt)
-        parts += more
-        owners += len(more) * [len(tilts) - 1]
-    joined = _join(parts, owners, tilts, task.seed)
-    return _difference(parts, joined, tuple(names), time.perf_counter() - begin)
+        collected = collected.with_tilt(tilt, more)
+    return collected
+
+
+def memberships(a: Membership, b: Membership, model: Model) -> Observable:
+    """The coordinate of a difference: membership in A and in B, 0 or 1."""
+    return Observable(_Both(of_data(a, model), of_data(b, model)), ("A", "B"), differentiable=False)
 
 
 @dataclass(frozen=True)
@@ -170,21 +182,14 @@ class _Both:
         return torch.stack(found, dim=1).double()
 
 
-def _tilt(column: int, odds: float) -> Tensor:
-    tilt = torch.zeros(2, dtype=torch.float64)
-    tilt[column] = odds
-    return tilt
-
-
-def _of(tilt: Tensor, seen: Tensor) -> Tensor:
-    """r of memberships (n, 2), (n,)."""
-    return seen @ tilt
+def _tilt(column: int, odds: float) -> StateTilt:
+    return StateTilt((odds, 0.0) if column == 0 else (0.0, odds))
 
 
 def _from_guides(
     task: Task, column: int, guides: State, samples: int, budget: int, purpose: str
-) -> tuple[Tensor, list[Drawn]]:
-    """L of a state and guided samples of it, learned from guides."""
+) -> tuple[StateTilt, list[Drawn]]:
+    """The tilt of a state and guided samples of it, learned from guides."""
     both = task.coordinate.fn
 
     def inside(x: State) -> Tensor:
@@ -200,25 +205,20 @@ def _from_guides(
     return _tilt(column, run.log_odds), [part]
 
 
-def _join(parts: list[Drawn], owners: list[int], tilts: list[Tensor], seed: int) -> Joined:
-    of_parts = [
-        Part(part.log_weight, torch.stack([part.seen @ tilt for tilt in tilts]), owner)
-        for part, owner in zip(parts, owners, strict=True)
-    ]
-    return join(of_parts, derive_seed(seed, "mbar"))
-
-
-def _difference(parts: list[Drawn], joined: Joined, names: tuple[str, ...], seconds: float) -> Difference:
+def difference_of(collected: Collected, joined: Joined, seconds: float = 0.0) -> Difference:
+    """The difference that joined samples give."""
+    parts = collected.parts
     p, cov = joined.averages([part.seen for part in parts])
     relative = cov / p[:, None] / p
     errors = relative.diagonal().clamp(min=0).sqrt()
     variance = (relative[0, 0] + relative[1, 1] - 2 * relative[0, 1]).clamp(min=0)
     counts, n = parts[0].seen.sum(dim=0), len(parts[0].seen)
-    spent = sum(part.evaluations for part in parts)
-    drawn = spent / (parts[0].evaluations / n)
+    drawn = collected.evaluations / (parts[0].evaluations / n)
+    states = tuple("A" if tilt.log_tilt(torch.eye(2).double())[0] > 0 else "B" for tilt in collected.tilts)
     return Difference(
         Estimate(float(p[0].log() - p[1].log()), float(variance.sqrt())),
         Estimate(-p.log(), errors),
         Estimate(float(counts[0].log() - counts[1].log()), float((1 / counts).sum().sqrt())),
-        float(((1 / p).sum() / drawn).sqrt()), joined.effective, joined.mbar.overlap, names, spent, seconds,
+        float(((1 / p).sum() / drawn).sqrt()), joined.effective, joined.mbar.overlap, states, collected.evaluations,
+        seconds,
     )  # fmt: skip

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError, NoPathWeightsError
@@ -23,6 +22,7 @@ from leastwork.models.context import refuse_per_sample
 from leastwork.networks.value import ValueNetwork
 from leastwork.observables import Observable, evaluate
 from leastwork.sampling.choices import Choices
+from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import draw
 from leastwork.sampling.work import kish_ess
 from leastwork.support.arguments import seed_number
@@ -42,14 +42,14 @@ class Drawn:
     """Samples of one guidance.
 
     Args:
-        x: samples, data units, (n, *event).
+        x: samples, data units, (n, *event), or None of samples that were read from a file.
         seen: ξ of the samples, float64 (n, D).
         log_weight: ln dP/dQ, float64 (n,).
         network: V of the guidance, None for the model itself.
         evaluations: number of network evaluations.
     """
 
-    x: State
+    x: State | None
     seen: Tensor
     log_weight: Tensor
     network: ValueNetwork | None
@@ -80,11 +80,18 @@ class Task:
     noised: int
     progress: Progress
 
-    def own(self, n: int) -> Drawn:
+    def own(self, n: int) -> Ensemble:
         """Samples of the model itself."""
-        found = draw(self.model, n, self.choices, seed=derive_seed(self.seed, "model"), progress=self.progress)
-        zero = torch.zeros(n, dtype=torch.float64)
-        return Drawn(found.x, evaluate(self.coordinate, found.x), zero, None, found.network_evaluations)
+        return draw(self.model, n, self.choices, seed=derive_seed(self.seed, "model"), progress=self.progress)
+
+    def drawn(self, ensemble: Ensemble, network: ValueNetwork | None = None) -> Drawn:
+        """Samples with their coordinates.
+
+        Raises:
+            NonFiniteError: ξ of a sample is not finite.
+        """
+        seen, log_weight = evaluate(self.coordinate, ensemble.x), ensemble.log_weight.double().cpu()
+        return Drawn(ensemble.x, seen, log_weight, network, ensemble.network_evaluations)
 
     def guided(
         self, near: Drawn, log_tilt: Callable[[Tensor], Tensor], n: int, purpose: str, rounds: int = 1
@@ -101,27 +108,43 @@ class Task:
         Raises:
             LearningError: V was not learned.
         """
+        assert near.x is not None
         learned = fit_value(
-            self._network(near), self.model, self.model.to_network_units(near.x),
+            self.network(near), self.model, self.model.to_network_units(near.x),
             near.log_weight + log_tilt(near.seen), reference=near.network, iterations=_ITERATIONS, noised=self.noised,
             learning_rate=3e-3 if near.network is None else 2e-3, seed=derive_seed(self.seed, f"V of {purpose}"),
             progress=self.progress,
         )  # fmt: skip
-        network = cast(ValueNetwork, learned.network)
+        return self.polished(
+            cast(ValueNetwork, learned.network), learned.network_evaluations, log_tilt, n, purpose, rounds
+        )
+
+    def polished(
+        self,
+        network: ValueNetwork,
+        spent: int,
+        log_tilt: Callable[[Tensor], Tensor],
+        n: int,
+        purpose: str,
+        rounds: int = 1,
+    ) -> list[Drawn]:
+        """Guided samples, in parts, by a V that is polished on the first of them; ``spent`` is what it has cost."""
         parts: list[Drawn] = []
         for number in range(rounds):
             some = max(int(_POLISHED_SHARE * n / rounds), 1)
             part, network = self._polished(network, log_tilt, some, f"{purpose}, round {number}")
             parts.append(part)
         parts.append(self._drawn(network, max(n - sum(len(part.seen) for part in parts), 1), f"{purpose}, polished"))
-        return [replace(parts[0], evaluations=parts[0].evaluations + learned.network_evaluations), *parts[1:]]
+        return [replace(parts[0], evaluations=parts[0].evaluations + spent), *parts[1:]]
 
     def guidance(self, network: ValueNetwork) -> LearnedGuidance:
         return LearnedGuidance(network, self.model.schedule)
 
-    def _network(self, near: Drawn) -> ValueNetwork:
+    def network(self, near: Drawn) -> ValueNetwork:
+        """V of the guidance that drew samples, or V = 0 on their scale."""
         if near.network is not None:
             return near.network
+        assert near.x is not None
         flat = event_numel(self.model.event_shape) <= _FLAT
         seed = derive_seed(self.seed, "network")
         return value_network(self.model, [self.coordinate], near.x, seed, denoised=not flat)
@@ -138,10 +161,7 @@ class Task:
     def _drawn(self, network: ValueNetwork, n: int, purpose: str) -> Drawn:
         seed = derive_seed(self.seed, purpose)
         found = draw(self.model, n, self.choices, self.guidance(network), seed=seed, progress=self.progress)
-        seen = evaluate(self.coordinate, found.x)
-        if not bool(found.log_weight.isfinite().all()):
-            raise LeastworkError(f"path weights of {purpose} are not finite: use more steps")
-        return Drawn(found.x, seen, found.log_weight.double().cpu(), network, found.network_evaluations)
+        return self.drawn(found, network)
 
 
 def task_of(

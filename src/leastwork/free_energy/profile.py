@@ -10,7 +10,8 @@ the mean of a part is right given all parts before it.
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -19,20 +20,20 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.fit.value import LearningError
-from leastwork.free_energy.combine import Joined, Part, join
+from leastwork.free_energy.collected import Collected
+from leastwork.free_energy.combine import Joined
 from leastwork.free_energy.guided import Drawn, Task, task_of
 from leastwork.free_energy.mbar import needs_pymbar
 from leastwork.free_energy.place import Place, next_place
 from leastwork.free_energy.result import Profile, bin_of, bin_volume, equal_bins
-from leastwork.free_energy.windows import Window
 from leastwork.models.base import Model
 from leastwork.observables import Observable
+from leastwork.sampling.ensemble import Ensemble
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import number, refused, whole
 from leastwork.support.progress import Progress, check_progress, no_progress
-from leastwork.support.random import derive_seed
 
-__all__ = ["free_energy_profile"]
+__all__ = ["Plan", "collect_windows", "free_energy_profile", "plan_windows", "profile_of", "warn_of_windows"]
 
 _WIDTHS = {1: 24, 2: 10}  # widths of a window in the range of a column, by the number of columns
 _BINS = {1: 50, 2: 20}
@@ -94,41 +95,87 @@ def free_energy_profile(
     True
     """
     begin = time.perf_counter()
+    plan = plan_windows(
+        model,
+        coordinate,
+        lower,
+        upper,
+        bins,
+        width,
+        samples,
+        own,
+        most_windows,
+        highest,
+        noised,
+        seed,
+        progress,
+        choices,
+    )
+    collected, joined, missing = collect_windows(plan)
+    warn_of_windows(plan, joined, missing)
+    return profile_of(collected, joined, plan.edges, coordinate, time.perf_counter() - begin)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings of a profile, checked, with the model's own samples."""
+
+    task: Task
+    own: Ensemble
+    edges: tuple[Tensor, ...]
+    middles: Tensor
+    width: Tensor
+    samples: int
+    most_windows: int
+    highest: float
+
+    def next(self, collected: Collected, joined: Joined, middles: Tensor) -> tuple[Place | None, Tensor]:
+        """The next window at one of the middles, and all of these where samples are wanting."""
+        shares = [part.effective / len(part.log_weight) for part in joined.parts]
+        return next_place(collected.parts, shares, joined.log_weight, middles, self.width, self.samples, self.highest)
+
+
+def plan_windows(
+    model: Model, coordinate: Observable, lower: Any, upper: Any, bins: int | Sequence[int] | None, width: Any,
+    samples: int, own: int | None, most_windows: int, highest: float | None, noised: int, seed: int,
+    progress: Progress, choices: Mapping[str, Any],
+) -> Plan:  # fmt: skip
     needs_pymbar()
-    if coordinate.count not in _WIDTHS:
+    columns = coordinate.count
+    if columns not in _WIDTHS:
         raise LeastworkError(
-            f"a profile has one or two columns, and the coordinate has {coordinate.count}: pick them with "
+            f"a profile has one or two columns, and the coordinate has {columns}: pick them with "
             "leastwork.observables.column"
         )
     task = task_of(model, coordinate, whole("noised", noised), seed, check_progress(progress), choices)
     samples, most_windows = whole("samples", samples, 50), whole("most_windows", most_windows)
-    parts = [task.own(whole("own", 4 * samples if own is None else own, 100))]
-    low, high, wide = _range(task, parts[0], lower, upper, width)
-    edges = _bins(low, high, bins)
-    middles = _middles(low, high, wide)
-    windows: list[Window] = []
-    owners, unlearned = [0], []
-    joined = _join(parts, owners, windows, task.seed)
-    limit = _HIGHEST[coordinate.count] if highest is None else number("highest", highest, "give k_BT", least=0.0)
+    limit = _HIGHEST[columns] if highest is None else number("highest", highest, "give k_BT", least=0.0)
+    drawn = task.own(whole("own", 4 * samples if own is None else own, 100))
+    low, high, wide = _range(task, task.drawn(drawn), lower, upper, width)
+    edges, middles = _bins(low, high, bins), _middles(low, high, wide)
+    return Plan(task, drawn, edges, middles, wide, samples, most_windows, limit)
+
+
+def collect_windows(plan: Plan) -> tuple[Collected, Joined, Tensor]:
+    """All samples, joined, and the places where samples are still wanting, (M, D)."""
+    task, middles = plan.task, plan.middles
+    collected = Collected((task.drawn(plan.own),), (0,))
     while True:
-        place, missing = _next(parts, joined, middles, wide, samples, limit)
-        if place is None or len(windows) == most_windows:
-            break
+        joined = collected.joined(task.seed)
+        place, missing = plan.next(collected, joined, middles)
+        if place is None or len(collected.tilts) == plan.most_windows:
+            if len(middles) < len(plan.middles):
+                _, missing = plan.next(collected, joined, plan.middles)
+            return collected, joined, missing
         try:
-            more = task.guided(parts[place.parent], place.window.log_tilt, samples, f"window {len(windows) + 1}")
-        except LearningError:  # too few samples around this place; a nearer one may reach it later
+            more = task.guided(
+                collected.parts[place.parent], place.window.log_tilt, plan.samples,
+                f"window {len(collected.tilts) + 1}",
+            )  # fmt: skip
+        except LearningError:  # too few samples around this place; others may be in reach
             middles = middles[(middles - middles.new_tensor(place.window.middle)).abs().amax(dim=1) > 0]
-            unlearned.append(place.window.middle)
             continue
-        windows.append(place.window)
-        parts += more
-        owners += len(more) * [len(windows)]
-        joined = _join(parts, owners, windows, task.seed)
-    if len(missing) or (unlearned and not windows):
-        missing = torch.cat([missing, missing.new_tensor(unlearned).reshape(-1, len(wide))])
-        _warn_of_gaps(missing, coordinate.names, len(windows) == most_windows)
-    _warn_of_overlap(joined, windows, coordinate.names)
-    return _profile(parts, joined, tuple(windows), edges, coordinate, time.perf_counter() - begin)
+        collected = collected.with_tilt(place.window, more)
 
 
 def _range(task: Task, own: Drawn, lower: Any, upper: Any, width: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -177,44 +224,38 @@ def _middles(low: Tensor, high: Tensor, width: Tensor) -> Tensor:
     return torch.tensor(list(product(*axes)), dtype=torch.float64)
 
 
-def _join(parts: Sequence[Drawn], owners: Sequence[int], windows: Sequence[Window], seed: int) -> Joined:
-    """All samples with their weights under the model."""
-    found = []
-    for part, owner in zip(parts, owners, strict=True):
-        tilts = [torch.zeros(len(part.seen), dtype=torch.float64), *(one.log_tilt(part.seen) for one in windows)]
-        found.append(Part(part.log_weight, torch.stack(tilts), owner))
-    return join(found, derive_seed(seed, "mbar"))
-
-
-def _next(
-    parts: Sequence[Drawn], joined: Joined, middles: Tensor, width: Tensor, n: int, highest: float
-) -> tuple[Place | None, Tensor]:
-    shares = [part.effective / len(part.log_weight) for part in joined.parts]
-    return next_place(parts, shares, joined.log_weight, middles, width, n, highest)
-
-
-def _profile(
-    parts: Sequence[Drawn],
-    joined: Joined,
-    windows: tuple[Window, ...],
-    edges: tuple[Tensor, ...],
-    coordinate: Observable,
-    seconds: float,
+def profile_of(
+    collected: Collected, joined: Joined, edges: tuple[Tensor, ...], coordinate: Observable, seconds: float = 0.0
 ) -> Profile:
+    """The profile that joined samples give in the bins between the edges."""
     shape = tuple(len(edge) - 1 for edge in edges)
     size = math.prod(shape)
-    places = [bin_of(part.seen, edges) for part in parts]
+    places = [bin_of(part.seen, edges) for part in collected.parts]
     inside = [torch.nn.functional.one_hot(place + 1, size + 1)[:, 1:].double() for place in places]
     counts = torch.stack([one.sum(dim=0) for one in inside]).sum(dim=0)
     mass, cov = joined.averages(inside)
     mass = torch.where((counts > 0) & (mass > 0), mass, torch.nan)
-    cov = cov / mass[:, None] / mass
+    cov, log_z = cov / mass[:, None] / mass, joined.log_z
     return Profile(
         coordinate.names, coordinate.units, edges, -(mass / bin_volume(edges)).log().reshape(shape),
-        cov.diagonal().clamp(min=0).sqrt().reshape(shape), cov, windows, joined.mbar.overlap, joined.effective,
-        counts.reshape(shape), Estimate(-joined.log_z.value, joined.log_z.stderr), joined.mbar.free_energies,
-        sum(part.evaluations for part in parts), seconds, tuple(parts), joined,
+        cov.diagonal().clamp(min=0).sqrt().reshape(shape), cov, collected.tilts, joined.mbar.overlap, joined.effective,
+        counts.reshape(shape), Estimate(-log_z.value, log_z.stderr), joined.mbar.free_energies, collected.evaluations,
+        seconds, collected.parts, joined,
     )  # fmt: skip
+
+
+def warn_of_windows(plan: Plan, joined: Joined, missing: Tensor) -> None:
+    names = plan.task.coordinate.names
+    if len(missing):
+        _warn_of_gaps(missing, names, len(joined.effective) > plan.most_windows)
+    alone = [k for k, group in enumerate(joined.mbar.parts) if group]
+    if alone:
+        warnings.warn(
+            f"{len(alone)} of {len(joined.effective) - 1} windows do not overlap with those nearer to the model, the "
+            f"first is window {alone[0]}, and only path weights join them: draw more samples, or take wider windows",
+            LeastworkWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_of_gaps(missing: Tensor, names: tuple[str, ...], full: bool) -> None:
@@ -227,16 +268,3 @@ def _warn_of_gaps(missing: Tensor, names: tuple[str, ...], full: bool) -> None:
         LeastworkWarning,
         stacklevel=3,
     )
-
-
-def _warn_of_overlap(joined: Joined, windows: Sequence[Window], names: tuple[str, ...]) -> None:
-    """Say which windows are not connected with the model; path weights still know their free energies."""
-    alone = [k - 1 for k, group in enumerate(joined.mbar.parts) if group]
-    if alone:
-        middle = ", ".join(f"{one:.4g}" for one in windows[alone[0]].middle)
-        warnings.warn(
-            f"{len(alone)} of {len(windows)} windows do not overlap with those nearer to the model, the first at "
-            f"{', '.join(names)} = {middle}: only path weights join them; draw more samples, or take wider windows",
-            LeastworkWarning,
-            stacklevel=3,
-        )

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
+from leastwork.free_energy.collected import Tilt
 from leastwork.free_energy.combine import Joined
 from leastwork.free_energy.guided import Drawn
-from leastwork.free_energy.windows import Window
 from leastwork.geometry.state import State
 from leastwork.statistics.estimate import Estimate
 
@@ -39,7 +39,7 @@ class Profile:
             (B₁, B₂); NaN where no sample is.
         errors: standard errors of F, k_BT.
         covariance: covariance of F of all bins, flat, k_BT², from which errors of differences follow.
-        windows: the umbrella windows, in the order in which they were placed.
+        windows: the tilts of the umbrella windows, in the order in which they were placed.
         overlap: overlap matrix of the model's own samples and the windows, (K + 1, K + 1), rows add up to one.
         effective: effective samples n·ESS of the model and each window, (K + 1,).
         counts: number of samples in each bin.
@@ -57,7 +57,7 @@ class Profile:
     values: Tensor
     errors: Tensor
     covariance: Tensor = field(repr=False)
-    windows: tuple[Window, ...] = field(repr=False)
+    windows: tuple[Tilt, ...] = field(repr=False)
     overlap: Tensor = field(repr=False)
     effective: Tensor = field(repr=False)
     counts: Tensor = field(repr=False)
@@ -97,10 +97,11 @@ class Profile:
         Raises:
             LeastworkError: the profile was read from a file, without its samples.
         """
-        if self.joined is None:
+        states = [part.x for part in self.parts if part.x is not None]
+        if self.joined is None or len(states) < len(self.parts):
             raise LeastworkError("this profile has no samples: compute it with leastwork.free_energy_profile")
         with torch.no_grad():
-            values = [fn(part.x).double() for part in self.parts]
+            values = [fn(x).double() for x in states]
         flat = [one[:, None] if one.ndim == 1 else one for one in values]
         mean, cov = self.joined.averages(flat)
         if values[0].ndim == 1:
