@@ -12,7 +12,7 @@ from leastwork.fit.result import FitRecord
 from leastwork.fit.value import fit_ratio
 from leastwork.free_energy.collected import Collected
 from leastwork.free_energy.combine import Joined
-from leastwork.free_energy.difference import collect_states, memberships
+from leastwork.free_energy.difference import collect_states
 from leastwork.free_energy.flat import FlatTilt, flat_tilt
 from leastwork.free_energy.guided import Drawn, Task, task_of
 from leastwork.free_energy.mbar import needs_pymbar
@@ -20,7 +20,6 @@ from leastwork.free_energy.methods import DIFFERENCE_METHODS, PROFILE_METHODS, T
 from leastwork.free_energy.profile import Plan, collect_windows, plan_windows, profile_of, warn_of_windows
 from leastwork.free_energy.run import DifferenceRun, ProfileRun
 from leastwork.geometry.state import cat, take
-from leastwork.kernels.region import Membership
 from leastwork.models.base import Model
 from leastwork.networks.value import ValueNetwork
 from leastwork.observables import Observable
@@ -86,8 +85,7 @@ def flat_histogram(
 
 def guide_to_states(
     model: Model,
-    a: Membership,
-    b: Membership,
+    states: Observable,
     method: TwoStates | str = "two-states",
     *,
     samples: int | None = None,
@@ -98,7 +96,8 @@ def guide_to_states(
     """Guide a model to the rarer of two states, and keep all samples for the difference of their free energies.
 
     Args:
-        model, a, b, seed, progress, choices: as in :func:`leastwork.free_energy_difference`.
+        model, seed, progress, choices: as in :func:`leastwork.free_energy_difference`.
+        states: memberships in A and B (:func:`leastwork.free_energy.difference.memberships`).
         method: "two-states", or a ``TwoStates`` with settings.
         samples: number of the model's own samples; by default as many as of a state.
 
@@ -107,8 +106,7 @@ def guide_to_states(
     """
     begin, chosen = time.perf_counter(), DIFFERENCE_METHODS.build(method, {})
     needs_pymbar()
-    coordinate = memberships(a, b, model)
-    task = task_of(model, coordinate, chosen.state_noised, seed, check_progress(progress), choices)
+    task = task_of(model, states, chosen.state_noised, seed, check_progress(progress), choices)
     own = task.own(chosen.state_samples if samples is None else samples)
     collected = collect_states(
         task, own, (None, None), chosen.state_samples, chosen.success, chosen.polish_rounds, budget=0
