@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         NoPathWeightsError,
     )
     from leastwork.free_energy.difference import free_energy_difference
+    from leastwork.free_energy.job import flat_histogram
     from leastwork.free_energy.profile import free_energy_profile
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
@@ -84,6 +85,7 @@ _HOME = {
     "check_model": "leastwork.checks.examine",
     "fit_indirect": "leastwork.data.fixed_point",
     "fit_lambdas": "leastwork.data.maxent",
+    "flat_histogram": "leastwork.free_energy.job",
     "free_energy_difference": "leastwork.free_energy.difference",
     "free_energy_profile": "leastwork.free_energy.profile",
     "guide_observables": "leastwork.observable_guidance.job",
@@ -138,6 +140,7 @@ __all__ = [
     "check_model",
     "fit_indirect",
     "fit_lambdas",
+    "flat_histogram",
     "free_energy_difference",
     "free_energy_profile",
     "guide_observables",

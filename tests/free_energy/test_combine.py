@@ -1,6 +1,8 @@
 """MBAR with path weights against exact normalisers, on windows whose samples are exact."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,9 +11,11 @@ from torch import Tensor
 from leastwork.errors import LeastworkWarning
 from leastwork.free_energy import combine
 from leastwork.free_energy.combine import Joined, Part, join
-from leastwork.free_energy.mbar import Mbar
+from leastwork.free_energy.mbar import Mbar, solve_mbar
+from leastwork.free_energy.profile import warn_of_windows
 from leastwork.free_energy.result import bin_of
 from leastwork.free_energy.windows import Window, balanced
+from leastwork.observables import component
 from leastwork.systems.mixtures import GaussianMixture
 
 MIXTURE = GaussianMixture([0.9, 0.1], [[-1.0], [2.0]], [1.0, 0.5])
@@ -106,6 +110,25 @@ def test_mbar_that_does_not_converge_is_told_and_replaced(monkeypatch: pytest.Mo
         joined, seen = drawn(windows(), 200, noise=0.3, seed=2)
     mass, cov = joined.averages(_in_bins(seen))
     assert bool(((mass - masses()).abs() < _FIVE * cov.diagonal().sqrt()).all())
+
+
+def test_windows_that_do_not_overlap_are_named() -> None:
+    """Two windows ten widths apart: MBAR cannot join them, path weights can."""
+    far = [Window((m,), (0.3,), (0.0,)) for m in (-1.0, 2.0)]
+    joined, _ = drawn(far, 100, noise=0.1, seed=3)
+    alone = replace(joined, mbar=replace(joined.mbar, parts=(0, 0, 2)))
+    plan = SimpleNamespace(task=SimpleNamespace(coordinate=component(0, "x")), most_windows=2)
+    with pytest.warns(LeastworkWarning, match=r"1 of 2 windows do not overlap .* window 2, .* take wider windows"):
+        warn_of_windows(plan, alone, torch.zeros(0, 1))
+
+
+def test_parts_that_no_overlap_connects() -> None:
+    """Samples around 0 and around 50, of windows that see each other nowhere."""
+    seen = torch.cat([torch.linspace(-1, 1, 50), torch.linspace(49, 51, 50)]).double()
+    tilts = torch.stack([-0.5 * seen.square(), -0.5 * (seen - 50).square()])
+    found = solve_mbar([tilts[:, :50], tilts[:, 50:]], torch.zeros(2, dtype=torch.float64))
+    assert found.parts == (0, 1)
+    assert float(found.overlap[0, 1]) < 1e-6
 
 
 @pytest.mark.slow
