@@ -5,8 +5,13 @@ import torch
 
 import leastwork as lw
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
+from leastwork.free_energy.collected import Collected
+from leastwork.free_energy.guided import Task
+from leastwork.free_energy.profile import profile_of
 from leastwork.free_energy.result import Profile
+from leastwork.sampling.choices import Choices
 from leastwork.support import extras
+from leastwork.support.progress import no_progress
 
 _FIVE = 5.0  # standard errors; false alarms 6·10⁻⁷ each
 _X = lw.observables.component(0, "x")
@@ -113,15 +118,21 @@ def test_without_pymbar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_errors_cover_with_learned_guidance() -> None:
-    """100 repeats, each with windows and guidance of its own, against the exact Gaussian."""
+def test_errors_cover_with_learned_guidance(profile: Profile) -> None:
+    """100 repeats of all samples with the guidances of one profile, against the exact Gaussian of its chain's limit."""
+    found = profile.windows
+    networks = {part.window: drawn.network for part, drawn in zip(profile.joined.parts, profile.parts, strict=True)}
     inside = []
     for seed in range(100):
-        found = lw.free_energy_profile(
-            normal(), _X, lower=0.0, upper=4.0, bins=10, width=0.6, samples=300, own=1000, noised=4000, steps=100,
-            seed=seed,
-        )  # fmt: skip
-        inside.append((found.values - exact(found.edges[0])).abs() < 1.96 * found.errors)
-    covered = float(torch.stack(inside).double().mean())
+        task = Task(normal(), _X, Choices(steps=100), seed, 1000, no_progress)
+        collected = Collected((task.drawn(task.own(1000)),), (0,))
+        for number, window in enumerate(found, 1):
+            guidance, own_seed = task.guidance(networks[number]), 1000 * (seed + 1) + number
+            ensemble = lw.sample(normal(), 200, guidance, steps=100, seed=own_seed)
+            collected = collected.with_tilt(window, [task.drawn(ensemble)])
+        one = profile_of(collected, collected.joined(seed), profile.edges, _X)
+        error = (one.values - exact(one.edges[0])).abs() / one.errors
+        inside.append(error[one.counts > 10] < 1.96)
+    covered = float(torch.cat(inside).double().mean())
     print(f"\ncovered {covered:.1%}")
     assert 0.93 < covered < 0.97
