@@ -17,7 +17,10 @@ CHOICES = {"steps": 40, "n": 4096, "samples": 4000, "fit": {"fit_samples": 500}}
 
 
 def test_methods_that_learn_nothing_meet_the_same_target() -> None:
-    rows = {row.method: row for row in compare(MODEL, DATA, ("reweight", "smc", "driftlite", "loss", "scheduled"), **CHOICES)}
+    rows = {
+        row.method: row
+        for row in compare(MODEL, DATA, ("reweight", "smc", "driftlite", "loss", "scheduled"), **CHOICES)
+    }
     assert [row.reason for row in rows.values()] == [""] * 5
     for row in rows.values():
         assert row.miss is not None

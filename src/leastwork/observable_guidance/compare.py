@@ -34,7 +34,9 @@ __all__ = ["COMPARED", "Compared", "Row", "compare", "strangers"]
 
 Compared: TypeAlias = Method | Literal["smc", "driftlite"]
 
-COMPARED: tuple[Compared, ...] = ("reweight", "smc", "driftlite", "loss", "scheduled", "adjoint-matching", "least-work")
+COMPARED: tuple[Compared, ...] = (
+    "reweight", "smc", "driftlite", "loss", "scheduled", "adjoint-matching", "ram", "least-work",
+)  # fmt: skip
 """The methods of the library, in the order of a table."""
 
 _PARTICLE_METHODS: dict[str, tuple[Callable[..., Ensemble], tuple[str, ...]]] = {

@@ -35,7 +35,16 @@ from leastwork.support.arguments import number, refused, seed_number, whole
 from leastwork.support.progress import Progress, Tick, check_progress, no_progress
 from leastwork.support.random import generator
 
-__all__ = ["WHY_NO_WORK", "DenoisedTilt", "LearnedValue", "LogTiltFn", "LookAhead", "check_sizes", "steer", "systematic_ancestors"]
+__all__ = [
+    "WHY_NO_WORK",
+    "DenoisedTilt",
+    "LearnedValue",
+    "LogTiltFn",
+    "LookAhead",
+    "check_sizes",
+    "steer",
+    "systematic_ancestors",
+]
 
 LogTiltFn: TypeAlias = Callable[[State], Tensor]
 
