@@ -1,1 +1,1 @@
-"""The problems that other papers chose, one file for each paper: their published numbers beside ours."""
+"""The benchmarks of other papers, one file a paper."""

@@ -1,13 +1,14 @@
 """Posterior sampling, where the posterior is exact: `python -m benchmarks.peers.posterior`.
 
 A mixture of four Gaussians in 8 dimensions (standard deviation 0.5, means drawn from N(0, 4)) is the prior, and two
-random directions are measured with noise 0.3, y = A x + 0.3 ε, for an x drawn from the prior. The posterior is a mixture
-of four correlated Gaussians. Each method draws 4096 samples; `SW` is their sliced Wasserstein distance from draws of
-the posterior over that between two sets of draws, the floor, and coverage is the probability under the exact posterior
-of the method's central intervals of 50, 80 and 95 %, in the mean over coordinates. `loss` is diffusion posterior sampling
-(Chung et al., ICLR 2023) with strength 1. All means are over the measurements. Weighted samples count with their weights.
+random directions are measured with noise 0.3, y = A x + 0.3 ε, for an x drawn from the prior. The posterior is a
+mixture of four correlated Gaussians. Each method draws 4096 samples. `SW / floor` is their sliced Wasserstein distance
+from draws of the posterior, over that between two sets of draws. Coverage is the probability under the exact posterior
+of the method's central intervals of 50, 80 and 95 %, in the mean over coordinates. `loss` is diffusion posterior
+sampling (Chung et al., ICLR 2023) with strength 1. All means are over the measurements, and the weighted samples of
+`smc` and `driftlite` count with their weights.
 
-Takes about five minutes on one core.
+Takes about ten minutes on one core.
 """
 
 import time
@@ -84,7 +85,7 @@ def main() -> None:
     parser.add_argument("--measurements", type=int, default=2)
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--budget", type=int, default=2_000_000)
+    parser.add_argument("--budget", type=int, default=8_000_000)
     given = parser.parse_args()
     torch.set_num_threads(1)
     quiet()

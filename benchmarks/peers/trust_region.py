@@ -4,8 +4,9 @@ The targets of Trust Region Constrained Measure Transport (arXiv:2508.12511, app
 stationary Ornstein–Uhlenbeck process at N(0, η²), as the model. Many Well: ρ(x) = exp(−Σ_{i≤m} (x_i² − 4)² − ½ Σ_{i>m}
 x_i²) with m = 5 and 32 modes, η = 1. At d = 2 we take m = 2: the published error of the methods that find one mode
 only, 1.364, is near ln 4. The mixture has weights within a factor of 3 and η = 2.5 as published; that paper's text does
-not say where its modes are, and ours are drawn from N(0, 4 I), with standard deviation 1. Their |Δ ln Z| are the best of
-100 evaluations of 2000 paths, in means over four seeds; ours is one estimate of fresh paths, with its standard error.
+not say where its modes are, and ours are drawn from N(0, 4 I), with standard deviation 1. Their |Δ ln Z| are the best
+of 100 evaluations of 2000 paths, in means over four seeds; ours is one estimate of fresh paths, with its standard
+error.
 
 `told`: V is the sum of one V for each well, fitted in one dimension. `untold`: one network of all coordinates.
 

@@ -8,7 +8,8 @@
 At every step θ minimises the variance of G + Σ θ_i h_i over the weighted particles of a system, by least squares with
 three unknowns. b changes paths but not the law q_t, since E_q[h_i] = 0. In contrast to :mod:`leastwork.sampling.steer`,
 whose weights are exact for the discretised chain, these are an integral over time, so that ln Z and averages have an
-error of order Δt. Traces of the Jacobian of the network are exact, or with ``probes`` an average over random signs.
+error of order Δt. Traces of Jacobians are exact, or
+with ``probes`` an average over random signs.
 """
 
 import math
@@ -37,6 +38,7 @@ from leastwork.support.random import generator
 
 __all__ = ["control", "drift_control"]
 
+_MOST_EXACT, _PROBES = 8, 2  # coordinates up to which traces are exact by default, and random signs above
 _RIDGE = 1e-9  # relative to the largest variance of an h_i; bases may depend on each other
 
 
@@ -63,7 +65,8 @@ def drift_control(
         log_tilt: r, twice differentiable, data units (B, *event) -> (B,) nats.
         threshold: a system is resampled where its effective fraction falls below this.
         particles: number of particles of one system.
-        probes: number of random signs for each trace of a Jacobian; by default all d coordinates, which is exact.
+        probes: number of random signs for each trace of a Jacobian; by default none up to 8 dimensions, where traces
+            are exact, and 2 above.
         steps, t_grid: number of Euler steps, and their grid, as in :func:`leastwork.sample`; by default uniform.
         seed: the only source of randomness.
         device, dtype: device and precision; by default those of the network's parameters, else CPU and float32.
@@ -97,8 +100,10 @@ def drift_control(
     assert is_scored(placed)
     times = choices.sampler(placed).steps.times
     d = event_numel(model.event_shape)
+    if probes is None and d > _MOST_EXACT:
+        probes = _PROBES
     traces = d if probes is None else whole("probes", probes)
-    run = _Particles(placed, log_tilt, threshold, particles, None if probes is None else traces, seed)
+    run = _Particles(placed, log_tilt, threshold, particles, probes, seed)
     systems = n // particles
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with evaluating(placed.net), progress("drift control", systems * (len(times) - 1)) as tick:
