@@ -114,7 +114,9 @@ def _visible(value: Any) -> Any:
 def _drawing(drawing: Drawing, number: int, alt: str) -> Markup:
     """A figure's SVG, with its description."""
     svg = _visible(drawing.numbered(number))
-    return Markup(f'<svg role="img" aria-label="{escape(_visible(alt))}" class="drawing"') + Markup(svg.removeprefix("<svg"))
+    return Markup(f'<svg role="img" aria-label="{escape(_visible(alt))}" class="drawing"') + Markup(
+        svg.removeprefix("<svg")
+    )
 
 
 def _as_json(value: Any) -> Markup:
