@@ -90,7 +90,8 @@ def fit_with_nuisance(
     values = values[:, None] if values.ndim == 1 else values
     for name in scaled:
         _check_scale(name, values, experiment, groups, name in shifted, log_weight)
-    unknowns = [*((name, "scale") for name in scaled), *((name, "offset") for name in shifted)]
+    unknowns: list[tuple[str | None, str]] = [(name, "scale") for name in scaled]
+    unknowns += [(name, "offset") for name in shifted]
     titles = [f"the {what} of {name!r}" for name, what in unknowns]
 
     def numbers(what: str) -> tuple[int | None, ...]:
@@ -130,8 +131,9 @@ def _rewritten(
     """(o − b)/a with covariance Σ_kl/(a_k a_l)."""
     a, b = torch.ones(len(groups), dtype=torch.float64), torch.zeros(len(groups), dtype=torch.float64)
     for k, name in enumerate(groups):
-        a[k] = float(scales[name].value) if name in scales else 1.0
-        b[k] = float(offsets[name].value) if name in offsets else 0.0
+        if name is not None:
+            a[k] = float(scales[name].value) if name in scales else 1.0
+            b[k] = float(offsets[name].value) if name in offsets else 0.0
     ends = {key: (getattr(data, key) - b) / a for key in ("values", "lower", "upper")}
     return replace(data, errors=data.covariance / (a[:, None] * a), **ends)
 
