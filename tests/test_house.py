@@ -14,8 +14,9 @@ import pytest
 SRC = Path(__file__).parents[1] / "src/leastwork"
 ORDER = (
     "support", "schedules", "geometry", "observables", "networks", "models", "kernels", "statistics", "guidance",
-    "data", "sampling", "fit", "observable_guidance", "path_guidance", "systems", "adapters", "checks", "report",
-    "runs/base", "runs/observables", "runs/path", "runs/joint", "runs/compare", "runs", "cases",
+    "data", "sampling", "fit", "observable_guidance", "path_guidance", "free_energy", "systems", "adapters", "checks",
+    "report", "runs/base", "runs/observables", "runs/path", "runs/profile", "runs/difference", "runs/joint",
+    "runs/compare", "runs", "cases",
 )  # fmt: skip
 STRANGERS = (
     {"data", "sampling"}, {"observable_guidance", "path_guidance"}, {"adapters", "checks"}, {"adapters", "systems"},

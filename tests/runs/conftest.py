@@ -1,4 +1,4 @@
-"""What tests share: small runs of Path Guidance, alone and in joint runs, and a reader that holds pages to rules."""
+"""What tests share: a finished run, small runs of Path Guidance, also in joint runs, and a reader of pages by rules."""
 
 import base64
 import hashlib
@@ -14,6 +14,8 @@ import torch
 import leastwork as lw
 from leastwork.networks.perceptron import Perceptron
 from leastwork.report.works import WORKS
+from leastwork.runs.carry_out import run
+from leastwork.runs.load import load_config
 
 PATH_RUN = """\
 model: net
@@ -32,6 +34,19 @@ method: scheduled
 fit: {samples: 300, fit_samples: 64}
 sampling: {n: 96, solver: euler, steps: 4, batch_size: 16}
 """
+
+
+BEGUN = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
+
+
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 40 samples without a page; whoever changes it takes a copy."""
+    out = tmp_path_factory.mktemp("runs") / "small"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder / "report.html")
+        run(load_config("prinz", [*BEGUN, "sampling.n=40"]), out)
+    return out
 
 
 class _Tags(HTMLParser):

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from leastwork.geometry.state import evenly, leaves
-from leastwork.runs.base.structures import THREE_LETTERS, write_structures
+from leastwork.runs.base.structures import write_structures
 from leastwork.sampling.ensemble import Ensemble, log_weight_under
 from leastwork.sampling.steer import systematic_ancestors
 from leastwork.support.files import write_text
+from leastwork.support.residues import THREE_LETTERS
 
 __all__ = ["resampled", "write_ensemble_structures"]
 

@@ -27,6 +27,7 @@ from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.sections import Extras, extras
 from leastwork.runs.observables.doubt import doubt_section, warnings_of_doubt
 from leastwork.runs.observables.first_screen import asked_for, believable, checks, how_far_met, lambda_in_words
+from leastwork.runs.observables.left_out import left_out_section
 from leastwork.runs.observables.numbers import (
     ObservableNumbers,
     ObservableQuality,
@@ -126,6 +127,8 @@ def _body(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbe
     found.append(_multipliers(metrics.observables, metrics.certificate))
     if quality.doubt is not None:
         found.append(doubt_section(quality.doubt))
+    if quality.left_out:
+        found.append(left_out_section(quality.left_out))
     if quality.unknowns:
         found.append(_unknowns(quality))
     if quality.kl_truth_model is not None:
