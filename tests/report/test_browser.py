@@ -78,7 +78,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    driver = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install leastwork[browser]"
+    )
     if BROWSER is None:
         pytest.skip("there is no Chromium: install the distribution's chromium")
     software = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]

@@ -1,6 +1,7 @@
 """Figures of chains of atoms: laid over each other, and as points of a map, on which a page's reader chooses one."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ __all__ = ["point_map", "traces"]
 
 Array = NDArray[np.float64]
 
-_STYLE = ({"color": BLUE, "marker": "s"}, {"color": ORANGE, "marker": "o"})
+_STYLE: tuple[dict[str, Any], ...] = ({"color": BLUE, "marker": "s"}, {"color": ORANGE, "marker": "o"})
 
 
 def traces(panels: Sequence[tuple[str, Array]], reference: Array) -> Drawing:

@@ -34,6 +34,7 @@ RC: dict[Any, Any] = {
 _DIGITS = 5  # significant digits of a number, which no eye tells from the number itself
 _TAG = re.compile(r"<[^>]*>")
 _LONG = re.compile(r"(\d\.\d\d)\d+")
+_EMPTY_GROUP = re.compile(r"<g>\n?((?:(?!</?g[ >])[\s\S])*)</g>\n?")
 _ID = re.compile(r' id="([^"]*)"')
 _REFERENCE = re.compile(r'(?<=["(])#([^")]+)')
 _THERMAL = (
@@ -129,7 +130,10 @@ def _for_a_page(svg: str) -> str:
     svg = svg.replace("xlink:href", "href")
     named = {name for tag in _TAG.findall(svg) for name in _REFERENCE.findall(tag)}
     svg = _TAG.sub(lambda tag: in_page_colours(_LONG.sub(r"\1", _only(tag[0], named))), svg)
-    return re.sub(r"\s*\n\s*", "\n", svg).strip().replace("k_BT", _THERMAL)
+    svg, many = re.sub(r"\s*\n\s*", "\n", svg), 1
+    while many:  # groups that say nothing, from the innermost on
+        svg, many = _EMPTY_GROUP.subn(r"\1", svg)
+    return svg.strip().replace("k_BT", _THERMAL)
 
 
 def _only(tag: str, named: set[str]) -> str:
@@ -180,9 +184,9 @@ def _bars(axes: Axes) -> Iterator[Series]:
 def _steps(axes: Axes) -> Iterator[Series]:
     for each in axes.patches:
         if isinstance(each, StepPatch):
-            data = each.get_data()
-            heights = np.append(np.asarray(data.values, dtype=float), np.nan)
-            yield Series(_label(each), "steps", _list(np.asarray(data.edges)), _list(heights))
+            values, bounds, _ = each.get_data()
+            heights = np.append(np.asarray(values, dtype=float), np.nan)
+            yield Series(_label(each), "steps", _list(np.asarray(bounds)), _list(heights))
 
 
 def _lines(axes: Axes) -> Iterator[Series]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from leastwork.report.drawing import Drawing, draw_figure
@@ -30,6 +32,7 @@ _STYLE: Mapping[str, dict[str, Any]] = {
 }
 _POINTS = ((ORANGE, "o"), (GREEN, "D"), (BLUE, "s"), (PURPLE, "^"))
 BINS = 80
+_CAPPED = 20  # rows of a figure whose error bars have caps
 LEAST_COUNT = 5  # smallest count of a bin for which a free energy is shown
 RC: dict[Any, Any] = {
     "font.size": 8.5,
@@ -142,19 +145,18 @@ def observables(
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.axvline(0, color=BLACK, linewidth=0.8, zorder=1)
-        for y, row in enumerate(rows):
-            if row["optimum"] is not None:
-                axes.barh(y, 2 * tolerance, 0.84, left=row["optimum"] - tolerance, color=SHADES[1], zorder=0)
-        errors = [row["error"] for row in rows]
-        axes.barh(range(len(rows)), [2 * error for error in errors], 0.3, left=[-error for error in errors],
-                  color=SHADES[4], zorder=1)  # fmt: skip
+        judged = [(y, row["optimum"], tolerance) for y, row in enumerate(rows) if row["optimum"] is not None]
+        axes.add_patch(_bars(judged, 0.84, facecolor=SHADES[1], zorder=0))
+        axes.add_patch(
+            _bars([(y, 0.0, row["error"]) for y, row in enumerate(rows)], 0.3, facecolor=SHADES[4], zorder=1)
+        )
         for kind, shift in offset.items():
             shown = [(y + shift, *row[kind]) for y, row in enumerate(rows) if row.get(kind) is not None]
             if shown:
                 height, distance, stderr = zip(*shown, strict=True)
                 axes.errorbar(
                     distance, height, xerr=stderr, label=kind, color=styles[kind][0], fmt=styles[kind][1],
-                    markersize=4.5, elinewidth=1.1, capsize=2,
+                    markersize=4.5, elinewidth=1.1, capsize=2 if len(rows) <= _CAPPED else 0,
                     markerfacecolor=WHITE if styles[kind][1] == "o" else None,
                 )  # fmt: skip
         axes.set_yticks(range(len(rows)), [row["label"] for row in rows], parse_math=False)
@@ -165,6 +167,15 @@ def observables(
         legend(figure, *axes.get_legend_handles_labels())
 
     return image(draw, 7.2, 1.15 + 0.42 * len(rows))
+
+
+def _bars(bars: Sequence[tuple[float, float, float]], height: float, **style: Any) -> PathPatch:
+    """Bars as one shape, which takes less of a page: the y, the middle and half the length of each."""
+    corners = [
+        [(x - half, y - height / 2), (x + half, y - height / 2), (x + half, y + height / 2), (x - half, y + height / 2)]
+        for y, x, half in bars
+    ]
+    return PathPatch(Path.make_compound_path(*(Path([*each, each[0]], closed=True) for each in corners)), lw=0, **style)
 
 
 def ledger(

@@ -23,7 +23,7 @@ _HERE = Path(__file__).parent
 _VIEWER = ("vendor/3Dmol-min.js", "scripts/structures.js")
 _SCRIPTS = ("scripts/contents.js", "scripts/words.js", "scripts/figures.js", "scripts/tables.js", "scripts/pages.js")
 _CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {127: 0x2421}
-_TURNING = dict.fromkeys((8234, 8235, 8236, 8237, 8238, 8294, 8295, 8296, 8297), 65533)
+_TURNING = dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), 65533)
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,8 @@ def _visible(value: Any) -> Any:
 def _drawing(drawing: Drawing, number: int, alt: str) -> Markup:
     """A figure's SVG, with its description."""
     svg = _visible(drawing.numbered(number))
-    return Markup(f'<svg role="img" aria-label="{escape(_visible(alt))}" class="drawing"') + Markup(
-        svg.removeprefix("<svg")
-    )
+    head = f'<svg role="img" aria-label="{escape(_visible(alt))}" class="drawing"'
+    return Markup(head + svg.removeprefix("<svg"))
 
 
 def _as_json(value: Any) -> Markup:

@@ -37,13 +37,12 @@ _SHOWN = 3  # runs that are named
 
 @dataclass(frozen=True)
 class _Run:
-    """A finished run: its name on the page, the folder of its page, and its checks and number of warnings."""
+    """A finished run: its name on the page, the folder of its page, and its checks."""
 
     name: str
     page: Path
     run: Finished[Any]
     checks: Sequence[Check]
-    warnings: int
 
 
 def write_pages(folders: Sequence[Path]) -> Path:
@@ -61,13 +60,13 @@ def write_pages(folders: Sequence[Path]) -> Path:
     """
     (first, *others) = folders
     if others:
-        return _write(_parent(folders) / "comparison.html", "Runs side by side", folders, ())
+        return _write(_parent(folders) / "comparison.html", "Runs side by side", folders)
     if (first / "config.yaml").exists() or not first.is_dir():
         return write_report(first)
     found = sorted(file.parent for file in first.glob("*/config.yaml"))
     if not found:
         return write_report(first)
-    return _write(first / "index.html", f"Runs of {first.resolve().name}", found, _unfinished(found))
+    return _write(first / "index.html", f"Runs of {first.resolve().name}", found, skips=True)
 
 
 def _parent(folders: Sequence[Path]) -> Path:
@@ -76,20 +75,17 @@ def _parent(folders: Sequence[Path]) -> Path:
     return Path(os.path.commonpath(sorted(above)))
 
 
-def _unfinished(folders: Sequence[Path]) -> list[tuple[str, str]]:
-    """The folders whose runs are not finished, each with the reason."""
-    found = []
+def _write(path: Path, title: str, folders: Sequence[Path], skips: bool = False) -> Path:
+    """Write the page on these runs; where it skips, those that are not finished are listed with the reason."""
+    runs: list[_Run] = []
+    unfinished: list[tuple[str, str]] = []
     for folder in folders:
         try:
-            read_joint(folder) or read_finished(folder)
+            runs += _runs_of(folder, path.parent)
         except ConfigError as error:
-            found.append((folder.name, str(error)))
-    return found
-
-
-def _write(path: Path, title: str, folders: Sequence[Path], unfinished: Sequence[tuple[str, str]]) -> Path:
-    left = {name for name, _ in unfinished}
-    runs = [run for folder in folders if folder.name not in left for run in _runs_of(folder, path.parent)]
+            if not skips:
+                raise
+            unfinished.append((folder.name, str(error)))
     number = Numbering()
     sections = [*_sections(runs), *_of_unfinished(unfinished)]
     body = environment().get_template("sections.html.j2").render(sections=sections, number=number, level=2)
@@ -109,14 +105,11 @@ def _write(path: Path, title: str, folders: Sequence[Path], unfinished: Sequence
 def _runs_of(folder: Path, beside: Path) -> list[_Run]:
     """The run of a folder, or each part of a joint run."""
     name, joint = os.path.relpath(folder.resolve(), beside.resolve()), read_joint(folder)
-    parts = (
-        {name: read_finished(folder)} if joint is None else {f"{name}/{key}": one for key, one in joint.parts.items()}
-    )
-    found = []
-    for key, run in parts.items():
-        part = kind_of_run(run.config).part(run)
-        found.append(_Run(f"{name}/{key}" if key else name, run.folder, run, part.checks, len(part.warnings)))
-    return found
+    parts = {"": read_finished(folder)} if joint is None else joint.parts
+    return [
+        _Run(f"{name}/{key}" if key else name, run.folder, run, kind_of_run(run.config).checks(run))
+        for key, run in parts.items()
+    ]
 
 
 def _of(one: _Run) -> str:
@@ -127,7 +120,7 @@ def _of(one: _Run) -> str:
 def _sections(runs: Sequence[_Run]) -> list[Section]:
     if not runs:
         return [Section("Runs", ["No run here is finished."])]
-    rows = overview([one.run for one in runs], [one.warnings for one in runs])
+    rows = overview([one.run for one in runs])
     in_words, in_numbers = ([row for row in rows if (row.label in _IN_WORDS) == told] for told in (True, False))
     came = Table(
         "What was asked of each run, and what came of it; ± one standard error.",

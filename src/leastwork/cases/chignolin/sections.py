@@ -26,7 +26,7 @@ from leastwork.observables import evaluate
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.report.figures import Samples
 from leastwork.report.structures import Structures
-from leastwork.runs.base.chains import Axis, ChainSet, guided_chains, model_chains, structures_of
+from leastwork.runs.base.chains import Axis, ChainSet, chosen_chains, guided_chains, model_chains, structures_of
 from leastwork.runs.base.finished import Finished
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.numerals import plus_minus
@@ -162,10 +162,9 @@ def _transition(run: Finished) -> list[Section]:
             "Histograms of committors of guided and simulated structures",
         ),
     ]
-    inside, guided = region(x), guided_chains(run)
     sets = [
-        ChainSet("guided, in the region", guided.x[inside], None if guided.weight is None else guided.weight[inside]),
-        ChainSet("simulated, in the region", truth.double()),
+        guided_chains(run, "guided, in the region", region(x).nonzero()[:, 0]),
+        chosen_chains("simulated, in the region", truth),
     ]
     sets = [one for one in sets if len(one.x)]
     return [Section("Transition states", [], images, structures=[_transition_states(sets, region)] if sets else [])]

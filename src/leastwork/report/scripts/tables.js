@@ -3,7 +3,7 @@
 {
   const PAGE = 50;  // rows
 
-  const text = cell => cell.innerText.replace(/\u00a0/g, " ").trim();
+  const text = cell => cell.textContent.replace(/\s+/g, " ").trim();
 
   // The number that a cell begins with; letters sort after numbers, in their order.
   function value(cell) {
@@ -55,13 +55,7 @@
       });
     }
 
-    const csv = () => page.csv([heads.map(text), ...order.map(row => [...row.cells].map(cell => {
-      const hidden = row.hidden;
-      row.hidden = false;
-      const said = text(cell);
-      row.hidden = hidden;
-      return said;
-    }))]).replace(/[ \u00a0][↕↑↓]/g, "");
+    const csv = () => page.csv([heads.map(text), ...order.map(row => [...row.cells].map(text))]);
     const copy = page.make("button", {type: "button", click: async () => {
       try {
         await navigator.clipboard.writeText(csv());

@@ -13,7 +13,7 @@ from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership
 from leastwork.models.base import Model
 from leastwork.observables import Observable
-from leastwork.report.blocks import Part
+from leastwork.report.blocks import Check, Part
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.settings import AnyConfig
@@ -51,6 +51,7 @@ class KindOfRun(Generic[_Settings, _Run]):
         asked: says in a line what a run was asked for, from its settings and metrics.
         reached: says in a line what it reached.
         summary: makes the tables that the command line prints.
+        checks: makes the traffic lights of a finished run, which a page on several runs shows.
     """
 
     schema: type[_Settings]
@@ -65,3 +66,4 @@ class KindOfRun(Generic[_Settings, _Run]):
     asked: Callable[[_Settings, Mapping[str, Any]], str]
     reached: Callable[[_Settings, Mapping[str, Any]], str]
     summary: Callable[[_Settings, Mapping[str, Any]], Sequence[Table]]
+    checks: Callable[[Finished[_Settings]], Sequence[Check]] = lambda run: ()

@@ -9,6 +9,7 @@ from leastwork.support.numerals import count, fraction, plain, plus_minus
 __all__ = ["LEAST_ESS", "drawing", "few_effective", "gone_astray", "pm", "share", "too_few_steps"]
 
 LEAST_ESS = 0.01
+_NAMED = 5  # averages that a warning names
 _OUTLIER_SHARE = 0.1, 30  # share of the variance of ln w, at least, and in equal shares of all paths
 
 
@@ -46,6 +47,8 @@ def too_few_steps(metrics: RunNumbers, names: Sequence[str]) -> list[str]:
     if not found.matters:
         return []
     what = [f"the average of {name} by {pm(row)}" for name, row in zip(names, found.averages, strict=True) if row.large]
+    if len(what) > _NAMED:
+        what[_NAMED:] = [f"and {count(len(what) - _NAMED)} more averages"]
     if not what and found.log_z is not None:
         what = [f"ln⟨w⟩, and so free energies, by {pm(found.log_z)}"]
     return [f"{count(found.steps)} steps are too few, since they shift {', '.join(what)}: take more sampling.steps."]

@@ -33,12 +33,12 @@ def introduction(run: FinishedJoint) -> str:
     return f"A joint run{whose}: {', then '.join(run.config.parts)}."
 
 
-def overview(parts: Sequence[Finished[AnyConfig]], warnings: Sequence[int]) -> list[Row]:
+def overview(parts: Sequence[Finished[AnyConfig]], warnings: Sequence[int] = ()) -> list[Row]:
     """The rows of the table that compares the parts.
 
     Args:
         parts: finished runs.
-        warnings: number of warnings of each part.
+        warnings: number of warnings of each part, or none for no such row.
     """
     lines: dict[str, Callable[[Finished[AnyConfig]], str]] = {
         "model": lambda run: run.config.source.label,
@@ -54,7 +54,8 @@ def overview(parts: Sequence[Finished[AnyConfig]], warnings: Sequence[int]) -> l
         "wall time": lambda run: f"{plain(run.numbers.seconds, 3)} s",
     }
     rows = [Row(label, [cell(run) for run in parts]) for label, cell in lines.items()]
-    rows.append(Row("warnings", ["none" if n == 0 else f"{n}, below" for n in warnings]))
+    if warnings:
+        rows.append(Row("warnings", ["none" if n == 0 else f"{n}, below" for n in warnings]))
     return [row for row in rows if any(cell != _NONE for cell in row.cells)]
 
 

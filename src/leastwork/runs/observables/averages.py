@@ -11,7 +11,7 @@ from leastwork.report import figures
 from leastwork.report.blocks import Image, Mark, Section, Table, Words
 from leastwork.report.drawing import Drawing
 from leastwork.report.figures import Samples
-from leastwork.runs.base.finished import Finished
+from leastwork.runs.base.finished import PLOTTED, Finished
 from leastwork.runs.base.sentences import pm
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.numbers import ObservableNumbers, ObservableRow
@@ -32,7 +32,9 @@ def distributions_section(run: Finished[RunConfig], metrics: ObservableNumbers, 
     on_a_line = fitted.x is not None and "x" in run.plots
     image = Image(
         _densities(run, fitted, guided) if on_a_line else _histograms(run, metrics.observables, fitted, guided),
-        _of_densities(run.config, metrics, guided) if on_a_line else _of_histograms(len(metrics.observables), guided),
+        _of_densities(run.config, metrics, guided)
+        if on_a_line
+        else _of_histograms(len(metrics.observables), guided, run.config.sampling.n),
         "Distributions of the model's, the reweighted and the guided samples",
     )
     return Section("Distributions" if on_a_line else "Distributions of the observables", [], [image])
@@ -41,7 +43,7 @@ def distributions_section(run: Finished[RunConfig], metrics: ObservableNumbers, 
 def _of_densities(config: RunConfig, metrics: ObservableNumbers, guided: bool) -> str:
     whose = ", and of the guided samples" if guided else ""
     exact = ", with the exact density in grey" if config.system else ""
-    drawn = f" and {count(config.sampling.n)} guided" if guided else ""
+    drawn = f" and {_drawn(config.sampling.n)} guided" if guided else ""
     return (
         f"Probability density (left) and free energy (right) of the model, of the model reweighted to the data{whose}"
         f"{exact}. Histograms of {count(metrics.quality.model_samples)} model{drawn} samples in "
@@ -49,8 +51,14 @@ def _of_densities(config: RunConfig, metrics: ObservableNumbers, guided: bool) -
     )
 
 
-def _of_histograms(number: int, guided: bool) -> str:
-    whose = ", and under guidance" if guided else ""
+def _drawn(n: int) -> str:
+    """The number of samples in a figure, which is limited."""
+    return count(n) if n <= PLOTTED else f"{count(PLOTTED)} of {count(n)}"
+
+
+def _of_histograms(number: int, guided: bool, samples: int) -> str:
+    thinned = f" ({_drawn(samples)} samples)" if samples > PLOTTED else ""
+    whose = f", and under guidance{thinned}" if guided else ""
     some = f"; the first {_MOST_PANELS} of {number} observables are shown" if number > _MOST_PANELS else ""
     return (
         f"Histograms of the observables under the model, under the model reweighted to the data{whose}. The vertical "

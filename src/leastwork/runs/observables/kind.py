@@ -11,6 +11,7 @@ from leastwork.observable_guidance.run import ObservableRun
 from leastwork.runs.base.kind_of_run import Given, KindOfRun
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.observables.config import RunConfig
+from leastwork.runs.observables.first_screen import checks
 from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.job import ObservableJob
 from leastwork.runs.observables.numbers import observable_numbers
@@ -55,4 +56,5 @@ KIND = KindOfRun(
     asked=lambda config, metrics: asked(observable_numbers(metrics)),
     reached=lambda config, metrics: reached(config, observable_numbers(metrics)),
     summary=lambda config, metrics: summary(config, observable_numbers(metrics)),
+    checks=lambda run: checks(run, observable_numbers(run.metrics)),
 )

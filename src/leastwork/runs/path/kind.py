@@ -12,6 +12,7 @@ from leastwork.path_guidance.run import PathRun
 from leastwork.runs.base.kind_of_run import Given, KindOfRun
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.path.config import PathConfig
+from leastwork.runs.path.first_screen import checks
 from leastwork.runs.path.guide_points import write_points
 from leastwork.runs.path.inputs import PathInputs, build_path_inputs
 from leastwork.runs.path.job import PathJob
@@ -59,4 +60,5 @@ KIND = KindOfRun(
     asked=lambda config, metrics: asked(config),
     reached=lambda config, metrics: reached(path_numbers(metrics)),
     summary=lambda config, metrics: summary(config, path_numbers(metrics)),
+    checks=lambda run: checks(run, path_numbers(run.metrics)),
 )

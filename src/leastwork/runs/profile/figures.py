@@ -28,14 +28,14 @@ def profile(edges: Sequence[Array], values: Array, errors: Array, labels: Sequen
             linewidth=1.2, elinewidth=0.8,
         )  # fmt: skip
         axes.set_xlabel(labels[0])
-        axes.set_ylabel("F − min F  (k$_\\mathrm{B}$T)")
+        axes.set_ylabel("F − min F  (k_BT)")
 
     def plane(figure: Figure) -> None:
         axes = figure.subplots()
         shown = axes.pcolormesh(edges[0], edges[1], (values - lowest).T, cmap="viridis", rasterized=True)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-        figure.colorbar(shown, ax=axes, label="F − min F  (k$_\\mathrm{B}$T)")
+        figure.colorbar(shown, ax=axes, label="F − min F  (k_BT)")
 
     return image(line if values.ndim == 1 else plane, 4.6, 3.0)
 
