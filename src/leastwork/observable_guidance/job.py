@@ -30,6 +30,7 @@ from leastwork.sampling.sample import draw
 from leastwork.statistics.outliers import warn_of_outliers
 from leastwork.support.arguments import seed_number, whole
 from leastwork.support.checkpoints import kept
+from leastwork.support.metrics import OnMetrics, check_on_metrics, listening
 from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -53,6 +54,7 @@ def guide_observables(
     jacobian: bool | None = None,
     search: Search | None = None,
     progress: Progress = no_progress,
+    on_metrics: OnMetrics | None = None,
     **choices: Any,
 ) -> ObservableRun:
     """Make ensemble averages agree with measurements, changing the model no more than needed.
@@ -85,6 +87,8 @@ def guide_observables(
         jacobian: for "scheduled", whether to differentiate through the network.
         search: for "scheduled", a derivative-free search that is used instead of gradients.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        on_metrics: called as ``on_metrics(step, values)`` while the fit goes on, with losses, effective samples, misses
+            and work by name; :func:`leastwork.support.sinks.sink` makes one for a CSV file or a tracker.
         choices: process, solver, steps, t_grid, kappa, batch_size, device, dtype as in :func:`leastwork.sample`.
 
     Returns:
@@ -134,7 +138,8 @@ def guide_observables(
     curve = None if groups is None else trust(observed, averages, groups)
     if curve is not None:
         averages, observed, indirect = on_averages(with_theta(data, curve.theta), columns)
-    found = chosen.fit(Problem(model, averages, own, observed, drawing, seed, progress))
+    with listening(check_on_metrics(on_metrics)):
+        found = chosen.fit(Problem(model, averages, own, observed, drawing, seed, progress))
     if indirect is not None and torch.equal(found.maxent.lambdas, indirect.maxent.lambdas):
         found = replace(found, maxent=replace(found.maxent, stderr=indirect.maxent.stderr))  # they know the curvature
     return ObservableRun(
