@@ -28,6 +28,7 @@ from benchmarks.command import options
 from benchmarks.peers.given import quiet
 from benchmarks.peers.products import Factors, product_model
 from benchmarks.table import DOCS, insert, markdown
+from leastwork.geometry.state import State
 from leastwork.guidance.base import Composable
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.networks.value import ValueNetwork
@@ -35,7 +36,7 @@ from leastwork.sampling.work import kish_ess
 from leastwork.systems.mixtures import two_states
 
 STD, KL = 0.25, 0.2
-RARE, WANTED = 2 * norm.sf(1 / STD), 0.8
+RARE, WANTED = 2 * float(norm.sf(1 / STD)), 0.8
 SCHEDULE = lw.VPSchedule()
 LAW: dict[str, Any] = {"solver": "exponential", "t_grid": "balanced"}
 HEAD = ("problem", "KL of paths / exact", "KL of averages / exact", "average", "wanted", "ESS", "evaluations, 10⁶",
@@ -49,6 +50,11 @@ def bernoulli_kl(p: float, q: float) -> float:
 
 def right(x: Tensor) -> Tensor:
     return (x >= 0).to(x.dtype)
+
+
+def inside_of(x: Any) -> Tensor:
+    """Membership in the right half."""
+    return x[:, 0] >= 0
 
 
 def product_rows(dims: list[int], steps: int, budget: int) -> list[tuple[str, ...]]:
@@ -127,7 +133,7 @@ class Shared(Composable):
     def through_network(self) -> bool:
         return self.guidance.through_network
 
-    def __call__(self, x: Tensor, t: float, denoised: Tensor) -> Tensor:
+    def __call__(self, x: State, t: float, denoised: State) -> Tensor:
         """h(x, t): (B, d) -> (B, d)."""
         within = (self.guidance.value(x, t, denoised).detach().exp() * self.probability).clamp(max=1.0)
         inside, outside = self.share / self.probability, (1 - self.share) / (1 - self.probability)
@@ -139,7 +145,7 @@ class Shared(Composable):
 
 def rare_row(steps: int, budget: int) -> tuple[str, ...]:
     """The right half from 6·10⁻⁵ to 0.8: twelve draws of it, a fit of its V_A, and the share that V_A implies."""
-    reach = norm.cdf(1 / STD)
+    reach = float(norm.cdf(1 / STD))
     weight = (RARE - 1 + reach) / (2 * reach - 1)
     begin = time.process_time()
     model = two_states(1, (1 - weight, weight), separation=2.0, std=STD).model(SCHEDULE)
@@ -149,7 +155,7 @@ def rare_row(steps: int, budget: int) -> tuple[str, ...]:
     tail = STD**2 * torch.empty(6, 1).exponential_(generator=random)
     guides = torch.cat([1 + STD * torch.randn(6, 1, generator=random), tail])
     law = {**LAW, "steps": steps}
-    run = lw.guide_path(model, guides, region=lambda x: x[:, 0] >= 0, budget=budget, certificate_samples=2000, **law)
+    run = lw.guide_path(model, guides, region=inside_of, budget=budget, certificate_samples=2000, **law)
     found = float(run.free_energy.value)
     print(f"-ln p(A) {run.free_energy} (exact {-math.log(RARE):.3f}), {run.success} in A", flush=True)
     assert isinstance(run.guidance, LearnedGuidance)

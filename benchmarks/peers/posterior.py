@@ -13,6 +13,7 @@ Takes about ten minutes on one core.
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ class Measured:
     along: Tensor
     value: Tensor
 
-    def log_likelihood(self, x: Tensor) -> Tensor:
+    def log_likelihood(self, x: Any) -> Tensor:
         """ln p(y|x) up to a constant, (B, d) -> (B,)."""
         return -0.5 * ((self.value.to(x) - x @ self.along.to(x).T) / NOISE).square().sum(dim=1)
 
@@ -82,7 +83,7 @@ def coverage(x: Tensor, log_weight: Tensor, exact: Tensor) -> list[float]:
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--measurements", type=int, default=2)
+    parser.add_argument("--measurements", type=int, default=1)
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--budget", type=int, default=8_000_000)

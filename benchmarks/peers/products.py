@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import leastwork as lw
+from leastwork.geometry.state import State
 from leastwork.guidance.base import Composable, Guidance
 from leastwork.models.base import is_scored
 from leastwork.models.predictions import Moments
@@ -32,8 +33,10 @@ class Factors(Composable):
     count: int
     through_network: bool = False
 
-    def __call__(self, x: Tensor, t: float, denoised: Tensor) -> Tensor:
+    def __call__(self, x: State, t: float, denoised: State) -> Tensor:
         """h(x, t): (B, d) -> (B, d)."""
+        assert isinstance(x, Tensor)
+        assert isinstance(denoised, Tensor)
         guided = self.guidance(x[:, : self.count].reshape(-1, 1), t, denoised[:, : self.count].reshape(-1, 1))
         assert isinstance(guided, Tensor)
         return torch.cat([guided.reshape(-1, self.count), torch.zeros_like(x[:, self.count :])], dim=1)

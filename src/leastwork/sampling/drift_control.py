@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.geometry.state import event_numel
+from leastwork.geometry.state import event_numel, shapes
 from leastwork.models.base import Model, Scored, is_periodic, is_scored
 from leastwork.models.context import refuse_per_sample
 from leastwork.models.denoised import PULL
@@ -91,7 +91,8 @@ def drift_control(
     check_sizes(n, particles, threshold)
     seed, progress = seed_number(seed), check_progress(progress)
     refuse_per_sample(model)
-    if not is_scored(model) or model.has_rotations or is_periodic(model) or model.subspace is not None:
+    plain = is_scored(model) and model.subspace is None and len(shapes(model.event_shape)) == 1
+    if not plain or model.has_rotations or is_periodic(model):
         raise LeastworkError("drift control needs the score of plain coordinates: use leastwork.steer for this model")
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
@@ -199,7 +200,7 @@ class _Particles:
         return level.expand_as(log_w).clone(), x[systematic_ancestors(share, uniform)[0]]
 
     def _shaped(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), *self.model.event_shape)
+        return x.reshape(len(x), *shapes(self.model.event_shape)[0])
 
     def _data(self, x: Tensor) -> Tensor:
         z = self.model.to_data_units(self._shaped(x))
