@@ -37,11 +37,20 @@ from leastwork.support.executors import executor_now, pieces, using
 from leastwork.support.progress import Progress, Tick, check_progress, no_progress
 from leastwork.support.random import generator
 
-__all__ = ["DenoisedTilt", "LearnedValue", "LogTiltFn", "LookAhead", "steer", "systematic_ancestors"]
+__all__ = [
+    "WHY_NO_WORK",
+    "DenoisedTilt",
+    "LearnedValue",
+    "LogTiltFn",
+    "LookAhead",
+    "check_sizes",
+    "steer",
+    "systematic_ancestors",
+]
 
 LogTiltFn: TypeAlias = Callable[[State], Tensor]
 
-_WHY_NO_WORK = (
+WHY_NO_WORK = (
     "resampled paths have no law of their own, so no work and no certificate: read ens.log_z and "
     "ens.mean(fn, under='target'), or draw with leastwork.sample"
 )
@@ -147,7 +156,7 @@ def steer(
     True
     """
     begin = time.perf_counter()
-    _check_sizes(n, particles, threshold)
+    check_sizes(n, particles, threshold)
     seed, progress = seed_number(seed), check_progress(progress)
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype)
     own_device, own_dtype = placement(model)
@@ -182,7 +191,7 @@ def steer(
                 tick(len(sampler.steps))
     x, log_weight, tilt = zip(*parts, strict=True)
     ledger = Ledger(
-        sampler.steps.times, None, torch.cat(log_weight), why_no_weights=_WHY_NO_WORK, group=particles,
+        sampler.steps.times, None, torch.cat(log_weight), why_no_weights=WHY_NO_WORK, group=particles,
         chain=sampler.steps.chain,
     )  # fmt: skip
     seconds = time.perf_counter() - begin
@@ -303,7 +312,7 @@ def _finite(values: Tensor, noise: BlockNoise, what: str, where: str) -> Tensor:
     return values.to(torch.float64)
 
 
-def _check_sizes(n: int, particles: int, threshold: float) -> None:
+def check_sizes(n: int, particles: int, threshold: float) -> None:
     n, particles = whole("n", n), whole("particles", particles)
     if n < particles:
         raise LeastworkError(f"n={n} is less than one system of {particles}: draw n={particles}, or lower particles")
