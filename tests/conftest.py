@@ -1,10 +1,11 @@
 """One thread: the networks here are small, and on shared cores a second one costs more in waiting than it gives.
 
-Shared by all: two states in one dimension, their model and the exact guidance from one half to four fifths; and fits
-that take few steps.
+Shared by all: two states in one dimension, their model and the exact guidance from one half to four fifths; fits that
+take few steps; and processes that begin at once.
 """
 
 from collections.abc import Callable
+from multiprocessing import get_all_start_methods, get_context
 from typing import Any
 
 import pytest
@@ -57,3 +58,12 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         monkeypatch.setattr("leastwork.path_guidance.renoise._ROUNDS", 5)
 
     return cut
+
+
+@pytest.fixture
+def forked_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that run side by side are forked from a process that has imported what each would import for seconds."""
+    if "forkserver" in get_all_start_methods():
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["leastwork.runs.carry_out", "leastwork.support.side_by_side"])
+        monkeypatch.setattr("leastwork.support.side_by_side.get_context", lambda _: context)

@@ -76,7 +76,7 @@ def test_processes_take_their_gpus() -> None:
         assert set(executor.map(seen_gpu, range(40))) <= {"0", "3"}
 
 
-def test_a_run_draws_and_fits_on_its_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_draws_and_fits_on_its_workers(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[int] = []
 
     @contextmanager
@@ -87,12 +87,11 @@ def test_a_run_draws_and_fits_on_its_workers(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder / "report.html")
     config = load_config("prinz", [*SMALL, "sampling.n=40"])
-    run(config, tmp_path / "one")
     monkeypatch.setattr("leastwork.runs.carry_out.processes", threads)
     run(config, tmp_path / "two", workers=2)
     assert used == [2]
     for name in ("ensemble.zarr/x/0.0", "ensemble.zarr/log_weight/2", "fit/model.zarr/x/0.0"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        assert (begun / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_a_command_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

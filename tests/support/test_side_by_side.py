@@ -16,6 +16,8 @@ from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning
 from leastwork.support.progress import Progress
 from leastwork.support.side_by_side import side_by_side
 
+pytestmark = pytest.mark.usefixtures("forked_quickly")
+
 
 def write(folder: Path, name: str, progress: Progress) -> None:
     with progress(f"writing {name}", 2) as tick:

@@ -133,6 +133,7 @@ def test_metrics_gather_those_of_the_parts(finished: Path) -> None:
     assert metrics["versions"] == parts["rare"]["versions"]
 
 
+@pytest.mark.usefixtures("forked_quickly")
 def test_parts_side_by_side_come_out_the_same(file: Path, finished: Path, tmp_path: Path) -> None:
     run(load_config(file), tmp_path / "out", workers=2)
     assert timeless(metrics_of(tmp_path / "out")) == timeless(metrics_of(finished))
