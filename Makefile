@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all test-diffusers test-boltz bench docs figures clean
+.PHONY: install demo test test-all test-diffusers test-boltz bench bench-peers docs figures clean
 
 install: $(STAMP)
 
@@ -41,6 +41,10 @@ test-boltz:
 
 bench: install
 	$(BIN)/python -m benchmarks.all
+
+# The problems of other papers, into docs/peers.md.
+bench-peers: install
+	$(BIN)/python -m benchmarks.peers.all
 
 figures: install
 	$(BIN)/python -m benchmarks.figures

@@ -14,8 +14,9 @@ import pytest
 SRC = Path(__file__).parents[1] / "src/leastwork"
 ORDER = (
     "support", "schedules", "geometry", "observables", "networks", "models", "kernels", "statistics", "guidance",
-    "data", "sampling", "fit", "observable_guidance", "path_guidance", "systems", "adapters", "checks", "report",
-    "runs/base", "runs/observables", "runs/path", "runs/joint", "runs/compare", "runs", "cases",
+    "data", "sampling", "fit", "observable_guidance", "path_guidance", "free_energy", "systems", "adapters", "checks",
+    "report", "runs/base", "runs/observables", "runs/path", "runs/profile", "runs/difference", "runs/joint",
+    "runs/compare", "runs", "cases",
 )  # fmt: skip
 STRANGERS = (
     {"data", "sampling"}, {"observable_guidance", "path_guidance"}, {"adapters", "checks"}, {"adapters", "systems"},
@@ -125,7 +126,7 @@ def test_names_that_cross_a_folder_are_public() -> None:
 
 def test_paper_knows_no_kind_of_run() -> None:
     templates = {file.name.split(".")[0] for file in (SRC / "report/templates").iterdir()}
-    assert templates == {"page", "joint", "part", "sections", "macros"}
+    assert templates == {"page", "run", "joint", "several", "part", "sections", "macros"}
 
 
 def test_only_a_file_that_is_read_is_asked_for_its_kind() -> None:

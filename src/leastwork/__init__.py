@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         NonFiniteError,
         NoPathWeightsError,
     )
+    from leastwork.free_energy.difference import free_energy_difference
+    from leastwork.free_energy.job import flat_histogram
+    from leastwork.free_energy.profile import free_energy_profile
     from leastwork.geometry.euclidean import ZeroCentre
     from leastwork.guidance.files import load_guidance, save_guidance
     from leastwork.models.context import PerSample
@@ -82,6 +85,9 @@ _HOME = {
     "check_model": "leastwork.checks.examine",
     "fit_indirect": "leastwork.data.fixed_point",
     "fit_lambdas": "leastwork.data.maxent",
+    "flat_histogram": "leastwork.free_energy.job",
+    "free_energy_difference": "leastwork.free_energy.difference",
+    "free_energy_profile": "leastwork.free_energy.profile",
     "guide_observables": "leastwork.observable_guidance.job",
     "guide_path": "leastwork.path_guidance.job",
     "load_guidance": "leastwork.guidance.files",
@@ -98,8 +104,8 @@ _HOME = {
 }
 
 _FOLDERS = (
-    "adapters", "cases", "checks", "data", "fit", "geometry", "guidance", "kernels", "models", "networks",
-    "observable_guidance", "observables", "path_guidance", "sampling", "schedules", "statistics", "systems",
+    "adapters", "cases", "checks", "data", "fit", "free_energy", "geometry", "guidance", "kernels", "models",
+    "networks", "observable_guidance", "observables", "path_guidance", "sampling", "schedules", "statistics", "systems",
 )  # fmt: skip
 
 __all__ = [
@@ -134,6 +140,9 @@ __all__ = [
     "check_model",
     "fit_indirect",
     "fit_lambdas",
+    "flat_histogram",
+    "free_energy_difference",
+    "free_energy_profile",
     "guide_observables",
     "guide_path",
     "load_guidance",

@@ -288,15 +288,18 @@ def init_command(
 
 
 @app.command("report")
-def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run.")]) -> None:
-    """Make a run's report again."""
+def report_command(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Finished runs, or one folder of runs.")],
+) -> None:
+    """Make a run's report again, or one page on several runs."""
     with kindly():
-        from leastwork.runs.page import write_report
+        from leastwork.runs.several import write_pages
         from leastwork.runs.status import missing_in_words
 
-        typer.echo(write_report(folder))
-        if left := missing_in_words(folder):
-            _say(f"the report is of the samples before: {left}")
+        typer.echo(write_pages(folders))
+        for folder in folders:
+            if left := missing_in_words(folder):
+                _say(f"the report of {folder} is of the samples before: {left}")
 
 
 @app.command("status")

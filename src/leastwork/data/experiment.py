@@ -20,7 +20,7 @@ from leastwork.models.latents import of_data
 from leastwork.observables.function import Observable
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import path_of
-from leastwork.support.csv_rows import as_number, cells, columns, flag, numbered
+from leastwork.support.csv_rows import as_number, cells, check_unit, columns, flag, numbered
 from leastwork.support.data_text import data_text
 from leastwork.support.html import html_table
 from leastwork.support.numerals import plain, plus_minus
@@ -250,7 +250,10 @@ def data_of_table(path: Path, observable: Observable) -> dict[str, dict[str, Any
     """
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of data")
-    lines = numbered(bme_as_csv(path, data_text(path)))
+    text = data_text(path)
+    units = set(observable.units)
+    check_unit(text, units.pop() if len(units) == 1 else "", path)
+    lines = numbered(bme_as_csv(path, text))
     if not lines:
         raise ConfigError(f"{path}: the file holds no data: begin with the line {','.join(_COLUMNS)}")
     header = _header(lines[0][1], f"{path}, line {lines[0][0]}", sorted(set(observable.units) - {""}))

@@ -67,10 +67,10 @@ def guide_observables(
         method: the name of a method. "least-work": h = ∇V learned from the model's own samples and on guided paths, in
             stages if the data are far. "scheduled": the published form h = −η(t) Σ λ_k ∇O_k(D) with a schedule fitted
             to mismatch + γ·work. "loss": h = −Σ λ_k ∇ₓO_k(D(x, t)), the gradient of the tilt at the denoised estimate.
-            "adjoint-matching": h = ∇V learned on guided paths alone. "reweight": weights and no guidance. For a
-            VelocityModel, which has no score, "least-work" fits the added velocity of least kinetic action. Or a
-            method object, such as ``Scheduled(gamma=0.01)`` or one of your own
-            (:mod:`leastwork.observable_guidance.methods`).
+            "adjoint-matching": h = ∇V learned on guided paths alone. "ram": h = ∇V regressed on the reward of re-noised
+            endpoints of guided paths. "reweight": weights and no guidance. For a VelocityModel, which has no score,
+            "least-work" fits the added velocity of least kinetic action. Or a method object, such as
+            ``Scheduled(gamma=0.01)`` or one of your own (:mod:`leastwork.observable_guidance.methods`).
         seed: seed of all random numbers.
         samples: number of samples of the model for λ and V; by default as many as a third of the budget pays for.
         certificate_samples: number of fresh guided samples for the certificate.

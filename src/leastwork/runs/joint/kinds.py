@@ -19,7 +19,7 @@ def kinds() -> Mapping[str, KindOfRun[Any, Any]]:
     """Every kind by its name, which is that of a folder with a file ``kind.py`` that defines ``KIND``.
 
     >>> list(kinds())
-    ['observables', 'path']
+    ['difference', 'observables', 'path', 'profile']
     """
     names = sorted(file.parent.name for file in _RUNS.glob("*/kind.py"))
     return {name: import_module(f"leastwork.runs.{name}.kind").KIND for name in names}

@@ -1,0 +1,1 @@
+"""The benchmarks of other papers, one file a paper."""

@@ -1,0 +1,1 @@
+"""Free energies: profiles along coordinates, differences of two states, and the flat histogram."""

@@ -1,0 +1,1 @@
+"""Runs that compute the free-energy difference of two states."""

@@ -1,0 +1,1 @@
+"""Runs that compute a free-energy profile along a coordinate."""
