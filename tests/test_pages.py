@@ -4,6 +4,7 @@ A page is read from top to bottom: a block ``python`` is executed, a block with 
 ``sh`` is run line by line, and a block ``text`` below a block ``python`` is the message with which that one ends.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -108,7 +109,9 @@ def test_every_page_is_in_the_contents_and_links_lead_somewhere() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["measured-number.md", "transition-states.md"])
+@pytest.mark.parametrize(
+    "page", ["measured-number.md", "transition-states.md", "couplings-on-a-cluster.md", "images.md"]
+)
 def test_a_tutorial_leads_from_an_empty_folder_to_a_report(page: str, tmp_path: Path) -> None:
     """From the page alone, in a folder with nothing in it."""
     command = f"{sys.executable} -m leastwork.cli"
@@ -121,3 +124,14 @@ def test_a_tutorial_leads_from_an_empty_folder_to_a_report(page: str, tmp_path: 
             for line in block.text.splitlines():
                 subprocess.run(re.sub(r"^leastwork\b", command, line), shell=True, check=True, cwd=tmp_path)
     assert list(tmp_path.glob("**/report.html"))
+
+
+@pytest.mark.slow
+def test_the_documentation_builds_without_a_warning_and_asks_no_other_server(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("material")
+    made = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    subprocess.run(made, check=True, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    for page in (tmp_path / "site").rglob("*.html"):
+        loaded = r'<(?:script|img|iframe)[^>]*\ssrc="(?:https?:)?//|<link[^>]*rel="stylesheet"[^>]*href="(?:https?:)?//'
+        assert not re.search(loaded, page.read_text(encoding="utf-8")), page
