@@ -89,7 +89,7 @@ def test_a_state_of_one_in_fifteen_hundred_from_guides() -> None:
     )
     p = torch.special.ndtr(torch.tensor([-3.2, 1.0], dtype=torch.float64)).log()
     print(f"\n{found.value}, exact {float(p[0] - p[1]):.3f}, counting ± {found.counting_error:.2g}")
-    assert abs(found.value.value - float(p[0] - p[1])) < _FIVE * found.value.stderr + 0.03  # 100 steps are 0.02 off
+    assert abs(found.value.value - float(p[0] - p[1])) < _FIVE * found.value.stderr
     assert found.value.stderr < 0.1
 
 
