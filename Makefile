@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all test-diffusers test-boltz bench docs figures clean
+.PHONY: install demo test test-all test-diffusers test-boltz bench bench-peers docs figures clean
 
 install: $(STAMP)
 
@@ -42,12 +42,16 @@ test-boltz:
 bench: install
 	$(BIN)/python -m benchmarks.all
 
+# The problems of other papers, into docs/peers.md.
+bench-peers: install
+	$(BIN)/python -m benchmarks.peers.all
+
 figures: install
 	$(BIN)/python -m benchmarks.figures
 
 docs: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	$(BIN)/mkdocs build --strict --quiet --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
 
 clean:
 	rm -rf $(VENV) site runs .pytest_cache .ruff_cache

@@ -13,18 +13,40 @@ import ast
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.command import options
 from benchmarks.table import ROOT, markdown
 
-__all__ = ["benchmarks"]
+__all__ = ["benchmarks", "in_turn"]
 
 
-def benchmarks() -> list[str]:
-    """Names of all benchmarks but this one."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return [file.stem for file in files if file != Path(__file__) and _has_main(file)]
+def benchmarks(folder: Path = Path(__file__).parent) -> list[str]:
+    """Names of all benchmarks of a folder but ``all``."""
+    return [file.stem for file in sorted(folder.glob("*.py")) if file.stem != "all" and _has_main(file)]
+
+
+def in_turn(folder: Path, package: str, only: Sequence[str] = ("",), but: Sequence[str] = ()) -> int:
+    """Run the benchmarks of a folder and print how long each took; 0 if all of them ran.
+
+    Args:
+        folder: the folder.
+        package: its name as a package.
+        only: parts of names, of which a benchmark has at least one.
+        but: parts of names, of which a benchmark has none.
+    """
+    rows: list[tuple[str, str, str]] = []
+    for name in benchmarks(folder):
+        if any(part in name for part in but) or not any(part in name for part in only):
+            continue
+        print(f"== {name} ==", flush=True)
+        begin = time.perf_counter()
+        code = subprocess.run([sys.executable, "-m", f"{package}.{name}"], check=False, cwd=ROOT).returncode
+        rows.append((name, f"{time.perf_counter() - begin:.0f}", str(code)))
+        print(flush=True)
+    print(markdown(("benchmark", "s", "exit"), rows))
+    return int(any(code != "0" for _, _, code in rows))
 
 
 def _has_main(file: Path) -> bool:
@@ -38,17 +60,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[""], metavar="PART", help="parts of names")
     parser.add_argument("--but", nargs="+", default=[], metavar="PART", help="likewise, to leave out")
     chosen = parser.parse_args()
-    rows: list[tuple[str, str, str]] = []
-    for name in benchmarks():
-        if any(part in name for part in chosen.but) or not any(part in name for part in chosen.only):
-            continue
-        print(f"== {name} ==", flush=True)
-        begin = time.perf_counter()
-        code = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False, cwd=ROOT).returncode
-        rows.append((name, f"{time.perf_counter() - begin:.0f}", str(code)))
-        print(flush=True)
-    print(markdown(("benchmark", "s", "exit"), rows))
-    return int(any(code != "0" for _, _, code in rows))
+    return in_turn(Path(__file__).parent, "benchmarks", chosen.only, chosen.but)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """What several processes gain, and what the engine costs: `python -m benchmarks.workers [--seconds 1] [--blocks 24]`.
 
-Blocks of about one second are drawn in this process, by one process, by two, and by Dask with one worker and with two,
-in turn, by workers that have begun. Printed: seconds, the gain of two over one, and the overhead of one Dask worker
-over this process; the overhead of the engine alone, the seconds of a call over those that its worker spent in blocks;
-and the load of the machine, on which all but the last depend. ``--wait`` takes blocks that wait in place of computing,
-so that two processes do not need two cores.
+Blocks of about one second are drawn in this process, by two processes, and by Dask with one worker and with two, in
+turn, by workers that have begun. Printed: seconds, the gain of two over one, and the overhead of one Dask worker over
+this process; the overhead of the engine alone, the seconds of a call over those that its worker spent in blocks; CPU
+seconds of a block, which must not grow with the number of workers; and the load of the machine. Seconds depend on the
+load, CPU seconds hardly do. ``--wait`` takes blocks that wait in place of computing, so that two processes do not need
+two cores.
 
 Takes about five minutes on two cores.
 """
@@ -22,7 +23,7 @@ from benchmarks.command import options
 from benchmarks.timing import Cost, cost, in_turn, ratio
 from leastwork.geometry.state import State
 from leastwork.support.clusters import cluster, wanted
-from leastwork.support.executors import on_workers
+from leastwork.support.executors import pieces, using
 from leastwork.support.processes import processes
 
 BATCH, STEPS = 1024, 20
@@ -54,18 +55,19 @@ def drawing(net: lw.DiffusionModel, blocks: int, executor: Executor | None) -> C
     return lambda: lw.sample(net, blocks * BATCH, steps=STEPS, batch_size=BATCH, executor=executor)
 
 
-def block(net: lw.DiffusionModel, seed: int) -> tuple[float, State]:
-    """Seconds of a block, and its samples."""
-    begin = time.perf_counter()
+def block(net: lw.DiffusionModel, seed: int) -> tuple[float, float, State]:
+    """Seconds and CPU seconds of a block, and its samples."""
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     drawn = lw.sample(net, BATCH, steps=STEPS, batch_size=BATCH, seed=seed)
-    return time.perf_counter() - begin, drawn.x
+    return time.perf_counter() - begin, time.process_time() - begin_cpu, drawn.x
 
 
-def in_blocks(net: lw.DiffusionModel, blocks: int, executor: Executor) -> tuple[float, float]:
-    """Seconds of blocks on workers, and of the whole call by one worker."""
+def in_blocks(net: lw.DiffusionModel, blocks: int, executor: Executor | None) -> tuple[float, float, float]:
+    """Seconds and CPU seconds in blocks, and seconds of the whole call."""
     begin = time.perf_counter()
-    spent = [seconds for _, (seconds, _) in on_workers(executor, block, net, ((k, k) for k in range(blocks)))]
-    return sum(spent), time.perf_counter() - begin
+    with using(executor), pieces(block, net, blocks) as piece:
+        spent = [piece(k)[:2] for k in range(blocks)]
+    return sum(wall for wall, _ in spent), sum(cpu for _, cpu in spent), time.perf_counter() - begin
 
 
 def main() -> None:
@@ -94,9 +96,7 @@ def main() -> None:
         ]
         before = os.getloadavg()[0]
         found = in_turn(calls, asked.rounds)
-        dask_alone = executors[1]
-        assert dask_alone is not None
-        alone_in_blocks = [in_blocks(net, asked.blocks, dask_alone) for _ in range(asked.rounds)]
+        inside = [[in_blocks(net, asked.blocks, one) for one in executors] for _ in range(asked.rounds)]
     for name, costs in zip(names, found, strict=True):
         wall = [each.wall for each in costs]
         print(f"{name:15} {min(wall) / asked.blocks:7.3f} s a block at best, {[round(x, 1) for x in wall]} s in all")
@@ -104,7 +104,10 @@ def main() -> None:
     print(f"overhead of Dask, one worker over this process:   {ratio(alone, dask)}")
     print(f"two processes over this process:                   {ratio(two, alone)} times as fast")
     print(f"two Dask workers over one:                         {ratio(two_dask, dask)} times as fast")
-    print(f"one Dask worker over the seconds in its blocks:    {ratio(*zip(*alone_in_blocks, strict=True))}")
+    engine = ratio([each[1][0] for each in inside], [each[1][2] for each in inside])
+    print(f"one Dask worker over the seconds in its blocks:    {engine}")
+    for i, name in enumerate(names):
+        print(f"{name:15} {min(each[i][1] for each in inside) / asked.blocks:7.3f} CPU s a block at best")
     print(f"load of the machine at the beginning and the end:  {before:.1f}, {os.getloadavg()[0]:.1f}")
 
 

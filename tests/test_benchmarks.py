@@ -6,10 +6,18 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
+
+import leastwork as lw
+from leastwork.sampling.choices import Choices
+from leastwork.systems.gaussian import Gaussian
+from leastwork.systems.mixtures import GaussianMixture
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # benchmarks are started from there, and not installed
-all_of_them = import_module("benchmarks.all").benchmarks()
+benchmarks = import_module("benchmarks.all").benchmarks
+all_of_them = benchmarks()
+peers = [f"peers.{name}" for name in ("all", *benchmarks(ROOT / "benchmarks" / "peers"))]
 timing, table = import_module("benchmarks.timing"), import_module("benchmarks.table")
 
 
@@ -17,9 +25,11 @@ def test_the_list_is_that_of_the_folder() -> None:
     assert len(all_of_them) > 20
     assert {"before_after", "comparison", "maxent"} <= set(all_of_them)
     assert not {"all", "problems", "timing", "table"} & set(all_of_them)
+    assert {"peers.calibration", "peers.posterior"} <= set(peers)
+    assert not {"peers.given", "peers.products"} & set(peers)
 
 
-@pytest.mark.parametrize("name", ["all", *all_of_them])
+@pytest.mark.parametrize("name", ["all", *all_of_them, *peers])
 def test_it_says_what_it_asks_and_how_long_it_takes(name: str, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", [name, "--help"])
     with pytest.raises(SystemExit) as end:
@@ -58,3 +68,34 @@ def test_a_table_goes_between_its_markers(tmp_path: Path) -> None:
     table.insert(page, "another", "nothing")
     expected = "before\n<!-- one -->\n| a | b |\n|---|---|\n| 1 | \\d |\n<!-- end one -->\nafter\n"
     assert page.read_text(encoding="utf-8") == expected
+
+
+def test_a_given_tilt_has_lambda_minus_one() -> None:
+    """ln Z of a·x under N(m, s²) is a·m + ½ a² s²; five standard errors give a false alarm in 1.7 million."""
+    given = import_module("benchmarks.peers.given")
+    model = Gaussian(0.5, 0.6, 1).model(lw.VPSchedule())
+    given_tilt = given.given_tilt(lambda x: 0.7 * x[:, 0])
+    with pytest.warns(lw.LeastworkWarning, match="far from the model"):
+        run = lw.guide_observables(model, given_tilt, "reweight", samples=4000, steps=20)
+    assert float(run.lambdas.value[0]) == pytest.approx(-1, abs=1e-6)
+
+
+def test_the_stationary_chain_keeps_a_standard_normal() -> None:
+    """a² + c² = 1, and the shift is that of the best step, e = c²/ρ."""
+    products = import_module("benchmarks.peers.products")
+    model = Gaussian(0.0, 1.0, 1).model(lw.VPSchedule())
+    steps = Choices(solver=products.Stationary(), steps=10).sampler(model).steps
+    torch.testing.assert_close(steps.a.square() + steps.c.square(), torch.ones(10, dtype=torch.float64))
+    torch.testing.assert_close(steps.e, steps.c.square() / steps.a)
+
+
+def test_the_posterior_of_one_gaussian_is_exact() -> None:
+    """One coordinate of N(m, s²), measured with noise τ: mean (m/s² + y/τ²)/(1/s² + 1/τ²)."""
+    posterior = import_module("benchmarks.peers.posterior")
+    prior = GaussianMixture([1.0], [[2.0, -1.0]], 0.5)
+    one = posterior.Measured(prior, torch.eye(2, dtype=torch.float64)[:1], torch.tensor([3.0], dtype=torch.float64))
+    x = one.posterior(20_000, torch.Generator().manual_seed(0))
+    precision = torch.tensor([4 + 1 / 0.09, 4], dtype=torch.float64)
+    mean = torch.tensor([(8 + 3 / 0.09) / precision[0], -1], dtype=torch.float64)
+    assert bool(((x.mean(0) - mean).abs() < 5 / (20_000 * precision).sqrt()).all())  # z = 5
+    torch.testing.assert_close(x.var(0), 1 / precision, rtol=0.05, atol=0)  # five standard errors of a variance

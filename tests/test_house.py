@@ -126,7 +126,7 @@ def test_names_that_cross_a_folder_are_public() -> None:
 
 def test_paper_knows_no_kind_of_run() -> None:
     templates = {file.name.split(".")[0] for file in (SRC / "report/templates").iterdir()}
-    assert templates == {"page", "joint", "part", "sections", "macros"}
+    assert templates == {"page", "run", "joint", "several", "part", "sections", "macros"}
 
 
 def test_only_a_file_that_is_read_is_asked_for_its_kind() -> None:

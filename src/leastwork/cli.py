@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``sample``, ``submit``, ``status``, ``compare``, ``init``, ``list``, ``report``
+"""The command line: ``run``, ``sample``, ``submit``, ``status``, ``watch``, ``compare``, ``init``, ``list``, ``report``
 and ``check-model``.
 
 Results go to stdout and everything else to stderr. The exit code is 0, 1 for a model with a fault, 2 for what the user
@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-Source = Annotated[str, typer.Argument(metavar="NAME|FILE.yaml", help="A bundled run, or a run file.")]
+
+def _names_of_runs(begun: str) -> list[str]:
+    """For the shell, which completes the names of bundled runs, and those of files by itself."""
+    from leastwork.runs.base.file import bundled_runs
+
+    return [name for name in bundled_runs() if name.startswith(begun)]
+
+
+Source = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE.yaml", help="A bundled run, or a run file.", autocompletion=_names_of_runs),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -52,9 +63,13 @@ JobScript = Annotated[
 LogJson = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Add a line of JSON to this file as the work goes on.")
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(metavar="tensorboard|mlflow|wandb", help="Write the numbers of the fit there too; may be repeated."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, and only the report's path at the end.")]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def main() -> None:
@@ -90,12 +105,13 @@ def run_command(
     cluster: Cluster = None,
     job_script: JobScript = False,
     log_json: LogJson = None,
+    track: Track = None,
     quiet: Quiet = False,
 ) -> None:
     """Guide a model by data, to structures or both, and report what it cost."""
     again = _again(
         "run", source, out=out, set=settings, workers=workers, devices=devices, cluster=cluster, log_json=log_json,
-        quiet=quiet, resume=True,
+        track=track, quiet=quiet, resume=True,
     )  # fmt: skip
     with kindly(again) as where, _progress(quiet, log_json) as progress:
         from torch import get_num_threads
@@ -117,7 +133,7 @@ def run_command(
             if devices is not None:
                 config = load_config(source, [*(settings or []), *on_gpus(config)])
                 at_once = 1
-            report = run(config, where[0], resume, progress, at_once, tell, executor)
+            report = run(config, where[0], resume, progress, at_once, tell, executor, tuple(track or ()))
         if not quiet:
             print_summary(config, where[0])
         typer.echo(report)
@@ -272,15 +288,18 @@ def init_command(
 
 
 @app.command("report")
-def report_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run.")]) -> None:
-    """Make a run's report again."""
+def report_command(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Finished runs, or one folder of runs.")],
+) -> None:
+    """Make a run's report again, or one page on several runs."""
     with kindly():
-        from leastwork.runs.page import write_report
+        from leastwork.runs.several import write_pages
         from leastwork.runs.status import missing_in_words
 
-        typer.echo(write_report(folder))
-        if left := missing_in_words(folder):
-            _say(f"the report is of the samples before: {left}")
+        typer.echo(write_pages(folders))
+        for folder in folders:
+            if left := missing_in_words(folder):
+                _say(f"the report of {folder} is of the samples before: {left}")
 
 
 @app.command("status")
@@ -303,6 +322,18 @@ def status_command(
         for part, one in found.items():
             for line in [*([part] if part else []), *in_lines(one)]:
                 typer.echo(line)
+
+
+@app.command("watch")
+def watch_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that is going on.")],
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+) -> None:
+    """Show how a run goes on, with the newest numbers of its fit, until it is finished or Ctrl-C."""
+    with kindly():
+        from leastwork.runs.watch import watch
+
+        watch(folder, every)
 
 
 @app.command("check-model")

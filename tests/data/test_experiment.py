@@ -169,3 +169,21 @@ def test_bad_csv_names_file_and_line(tmp_path: Path, text: str, message: str) ->
 def test_missing_csv(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such file"):
         Experiment.from_csv(tmp_path / "none.csv", AB)
+
+
+def test_a_comment_that_states_another_unit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text("# unit: Å\nname,value,error\nd,5,0.1\n")
+    distance = Observable(lambda x: x, names=("d",), unit="nm")
+    with pytest.raises(ConfigError, match="line 1: the unit is 'Å', and the numbers are read in 'nm'"):
+        Experiment.from_csv(file, distance)
+    in_angstrom = Observable(lambda x: x, names=("d",), unit="Å")
+    assert Experiment.from_csv(file, in_angstrom).values.tolist() == [5.0]
+
+
+def test_bme_with_tabs_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "j.dat"
+    file.write_text("# DATA=JCOUPLINGS PRIOR=GAUSS\na\t5.2\t0.3\nb\t4.6\t0.2\n")
+    data = Experiment.from_csv(file, Observable(lambda x: x, names=("a", "b")))
+    assert data.values.tolist() == [5.2, 4.6]
+    assert data.errors.tolist() == [0.3, 0.2]

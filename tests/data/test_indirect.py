@@ -1,6 +1,7 @@
 """Data on functions of averages, against the exact fixed point of a Gaussian."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -214,3 +215,13 @@ def test_a_distribution_moves_the_histogram_of_the_samples() -> None:
 def test_distributions_that_are_none(edges: list[float], choices: dict[str, list[float]], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         distribution(X, edges, **choices)
+
+
+def test_a_rate_that_one_near_contact_makes_is_named() -> None:
+    rates = torch.full((200, 1), 20.0, dtype=torch.float64) + torch.linspace(-5, 5, 200, dtype=torch.float64)[:, None]
+    rates[17] = 1e15
+    data = Indirect(X, intensity_ratio, ("I",), values=[0.4], errors=[0.05])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fit_indirect(rates, data)
+    assert any("sample 17, where 'O' is 1e+15, makes 100.0% of its average" in str(one.message) for one in said)

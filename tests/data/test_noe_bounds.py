@@ -8,7 +8,8 @@ import torch
 from leastwork.data.maxent import fit_lambdas
 from leastwork.data.noe import CORRECTIONS, NoeBound, noe_experiment, read_noe
 from leastwork.errors import ConfigError, LeastworkError
-from leastwork.observables import effective_distance, evaluate, group_inverse_powers, inverse_powers
+from leastwork.observables import Backbone, effective_distance, evaluate, group_inverse_powers, inverse_powers
+from leastwork.observables.built_atoms import alpha_hydrogen, amide_hydrogen
 
 
 def structures(n: int = 6) -> torch.Tensor:
@@ -50,7 +51,7 @@ def test_the_tightest_of_repeated_pairs_counts_with_its_correction() -> None:
 
 def test_a_bound_that_is_met_asks_nothing_and_one_that_is_not_pulls() -> None:
     """λ of an active bound meets it: the average over all samples by weight, exactly."""
-    x = 0.1 * structures(500) + torch.arange(6, dtype=torch.float64)[:, None]
+    x = 0.3 * (0.1 * structures(500) + torch.arange(6, dtype=torch.float64)[:, None])
     observed = evaluate(inverse_powers([(0, 1), (2, 3)], 3), x)
     own = effective_distance(observed.mean(dim=0), 3)
     near, far = 0.9 * float(own[0]), 1.5 * float(own[1])
@@ -95,3 +96,44 @@ def test_seen_and_unseen_at_once_is_refused() -> None:
         noe_experiment(bounds)
     with pytest.raises(ConfigError, match="give at least one"):
         noe_experiment([])
+
+
+def test_protons_of_a_backbone_are_built_and_named(tmp_path: Path) -> None:
+    file = tmp_path / "noe.csv"
+    file.write_text("i,j,upper,unseen,error\n2:H,1:HA,0.3,,0.03\n3:H,2:H,,0.5,0\n2:H,0,0.2,,0\n")
+    x = 0.1 * torch.randn(4, 9, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    data = noe_experiment(read_noe(file), 3, backbone=Backbone.chain(3))
+    assert data.names == ("d(2:H,1:HA)^-3", "d(3:H,2:H)^-3", "d(2:H,0)^-3")
+    h, ha = amide_hydrogen(x[:, 2], x[:, 3], x[:, 4]), alpha_hydrogen(x[:, 0], x[:, 1], x[:, 2])
+    found = data.observable(x)
+    torch.testing.assert_close(found[:, 0], (h - ha).norm(dim=1) ** -3, rtol=1e-12, atol=0)
+    torch.testing.assert_close(found[:, 2], (h - x[:, 0]).norm(dim=1) ** -3, rtol=1e-12, atol=0)
+    file.write_text("i,j,upper,unseen,error\n2:H,1:HA,3.0,,0.3\n3:H,2:H,,5.0,0\n2:H,0,2.0,,0\n")
+    in_angstrom = noe_experiment(read_noe(file), 3, "Å", backbone=Backbone.chain(3)).observable(10 * x)
+    torch.testing.assert_close(1000 * in_angstrom, found, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("row", "backbone", "said"), [
+    ("2:H,1:HA", None, "give the backbone"),
+    ("1:H,2:HA", Backbone.chain(3), "no H that can be placed"),
+    ("2:H,4:HA", Backbone.chain(3), "residues 1 to 3"),
+    ("2:HB,1:HA", Backbone.chain(3), "as 3:HA"),
+])  # fmt: skip
+def test_protons_that_cannot_be_built(row: str, backbone: Backbone | None, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "noe.csv"
+    file.write_text(f"i,j,upper\n{row},0.3\n")
+    with pytest.raises(ConfigError, match=said):
+        noe_experiment(read_noe(file), backbone=backbone)
+
+
+@pytest.mark.parametrize(("text", "unit", "said"), [
+    ("i,j,upper\n0,3,5.0\n1,4,4.5\n", "nm", "not below 4.5 nm, .* divide them by ten if they are Å"),
+    ("i,j,unseen\n0,3,6.0\n", "nm", "divide them by ten"),
+    ("i,j,upper\n0,3,0.5\n1,4,0.45\n", "Å", "not above 0.5 Å, .* multiply them by ten if they are nm"),
+    ("# unit: Angstrom\ni,j,upper\n0,3,0.5\n", "nm", "line 1: the unit is 'Angstrom', and the numbers are"),
+])  # fmt: skip
+def test_bounds_in_another_unit_are_told(text: str, unit: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "noe.csv"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        noe_experiment(read_noe(file, unit), unit=unit)

@@ -183,7 +183,7 @@ def test_what_cannot_be_told_is_refused() -> None:
 
 def test_scales_that_run_away_or_are_hardly_known() -> None:
     near = POINTS - MEAN + 0.05 * MEAN
-    with pytest.raises(LeastworkError, match="no convergence of the scale of 'g', for a scale moved"):
+    with pytest.raises(LeastworkError, match=r"the scale of 'g'.* must be positive"):
         fit_with_nuisance(POINTS, data(-MEAN, ERRORS), "ggg", offset=False, log_weight=LOG_WEIGHT)
     with pytest.warns(LeastworkWarning, match="the scale of 'g' is known to"):
         fit_with_nuisance(near, data(MEAN, ERRORS), "ggg", offset=False, log_weight=LOG_WEIGHT)

@@ -17,8 +17,11 @@ CHOICES = {"steps": 40, "n": 4096, "samples": 4000, "fit": {"fit_samples": 500}}
 
 
 def test_methods_that_learn_nothing_meet_the_same_target() -> None:
-    rows = {row.method: row for row in compare(MODEL, DATA, ("reweight", "smc", "loss", "scheduled"), **CHOICES)}
-    assert [row.reason for row in rows.values()] == [""] * 4
+    rows = {
+        row.method: row
+        for row in compare(MODEL, DATA, ("reweight", "smc", "driftlite", "loss", "scheduled"), **CHOICES)
+    }
+    assert [row.reason for row in rows.values()] == [""] * 5
     for row in rows.values():
         assert row.miss is not None
         assert row.miss.value.shape == (2,)
@@ -26,7 +29,7 @@ def test_methods_that_learn_nothing_meet_the_same_target() -> None:
         assert row.ess is not None
         assert 0 < row.ess.value <= 1
         # a product with the Jacobian a step counts as one more
-        assert row.sample_evaluations == (81 if row.method == "loss" else 41)
+        assert row.sample_evaluations == (81 if row.method in ("loss", "driftlite") else 41)
     assert rows["reweight"].work is None
     assert rows["smc"].work is None
     for guided in (rows["loss"], rows["scheduled"]):

@@ -101,3 +101,14 @@ def test_a_program_has_its_time(program: Path) -> None:
 def test_a_program_that_is_not_there() -> None:
     with pytest.raises(LeastworkError, match="'no-such-program' cannot be started"):
         evaluate(command(["no-such-program"], ["d"]), X)
+
+
+def test_a_program_may_read_a_trajectory(tmp_path: Path) -> None:
+    pytest.importorskip("mdtraj")
+    (tmp_path / "read.py").write_text(
+        "import mdtraj\nx = mdtraj.load('structures.xtc', top='structures.pdb').xyz\n"
+        "d = ((x[:, 1] - x[:, 0]) ** 2).sum(1) ** 0.5\n"
+        "open('values.csv', 'w').write('d\\n' + ''.join(f'{v}\\n' for v in d))\n"
+    )
+    reading = command([sys.executable, "read.py"], ["d"], files=[tmp_path / "read.py"], trajectory=True)
+    torch.testing.assert_close(evaluate(reading, X)[:, 0].float(), X[:, 1, 0] - X[:, 0, 0], atol=2e-3, rtol=0)

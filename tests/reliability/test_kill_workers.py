@@ -27,7 +27,7 @@ STEPS, BATCH = 4, 8
 
 def waiting(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     """A network that takes its time without computing, so that a kill meets a piece at work."""
-    time.sleep(0.05)
+    time.sleep(0.02)
     return -x
 
 
@@ -51,7 +51,7 @@ def bytes_of(store: Path) -> dict[str, bytes]:
 def kill_at_random(executor: Any, kills: int, done: list[int], stop: threading.Event) -> None:
     """Kill one of the workers that the scheduler knows now and then, and seldom the last that there is."""
     at_random = random.Random(0)
-    while len(done) < kills and not stop.wait(2 * at_random.random()):
+    while len(done) < kills and not stop.wait(at_random.random()):
         found = [one.pid for one in list(executor._client.cluster.scheduler.workers.values())]
         if len(found) > 1 or (found and at_random.random() < 0.1):
             with suppress(ProcessLookupError):
@@ -59,12 +59,23 @@ def kill_at_random(executor: Any, kills: int, done: list[int], stop: threading.E
                 done.append(1)
 
 
+@contextmanager
+def forked_workers() -> Iterator[None]:
+    """Workers are forked from a process that has imported torch, so that a killed one is soon replaced."""
+    dask, utils = pytest.importorskip("dask"), pytest.importorskip("distributed.utils")
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        utils.get_mp_context().set_forkserver_preload(
+            ["distributed", "leastwork.support.clusters", "leastwork.sampling.sample"]
+        )
+        yield
+
+
 def endure(kills: int, place: Path) -> int:
     """Draw while workers are killed, more and more samples until there were as many kills; the number of samples."""
     done: list[int] = []
     stop = threading.Event()
     n = 0
-    with cluster(wanted("local", 2)) as executor:
+    with forked_workers(), cluster(wanted("local", 2)) as executor:
         killer = threading.Thread(target=kill_at_random, args=(executor, kills, done, stop))
         killer.start()
         try:

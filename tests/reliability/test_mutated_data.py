@@ -12,6 +12,7 @@ from mutations import Spot, mutated
 
 from leastwork.data.couplings import Couplings
 from leastwork.data.experiment import Experiment
+from leastwork.data.histogram_file import read_histogram
 from leastwork.data.noe import noe_experiment, read_noe
 from leastwork.data.residue_table import read_residue_table
 from leastwork.data.saxs_curve import read_saxs
@@ -71,6 +72,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
         "i,j,upper,unseen,error,correction\n0,4,0.5,,0.05,0.1\n1,5 6 7,,0.6,0.05,\n",
         lambda path: noe_experiment(read_noe(path), source=str(path)),
     ),
+    "histogram": ("lower,upper,count\n0,0.5,12\n0.5,1,40\n1,3,8\n", read_histogram),
     "saxs": ("a curve\n0.01 95.1 1.1\n0.02 89.2 1.0\n0.03 80.0 1.0\nend: here\n", read_saxs),
 }
 CELLS = [

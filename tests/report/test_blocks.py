@@ -34,8 +34,8 @@ def test_every_text_of_a_table_may_be_marked_and_rows_may_be_grey() -> None:
     table = Table(("of ", italic("p")), ["name", ("ln ", italic("w"))], [[(Mark("x", "name"),), "1"], ["y", "2"]],
                   grey_rows=[1])  # fmt: skip
     page = shown([Section("A", tables=[table])])
-    assert "of <i>p</i></caption>" in page
-    assert '<th class="n">ln <i>w</i></th>' in page
+    assert "of <i>p</i></span></caption>" in page
+    assert '<th scope="col" class="n">ln <i>w</i></th>' in page
     assert '<tr><td><span class="name">x</span></td><td class="n">1</td></tr>' in page
     assert '<tr class="grey"><td>y</td><td class="n">2</td></tr>' in page
 
@@ -49,9 +49,9 @@ def test_tables_are_numbered_through_several_parts() -> None:
 def test_a_part_shows_all_that_it_is_given() -> None:
     part = Part("Toy", "It <went> well.", [Fact("work", "2", "k_BT"), Fact("share", "5 %")], ["Beware & mend."],
                 [Section("Body", ["Here."])], "So it was done.", [("seed", "<0>")])  # fmt: skip
-    page = environment().get_template("part.html.j2").render(part=part, number=Numbering(), level=3)
+    page = environment().get_template("part.html.j2").render(part=part, number=Numbering(), level=3, files=[])
     assert "It &lt;went&gt; well." in page
     assert "<dt>work</dt><dd>2 <small><i>k</i><sub>B</sub><i>T</i></small></dd>" in page
     assert "<dt>share</dt><dd>5 %</dd>" in page
     assert re.findall(r"<h3>(.*?)</h3>", page) == ["Warning", "Body", "For a methods section", "Settings and versions"]
-    assert '<td>seed</td><td class="name">&lt;0&gt;</td>' in page
+    assert '<th scope="row">seed</th><td class="name">&lt;0&gt;</td>' in page

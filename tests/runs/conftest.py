@@ -1,15 +1,21 @@
-"""What tests share: small runs of Path Guidance, alone and in joint runs, and a reader that holds pages to rules."""
+"""What tests share: a finished run, small runs of Path Guidance, also in joint runs, and a reader of pages by rules."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import torch
 
 import leastwork as lw
 from leastwork.networks.perceptron import Perceptron
+from leastwork.report.works import WORKS
+from leastwork.runs.carry_out import run
+from leastwork.runs.load import load_config
 
 PATH_RUN = """\
 model: net
@@ -28,6 +34,19 @@ method: scheduled
 fit: {samples: 300, fit_samples: 64}
 sampling: {n: 96, solver: euler, steps: 4, batch_size: 16}
 """
+
+
+BEGUN = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
+
+
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 40 samples without a page; whoever changes it takes a copy."""
+    out = tmp_path_factory.mktemp("runs") / "small"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder / "report.html")
+        run(load_config("prinz", [*BEGUN, "sampling.n=40"]), out)
+    return out
 
 
 class _Tags(HTMLParser):
@@ -59,16 +78,37 @@ def text_of() -> Callable[[Path], str]:
 
 
 def _text_of(report: Path) -> str:
-    """The page without its images, every tag closed, every link to a place on it, no script, nothing from elsewhere."""
+    """The page without its pictures and scripts; every tag is closed, every link leads to a place on the page, to a
+    file of the run or to a work that is cited, every script is one that the page's policy names, and nothing is from
+    elsewhere.
+    """
     page = report.read_text(encoding="utf-8")
+    policy = re.search(r"script-src ([^;]*);", page)
+    assert policy is not None
+    for script in re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL):
+        assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy[1]
     tags = _Tags()
     tags.feed(page)
     assert tags.open == []
-    assert "script" not in tags.seen
     assert len(set(tags.ids)) == len(tags.ids)
-    assert set(tags.links) <= {f"#{place}" for place in tags.ids}
-    bare = re.sub(r'src="data:image/(svg\+xml|png);base64,[^"]*"|href="#[^"]*"', "", page)
+    works = {work.address for work in WORKS.values()}
+    links = {link for link in tags.links if not link.startswith("data:")} - works - {f"#{place}" for place in tags.ids}
+    assert all((report.parent / unquote(link)).exists() for link in links)
+    bare = re.sub(r"<script>.*?</script>|<style>.*?</style>", "", page, flags=re.DOTALL)
+    bare = re.sub(r'<script type="application/json"[^>]*>[^<]*</script>', "", bare)
+    bare = re.sub(r"<nav.*?</nav>", "", bare, flags=re.DOTALL)
+    assert "<script" not in bare
+    drawn = r'<svg role="img" (aria-label="[^"]*") class="drawing".*?</svg>'
+    pictures = "".join(found[0] for found in re.finditer(drawn, bare, flags=re.DOTALL))
+    bare = re.sub(
+        r'<meta [^>]*>|src="data:image/(svg\+xml|png);base64,[^"]*"|href="[^"]*"',
+        "",
+        re.sub(drawn, r"\1", bare, flags=re.DOTALL),
+    )
+    for work in works:
+        bare = bare.replace(work.removeprefix("https://"), "")
     assert not re.search(r"(src|href)=|url\(|https?://", bare)
+    assert not re.search(r"""url\((?!#)|href="(?!#|data:image/png)|https?://|<script""", pictures)
     return bare
 
 

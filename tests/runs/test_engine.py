@@ -18,7 +18,7 @@ from leastwork.runs.carry_out import run
 from leastwork.runs.engine import check_gpus, engine, on_gpus, see_gpus
 from leastwork.runs.load import load_config
 from leastwork.support import processes as pools
-from leastwork.support.processes import VISIBLE, processes
+from leastwork.support.processes import processes
 
 SMALL = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
 
@@ -51,12 +51,12 @@ def test_gpus_beside_other_workers_are_refused() -> None:
 
 def test_each_process_sees_one_gpu_and_calls_it_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setenv(VISIBLE, "5,6,7,8")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6,7,8")
     assert see_gpus("all") == 4
     with pytest.raises(lw.ConfigError, match="torch can use 4 GPUs of this machine: name those below cuda:4"):
         see_gpus("cuda:4")
     assert see_gpus("cuda:1,cuda:3") == 2
-    assert os.environ[VISIBLE] == "6,8"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "6,8"
     assert pools.gpu_names(range(2)) == ["6", "8"]
     config = load_config("prinz", [])
     assert on_gpus(config) == ["device=cuda:0"]
@@ -66,7 +66,7 @@ def test_each_process_sees_one_gpu_and_calls_it_the_first(monkeypatch: pytest.Mo
 
 
 def seen_gpu(_: int) -> str:
-    return os.environ.get(VISIBLE, "")
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "")
 
 
 @pytest.mark.slow

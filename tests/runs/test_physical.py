@@ -13,8 +13,6 @@ import leastwork as lw
 from leastwork.cli import app
 from leastwork.report.blocks import Mark
 from leastwork.runs.base.finished import read_metrics, write_metrics
-from leastwork.runs.carry_out import run
-from leastwork.runs.load import load_config
 from leastwork.runs.physical import Physical, load_physical, passing, physical_sections
 from leastwork.runs.read import read_finished
 from leastwork.runs.top_up import Wanted, more_samples
@@ -22,7 +20,6 @@ from leastwork.sampling.ensemble import log_weight_under
 from leastwork.sampling.work import kish_ess
 from leastwork.support.tensor_files import read_tensors
 
-SMALL = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
 CHECKS = """
 def right(x):
     return x[:, 0] > 0
@@ -44,14 +41,9 @@ def broken(x):
 """
 
 
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "small"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder / "report.html")
-        run(load_config("prinz", [*SMALL, "sampling.n=40"]), out)
-    (out.parent / "checks.py").write_text(CHECKS)
-    return out
+@pytest.fixture(autouse=True, scope="module")
+def _checks(begun: Path) -> None:
+    (begun.parent / "checks.py").write_text(CHECKS)
 
 
 @pytest.fixture

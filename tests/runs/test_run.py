@@ -95,7 +95,7 @@ def same_samples(a: Path, b: Path) -> bool:
 def test_a_run_leaves_everything_in_its_folder(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(config(file), out) == out / "report.html"
-    kept = {"config.yaml", "ensemble.zarr", "fit", "guidance", "inputs", "metrics.json", "plots.safetensors"}
+    kept = {"config.yaml", "ensemble.zarr", "fit", "fit.csv", "guidance", "inputs", "metrics.json", "plots.safetensors"}
     assert {path.name for path in out.iterdir()} == kept | {"report.html"}
     assert not list(out.rglob("*.tmp"))
     stored = xarray.open_zarr(out / "ensemble.zarr", consolidated=True)

@@ -78,7 +78,7 @@ def test_a_part_has_its_systems_sections(folder: Path, text_of: Reader) -> None:
     assert "All of it" not in text
     assert "A line, in\xa0<i>k</i><sub>B</sub><i>T</i>." in text
     assert 'alt="a &#34;pixel&#34;"' in text
-    assert report.read_text().count("data:image/png;base64,") == 1
+    assert report.read_text().count('src="data:image/png;base64,') == 1
     assert re.search(r'<td>\s*a&amp;b\s*</td><td>\s*c\s*</td><td class="n">', text)
     for kind in ("Figure", "Table"):
         numbers = [int(n) for n in re.findall(rf"<b>{kind} (\d+)\.</b>", text)]
@@ -95,8 +95,9 @@ def test_a_joint_run_has_those_of_the_whole_and_of_each_part(folder: Path, text_
     assert [text.count(words) for words in ("A &lt;toy&gt;", "seed 0 &amp;", "seed 1 &amp;")] == [2, 1, 1]
     assert "<h2>All of it</h2>" in text
     assert "<h3>A &lt;toy&gt;</h3>" in text
-    first = report.read_text().index("data:image")
-    assert report.read_text()[first:].startswith("data:image/svg+xml;base64,PHN2Zy8+")  # Figure 1 is that of the whole
+    first = report.read_text().index('src="data:image')
+    assert report.read_text()[first:].startswith('src="data:image/svg+xml;base64,PHN2Zy8+')
+    assert first < report.read_text().index('class="drawing"')  # Figure 1 is that of the whole
     numbers = [int(n) for n in re.findall(r"<b>Figure (\d+)\.</b>", text)]
     assert numbers == list(range(1, len(numbers) + 1))
 

@@ -11,13 +11,10 @@ from typer.testing import CliRunner
 import leastwork as lw
 from leastwork.cli import app
 from leastwork.runs.base.finished import write_metrics
-from leastwork.runs.carry_out import run
-from leastwork.runs.load import load_config
 from leastwork.runs.top_up import draw_shard, more_samples
 from leastwork.sampling.shares import Share
 from leastwork.support.locks import lock
 
-SMALL = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
 TIMED = ("seconds", "sha256")
 
 
@@ -37,16 +34,6 @@ def _blank_report(monkeypatch: pytest.MonkeyPatch) -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without metrics, of tests that compare the samples alone."""
     monkeypatch.setattr("leastwork.runs.carry_out.measure_run", lambda folder, *_: write_metrics(folder, {"seed": 0}))
-
-
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of 40 samples; whoever changes it takes a copy."""
-    out = tmp_path_factory.mktemp("runs") / "small"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder / "report.html")
-        run(load_config("prinz", [*SMALL, "sampling.n=40"]), out)
-    return out
 
 
 @pytest.fixture

@@ -14,15 +14,12 @@ from typer.testing import CliRunner
 
 import leastwork as lw
 from leastwork.cli import app
-from leastwork.runs.carry_out import run
-from leastwork.runs.load import load_config
 from leastwork.runs.submit import Queue, ShardTask, minutes_of, queue_settings, sbatch_file, submit
 from leastwork.runs.top_up import more_samples
 from leastwork.sampling.shares import Share
 
 pytest.importorskip("submitit")
 
-SMALL = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
 GOLDEN = """\
 #!/bin/bash
 
@@ -56,15 +53,6 @@ srun --unbuffered --output PLACE/small/slurm/%A_%a/%A_%a_%t_log.out \
 """
 
 
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "small"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder / "report.html")
-        run(load_config("prinz", [*SMALL, "sampling.n=40"]), out)
-    return out
-
-
 def plainly(text: str, begun: Path) -> str:
     return text.replace(str(begun.parent), "PLACE").replace(sys.executable, "PYTHON")
 
@@ -81,6 +69,23 @@ def test_the_file_for_sbatch(begun: Path, tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert plainly(result.stdout, begun) == GOLDEN
     assert sorted(begun.rglob("*")) == before
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_file_is_the_one_that_submitit_submits(
+    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a sbatch that only keeps it."""
+    for name in ("srun", "sbatch"):
+        (tmp_path / name).write_text(
+            f'#!/bin/sh\n[ -n "$1" ] && cp "$1" {tmp_path}/kept\necho Submitted batch job 77\n'
+        )
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    there = Path(shutil.copytree(begun, tmp_path / "a run"))
+    for queue in (Queue(tasks=50, partition="gpu", memory="4GB", setup=("module load cuda",)), Queue(qos="high")):
+        submit(there, 400, queue)
+        assert (tmp_path / "kept").read_text() == sbatch_file(there, 400, queue)
 
 
 def test_there_are_no_more_tasks_than_blocks(begun: Path) -> None:

@@ -1,6 +1,7 @@
 """More samples for a finished run: the folder is that of a run that asked for them at once."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,9 +38,9 @@ def numbers(folder: Path) -> dict[str, object]:
     return {key: value for key, value in found.items() if key not in ("seconds", "sha256")}
 
 
-def test_it_is_the_run_that_asked_for_them_at_once(tmp_path: Path) -> None:
+def test_it_is_the_run_that_asked_for_them_at_once(begun: Path, tmp_path: Path) -> None:
     wanted = carried_out(tmp_path / "at once", 100)
-    found = carried_out(tmp_path / "grown", 40)
+    found = Path(shutil.copytree(begun, tmp_path / "grown"))
     with ThreadPoolExecutor(2) as executor:
         more_samples(found, 100, executor=executor)
     assert numbers(found) == numbers(wanted)
@@ -59,8 +60,8 @@ def test_a_run_of_less_than_one_batch_grows(tmp_path: Path) -> None:
     assert torch.equal(there.x, here.x)
 
 
-def test_it_goes_on_until_there_are_enough_effective_samples(tmp_path: Path) -> None:
-    folder = carried_out(tmp_path / "a", 40)
+def test_it_goes_on_until_there_are_enough_effective_samples(begun: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(begun, tmp_path / "a"))
     more_samples(folder, until_ess=60.0)
     ensemble = lw.load_run(folder).ensemble
     assert ensemble is not None

@@ -4,6 +4,7 @@ A check at z = 5 gives a false alarm in 1.7 million; seeds are fixed.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -55,6 +56,16 @@ def test_the_normaliser_is_unbiased(solver: str, strength: float, threshold: flo
     found = ratio(ens, log_z)
     assert abs(found.value - 1) < 5 * found.stderr < 0.15
     assert abs(ens.log_z.value - log_z) < 5 * ens.log_z.stderr
+
+
+def test_workers_draw_the_same_samples() -> None:
+    def drawn(executor: ThreadPoolExecutor | None = None) -> lw.Ensemble:
+        return lw.steer(GAUSSIAN, 5 * 64, TILT, batch_size=128, executor=executor, **CHOICES)
+
+    with ThreadPoolExecutor(2) as pool:
+        alone, found = drawn(), drawn(pool)
+    assert found.x.equal(alone.x)
+    assert found.log_weight.equal(alone.log_weight)
 
 
 def test_the_look_ahead_does_not_change_the_answer() -> None:

@@ -1,7 +1,7 @@
 """Dask as an executor; with real processes in tests/reliability."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,19 @@ def test_a_scheduler_that_is_there_draws_the_same_samples(scheduler: str) -> Non
             lw.sample(lw.DiffusionModel(diverging, lw.VPSchedule(), "score", (1,)), 8, steps=5, executor=executor)
     assert torch.equal(found.x, lw.sample(model, 70, steps=5, batch_size=8, seed=3).x)
     assert said[0].startswith(f"Dask at {scheduler} with 2 workers; dashboard: ")
+
+
+def named(_: None, i: int) -> str:
+    from distributed import get_worker
+
+    return get_worker().address
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_first_pieces_go_to_all_workers(scheduler: str) -> None:
+    with cluster(wanted(scheduler)) as executor:
+        for _ in range(3):
+            assert len({address for _, address in on_workers(executor, named, None, [(0, 0), (1, 1)])}) == 2
 
 
 def diverging(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -78,7 +91,7 @@ def test_a_file_of_a_cluster_that_cannot_be_used(text: str, message: str, tmp_pa
 
 
 def test_names_of_clusters(tmp_path: Path) -> None:
-    with pytest.raises(lw.ConfigError, match=r"did you mean 'slurm'.*or give a YAML file"):
+    with pytest.raises(lw.ConfigError, match=r"is no YAML file, .*did you mean 'slurm'"):
         wanted("slrum")
     with pytest.raises(lw.ConfigError, match="there is no such file of a cluster"):
         wanted(str(tmp_path / "queue.yaml"))
@@ -133,4 +146,19 @@ def test_workers_that_do_not_fit(error: Exception, message: str) -> None:
 def test_a_worker_of_another_version() -> None:
     task = executors._Task(pow, "key", "leastwork 0.0.1 with torch 1.0", ("elsewhere", 1))
     with pytest.raises(lw.LeastworkError, match=r"has leastwork .* and this is leastwork 0\.0\.1 with torch 1\.0"):
-        executors._piece(task, executors._Sent(2), executors._Sent(3))
+        executors._carry_out(task, executors._Sent(2), executors._Sent([3]))
+
+
+def test_quick_pieces_travel_together() -> None:
+    sent = 0
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            nonlocal sent
+            sent += 1
+            return super().submit(fn, *args, **kwargs)
+
+    with Counting(2) as pool:
+        found = dict(on_workers(pool, pow, 3, ((i, i % 7) for i in range(3000))))
+    assert found == {i: 3 ** (i % 7) for i in range(3000)}
+    assert sent < 1500

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from leastwork.errors import ConfigError
+from leastwork.support.csv_rows import cells as cells_of_csv
 from leastwork.support.csv_rows import numbered
 from leastwork.support.text import quoted
 
@@ -61,7 +62,9 @@ def bme_as_csv(path: Path, text: str) -> str:
 def _row(path: Path, number: int, line: str) -> str:
     if not line.strip() or line.lstrip().startswith("#"):
         return ""
-    cells = line.split("#")[0].split()
+    plain = line.split("#")[0]
+    cells = plain.split()
+    cells = cells_of_csv(plain) if len(cells) == 1 else cells  # tabs have become commas
     if len(cells) != 3:
         raise ConfigError(
             f"{path}, line {number}: {len(cells)} cells, where BME has label, average and error: give three"

@@ -20,8 +20,10 @@ from leastwork.models.latents import of_data
 from leastwork.observables.function import Observable
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import path_of
-from leastwork.support.csv_rows import as_number, cells, columns, flag, numbered
+from leastwork.support.csv_rows import as_number, cells, check_unit, columns, flag, numbered
 from leastwork.support.data_text import data_text
+from leastwork.support.html import html_table
+from leastwork.support.numerals import plain, plus_minus
 from leastwork.support.text import nearest, plural, quoted
 
 __all__ = ["Experiment", "data_of_table"]
@@ -67,6 +69,15 @@ class Experiment:
             _check_datum(name, value, low, high)
         if held_out.all():
             raise ConfigError(f"all of the data {names} are held out: leave at least one to fit")
+
+    def _repr_html_(self) -> str:
+        lower, upper = self.interval
+        columns = (self.values, self.covariance.diagonal().sqrt(), lower, upper, self.held_out)
+        rows = [
+            (name, _in_words(*datum[:4]), unit, "held out" if datum[4] else "fitted")
+            for name, unit, *datum in zip(self.names, self.units, *(one.tolist() for one in columns), strict=True)
+        ]
+        return html_table("Experiment", rows, ("observable", "measured", "unit", "use"))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -133,6 +144,13 @@ class Experiment:
             observable: the observables that were measured; their names are those of the rows.
         """
         return _read_csv(cls, path_of("path", path), observable)
+
+
+def _in_words(value: float, error: float, lower: float, upper: float) -> str:
+    if not math.isnan(value):
+        return plus_minus(value, error)
+    bounds = [f"≥ {plain(lower)}"] * math.isfinite(lower) + [f"≤ {plain(upper)}"] * math.isfinite(upper)
+    return " and ".join(bounds) + (f" (± {plain(error)})" if error else "")
 
 
 def _floats(data: Any, key: str) -> Tensor:
@@ -232,7 +250,10 @@ def data_of_table(path: Path, observable: Observable) -> dict[str, dict[str, Any
     """
     if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file of data")
-    lines = numbered(bme_as_csv(path, data_text(path)))
+    text = data_text(path)
+    units = set(observable.units)
+    check_unit(text, units.pop() if len(units) == 1 else "", path)
+    lines = numbered(bme_as_csv(path, text))
     if not lines:
         raise ConfigError(f"{path}: the file holds no data: begin with the line {','.join(_COLUMNS)}")
     header = _header(lines[0][1], f"{path}, line {lines[0][0]}", sorted(set(observable.units) - {""}))

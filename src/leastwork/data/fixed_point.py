@@ -4,7 +4,8 @@
 
 κ is a wide prior of η about its last value, a thousand times what the data tell (the proximal point method,
 Rockafellar, SIAM J. Control Optim. 14, 877, 1976): where η stays, (∂f/∂η)ᵀ Λ = 0, which is the condition of a flat
-prior. Steps are mixed by Anderson's method (J. ACM 12, 547, 1965). Errors are those of the solution of the nonlinear
+prior. Unknowns on which only held-out data depend are found from these at the end. Steps are mixed by Anderson's method
+(J. ACM 12, 547, 1965). Errors are those of the solution of the nonlinear
 conditions: with C = Cov_λ[O], B the second derivatives of Λ·f, and ξ the noise of the averages of n samples,
 
     [1 + C B_mm   C Sᵀ   C B_mη ] [δm]   [ξ]
@@ -13,6 +14,7 @@ conditions: with C = Cov_λ[O], B the second derivatives of Λ·f, and ξ the no
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,9 +22,19 @@ from torch import Tensor
 
 from leastwork.data.experiment import Experiment
 from leastwork.data.indirect import Indirect
-from leastwork.data.linear import LinearColumns, Linearisation, bends, identity, largest, slopes, weighted_moments
+from leastwork.data.linear import (
+    LinearColumns,
+    Linearisation,
+    bends,
+    identity,
+    inverse_covariance,
+    largest,
+    slopes,
+    weighted_moments,
+)
 from leastwork.data.maxent import MaxEnt, fit_lambdas
 from leastwork.data.mixture import Data
+from leastwork.data.profile import profiled, unknowns_of
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.text import plural
@@ -34,6 +46,7 @@ _TOLERANCE = 1e-11  # largest remaining step, in standard deviations of O and st
 _TOLERANCE_IF_STALLED = 1e-8  # the same where rounding errors stop all progress
 _WIDTH = 1e3  # variance of the prior of η about its last value, relative to what the data tell
 _MEMORY = 6  # steps that are mixed
+_MOST_BY_ONE, _MANY = 0.5, 100  # largest share of an average that one sample may make unsaid, of so many or more
 _LEAST_CURVATURE = 1e-9  # smallest curvature along a combination of unknowns, relative to the largest
 
 
@@ -92,18 +105,22 @@ def fit_indirect(observed: Tensor, data: Indirect, log_weight: Tensor | None = N
     if data.check is not None:
         data.check(values)
     problem = _Problem(values, data, log_weight)
-    m, eta, steps, residual = _iterate(problem)
+    aside, of_aside = unknowns_of(data, problem.log_p.softmax(dim=0) @ values, data.stated.held_out)
+    m, eta, steps, residual = _iterate(problem if not aside else problem.without(aside))
+    eta, of_held_out = profiled(data, m, _among(data.start, eta, aside), of_aside, aside)
     for name, value in zip(data.parameters, eta.tolist(), strict=True):
         if name in data.positive and value <= 0:
             raise LeastworkError(
                 f"{name!r} comes out as {value:.4g}, which must be positive: check signs and order of the data"
             )
     experiment = data.at(Linearisation(m, eta, torch.zeros_like(eta)))
+    _warn_of_one_sample(problem, _columns(experiment).slope)
     maxent = fit_lambdas(problem.columns(experiment), experiment, log_weight)
     errors = _errors(problem, maxent, m, eta)
     model = data.evaluated(problem.log_p.softmax(dim=0) @ values, eta)
-    point = Linearisation(m, eta, errors.parameters, model, tuple(data.parameters), residual)
-    found = [Estimate(float(v), float(e)) for v, e in zip(eta, errors.parameters, strict=True)]
+    of_unknowns = errors.parameters if not aside else torch.maximum(errors.parameters, of_held_out)
+    point = Linearisation(m, eta, of_unknowns, model, tuple(data.parameters), residual)
+    found = [Estimate(float(v), float(e)) for v, e in zip(eta, of_unknowns, strict=True)]
     slope = _columns(experiment).slope
     return IndirectFit(
         replace(maxent, stderr=errors.multipliers),
@@ -142,6 +159,14 @@ def at_point(data: Data, point: Linearisation | None) -> Experiment:
     return data if isinstance(data, Experiment) else data.at(point)
 
 
+def _among(start: Tensor, found: Tensor, aside: Sequence[int]) -> Tensor:
+    """All unknowns: those that were found, with the start of those put aside."""
+    if not aside:
+        return found
+    kept = [k for k in range(len(start)) if k not in aside]
+    return start.index_put((torch.tensor(kept, dtype=torch.long),), found)
+
+
 def _columns(experiment: Experiment) -> LinearColumns:
     columns = experiment.observable.fn
     assert isinstance(columns, LinearColumns)
@@ -165,6 +190,17 @@ class _Problem:
     def columns(self, experiment: Experiment) -> Tensor:
         return _columns(experiment).of(self.values)
 
+    def without(self, aside: Sequence[int]) -> "_Problem":
+        """The same without unknowns on which only held-out data depend."""
+        start = self.data.start
+        kept = {name: value for k, (name, value) in enumerate(self.data.parameters.items()) if k not in aside}
+
+        def function(m: Tensor, eta: Tensor) -> Tensor:
+            return self.data.function(m, _among(start, eta, aside))
+
+        positive = tuple(name for name in self.data.positive if name in kept)
+        return replace(self, data=replace(self.data, function=function, parameters=kept, positive=positive))
+
     def slope_of_parameters(self, m: Tensor, eta: Tensor) -> Tensor:
         """∂f/∂η of the data that are fitted, zero for others, (J, P)."""
         slope = slopes(lambda unknowns: self.data.function(m, unknowns), eta, len(self.data.names))
@@ -179,7 +215,7 @@ class _Problem:
         noise = self.data.covariance + spread
         if float(noise.diagonal().max()) <= 0:
             noise = identity(len(noise))
-        found = slope.T @ torch.linalg.pinv(noise, hermitian=True) @ slope
+        found = slope.T @ inverse_covariance(noise) @ slope
         unit = found.diagonal().clamp(min=0).sqrt()
         correlation = found / (unit[:, None] * unit)
         if not correlation.isfinite().all() or float(torch.linalg.eigvalsh(correlation)[0]) <= _LEAST_CURVATURE:
@@ -235,6 +271,22 @@ def _iterate(problem: _Problem) -> tuple[Tensor, Tensor, int, float]:
     )
 
 
+def _warn_of_one_sample(problem: _Problem, slope: Tensor) -> None:
+    """Warn of averages that one sample makes, such as a rate by a near-contact; of data on averages the fit does."""
+    values, names = problem.values, problem.data.observable.names
+    share = problem.log_p.softmax(dim=0)[:, None] * values
+    made, which = (share / share.sum(dim=0)).max(dim=0)
+    of_functions = ~(slope == 1).any(dim=0)
+    for k in (of_functions & (made > _MOST_BY_ONE) & (len(values) >= _MANY)).nonzero()[:3, 0].tolist():
+        i = int(which[k])
+        warnings.warn(
+            f"one sample decides λ: sample {i}, where {names[k]!r} is {float(values[i, k]):.4g}, makes {made[k]:.1%} "
+            "of its average: look at this structure, leave it out, or measure something bounded",
+            LeastworkWarning,
+            stacklevel=3,
+        )
+
+
 def _mixed(places: list[Tensor], moves: list[Tensor], mixing: float) -> Tensor:
     """Anderson's next place: that of least move among combinations of the last ones."""
     if len(moves) == 1:
@@ -257,7 +309,7 @@ def _first_parameters(problem: _Problem, m: Tensor, covariance: Tensor) -> Tenso
         known = problem.slope_of_parameters(m, eta) * valued[:, None]
         noise = data.covariance + slope @ covariance @ slope.T
         noise = noise if float(noise.diagonal().max()) > 0 else identity(len(noise))
-        precision = torch.linalg.pinv(noise, hermitian=True)
+        precision = inverse_covariance(noise)
         miss = torch.where(valued, data.values.nan_to_num() - data.evaluated(m, eta), 0.0)
         told = known.T @ precision @ known
         change = torch.linalg.lstsq(told, (known.T @ precision @ miss)[:, None], driver="gelsd").solution[:, 0]
@@ -318,7 +370,15 @@ def _errors(problem: _Problem, maxent: MaxEnt, m: Tensor, eta: Tensor) -> _Error
             torch.cat([bend[k:, :k], known.T, bend[k:, k:]], dim=1),
         ]
     )
-    response = torch.linalg.pinv(whole)[:, :k]  # redundant data leave directions of Λ open
+    # in standard deviations, since units may differ by many orders of ten
+    of_averages = torch.where(covariance.diagonal() > 0, covariance.diagonal(), 1.0).sqrt()
+    spread = (s @ covariance @ s.T + sigma).diagonal().clamp(min=1e-300).sqrt()
+    of_unknowns = (known / spread[:, None]).square().sum(dim=0).clamp(min=1e-300).rsqrt()
+    rows = torch.cat([1 / of_averages, 1 / spread, of_unknowns])
+    units = torch.cat([of_averages, 1 / spread, of_unknowns])
+    scaled = rows[:, None] * whole * units
+    # redundant data leave directions of Λ open
+    response = (units[:, None] * torch.linalg.pinv(scaled) * rows)[:, :k]
     of_lambdas = bend[:k, :k] @ response[:k] + s.T @ response[k : k + j] + bend[:k, k:] @ response[k + j :]
     of_function = slope @ response[:k] + problem.slope_of_parameters(m, eta) @ response[k + j :]
 
@@ -327,7 +387,7 @@ def _errors(problem: _Problem, maxent: MaxEnt, m: Tensor, eta: Tensor) -> _Error
 
     multipliers = torch.zeros_like(maxent.lambdas)
     multipliers[active] = error(response[k : k + j])
-    inner, border = whole[: k + j, : k + j], whole[: k + j, k + j :]
-    curvature = whole[k + j :, k + j :] - whole[k + j :, : k + j] @ torch.linalg.pinv(inner) @ border
-    parameters = torch.linalg.pinv(curvature).diagonal().clamp(min=0).sqrt() if p else eta
+    inner, border = scaled[: k + j, : k + j], scaled[: k + j, k + j :]
+    curvature = scaled[k + j :, k + j :] - scaled[k + j :, : k + j] @ torch.linalg.pinv(inner) @ border
+    parameters = of_unknowns * torch.linalg.pinv(curvature).diagonal().clamp(min=0).sqrt() if p else eta
     return _Errors(error(response[:k]), multipliers, error(of_lambdas), error(of_function), parameters)

@@ -104,8 +104,16 @@ def _stated(populations: Any, errors: Any, bins: int, name: str) -> tuple[Tensor
 
 
 def _check_cover(name: str, unit: str, edges: tuple[float, ...], observed: Tensor) -> None:
-    """Refuse bins that do not cover the model's samples: the share beyond them is the last column."""
-    beyond = float(observed[:, -1].mean())
+    """Refuse a bin that holds all of the model's samples, and bins that miss some, whose share is the last column."""
+    populations = observed.to(torch.float64).mean(dim=0)
+    fullest = int(populations[:-1].argmax())
+    if populations[fullest] > 1 - 1e-6:
+        raise LeastworkError(
+            f"all of the model's samples lie in one bin of {quoted(name)}, {edges[fullest]:g} to "
+            f"{edges[fullest + 1]:g}{f' {unit}' if unit else ''}, so that nothing can be weighted: check the unit of "
+            "the edges, or give narrower bins"
+        )
+    beyond = float(populations[-1])
     if beyond > _MOST_BEYOND:
         raise LeastworkError(
             f"{beyond:.2%} of the model's samples lie beyond the bins of {quoted(name)}, {edges[0]:g} to {edges[-1]:g}"

@@ -72,6 +72,9 @@ class Indirect:
         for key, part in {**parts, "names": stated.names, "positive": tuple(self.positive)}.items():
             object.__setattr__(self, key, part)
 
+    def _repr_html_(self) -> str:
+        return self.stated._repr_html_()
+
     @property
     def stated(self) -> Experiment:
         """The data as an experiment, to ask for names, units, errors and flags; its observable has no columns yet."""

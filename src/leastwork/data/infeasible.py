@@ -16,12 +16,12 @@ _ERRORS = 3.0  # standard errors of a datum that do not make it doubtful
 _OTHER_UNITS = (
     (0.1, "a unit ten times another"),
     (10.0, "a unit ten times another"),
+    (0.01, "percent instead of a fraction"),
+    (100.0, "a fraction instead of percent"),
     (1e-3, "a unit a thousand times another"),
     (1e3, "a unit a thousand times another"),
     (math.pi / 180, "degrees instead of radians"),
     (180 / math.pi, "radians instead of degrees"),
-    (0.01, "percent instead of a fraction"),
-    (100.0, "a fraction instead of percent"),
     (-1.0, "the opposite sign"),
 )  # factors by which data are often off, with their reasons
 MAX_STEPS = 100

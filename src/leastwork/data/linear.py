@@ -13,7 +13,16 @@ from leastwork.geometry.state import State
 from leastwork.models.latents import of_data
 from leastwork.observables.function import Observable
 
-__all__ = ["LinearColumns", "Linearisation", "bends", "identity", "largest", "slopes", "weighted_moments"]
+__all__ = [
+    "LinearColumns",
+    "Linearisation",
+    "bends",
+    "identity",
+    "inverse_covariance",
+    "largest",
+    "slopes",
+    "weighted_moments",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,3 +103,13 @@ def largest(values: Tensor) -> float:
 def identity(count: int) -> Tensor:
     """The unit matrix in float64."""
     return torch.eye(count, dtype=torch.float64)
+
+
+def inverse_covariance(covariance: Tensor) -> Tensor:
+    """The pseudo-inverse of a covariance (J, J), each datum in its own standard deviation: units may differ by 10⁸.
+
+    >>> inverse_covariance(torch.tensor([[2.0**-60, 0.0], [0.0, 4.0]], dtype=torch.float64)).diagonal().tolist()
+    [1.152921504606847e+18, 0.25]
+    """
+    unit = covariance.diagonal().clamp(min=1e-300).rsqrt()
+    return torch.linalg.pinv(covariance * unit[:, None] * unit, hermitian=True) * unit[:, None] * unit

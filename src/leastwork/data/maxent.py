@@ -22,6 +22,8 @@ from leastwork.data.infeasible import Array, Words
 from leastwork.errors import LeastworkError, LeastworkWarning, NonFiniteError
 from leastwork.geometry.state import State
 from leastwork.observables.function import Observable
+from leastwork.support.html import html_table
+from leastwork.support.numerals import fraction, plain, plus_minus
 
 __all__ = ["Array", "LogTilt", "MaxEnt", "fit_lambdas"]
 
@@ -90,6 +92,15 @@ class MaxEnt:
     ess: float
     iterations: int
     converged: bool
+
+    def _repr_html_(self) -> str:
+        columns = (self.lambdas, self.stderr, self.model_mean, self.model_std, self.target, self.predicted)
+        rows = [
+            (name, plus_minus(value, error), *map(plain, averages))
+            for name, value, error, *averages in zip(self.names, *(one.tolist() for one in columns), strict=True)
+        ]
+        caption = f"Maximum entropy: least work {plain(self.kl)} k_BT, effective samples {fraction(self.ess)}"
+        return html_table(caption, rows, ("observable", "λ", "model", "σ_O", "target", "predicted"))
 
     def log_tilt_of(self, observed: Tensor) -> Tensor:
         """r of samples from their observables, (n, K) -> (n,)."""

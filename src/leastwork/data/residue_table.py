@@ -19,19 +19,15 @@ from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.support.arguments import path_of
 from leastwork.support.csv_rows import as_number, as_whole_number, cells, columns, flag, numbered
 from leastwork.support.data_text import data_text
+from leastwork.support.residues import THREE_LETTERS
 from leastwork.support.text import plural, quoted
 
 __all__ = ["read_residue_table"]
 
 _COLUMNS = ("resid", "resname", "value", "error", "held_out")
 _REQUIRED = ("resid", "resname", "value")
-_LETTERS = {
-    "ALA": "A", "ARG": "R", "ASN": "N", "ASP": "D", "CYS": "C", "GLN": "Q", "GLU": "E", "GLY": "G", "HIS": "H",
-    "ILE": "I", "LEU": "L", "LYS": "K", "MET": "M", "PHE": "F", "PRO": "P", "SER": "S", "THR": "T", "TRP": "W",
-    "TYR": "Y", "VAL": "V",
-}  # fmt: skip
+_LETTERS = {code: letter for letter, code in THREE_LETTERS.items()}
 _LACKING = {"P": "HN", "G": "CB"}  # atoms that these residues do not have
-_CODES = {letter: code for code, letter in _LETTERS.items()}
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ def _row(found: list[str], header: list[str], kind: str, default: float | None, 
     letter = _letter(row["resname"])
     if letter is None:
         raise ConfigError(f"{where}: resname is {quoted(row['resname'])}: write one of the 20 residues, as GLU or E")
-    what = f"of {_CODES[letter]} {residue}"
+    what = f"of {THREE_LETTERS[letter]} {residue}"
     value = _number(row["value"], f"the value {what}", where)
     if not row.get("error") and default is None:
         raise ConfigError(
@@ -128,14 +124,14 @@ def _number(text: str, what: str, where: str) -> float:
 
 def _letter(name: str) -> str | None:
     name = name.upper()
-    return name if name in _CODES else _LETTERS.get(name)
+    return name if name in THREE_LETTERS else _LETTERS.get(name)
 
 
 def _check_sequence(sequence: str) -> None:
-    unknown = next((letter for letter in sequence if letter not in _CODES), None)
+    unknown = next((letter for letter in sequence if letter not in THREE_LETTERS), None)
     if unknown is not None or not sequence:
         raise ConfigError(
-            f"sequence = {quoted(sequence)}: give the chain's residues by capital letters, {''.join(_CODES)}"
+            f"sequence = {quoted(sequence)}: give the chain's residues by capital letters, {''.join(THREE_LETTERS)}"
         )
 
 
@@ -151,8 +147,8 @@ def _check_residues(path: Path, rows: Sequence[_Row], sequence: str, first: int)
             last = first + len(sequence) - 1
             raise ConfigError(f"{where}: there is no residue {residue}, the sequence has {first} to {last}: {hint}")
         raise ConfigError(
-            f"{where}: residue {residue} is {_CODES[row.letter]} in the table and {_CODES[sequence[place]]} in the "
-            f"sequence: {hint}"
+            f"{where}: residue {residue} is {THREE_LETTERS[row.letter]} in the table and "
+            f"{THREE_LETTERS[sequence[place]]} in the sequence: {hint}"
         )
 
 
@@ -174,7 +170,7 @@ def _usable(path: Path, kind: str, rows: Sequence[_Row]) -> Couplings:
     for row in rows:
         lacking = _LACKING.get(row.letter)
         if lacking is not None and lacking in kind:
-            name, residue = _CODES[row.letter], row.coupling.residue
+            name, residue = THREE_LETTERS[row.letter], row.coupling.residue
             raise ConfigError(
                 f"{path}, line {row.number}: {name} {residue} has no {lacking}, so no {kind}: check resid and resname"
             )

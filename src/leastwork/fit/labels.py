@@ -35,6 +35,7 @@ from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.support.checkpoints import each, resumable
 from leastwork.support.executors import pieces
+from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
@@ -254,6 +255,8 @@ def fit_labels(
             tick()
             if (i + 1) % every == 0 or i + 1 == iterations:
                 found, spread = loss_of(average)
+                told = {"iteration": i + 1, "validation": found, "variance of ln w": spread}
+                report_metrics("learning V on guided paths", told)
                 if found < best_loss:
                     best_loss, variance = found, spread
                     best.load_state_dict(average.state_dict())

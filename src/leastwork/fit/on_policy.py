@@ -37,6 +37,7 @@ from leastwork.sampling.work import certify, kish_ess
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.checkpoints import each
 from leastwork.support.executors import pieces
+from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["Descent", "Polish", "Response", "descend", "draw_response", "off_target", "polish"]
@@ -219,6 +220,8 @@ def polish(
     share = (observed[:, moved].to(torch.float64) - target[moved]) / spread[moved]
     ess = kish_ess(log_w).value
     miss = off_target(log_w, observed, target, spread).value[moved]
+    work, largest = float(response.work.mean()), float(miss.abs().max()) if len(miss) else 0.0
+    report_metrics("polish", {"variance of ln w": before, "ess": ess, "largest miss": largest, "work": work})
     whole = values, vectors, pull = _normal_equations(jacobian, log_w)
     inverse = 1 / (values + min(ridge, 1.0) * values[-1])
     free = -vectors @ (inverse * (vectors.T @ pull)) if ridge <= 1 else torch.zeros_like(pull)
@@ -327,6 +330,8 @@ def descend(network: ValueNetwork, response: Response, log_tilt: Tensor, trust: 
     jacobian = response.jacobian.to(torch.float64)
     certificate = certify(response.work, response.log_weight, log_tilt)
     figures = certificate.dissipation.value, certificate.dissipation.stderr
+    told = {"dissipation": figures[0], "ess": certificate.ess.value, "work": certificate.work.value}
+    report_metrics("descent", {"variance of ln w": float(log_w.var()), **told})
     fitted, judged = _fitted_and_held_out(len(log_w))
     _, _, ridge = _ridge(jacobian[judged], log_w[judged], _normal_equations(jacobian[fitted], log_w[fitted]))
     if not math.isfinite(ridge):

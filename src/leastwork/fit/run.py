@@ -15,6 +15,8 @@ from leastwork.sampling.step_error import StepError
 from leastwork.sampling.work import Certificate
 from leastwork.support.above import above
 from leastwork.support.arguments import path_of
+from leastwork.support.html import html_table
+from leastwork.support.numerals import count, duration
 from leastwork.support.progress import Progress
 from leastwork.support.random import derive_seed
 
@@ -81,6 +83,34 @@ class FittedRun:
     @abstractmethod
     def certify(self, ensemble: Ensemble | None = None) -> Certificate:
         """Compute the certificate of fresh samples, by default those of :attr:`certificate`."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("method", self.method),
+            ("model", type(self.model).__name__),
+            ("seed", self.seed),
+            ("the model's own samples", count(len(self.model_samples))),
+            ("network evaluations of the fit", count(self.network_evaluations)),
+            ("time of the fit", duration(self.seconds)),
+        ]
+        later = "<p>run.certificate draws fresh samples and judges the guidance.</p>"
+        judged = self.certificate._repr_html_() if "certificate" in self.__dict__ else later
+        return html_table(type(self).__name__, rows) + judged
+
+    def plot(self) -> list[Any]:
+        """Draw the certificate, where along the path the work was spent, and how far the data are missed.
+
+        Draws the samples of the certificate if they are missing.
+
+        Returns:
+            list: axes of matplotlib, the last of them only if the run has data.
+
+        Raises:
+            NoPathWeightsError: as for :attr:`certificate`.
+        """
+        names = self.data.names if hasattr(self, "data") else ()  # pyright: ignore[reportAttributeAccessIssue]  (one job)
+        certificate, ledger = self.certificate, self.certificate_ensemble.ledger
+        return above("leastwork.report.plots", "run_figure")(certificate, ledger.times, ledger.step_work, names)
 
     def save(self, folder: str | Path, model: str | Path | Mapping[str, Any] | None = None) -> Path:
         """Write the run, with the samples of its certificate if drawn, into a folder for :func:`leastwork.load_run`.

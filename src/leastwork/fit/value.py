@@ -55,6 +55,7 @@ from leastwork.geometry.state import batch_size as batch_size_of
 from leastwork.models.base import Scored
 from leastwork.networks.value import sees_denoised, value_and_gradient
 from leastwork.support.checkpoints import resumable
+from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
 
@@ -292,6 +293,7 @@ def _train(
             found = float(bregman.mean())
             evidence = _evidence(*_mean_by_sample(judged.flatten(), value, pool.omega))
             history.append(Check(i + 1, float(loss.detach()), found, evidence))
+            report_metrics("learning V", vars(history[-1]))
             if not math.isfinite(found):
                 raise LearningError(
                     f"learning V diverged after {i + 1} iterations: {_SCALE}",

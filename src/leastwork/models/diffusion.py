@@ -24,6 +24,7 @@ from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unp
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
 from leastwork.models.units import Affine, ToData, check_units, is_identity, to_network_units
 from leastwork.schedules.base import Schedule
+from leastwork.support.above import above
 from leastwork.support.text import quoted
 
 __all__ = ["DiffusionModel"]
@@ -111,6 +112,9 @@ class DiffusionModel:
                 "which noise is added without a drift: take predicts='score' (or 'noise', 'velocity') and "
                 "VESchedule(0.01 * pi, pi)"
             )
+
+    def _repr_html_(self) -> str:
+        return above("leastwork.models.summary", "model_table")(self)
 
     @property
     def noise_shape(self) -> EventShape:

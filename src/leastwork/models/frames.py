@@ -29,6 +29,7 @@ from leastwork.models.predictions import Moments
 from leastwork.models.units import ToData, check_units
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.base import Schedule
+from leastwork.support.above import above
 
 __all__ = ["FrameModel"]
 
@@ -82,6 +83,9 @@ class FrameModel:
     def event_shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shapes of the positions and of the rotations."""
         return (self.residues, 3), (self.residues, 3, 3)
+
+    def _repr_html_(self) -> str:
+        return above("leastwork.models.summary", "model_table")(self)
 
     @property
     def noise_shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -19,6 +19,7 @@ from leastwork.models.context import arguments
 from leastwork.models.contract import answered
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.units import Affine, check_units, is_identity, to_data_units, to_network_units
+from leastwork.support.above import above
 from leastwork.support.random import generator
 
 __all__ = ["Prior", "StandardNormal", "UniformAngles", "VelocityModel"]
@@ -109,6 +110,9 @@ class VelocityModel:
         check_units(self.event_shape, self.scale, self.shift)
         if self.periodic and not is_identity(self.shift, self.scale):
             raise LeastworkError("angles are in radians: leave out shift and scale")
+
+    def _repr_html_(self) -> str:
+        return above("leastwork.models.summary", "model_table")(self)
 
     @property
     def noise_shape(self) -> EventShape:

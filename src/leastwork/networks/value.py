@@ -189,7 +189,8 @@ class ValueNetwork(nn.Module):
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         """V, (B,), at x (B, d), the denoised or the noisy state; alpha and sigma are scalars or (B,)."""
-        return self.value_and_gradient(x, alpha, sigma)[0]
+        features, rho, _, tau, _ = self._hidden(x, alpha, sigma)
+        return self._value(features, rho, tau)
 
     def head_response(self, x: Tensor, alpha: Tensor, sigma: Tensor, direction: Tensor) -> Tensor:
         """∂(u·∇V)/∂v for directions u: (B, d) -> (B, width), the derivative of ρ z_L along u."""
@@ -216,12 +217,13 @@ class ValueNetwork(nn.Module):
     def value_and_gradient(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """V (B,) and ∇ₓV (B, d), or for frames (B, d/2)."""
         features, rho, seen, tau, slopes = self._hidden(x, alpha, sigma)
-        v = self.head(tau)
-        value = (features * v).sum(dim=1) + (rho * self.offset(tau)).squeeze(1)
-        g = rho * v
+        g = rho * self.head(tau)
         for layer, slope in zip(reversed(self.hidden), reversed(slopes[1:]), strict=True):
             g = g + (g * slope) @ layer.weight
-        return value, self.view.pull(seen, (g * slopes[0]) @ self.first.weight)
+        return self._value(features, rho, tau), self.view.pull(seen, (g * slopes[0]) @ self.first.weight)
+
+    def _value(self, features: Tensor, rho: Tensor, tau: Tensor) -> Tensor:
+        return (features * self.head(tau)).sum(dim=1) + (rho * self.offset(tau)).squeeze(1)
 
     def _hidden(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Any, Tensor, list[Tensor]]:
         """ρ z_L, ρ, the values of the view, τ and the slopes φ′ of all layers."""

@@ -32,6 +32,7 @@ from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.sampling.stepping import Carry, Cost, Sampler, move
 from leastwork.support.checkpoints import resumable
+from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
@@ -165,6 +166,7 @@ def match_adjoint(
                 optimiser.step()
                 losses.append(float(loss.detach()))
             history.append(Round(i + 1, sum(losses) / updates, float((paths.work - paths.log_tilt).mean())))
+            report_metrics("matching adjoints", {**vars(history[-1]), "work": float(paths.work.mean())})
             tick()
             done = i + 1
             point.save(lambda: (done, history, state_of((network,), optimiser, random)), done == iterations)  # noqa: B023  (called at once)

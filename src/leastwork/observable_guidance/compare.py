@@ -1,7 +1,7 @@
 """Comparison of methods on the same data: misses, cost, and effective samples.
 
-Each method is judged by its own fresh samples, drawn with the same seed and steps. Reweighting and steering by
-sequential Monte Carlo are judged by their weighted samples, guidance by its unweighted samples.
+Each method is judged by its own fresh samples, drawn with the same seed and steps. Reweighting and particles, "smc" and
+"driftlite", are judged by their weighted samples, guidance by its unweighted samples.
 """
 
 import time
@@ -21,6 +21,7 @@ from leastwork.observable_guidance.methods import METHODS
 from leastwork.observable_guidance.run import Method, ObservableRun
 from leastwork.observables import evaluate
 from leastwork.sampling.choices import Choices
+from leastwork.sampling.drift_control import drift_control
 from leastwork.sampling.ensemble import Ensemble, log_weight_under
 from leastwork.sampling.steer import steer
 from leastwork.sampling.work import kish_ess
@@ -31,12 +32,18 @@ from leastwork.support.random import derive_seed
 
 __all__ = ["COMPARED", "Compared", "Row", "compare", "strangers"]
 
-Compared: TypeAlias = Method | Literal["smc"]
+Compared: TypeAlias = Method | Literal["smc", "driftlite"]
 
-COMPARED: tuple[Compared, ...] = ("reweight", "smc", "loss", "scheduled", "adjoint-matching", "least-work")
+COMPARED: tuple[Compared, ...] = (
+    "reweight", "smc", "driftlite", "loss", "scheduled", "adjoint-matching", "ram", "least-work",
+)  # fmt: skip
 """The methods of the library, in the order of a table."""
 
-_STEERED = "smc"
+_PARTICLE_METHODS: dict[str, tuple[Callable[..., Ensemble], tuple[str, ...]]] = {
+    "smc": (steer, ("process", "solver", "steps", "t_grid", "kappa", "batch_size", "device", "dtype")),
+    "driftlite": (drift_control, ("steps", "t_grid", "device", "dtype")),
+}
+"""Methods that draw weighted particles without a guidance, and the choices that each of them takes."""
 
 _PARTICLES = 1024
 
@@ -122,12 +129,13 @@ def compare(
     for method in methods:
         begin = time.perf_counter()
         try:
-            name = "reweight" if method == _STEERED else method
+            name = "reweight" if method in _PARTICLE_METHODS else method
             run = guide_observables(model, data, METHODS.build(name, METHODS.own(name, given)), **settings)
             seconds = time.perf_counter() - begin
-            if method == _STEERED:
-                how = {name: getattr(drawing, name) for name in choices if name != "callback"}
-                drawn = steer(run.model, n, run.log_tilt, seed=fresh, progress=progress, **how)
+            if method in _PARTICLE_METHODS:
+                particles, taken = _PARTICLE_METHODS[method]
+                how = {name: getattr(drawing, name) for name in choices if name in taken}
+                drawn = particles(run.model, n, run.log_tilt, seed=fresh, progress=progress, **how)
             else:
                 drawn = run.sample(n, seed=fresh, progress=progress)
             yield _row(method, run, drawn, divergence, seconds)
@@ -142,7 +150,7 @@ def _row(
     divergence: Callable[[State, Tensor], float] | None,
     seconds: float,
 ) -> Row:
-    weighted = method == _STEERED or run.guidance is None
+    weighted = method in _PARTICLE_METHODS or run.guidance is None
     observed = evaluate(run.data.observable, drawn.x)
     used = log_weight_under("target" if weighted else "guided", drawn)
     log_w = None if drawn.ledger.log_weight is None else log_weight_under("target", drawn)

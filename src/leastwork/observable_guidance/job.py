@@ -30,6 +30,7 @@ from leastwork.sampling.sample import draw
 from leastwork.statistics.outliers import warn_of_outliers
 from leastwork.support.arguments import seed_number, whole
 from leastwork.support.checkpoints import kept
+from leastwork.support.metrics import OnMetrics, check_on_metrics, listening
 from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -53,6 +54,7 @@ def guide_observables(
     jacobian: bool | None = None,
     search: Search | None = None,
     progress: Progress = no_progress,
+    on_metrics: OnMetrics | None = None,
     **choices: Any,
 ) -> ObservableRun:
     """Make ensemble averages agree with measurements, changing the model no more than needed.
@@ -65,10 +67,10 @@ def guide_observables(
         method: the name of a method. "least-work": h = ∇V learned from the model's own samples and on guided paths, in
             stages if the data are far. "scheduled": the published form h = −η(t) Σ λ_k ∇O_k(D) with a schedule fitted
             to mismatch + γ·work. "loss": h = −Σ λ_k ∇ₓO_k(D(x, t)), the gradient of the tilt at the denoised estimate.
-            "adjoint-matching": h = ∇V learned on guided paths alone. "reweight": weights and no guidance. For a
-            VelocityModel, which has no score, "least-work" fits the added velocity of least kinetic action. Or a
-            method object, such as ``Scheduled(gamma=0.01)`` or one of your own
-            (:mod:`leastwork.observable_guidance.methods`).
+            "adjoint-matching": h = ∇V learned on guided paths alone. "ram": h = ∇V regressed on the reward of re-noised
+            endpoints of guided paths. "reweight": weights and no guidance. For a VelocityModel, which has no score,
+            "least-work" fits the added velocity of least kinetic action. Or a method object, such as
+            ``Scheduled(gamma=0.01)`` or one of your own (:mod:`leastwork.observable_guidance.methods`).
         seed: seed of all random numbers.
         samples: number of samples of the model for λ and V; by default as many as a third of the budget pays for.
         certificate_samples: number of fresh guided samples for the certificate.
@@ -85,6 +87,8 @@ def guide_observables(
         jacobian: for "scheduled", whether to differentiate through the network.
         search: for "scheduled", a derivative-free search that is used instead of gradients.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        on_metrics: called as ``on_metrics(step, values)`` while the fit goes on, with losses, effective samples, misses
+            and work by name; :func:`leastwork.support.sinks.sink` makes one for a CSV file or a tracker.
         choices: process, solver, steps, t_grid, kappa, batch_size, device, dtype as in :func:`leastwork.sample`.
 
     Returns:
@@ -134,7 +138,8 @@ def guide_observables(
     curve = None if groups is None else trust(observed, averages, groups)
     if curve is not None:
         averages, observed, indirect = on_averages(with_theta(data, curve.theta), columns)
-    found = chosen.fit(Problem(model, averages, own, observed, drawing, seed, progress))
+    with listening(check_on_metrics(on_metrics)):
+        found = chosen.fit(Problem(model, averages, own, observed, drawing, seed, progress))
     if indirect is not None and torch.equal(found.maxent.lambdas, indirect.maxent.lambdas):
         found = replace(found, maxent=replace(found.maxent, stderr=indirect.maxent.stderr))  # they know the curvature
     return ObservableRun(

@@ -52,6 +52,7 @@ from leastwork.sampling.sample import draw
 from leastwork.sampling.stepping import Carry, Sampler
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.checkpoints import kept, resumable
+from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
@@ -390,4 +391,5 @@ def _secant(inverse: Tensor, multipliers: Tensor, moved: Tensor) -> Tensor:
 
 
 def _trial(stage: str, action: float, miss: Tensor, multipliers: Tensor) -> Trial:
+    report_metrics(stage, {"action": action, "largest miss": float(miss.abs().max())})
     return Trial(stage, action, tuple(miss.tolist()), tuple(multipliers.tolist()))

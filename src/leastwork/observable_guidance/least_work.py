@@ -47,6 +47,7 @@ from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.process import Process
 from leastwork.sampling.sample import draw
+from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
@@ -298,6 +299,7 @@ def _stage(
 ) -> tuple[Stage, nn.Module, MaxEnt, int]:
     """Learn V and polish it with ``left`` network evaluations; also returns the network, λ and the evaluations used."""
     last, maxent = goal.fraction == 1, goal.maxent
+    report_metrics("stage", {"number": number + 1, "fraction of the way": goal.fraction, "ess": goal.ess})
     part = task.share(left, network)
     fit = _learn(task, maxent, here, network, number, last, part)
     network, evaluations = fit.network, fit.network_evaluations

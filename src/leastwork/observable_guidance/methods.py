@@ -31,6 +31,7 @@ from leastwork.observable_guidance.adjoint_matching import match_adjoint
 from leastwork.observable_guidance.least_action import learn_control
 from leastwork.observable_guidance.least_work import learn_guidance
 from leastwork.observable_guidance.objective import Objective
+from leastwork.observable_guidance.ram import match_reward
 from leastwork.observable_guidance.scheduled import Search, fit_schedule
 from leastwork.observable_guidance.search import gaussian_process_search
 from leastwork.observables import check_differentiable
@@ -48,6 +49,7 @@ __all__ = [
     "ObservableMethod",
     "Outcome",
     "Problem",
+    "RewardMatching",
     "Reweight",
     "Scheduled",
     "register_method",
@@ -292,6 +294,35 @@ class AdjointMatching(ObservableMethod):
 
 
 @dataclass(frozen=True)
+class RewardMatching(ObservableMethod):
+    """h = ∇V regressed on the reward of re-noised endpoints of guided paths; observables are never differentiated.
+
+    Args:
+        budget: a third of it pays for the model's own samples, unless their number is given.
+        rounds: number of rounds, each with new endpoints.
+    """
+
+    budget: int = _budget()
+    rounds: int = setting(40, "the number of rounds, each with new endpoints, at least 1", ge=1)
+
+    def fit(self, problem: Problem) -> Outcome:
+        maxent = fit_lambdas(problem.observed, problem.data)
+        tilt = maxent.log_tilt(problem.data.observable)
+        found = match_reward(
+            problem.model, tilt, seed=problem.seed, rounds=self.rounds, progress=problem.progress,
+            choices=problem.choices,
+        )  # fmt: skip
+        evaluations = problem.own.network_evaluations + found.network_evaluations
+        return Outcome(maxent, found.guidance, found, evaluations)
+
+    def sentence(self, told: Told) -> str:
+        return (
+            "The score was shifted by h = ∇V, V learned from the reward of re-noised endpoints of its own paths by "
+            "reinforce adjoint matching (arXiv:2605.10759)."
+        )
+
+
+@dataclass(frozen=True)
 class Reweight(ObservableMethod):
     """No guidance: weights on the model's own samples."""
 
@@ -325,4 +356,5 @@ register_method("least-work", LeastWork)
 register_method("scheduled", Scheduled)
 register_method("loss", Loss)
 register_method("adjoint-matching", AdjointMatching)
+register_method("ram", RewardMatching)
 register_method("reweight", Reweight)

@@ -29,7 +29,7 @@ from leastwork.support.random import derive_seed
 
 __all__ = ["Method", "ObservableRun"]
 
-Method: TypeAlias = Literal["least-work", "scheduled", "loss", "adjoint-matching", "reweight"]
+Method: TypeAlias = Literal["least-work", "scheduled", "loss", "adjoint-matching", "ram", "reweight"]
 
 
 @dataclass(frozen=True)

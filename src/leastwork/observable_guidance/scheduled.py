@@ -17,6 +17,7 @@ from leastwork.fit.result import FitRecord
 from leastwork.guidance.scheduled import ScheduledGuidance
 from leastwork.observable_guidance.objective import Objective
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -91,6 +92,7 @@ def fit_schedule(
         found = float(objective.value(trial, samples, fit_seed).value)
         found = found if math.isfinite(found) else math.inf
         history.append(Trial(math.exp(log_strength), decay, found, samples))
+        report_metrics("fitting the schedule", vars(history[-1]))
         evaluations += samples * per_sample
         return found
 
@@ -102,6 +104,7 @@ def fit_schedule(
         found, (by_strength, by_decay) = objective.value_and_gradient(trial, (strength, decay), n, fit_seed)
         J = float(found.value) if math.isfinite(float(found.value)) else math.inf
         history.append(Trial(math.exp(point[0]), float(point[1]), J, n))
+        report_metrics("fitting the schedule", vars(history[-1]))
         evaluations += 2 * n * per_sample
         tick()
         if math.isinf(J):

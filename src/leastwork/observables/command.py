@@ -2,6 +2,7 @@
 
     structures.pdb, one model a structure, Å  →  program  →  values.csv, a line of names and a row for each structure
 
+Where the program reads trajectories, structures.xtc holds all structures, in nm, and structures.pdb the first of them.
 Each call runs in a folder of its own, which is deleted afterwards, with copies of the files that the program needs.
 The program is executed with the rights of the user. It is a black box: no method differentiates it.
 """
@@ -26,13 +27,16 @@ from leastwork.errors import LeastworkError
 from leastwork.observables.function import Observable
 from leastwork.support.csv_rows import as_number, cells, numbered
 from leastwork.support.data_text import data_text
+from leastwork.support.extras import needs
 from leastwork.support.text import plural, quoted
 from leastwork.support.worked_in_batches import InBatches
 
-__all__ = ["STRUCTURES", "VALUES", "command"]
+__all__ = ["STRUCTURES", "TRAJECTORY", "VALUES", "command"]
 
 STRUCTURES = "structures.pdb"
 """The file that the program reads."""
+TRAJECTORY = "structures.xtc"
+"""The file beside it for a program that reads trajectories."""
 VALUES = "values.csv"
 """The file that the program writes."""
 
@@ -52,6 +56,7 @@ def command(
     batch: int = 256,
     workers: int = 1,
     cache: Path | None = None,
+    trajectory: bool = False,
 ) -> Observable:
     """An observable that a program computes from a PDB file.
 
@@ -66,6 +71,8 @@ def command(
         batch: largest number of structures in a call.
         workers: number of programs that run at a time.
         cache: a folder for results, by the content of structures, files and arguments; None to keep none.
+        trajectory: whether the structures are in ``structures.xtc``, and the first of them alone in the PDB file; takes
+            mdtraj, the extra ``protein``.
 
     Calls raise LeastworkError if the program cannot be started, ends with an error or after its time, or writes another
     number of rows than there are structures.
@@ -73,6 +80,9 @@ def command(
     program = _Program(
         tuple(arguments), tuple(names), tuple(files), None if atoms is None else tuple(atoms), to_angstrom, seconds
     )
+    if trajectory:
+        needs("mdtraj", "protein")
+        program = _WithTrajectory(**vars(program))
     identity = "\n".join([repr(program), *(sha256(Path(file).read_bytes()).hexdigest() for file in files)])
     return Observable(_OfStructures(InBatches(program, batch, workers, cache, identity)), tuple(names), unit, False)
 
@@ -103,9 +113,12 @@ class _Program:
             folder = Path(place)
             for file in self.files:
                 shutil.copy(file, folder / file.name)
-            (folder / STRUCTURES).write_text(self._pdb(x))
+            self._write(folder, x)
             self._run(folder)
             return self._values(folder / VALUES, len(x))
+
+    def _write(self, folder: Path, x: NDArray[np.float64]) -> None:
+        (folder / STRUCTURES).write_text(self._pdb(x))
 
     @property
     def _name(self) -> str:
@@ -181,6 +194,16 @@ class _Program:
             lines.append(f"MODEL     {number:4d}")
             for i, ((name, residue, at), place) in enumerate(zip(atoms, structure, strict=True), 1):
                 padded = name if len(name) > 3 else f" {name}"
-                lines.append(_ATOM.format(i, padded, residue, at, *place, name[:1]))
+                lines.append(_ATOM.format(i, padded, residue, at, *place, name.lstrip("0123456789")[:1]))
             lines.append("ENDMDL")
         return "\n".join([*lines, "END"]) + "\n"
+
+
+@dataclass(frozen=True)
+class _WithTrajectory(_Program):
+    """A program that reads a trajectory."""
+
+    def _write(self, folder: Path, x: NDArray[np.float64]) -> None:
+        super()._write(folder, x[:1])
+        with needs("mdtraj", "protein").formats.XTCTrajectoryFile(str(folder / TRAJECTORY), "w") as file:
+            file.write((0.1 * self.to_angstrom * x).astype(np.float32))

@@ -30,6 +30,7 @@ from leastwork.sampling.sample import draw
 from leastwork.sampling.transport import prior_distance
 from leastwork.statistics.outliers import warn_of_outliers
 from leastwork.support.arguments import number, seed_number, whole
+from leastwork.support.metrics import OnMetrics, check_on_metrics, listening
 from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -56,6 +57,7 @@ def guide_path(
     gamma: float | None = None,
     seconds: float | None = None,
     progress: Progress = no_progress,
+    on_metrics: OnMetrics | None = None,
     **choices: Any,
 ) -> PathRun:
     """Guide a model into a region that it hardly visits, from a few structures in the region, with the least work.
@@ -86,6 +88,8 @@ def guide_path(
         seconds: longest time of the fit, s, after which it ends with the guidance so far. The result then depends on
             the speed of the machine. Ctrl-C ends it in the same way, and a second time ends the program.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        on_metrics: called as ``on_metrics(step, values)`` while the fit goes on, with losses, effective samples, misses
+            and work by name; :func:`leastwork.support.sinks.sink` makes one for a CSV file or a tracker.
         choices: solver, steps, t_grid, batch_size, device, dtype as in :func:`leastwork.sample`.
 
     Returns:
@@ -143,7 +147,8 @@ def guide_path(
     _check_region(inside, points, own.x, region is not None)
     if not guided.has_rotations:
         _check_reach(guided, points)
-    found = chosen.fit(PathProblem(guided, guides, inside, points, own, fitting, seed, shown))
+    with listening(check_on_metrics(on_metrics)):
+        found = chosen.fit(PathProblem(guided, guides, inside, points, own, fitting, seed, shown))
     return PathRun(
         guided,
         guides,

@@ -35,6 +35,7 @@ from leastwork.sampling.stepping import Sampler, integrate
 from leastwork.sampling.transport import SUBSTEPS, carry_forward
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.checkpoints import kept
+from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -153,6 +154,7 @@ def fit_path(
         means = (math.nan, math.nan, math.inf) if drawn is None else [float(part.mean()) for part in drawn]
         success, cost, J = means
         history.append(PathTrial(parameters, J, success, cost))
+        report_metrics("fitting the form", {"objective": J, "success": success, "work": cost})
         tick()
         return J
 

@@ -23,7 +23,7 @@ from leastwork.geometry.state import State, batch_size, cat, leaves, shapes, sma
 from leastwork.models.base import Scored
 from leastwork.models.placement import evaluating
 from leastwork.sampling.choices import USUAL, Choices
-from leastwork.sampling.stepping import Carry, Sampler, advance
+from leastwork.sampling.stepping import Carry, Sampler, move
 from leastwork.support.checkpoints import resumable
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import generator
@@ -113,23 +113,22 @@ def renoise(
         with progress("finding members of the region", budget) as tick:
             tick(evaluations)
             while evaluations < budget and kept < most:
-                before = evaluations
-                for part, chosen in enumerate(torch.randperm(chains, generator=random).chunk(_PARTS)):
-                    share = (part + float(torch.rand((), generator=random))) / _PARTS
-                    at = ends[0] + (ends[1] - ends[0]) * share
-                    new, spent = _denoise_again(sampler, take(x, chosen), at, random)
-                    evaluations += spent
-                    ok = region(model.to_data_units(new))
-                    moves, accepted = moves + len(ok), accepted + int(ok.sum())
-                    x = _replace_at(x, chosen[ok], take(new, ok))
-                    if settled:
-                        where[chosen[ok]] = kept + torch.arange(int(ok.sum()))
-                        found.append(take(new, ok))
-                        kept += int(ok.sum())
+                parts = torch.randperm(chains, generator=random).chunk(_PARTS)
+                shares = (torch.arange(len(parts)) + torch.rand(len(parts), generator=random)) / len(parts)
+                levels = (ends[0] + (ends[1] - ends[0]) * shares).tolist()
+                new, spent = _denoise_again(sampler, [take(x, part) for part in parts], levels, random)
+                evaluations += spent
+                ok, chosen = region(model.to_data_units(new)), torch.cat(parts)
+                moves, accepted = moves + len(ok), accepted + int(ok.sum())
+                x = _replace_at(x, chosen[ok], take(new, ok))
+                if settled:
+                    where[chosen[ok]] = kept + torch.arange(int(ok.sum()))
+                    found.append(take(new, ok))
+                    kept += int(ok.sum())
                 if settled:
                     visited.append(where[where >= 0])
                 settled = settled or accepted >= chains
-                tick(evaluations - before)
+                tick(spent)
                 state = (ends, evaluations, x, where, found, visited, moves, accepted, kept, settled)
                 point.save(partial(_with_random_state, state, random))
             state = (ends, evaluations, x, where, found, visited, moves, accepted, kept, settled)
@@ -157,7 +156,7 @@ def _log_snr_range(
     noises = [v for v in _LOG_SNRS if limits[0] < v < limits[1]]
     shares, evaluations = [], 0
     for at in noises:
-        back, spent = _denoise_again(sampler, _repeat(start, tried, random), at, random)
+        back, spent = _denoise_again(sampler, [_repeat(start, tried, random)], [at], random)
         evaluations += spent
         shares.append(float(region(model.to_data_units(back)).float().mean()))
     good = [at for at, share in zip(noises, shares, strict=True) if share >= _LOW]
@@ -170,21 +169,44 @@ def _log_snr_range(
     return (good[0], near[0] if near else noises[-1]), evaluations
 
 
-def _denoise_again(sampler: Sampler, x0: State, log_snr: float, random: torch.Generator) -> tuple[State, int]:
-    """Noise states to about a log-SNR and denoise them by the model, in network units; and the evaluations used."""
+def _denoise_again(
+    sampler: Sampler, parts: list[State], log_snr: list[float], random: torch.Generator
+) -> tuple[State, int]:
+    """Noise each part of the states to about its log-SNR, rising from part to part, and denoise all by the model.
+
+    A part joins the others at the step of its noise, so that the network sees large batches.
+
+    Returns:
+        The states in the order of the parts, network units, and the evaluations used.
+    """
     process, times, table = sampler.process, sampler.steps.times, sampler.steps.table()
     model = cast(Scored, process.model)
-    first = int((model.schedule.log_snr(times) >= log_snr).nonzero()[0])
-    first = min(first, len(table) - 1)
+    rising = model.schedule.log_snr(times)
+    firsts = [min(int((rising >= level).nonzero()[0]), len(table) - 1) for level in log_snr]
+    sizes = [batch_size(part) for part in parts]
+    carries: list[Carry] = []
+    evaluations = 0
+    for number, step in enumerate(table):
+        joining = [part for part, first in zip(parts, firsts, strict=True) if first == number]
+        carries += [Carry(_noised_states(model, part, step.t, random)) for part in joining]
+        if not carries:
+            continue
+        y = _in_pieces(lambda x, t=step.t: process.evaluate(x, t), cat([carry.x for carry in carries]))
+        evaluations += batch_size(y)
+        found = [take(y, some) for some in torch.arange(batch_size(y)).split(sizes[: len(carries)])]
+        carries = [
+            move(sampler, step, carry, each, None, _draw_noise(model, carry.x, random))[0]
+            for carry, each in zip(carries, found, strict=True)
+        ]
     last = float(times[-1])
-    done: list[State] = []
-    for some in torch.arange(batch_size(x0)).split(_PIECE):
-        x = take(x0, some)
-        carry = Carry(_noised_states(model, x, float(times[first]), random))
-        for step in table[first:]:
-            carry, _ = advance(sampler, step, carry, _draw_noise(model, x, random))
-        done.append(process.endpoint(carry.x, process.evaluate(carry.x, last), last))
-    return cat(done), batch_size(x0) * (len(table) - first + 1)
+    end = cat([carry.x for carry in carries])
+    x0 = _in_pieces(lambda x: process.endpoint(x, process.evaluate(x, last), last), end)
+    return x0, evaluations + batch_size(x0)
+
+
+def _in_pieces(function: Callable[[State], State], x: State) -> State:
+    """A function of states, evaluated for some of them at a time."""
+    return cat([function(take(x, some)) for some in torch.arange(batch_size(x)).split(_PIECE)])
 
 
 def _noised_states(model: Scored, x0: State, t: float, random: torch.Generator) -> State:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from leastwork.errors import LeastworkError
+from leastwork.report.drawing import Drawing
+from leastwork.report.structures import Structures
 
-__all__ = ["Fact", "Image", "Mark", "Part", "Section", "Table", "Words", "italic"]
+__all__ = ["Check", "Fact", "Image", "Mark", "Part", "Section", "State", "Table", "Words", "italic"]
 
 _KINDS = {b"\x89PNG\r\n": "png", b"<svg": "svg+xml", b"<?xml": "svg+xml"}
 
@@ -44,7 +46,8 @@ class Image:
     """A figure.
 
     Args:
-        data: the bytes of a PNG or SVG file, or the data URI that :func:`leastwork.report.figures.image` makes.
+        data: the drawing that :func:`leastwork.report.figures.image` makes, whose numbers are offered to the reader and
+            which takes the colours of the page; or the bytes of a PNG or SVG file, or a data URI.
         caption: sentences that say what the figure shows.
         alt: a short description for readers who cannot see the figure.
 
@@ -52,19 +55,26 @@ class Image:
         LeastworkError: the data are of another kind.
     """
 
-    data: bytes | str
+    data: Drawing | bytes | str
     caption: Words
     alt: str
 
     def __post_init__(self) -> None:
-        if not self.source.startswith("data:image/"):
+        if self.drawing is None and not self.source.startswith("data:image/"):
             raise LeastworkError(f"figure {self.alt!r} is no PNG, no SVG and no data URI: pass the bytes of the file")
 
     @property
+    def drawing(self) -> Drawing | None:
+        """The drawing, if the figure is one."""
+        return self.data if isinstance(self.data, Drawing) else None
+
+    @property
     def source(self) -> str:
-        """A data URI, which is embedded in the page."""
+        """A data URI, which is embedded in the page; empty for a drawing."""
         if isinstance(self.data, str):
             return self.data
+        if isinstance(self.data, Drawing):
+            return ""
         kind = next((kind for mark, kind in _KINDS.items() if self.data.lstrip().startswith(mark)), None)
         return "" if kind is None else f"data:image/{kind};base64,{base64.b64encode(self.data).decode('ascii')}"
 
@@ -98,12 +108,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A section: paragraphs, then figures, then tables."""
+    """A section: paragraphs, then structures, figures and tables."""
 
     title: str
     paragraphs: Sequence[Words] = ()
     images: Sequence[Image] = ()
     tables: Sequence[Table] = ()
+    structures: Sequence[Structures] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,27 @@ class Fact:
     label: str
     value: str
     unit: str = ""
+
+
+State: TypeAlias = Literal["good", "doubtful", "bad", "unknown"]
+"""What a check found."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A traffic light: one question to the run, what was found, and what to do if it is not good.
+
+    Args:
+        name: what is checked, in a few words.
+        state: green, yellow, red, or no light at all.
+        finding: a sentence with the number that decides.
+        remedy: what to do, in the imperative; empty if nothing is to be done.
+    """
+
+    name: str
+    state: State
+    finding: Words
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +159,11 @@ class Part:
         sections: the body.
         methods: a paragraph to start a methods section from.
         settings: names and values of the settings that shape the numbers.
+        asked: sentences for the first screen, in plain words: what was asked.
+        met: whether that is met.
+        believe: what to believe, and what not.
+        checks: the checks of the run, in the order of their weight.
+        cited: numbers of the works in :mod:`leastwork.report.works` that the part rests on.
     """
 
     kind: str
@@ -136,3 +173,8 @@ class Part:
     sections: Sequence[Section]
     methods: str
     settings: Sequence[tuple[str, str]]
+    asked: Sequence[Words] = ()
+    met: Sequence[Words] = ()
+    believe: Sequence[Words] = ()
+    checks: Sequence[Check] = ()
+    cited: Sequence[str] = ()

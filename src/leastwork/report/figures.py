@@ -1,38 +1,37 @@
-"""Figures of a report, each a function from arrays to an SVG image that is embedded in the page.
+"""Figures of a report, each a function from arrays to a drawing that stands in the page.
 
-Colours are those of Okabe and Ito, told apart with any colour vision; each has its own line and marker besides.
+Curves differ in colour, and in line or marker besides.
 """
 
-import base64
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from leastwork.report.drawing import Drawing, draw_figure
+from leastwork.report.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SHADES, WHITE
+
 __all__ = [
-    "BINS", "BLACK", "BLUE", "GREEN", "GREY", "LEAST_COUNT", "ORANGE", "PURPLE", "RC", "Samples", "densities",
+    "BINS", "BLACK", "BLUE", "GREEN", "GREY", "LEAST_COUNT", "ORANGE", "PURPLE", "RC", "SHADES", "WHITE",
+    "Samples", "densities",
     "histograms", "image", "ledger", "legend", "observables",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
 
-BLUE, ORANGE, GREEN, PURPLE, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a8a8a", "#222222"
 _STYLE: Mapping[str, dict[str, Any]] = {
     "model": {"color": ORANGE, "linestyle": (0, (4, 1.5)), "linewidth": 1.3},
     "reweighted": {"color": GREEN, "linestyle": (0, (1, 1)), "linewidth": 1.7},
     "guided": {"color": BLUE, "linestyle": "-", "linewidth": 1.5},
 }
-_MARKER = {"model": "o", "reweighted": "D", "guided": "s"}
+_POINTS = ((ORANGE, "o"), (GREEN, "D"), (BLUE, "s"), (PURPLE, "^"))
 BINS = 80
 LEAST_COUNT = 5  # smallest count of a bin for which a free energy is shown
 RC: dict[Any, Any] = {
-    "svg.hashsalt": "leastwork",
     "font.size": 8.5,
     "axes.linewidth": 0.7,
     "axes.edgecolor": BLACK,
@@ -63,7 +62,7 @@ class Samples:
         return np.histogram(self.values, edges, weights=weights)[0] / np.diff(edges)
 
 
-def densities(curves: Sequence[Samples], truth: Callable[[Array], Array] | None, label: str) -> str:
+def densities(curves: Sequence[Samples], truth: Callable[[Array], Array] | None, label: str) -> Drawing:
     """Densities of samples on a line, and −ln of them.
 
     Args:
@@ -82,18 +81,20 @@ def densities(curves: Sequence[Samples], truth: Callable[[Array], Array] | None,
         if truth is not None:
             exact = truth(fine)
             zero = float(exact.max())
-            left.fill_between(fine, exact, color="#d9d9d9", linewidth=0, label="truth")
-            right.plot(fine, -np.log(np.maximum(exact, 1e-300) / zero), color="#c4c4c4", linewidth=4.5, zorder=0)
+            left.fill_between(fine, exact, color=SHADES[2], linewidth=0, label="truth")
+            left.plot(fine, exact, color=SHADES[2], linewidth=0.5, label="_truth")
+            right.plot(fine, -np.log(np.maximum(exact, 1e-300) / zero), color=SHADES[3], linewidth=4.5,
+                       zorder=0, label="_truth")  # fmt: skip
         for curve, height in zip(curves, heights, strict=True):
             left.plot(centres, height, label=curve.label, **_STYLE[curve.label])
             energy = np.full_like(height, np.nan)
             enough = np.histogram(curve.values, edges)[0] >= LEAST_COUNT
             np.log(height / zero, out=energy, where=enough & (height > 0))
-            right.plot(centres, -energy, **_STYLE[curve.label])
+            right.plot(centres, -energy, label=curve.label, **_STYLE[curve.label])
         left.set_ylim(bottom=0)
         right.set_ylim(-0.3, 7)
         left.set_ylabel("probability density")
-        right.set_ylabel("free energy  −ln p  ($k_\\mathrm{B}T$)")
+        right.set_ylabel("free energy  −ln p  (k_BT)")
         for axes in (left, right):
             axes.set_xlim(edges[0], edges[-1])
             axes.set_xlabel(label, parse_math=False)
@@ -102,7 +103,7 @@ def densities(curves: Sequence[Samples], truth: Callable[[Array], Array] | None,
     return image(draw, 7.2, 2.9)
 
 
-def histograms(panels: Sequence[tuple[str, Sequence[Samples], float]]) -> str:
+def histograms(panels: Sequence[tuple[str, Sequence[Samples], float]]) -> Drawing:
     """A histogram of each observable: its label, the samples, and where a line marks the datum."""
     columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
     rows = -(-len(panels) // columns)
@@ -124,33 +125,37 @@ def histograms(panels: Sequence[tuple[str, Sequence[Samples], float]]) -> str:
     return image(draw, 7.2, 0.5 + 1.9 * rows)
 
 
-def observables(rows: Sequence[Mapping[str, Any]], tolerance: float) -> str:
+def observables(
+    rows: Sequence[Mapping[str, Any]], tolerance: float, kinds: Sequence[str] = ("model", "reweighted", "guided")
+) -> Drawing:
     """Averages before and after, as distances from the datum in standard deviations of the observable.
 
     Args:
         rows: per datum its ``label`` and ``error``, the ``optimum`` that it is judged by or None, and for each kind of
             samples ``kind: (distance, stderr)``.
         tolerance: half-width of the band around the optimum that counts as on target.
+        kinds: up to four kinds of samples, from top to bottom.
     """
-    offset = {"model": -0.2, "reweighted": 0.0, "guided": 0.2}
+    offset = dict(zip(kinds, np.linspace(-0.2, 0.2, len(kinds)), strict=True))
+    styles = dict(zip(kinds, _POINTS, strict=False))
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.axvline(0, color=BLACK, linewidth=0.8, zorder=1)
         for y, row in enumerate(rows):
             if row["optimum"] is not None:
-                axes.barh(y, 2 * tolerance, 0.84, left=row["optimum"] - tolerance, color="#e6e6e6", zorder=0)
-            axes.plot(
-                [-row["error"], row["error"]], [y, y], color="#b0b0b0", linewidth=9, solid_capstyle="butt", zorder=1
-            )
-            for kind, shift in offset.items():
-                if row.get(kind) is None:
-                    continue
-                distance, stderr = row[kind]
-                label = kind if not any(line.get_label() == kind for line in axes.containers) else None
+                axes.barh(y, 2 * tolerance, 0.84, left=row["optimum"] - tolerance, color=SHADES[1], zorder=0)
+        errors = [row["error"] for row in rows]
+        axes.barh(range(len(rows)), [2 * error for error in errors], 0.3, left=[-error for error in errors],
+                  color=SHADES[4], zorder=1)  # fmt: skip
+        for kind, shift in offset.items():
+            shown = [(y + shift, *row[kind]) for y, row in enumerate(rows) if row.get(kind) is not None]
+            if shown:
+                height, distance, stderr = zip(*shown, strict=True)
                 axes.errorbar(
-                    distance, y + shift, xerr=stderr, label=label, color=_STYLE[kind]["color"], fmt=_MARKER[kind],
-                    markersize=4.5, elinewidth=1.1, capsize=2, markerfacecolor="white" if kind == "model" else None,
+                    distance, height, xerr=stderr, label=kind, color=styles[kind][0], fmt=styles[kind][1],
+                    markersize=4.5, elinewidth=1.1, capsize=2,
+                    markerfacecolor=WHITE if styles[kind][1] == "o" else None,
                 )  # fmt: skip
         axes.set_yticks(range(len(rows)), [row["label"] for row in rows], parse_math=False)
         axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -164,7 +169,7 @@ def observables(rows: Sequence[Mapping[str, Any]], tolerance: float) -> str:
 
 def ledger(
     bound: tuple[float, float], dissipation: float, caption: str, times: Array, work: Array, stderr: Array
-) -> str:
+) -> Drawing:
     """Work against its bound, and where along the path it was spent.
 
     Args:
@@ -179,14 +184,14 @@ def ledger(
         left, right = figure.subplots(1, 2)
         first = max(bound[0], 0.0)
         left.barh(0, first, color=BLUE, height=0.5, label="unavoidable (bound)")
-        left.barh(0, dissipation, left=first, color=ORANGE, height=0.5, hatch="////", edgecolor="white", linewidth=0,
+        left.barh(0, dissipation, left=first, color=ORANGE, height=0.5, hatch="////", edgecolor=WHITE, linewidth=0,
                   label="dissipated")  # fmt: skip
         left.errorbar(bound[0], 0, xerr=bound[1], color=BLACK, capsize=4, elinewidth=1, fmt="none")
         left.set_ylim(-0.6, 0.75)
         left.text(0, 0.36, caption)
         left.set_yticks([])
         left.spines["left"].set_visible(False)
-        left.set_xlabel("work $W$  ($k_\\mathrm{B}T$)")
+        left.set_xlabel("work W  (k_BT)")
         left.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.28), ncols=2, columnspacing=1.2, handlelength=1.4)
         length = -np.diff(times)
         right.stairs((work / length)[::-1], times[::-1], baseline=None, color=BLUE, linewidth=1.4)
@@ -195,8 +200,8 @@ def ledger(
                            alpha=0.2, linewidth=0)  # fmt: skip
         right.set_xlim(times[0], times[-1])
         right.set_ylim(bottom=0)
-        right.set_xlabel("time $t$  (noise → data)")
-        right.set_ylabel("work per unit of $t$  ($k_\\mathrm{B}T$)")
+        right.set_xlabel("time t  (noise → data)")
+        right.set_ylabel("work per unit of t  (k_BT)")
 
     return image(draw, 7.2, 2.5)
 
@@ -218,11 +223,11 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> 
         text.set_parse_math(False)
 
 
-def image(draw: Callable[[Figure], None], width: float, height: float) -> str:
-    """A data URI; the same figure gives the same bytes."""
-    with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def image(draw: Callable[[Figure], None], width: float, height: float) -> Drawing:
+    """A figure for a page; the same figure gives the same bytes.
+
+    Args:
+        draw: draws into an empty figure.
+        width, height: inches.
+    """
+    return draw_figure(draw, width, height, RC)

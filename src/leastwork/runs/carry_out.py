@@ -44,11 +44,13 @@ from leastwork.support.checkpoints import checkpoints
 from leastwork.support.executors import using
 from leastwork.support.files import sweep
 from leastwork.support.locks import Lock, lock
+from leastwork.support.metrics import listening
 from leastwork.support.numerals import duration
 from leastwork.support.processes import processes
 from leastwork.support.progress import Progress, check_progress, labelled, no_progress
 from leastwork.support.random import derive_seed
 from leastwork.support.side_by_side import side_by_side
+from leastwork.support.sinks import FIT_CSV, check_sinks, last_step, sinks
 from leastwork.support.text import brief
 
 __all__ = ["at_work", "compare_run", "disk_in_words", "finish_run", "job_of", "measure_run", "run"]
@@ -65,6 +67,7 @@ def run(
     workers: int = 1,
     tell: Callable[[str], None] | None = None,
     executor: Executor | None = None,
+    trackers: tuple[str, ...] = (),
 ) -> Path:
     """Carry out a run, or all parts of a joint run.
 
@@ -77,6 +80,8 @@ def run(
             side, each in a process with its share of them and of torch's threads; with one worker, all is done here.
         tell: told in a sentence how long the run will take, before it begins; None, and it is not estimated.
         executor: draws samples and paths in place of ``workers``, one part after another.
+        trackers: places besides ``fit.csv`` for the numbers of the fit, by their names in
+            :data:`leastwork.support.sinks.SINKS`.
 
     Returns:
         Path: of the report.
@@ -87,6 +92,7 @@ def run(
     """
     folder = default_folder(config) if out is None else path_of("out", out)
     resume, progress = yes_or_no("resume", resume), check_progress(progress)
+    places = check_sinks(("csv", *trackers))
     parts = config.parts
     tasks = {part: job_of(part, one) for part, one in parts.items()}
     _foretell({folder / part: (parts[part], task) for part, task in tasks.items()}, workers, tell)
@@ -95,13 +101,15 @@ def run(
     with _resumable(folder, config):
         if workers > 1 and len(parts) > 1 and executor is None:
             each = max(workers // len(parts), 1)
-            pieces = {part: partial(_with_workers, each, part, one, folder / part) for part, one in parts.items()}
+            pieces = {
+                part: partial(_with_workers, each, part, one, folder / part, places) for part, one in parts.items()
+            }
             side_by_side(pieces, max(threads // min(workers, len(parts)), 1), progress)
         else:
             with processes(1 if executor is not None else workers) as own, using(executor or own):
                 for part, one in parts.items():
                     set_num_threads(threads)  # the network of the part before may have been small
-                    _carry_out_part(part, one, folder / part, progress, tasks[part])
+                    _carry_out_part(part, one, folder / part, places, progress, tasks[part])
         if "" not in parts:
             write_joint_metrics(folder, parts)
     return write_report(folder)
@@ -145,18 +153,25 @@ def _checked(config: AnyConfig, task: Job[Any]) -> Job[Any]:
 
 
 def _carry_out_part(
-    part: str, config: AnyConfig, folder: Path, progress: Progress, task: Job[Any] | None = None
+    part: str,
+    config: AnyConfig,
+    folder: Path,
+    places: tuple[str, ...],
+    progress: Progress,
+    task: Job[Any] | None = None,
 ) -> None:
     """Carry out a single run, or a part of a joint one, which gets a report of its own as soon as it is finished."""
     with _named(part), _cleared(folder, config), disk_in_words(folder):
-        _carry_out(config, job_of("", config) if task is None else task, folder, labelled(progress, part))
+        _carry_out(config, job_of("", config) if task is None else task, folder, places, labelled(progress, part))
     if part:
         _report_of_part(folder, part)
 
 
-def _with_workers(workers: int, part: str, config: AnyConfig, folder: Path, progress: Progress) -> None:
+def _with_workers(
+    workers: int, part: str, config: AnyConfig, folder: Path, places: tuple[str, ...], progress: Progress
+) -> None:
     with processes(workers) as executor, using(executor):
-        _carry_out_part(part, config, folder, progress)
+        _carry_out_part(part, config, folder, places, progress)
 
 
 def _foretell(
@@ -188,12 +203,14 @@ def _report_of_part(folder: Path, part: str) -> None:
         warnings.warn(f"part {part!r} has no report yet: {error}", LeastworkWarning, stacklevel=2)
 
 
-def _carry_out(config: AnyConfig, task: Job[_Fitted], folder: Path, progress: Progress) -> None:
+def _carry_out(
+    config: AnyConfig, task: Job[_Fitted], folder: Path, places: tuple[str, ...], progress: Progress
+) -> None:
     with at_work(folder, task):
         if (folder / "metrics.json").exists():
             shutil.rmtree(folder / _PIECES, ignore_errors=True)
             return
-        fitted = _fit(folder, task, progress)
+        fitted = _fit(folder, task, places, progress)
         finish_run(folder, config, task, fitted, _draw(folder, config, task, fitted, progress), progress)
 
 
@@ -275,12 +292,20 @@ def _named(part: str) -> Iterator[None]:
         raise type(error)(f"part {part!r}: {error}") from error
 
 
-def _fit(folder: Path, task: Job[_Fitted], progress: Progress) -> _Fitted:
+def _fit(folder: Path, task: Job[_Fitted], places: tuple[str, ...], progress: Progress) -> _Fitted:
     """Fit, or read what was fitted before."""
     known = task.load(folder)
     pieces = folder / _PIECES
     if known is None:
-        with _given_up(pieces), checkpoints(pieces, {"model": fingerprint(task.model)}) as point:
+        if not pieces.exists():
+            (folder / FIT_CSV).unlink(missing_ok=True)
+        about, step = {"model": fingerprint(task.model)}, last_step(folder / FIT_CSV)
+        with (
+            _given_up(folder),
+            checkpoints(pieces, about) as point,
+            sinks(places, folder) as told,
+            listening(told, step),
+        ):
             known = task.fit(progress)
             known = replace(known, seconds=known.seconds + point.earlier)  # pyright: ignore[reportArgumentType]  (a dataclass)
         task.save(known, folder)
@@ -289,12 +314,13 @@ def _fit(folder: Path, task: Job[_Fitted], progress: Progress) -> _Fitted:
 
 
 @contextmanager
-def _given_up(pieces: Path) -> Iterator[None]:
+def _given_up(folder: Path) -> Iterator[None]:
     """A fit that is refused is not gone on with; one that was stopped is."""
     try:
         yield
     except LeastworkError:
-        shutil.rmtree(pieces, ignore_errors=True)
+        shutil.rmtree(folder / _PIECES, ignore_errors=True)
+        (folder / FIT_CSV).unlink(missing_ok=True)
         raise
 
 

@@ -31,6 +31,7 @@ __all__ = ["Queue", "ShardTask", "queue_settings", "sbatch_file", "submit"]
 _FOLDER = "slurm"
 _MOST_TIMEOUTS = 1000  # of a task, each of which costs no more than the block at work
 _SECONDS_OF_WARNING = 90  # before the end, in which submitit puts the task into the queue again
+_NO_FLAGS = {"array_parallelism", "signal_delay_s", "additional_parameters", "setup"}  # of submitit alone
 _TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<h>\d+):(?P<m>\d\d):(?P<s>\d\d)|(?P<days>\d+)-(?P<hours>\d+)|(?P<minutes>\d+)")
 
 
@@ -157,12 +158,24 @@ def submit(
 
 
 def sbatch_file(folder: Path, n: int, queue: Queue, tell: Callable[[str], None] = lambda sentence: None) -> str:
-    """The file that :func:`submit` gives to sbatch; nothing is written or submitted."""
-    slurm = needs("submitit.slurm.slurm", "slurm")
-    count = len(_tasks(folder, n, queue, tell))
-    command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(_place(folder)))}"
-    array = {"map_count": count} if count > 1 else {}
-    return slurm._make_sbatch_string(command=command, folder=_place(folder), **_parameters(folder, queue), **array)
+    """The file that submitit gives to sbatch for :func:`submit`; nothing is written or submitted."""
+    needs("submitit", "slurm")
+    count, place, asked = len(_tasks(folder, n, queue, tell)), str(_place(folder)), _parameters(folder, queue)
+    several = count > 1
+    log = f"{place}/%j_%t_log".replace("%j", "%A_%a" if several else "%j")
+    flags = {name: asked[name] for name in asked.keys() - _NO_FLAGS} | asked["additional_parameters"]
+    flags |= {"nodes": 1, "open-mode": "append", "signal": f"USR2@{_SECONDS_OF_WARNING}", "wckey": "submitit"}
+    flags |= {"output": f"{log}.out".replace("%t", "0"), "error": f"{log}.err".replace("%t", "0")}
+    flags |= {"array": f"0-{count - 1}%{min(count, queue.tasks)}"} if several else {}
+    lines = ["#!/bin/bash", "", "# Parameters", *_flag_lines(flags), "", "# setup", *asked["setup"], "", "# command"]
+    srun = shlex.join(["srun", "--unbuffered", "--output", f"{log}.out", "--error", f"{log}.err"])
+    command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(place)}"
+    return "\n".join([*lines, "export SUBMITIT_EXECUTOR=slurm", f"{srun} {command}", ""])
+
+
+def _flag_lines(flags: Mapping[str, Any]) -> list[str]:
+    named = {name.replace("_", "-"): value for name, value in sorted(flags.items())}
+    return [f"#SBATCH --{k}" + ("" if v is True else f"={shlex.quote(str(v))}") for k, v in named.items()]
 
 
 def _tasks(folder: Path, n: int, queue: Queue, tell: Callable[[str], None]) -> list[ShardTask]:

@@ -7,7 +7,7 @@ w = dP/dQ · e^r:      ⟨φ⟩_P = Σ φ dP/dQ / Σ dP/dQ        ⟨φ⟩_targe
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from leastwork.geometry.state import State, batch_size, leaves
 from leastwork.models.latents import Decoder, of_decoded
 from leastwork.sampling.work import kish_ess
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.above import above
+from leastwork.support.html import html_table
+from leastwork.support.numerals import count, fraction, plus_minus
 
 __all__ = ["Distribution", "Ensemble", "Ledger", "log_weight_under"]
 
@@ -125,6 +128,80 @@ class Ensemble:
         if under == "guided":
             return Estimate.from_samples(values, self.ledger.group)
         return Estimate.from_log_weights(values, log_weight_under(under, self), self.ledger.group)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("samples", count(len(self))),
+            ("one sample", " and ".join(str(tuple(leaf.shape[1:])) for leaf in leaves(self.x))),
+            ("network evaluations", count(self.network_evaluations)),
+        ]
+        if self.ledger.work is not None and self.ledger.log_weight is not None:
+            work, ess = Estimate.from_samples(self.work, self.ledger.group), self.ess
+            rows.append(("work", f"{plus_minus(float(work.value), float(work.stderr))} k_BT"))
+            rows.append(("effective samples of the model", fraction(ess.value, ess.stderr)))
+        else:
+            rows.append(("path weights", f"none: {self.ledger.why_no_weights}"))
+        return html_table("Ensemble", rows)
+
+    def plot(self, observable: Callable[[State], Tensor], axes: Any = None) -> list[Any]:
+        """Draw histograms of an observable under each distribution for which the samples have weights.
+
+        Args:
+            observable: an :class:`leastwork.Observable`, or a function of states, (B, *event) -> (B,) or (B, K).
+            axes: K axes of matplotlib; by default those of a new figure.
+
+        Returns:
+            list: the axes, one for each column.
+        """
+        return above("leastwork.sampling.exports", "plot_observable")(self, observable, axes)
+
+    def to_xarray(self, observable: Callable[[State], Tensor] | None = None, unit: str = "") -> Any:
+        """The ensemble as an ``xarray.Dataset`` with weights, units and standard errors; takes the extra ``notebook``.
+
+        Args:
+            observable: as for :meth:`plot`; its values become ``observable`` (sample, observable), and its averages
+                ``average`` and ``average_stderr`` (distribution, observable).
+            unit: unit of the coordinates of the samples.
+
+        Returns:
+            xarray.Dataset: the samples ``x``; ``work``, ``log_weight`` and ``log_tilt`` of each, k_BT; ``weight``
+            (distribution, sample), whose sum over the samples is one; ``step_work`` with ``step_work_stderr``.
+
+        Raises:
+            LeastworkError: xarray is not installed.
+        """
+        return above("leastwork.sampling.exports", "to_xarray")(self, observable, unit)
+
+    def to_dataframe(self, observable: Callable[[State], Tensor] | None = None) -> Any:
+        """The ensemble as a ``pandas.DataFrame`` with a row for each sample; takes the extra ``notebook``.
+
+        Args:
+            observable: as for :meth:`plot`, a column for each of its columns; by default the coordinates are columns.
+
+        Returns:
+            pandas.DataFrame: ``attrs["units"]`` has the unit of each column.
+
+        Raises:
+            LeastworkError: pandas is not installed, or the samples have more than 1000 coordinates.
+        """
+        return above("leastwork.sampling.exports", "to_dataframe")(self, observable)
+
+    def to_mdtraj(self, topology: Any, under: Distribution = "guided", unit: str = "nm") -> tuple[Any, Tensor]:
+        """Structures as an ``mdtraj.Trajectory``, and the weight of each frame; takes the extra ``protein``.
+
+        Args:
+            topology: a topology of mdtraj, or the sequence in one-letter codes if the samples are Cα atoms.
+            under: the distribution whose averages the weights give.
+            unit: "nm" or "angstrom", the unit of the samples; the trajectory is in nm.
+
+        Returns:
+            tuple: the trajectory, and weights, float64 (n,), whose sum is one.
+
+        Raises:
+            LeastworkError: mdtraj is not installed, the samples are no structures of these atoms, or ``under`` has no
+                weights.
+        """
+        return above("leastwork.sampling.exports", "to_mdtraj")(self, topology, under, unit)
 
     def _weighted(self, values: Tensor | None) -> Tensor:
         if values is None:

@@ -30,6 +30,7 @@ from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import BatchResult, Carry, Sampler, StepInfo, advance, integrate
 from leastwork.sampling.storage import Destination, EnsembleStore, StoredEnsemble
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.allocator import keep_freed_memory
 from leastwork.support.arguments import seed_number, whole, yes_or_no
 from leastwork.support.checkpoints import each
 from leastwork.support.executors import executor_now, on_workers, pieces, using
@@ -280,6 +281,7 @@ def _drawing(
     if executor is not None and callback is not None:
         raise LeastworkError("a callback is called in this process and not on workers: leave out callback or executor")
     workers = executor or (executor_now() if callback is None else None)
+    keep_freed_memory()
     with (
         torch.no_grad(),
         evaluating(run.sampler.process.model.net),

@@ -12,6 +12,7 @@ all weights agree.
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -32,14 +33,24 @@ from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.support.arguments import number, refused, seed_number, whole
+from leastwork.support.executors import executor_now, pieces, using
 from leastwork.support.progress import Progress, Tick, check_progress, no_progress
 from leastwork.support.random import generator
 
-__all__ = ["DenoisedTilt", "LearnedValue", "LogTiltFn", "LookAhead", "steer", "systematic_ancestors"]
+__all__ = [
+    "WHY_NO_WORK",
+    "DenoisedTilt",
+    "LearnedValue",
+    "LogTiltFn",
+    "LookAhead",
+    "check_sizes",
+    "steer",
+    "systematic_ancestors",
+]
 
 LogTiltFn: TypeAlias = Callable[[State], Tensor]
 
-_WHY_NO_WORK = (
+WHY_NO_WORK = (
     "resampled paths have no law of their own, so no work and no certificate: read ens.log_z and "
     "ens.mean(fn, under='target'), or draw with leastwork.sample"
 )
@@ -104,6 +115,7 @@ def steer(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     progress: Progress = no_progress,
+    executor: Executor | None = None,
 ) -> Ensemble:
     """Draw weighted samples of p·e^r/Z by sequential Monte Carlo, in systems of particles independent of each other.
 
@@ -126,6 +138,7 @@ def steer(
         batch_size: samples in memory at a time, rounded down to whole systems, at least one.
         device, dtype: device and precision; by default those of the network's parameters, else CPU and float32.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        executor: draws the batches on its workers, as in :func:`leastwork.sample`; the result is the same.
 
     Returns:
         Ensemble: samples in data units with their log-tilt; log_weight is ln w − r, so that ``mean`` knows the model
@@ -143,7 +156,7 @@ def steer(
     True
     """
     begin = time.perf_counter()
-    _check_sizes(n, particles, threshold)
+    check_sizes(n, particles, threshold)
     seed, progress = seed_number(seed), check_progress(progress)
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype)
     own_device, own_dtype = placement(model)
@@ -159,21 +172,26 @@ def steer(
     systems = n // particles
     uniforms = torch.rand(systems, len(sampler.steps), generator=generator(seed, "resampling"), dtype=torch.float64)
     steering = _Steering(sampler, log_tilt, look_ahead or DenoisedTilt(log_tilt, model), threshold, particles)
-    at_once = max(1, batch_size // particles)
-    starts = range(0, systems, at_once)
+    systems_at_once = max(1, batch_size // particles)
+    starts = range(0, systems, systems_at_once)
+    batches = _Batches(steering, uniforms, systems_at_once, seed, device, dtype)
     parts: list[tuple[State, Tensor, Tensor]] = []
     with (
         torch.no_grad(),
         evaluating(sampler.process.model.net),
         progress("steering", len(starts) * len(sampler.steps)) as tick,
+        using(executor),
+        pieces(_drawn, batches, len(starts), lambda i, _: starts[i]) as piece,
     ):
-        for start in starts:
-            stop = min(start + at_once, systems)
-            noise = BlockNoise(seed, start * particles, stop * particles, model.event_shape, dtype, device)
-            parts.append(steering.draw(noise, uniforms[start:stop].to(device), tick))
+        for i, start in enumerate(starts):
+            if executor_now() is None:
+                parts.append(batches.draw(start, tick))
+            else:
+                parts.append(piece(i))
+                tick(len(sampler.steps))
     x, log_weight, tilt = zip(*parts, strict=True)
     ledger = Ledger(
-        sampler.steps.times, None, torch.cat(log_weight), why_no_weights=_WHY_NO_WORK, group=particles,
+        sampler.steps.times, None, torch.cat(log_weight), why_no_weights=WHY_NO_WORK, group=particles,
         chain=sampler.steps.chain,
     )  # fmt: skip
     seconds = time.perf_counter() - begin
@@ -251,6 +269,31 @@ class _Steering:
         return (first + ancestors).flatten(), torch.where(poor, level, log_w).flatten()
 
 
+@dataclass(frozen=True)
+class _Batches:
+    """What all batches share, and how many systems each has."""
+
+    steering: _Steering
+    uniforms: Tensor
+    size: int
+    seed: int
+    device: torch.device
+    dtype: torch.dtype
+
+    @torch.no_grad()
+    def draw(self, start: int, tick: Tick) -> tuple[State, Tensor, Tensor]:
+        """The batch that begins with a system, as :meth:`_Steering.draw` gives it."""
+        stop, particles = min(start + self.size, len(self.uniforms)), self.steering.particles
+        shape = self.steering.sampler.process.model.event_shape
+        noise = BlockNoise(self.seed, start * particles, stop * particles, shape, self.dtype, self.device)
+        return self.steering.draw(noise, self.uniforms[start:stop].to(self.device), tick)
+
+
+def _drawn(batches: _Batches, start: int) -> tuple[State, Tensor, Tensor]:
+    """A batch, on a worker."""
+    return batches.draw(start, lambda *_: None)
+
+
 def _take(state: State | None, index: Tensor) -> State | None:
     return None if state is None else take(state, index)
 
@@ -269,7 +312,7 @@ def _finite(values: Tensor, noise: BlockNoise, what: str, where: str) -> Tensor:
     return values.to(torch.float64)
 
 
-def _check_sizes(n: int, particles: int, threshold: float) -> None:
+def check_sizes(n: int, particles: int, threshold: float) -> None:
     n, particles = whole("n", n), whole("particles", particles)
     if n < particles:
         raise LeastworkError(f"n={n} is less than one system of {particles}: draw n={particles}, or lower particles")

@@ -16,12 +16,16 @@ guidance with the same ⟨r⟩ (Jarzynski, Phys. Rev. Lett. 78, 2690, 1997; Bou�
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from leastwork.geometry.state import State, inner
 from leastwork.statistics.estimate import Estimate
+from leastwork.support.above import above
+from leastwork.support.html import html_table
+from leastwork.support.numerals import count, fraction, plus_minus
 
 __all__ = ["ON_TARGET", "Certificate", "certify", "kinetic_action", "kish_ess", "least_work", "log_odds", "step_cost"]
 
@@ -90,6 +94,37 @@ class Certificate:
     worst_path: float
     samples: int
     chain: str = ""
+
+    def _repr_html_(self) -> str:
+        high = " (biased high: too few effective samples)" if self.biased_high else ""
+        verdict = {None: "not asked", True: "yes", False: "no"}[self.on_target]
+        rows = [
+            ("work", f"{_pm(self.work)} k_BT"),
+            ("bound, the unavoidable work", f"{_pm(self.bound)} k_BT"),
+            ("dissipation, the wasted work", f"{_pm(self.dissipation)} k_BT"),
+            ("efficiency", fraction(self.efficiency.value, self.efficiency.stderr) + high),
+            ("effective samples", fraction(self.ess.value, self.ess.stderr)),
+            ("ln Z", _pm(self.log_z)),
+            ("on target", verdict),
+            ("samples", count(self.samples)),
+        ]
+        return html_table(f"Certificate {self.chain}".strip(), rows)
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the work as the sum of what is unavoidable and what is wasted.
+
+        Args:
+            axes: axes of matplotlib; by default those of a new figure.
+
+        Returns:
+            the axes.
+        """
+        bar = above("leastwork.report.plots", "work_bar")
+        return bar(axes, (self.bound.value, self.bound.stderr), self.dissipation.value)
+
+
+def _pm(estimate: Estimate) -> str:
+    return plus_minus(estimate.value, estimate.stderr)
 
 
 def certify(

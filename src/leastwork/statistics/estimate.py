@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
+from leastwork.support.html import html_table
+from leastwork.support.numerals import plus_minus
 
 __all__ = ["Estimate"]
 
@@ -33,6 +35,12 @@ class Estimate:
             pairs = zip(self.value.tolist(), self.stderr.tolist(), strict=True)
             return "[" + ", ".join(f"{v:.4g} ± {e:.2g}" for v, e in pairs) + "]"
         return f"{float(self.value):.4g} ± {float(self.stderr):.2g}"
+
+    def _repr_html_(self) -> str:
+        if isinstance(self.value, Tensor) and self.value.ndim:
+            pairs = zip(self.value.tolist(), self.stderr.tolist(), strict=True)
+            return html_table("Estimate", [(i, plus_minus(v, e)) for i, (v, e) in enumerate(pairs)])
+        return f"<span>{plus_minus(float(self.value), float(self.stderr))}</span>"
 
     @classmethod
     def from_influence(cls, value: Any, influence: Tensor, group: int = 1) -> "Estimate":

@@ -17,6 +17,7 @@ __all__ = ["outliers", "warn_of_outliers"]
 
 _MULTIPLE = 8.0  # multiple of the quantile beyond which a sample is an outlier
 _QUANTILE = 0.99  # of the distance from the mean
+_ROWS = 4096  # samples at a time
 _FEWEST_SAMPLES = 200  # samples for which the quantile is meaningful
 
 
@@ -30,10 +31,11 @@ def outliers(x: State) -> torch.Tensor:
     """
     far: list[torch.Tensor] = []
     for leaf in leaves(x):
-        flat = leaf.detach().flatten(1).double()
+        flat = leaf.detach().flatten(1)
         if len(flat) < _FEWEST_SAMPLES:
             return torch.zeros(0, dtype=torch.long)
-        distance = (flat - flat.median(dim=0).values).norm(dim=1)
+        middle = flat.median(dim=0).values.double()
+        distance = torch.cat([(some.double() - middle).norm(dim=1) for some in flat.split(_ROWS)])  # sparing of memory
         usual = distance.sort().values[int(_QUANTILE * len(distance))]
         far.append(distance > _MULTIPLE * usual)
     return torch.stack(far).any(dim=0).nonzero()[:, 0].cpu()

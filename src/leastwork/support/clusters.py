@@ -18,6 +18,7 @@ from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ def wanted(where: str, workers: int | None = None) -> Wanted:
         return Wanted(where, workers)
     if Path(where).suffix not in (".yaml", ".yml"):
         raise ConfigError(
-            f"--cluster {quoted(where)}{nearest(where, ['local', *_QUEUES])}; or give a YAML file, or the address of a "
-            "scheduler, tcp://HOST:PORT"
+            f"--cluster {quoted(where)} is no YAML file, no address of a scheduler such as tcp://HOST:PORT, and no "
+            f"kind of cluster{nearest(where, ['local', *_QUEUES])}"
         )
     found = _read(Path(where))
     return found if workers is None else replace(found, workers=workers)
@@ -209,12 +210,20 @@ class _Dask(Executor):
 
     def __init__(self, client: Any, workers: int) -> None:
         self._client, self._workers, self._inner = client, workers, client.get_executor(pure=False)
+        self._first_places: Iterator[str] = iter(())
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        place = next(self._first_places, None)
+        if place is not None:
+            kwargs |= {"workers": [place], "allow_other_workers": True}
         return self._inner.submit(fn, *args, **kwargs)
 
     def share(self, value: object) -> object:
-        """A piece of its own, since Dask makes the result of a piece again that is lost with its worker."""
+        """A piece of its own, since Dask makes the result of a piece again that is lost with its worker.
+
+        The first pieces go to all workers in turn: by itself, Dask would give them all to the one that holds the value.
+        """
+        self._first_places = chain.from_iterable(repeat(list(self._client.nthreads()), _PIECES_A_WORKER))
         return self._client.submit(_itself, value, pure=False)
 
     def most_pending(self) -> int:

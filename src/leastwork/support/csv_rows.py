@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from leastwork.errors import ConfigError
 from leastwork.support.text import nearest, quoted
 
-__all__ = ["as_number", "as_whole_number", "cells", "columns", "flag", "numbered"]
+__all__ = ["as_number", "as_whole_number", "cells", "check_unit", "columns", "flag", "numbered"]
 
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 _WITH_UNIT = re.compile(r"(\w+)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]")
+_UNIT = re.compile(r"#\s*units?\s*[:=]\s*(\S+)\s*$", re.IGNORECASE)
+_ANGSTROM = ("a", "å", "angstrom", "ångström")
 _LONGEST = 400  # characters of a number
 _FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
@@ -57,6 +59,32 @@ def columns(line: str, known: Sequence[str], where: str, units: Sequence[str] = 
         if header.count(column) > 1:
             raise ConfigError(f"{where}: the column {quoted(column)} appears twice: keep one of them")
     return header
+
+
+def check_unit(text: str, unit: str, path: object) -> None:
+    """Check that no comment, as ``# unit: nm``, states another unit than that of the numbers.
+
+    Args:
+        text: the text of the file.
+        unit: the unit in which the numbers are read; nothing is checked where it is empty.
+        path: the file, for messages.
+
+    Raises:
+        ConfigError: a comment states another unit.
+
+    >>> check_unit("# unit: Angstrom\\ni,j,upper", "Å", "noe.csv")
+    """
+    for number, line in enumerate(text.splitlines(), 1):
+        found = _UNIT.match(line.strip())
+        if found and unit and _plain(found[1]) != _plain(unit):
+            raise ConfigError(
+                f"{path}, line {number}: the unit is {quoted(found[1])}, and the numbers are read in {quoted(unit)}: "
+                "convert them"
+            )
+
+
+def _plain(unit: str) -> str:
+    return "å" if unit.lower() in _ANGSTROM else unit.lower()
 
 
 def cells(line: str) -> list[str]:

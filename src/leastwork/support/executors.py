@@ -4,26 +4,30 @@
         run = guide_observables(...)
 
 Whatever takes long within asks for its pieces by :func:`pieces`, which are carried out here where there is no executor.
-What all pieces share is sent to each worker once, and kept there until the pieces of another call arrive. Retries, lost
-workers and queues are up to the executor.
+What all pieces share is sent to each worker once, and kept there until the pieces of another call arrive. Pieces that
+turn out to be quick travel several at a time, about a second's worth, since each journey costs milliseconds; what they
+compute does not depend on that. Retries, lost workers and queues are up to the executor.
 """
 
 import os
 import pickle
 import secrets
 import socket
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 
 from leastwork.errors import LeastworkError, LeastworkWarning
+from leastwork.support.allocator import keep_freed_memory
 from leastwork.support.extras import needs
 from leastwork.support.text import brief
 
@@ -34,6 +38,8 @@ _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
 _MOST_PENDING = 256  # pieces that wait at a time, unless the executor has more workers
+_SECONDS_AT_A_TIME = 1.0  # seconds of the quick pieces that travel together
+_PART_AT_A_TIME = 8  # with W workers, at most one in 8 W of the pieces sent so far travel together
 _SECONDS_TO_WONDER = 60.0  # seconds after which somebody is told that there is no worker
 
 _NOW: ContextVar[Executor | None] = ContextVar("executor", default=None)
@@ -168,37 +174,65 @@ def on_workers(
     carried: Any = executor.share(sent) if by_itself else sent
     most = executor.most_pending() if by_itself else _MOST_PENDING
     first = most if by_itself else os.cpu_count() or 1
-    waiting = iter(items)
-    running: dict[Future[Any], tuple[int, _Argument]] = {}
+    waiting, pace = iter(items), _Pace(_PART_AT_A_TIME * first)
+    running: dict[Future[Any], list[tuple[int, _Argument]]] = {}
 
-    def submit(item: tuple[int, _Argument], given: Any) -> None:
-        running[executor.submit(_piece, task, given, _Sent(item[1]))] = item
+    def submit(together: list[tuple[int, _Argument]], given: Any) -> None:
+        running[executor.submit(_carry_out, task, given, _Sent([argument for _, argument in together]))] = together
 
     try:
-        for number, item in enumerate(waiting):
-            submit(item, carried if number < first else None)
-            if number + 1 == most:
-                break
+        for number, item in enumerate(islice(waiting, most)):
+            submit([item], carried if number < first else None)
+        pace.sent = len(running)
         while running:
             done, _ = wait(running, _SECONDS_TO_WONDER, FIRST_COMPLETED)
             why = executor.why_idle() if by_itself and not done else ""
             if why:
                 warnings.warn(why, LeastworkWarning, stacklevel=3)
             for future in done:
-                item, result = running.pop(future), _result(future, executor)
+                together, result = running.pop(future), _result(future, executor)
                 if isinstance(result, _Absent):
-                    submit(item, carried)
+                    submit(together, carried)
                     continue
-                following = next(waiting, None)
-                if following is not None:
+                pace.finished(len(together), result.seconds)
+                following = list(islice(waiting, pace.at_a_time()))
+                if following:
                     submit(following, carried if by_itself else None)
                 for text in result.warned:
                     warnings.warn(text, LeastworkWarning, stacklevel=3)
-                yield item[0], result.result.value
+                for (number, _), value in zip(together, result.results.value, strict=True):
+                    yield number, value
     finally:
         for future in running:
             future.cancel()
         _kept.pop(task.key, None)  # threads keep it in this very process
+
+
+@dataclass
+class _Pace:
+    """How many pieces travel together: more, the quicker they are, but few of all, so that workers end together.
+
+    >>> pace = _Pace(part=16, sent=320)
+    >>> pace.finished(count=2, seconds=0.2)
+    >>> pace.at_a_time()  # ten take a second
+    10
+    >>> _Pace(part=16, sent=64, done=2, seconds=0.2).at_a_time()  # a sixteenth of 64
+    4
+    """
+
+    part: int
+    sent: int = 0
+    done: int = 0
+    seconds: float = 0.0
+
+    def finished(self, count: int, seconds: float) -> None:
+        self.done, self.seconds = self.done + count, self.seconds + seconds
+
+    def at_a_time(self) -> int:
+        quick = _SECONDS_AT_A_TIME * self.done / max(self.seconds, 1e-9)
+        count = max(1, int(min(quick, self.sent / self.part)))
+        self.sent += count
+        return count
 
 
 def versions_here() -> str:
@@ -275,18 +309,19 @@ class _Absent:
 
 @dataclass(frozen=True)
 class _Done:
-    """The result of a piece, and the texts of its warnings."""
+    """The results of pieces that travelled together, their seconds, and the texts of their warnings."""
 
-    result: _Sent
-    warned: tuple[str, ...]
+    results: _Sent
+    seconds: float
+    warned: tuple[str, ...] = ()
 
 
 def _here() -> tuple[str, int]:
     return socket.gethostname(), os.getpid()
 
 
-def _piece(task: _Task, sent: _Sent | None, argument: _Sent) -> _Done | _Absent:
-    """Carry out a piece in a worker, with what was sent now or before."""
+def _carry_out(task: _Task, sent: _Sent | None, arguments: _Sent) -> _Done | _Absent:
+    """Carry out pieces in a worker, with what was sent now or before."""
     if task.versions != versions_here():
         raise LeastworkError(
             f"a worker on {socket.gethostname()!r} has {versions_here()}, and this is {task.versions}: install the "
@@ -296,9 +331,10 @@ def _piece(task: _Task, sent: _Sent | None, argument: _Sent) -> _Done | _Absent:
         if sent is not None:
             _kept[task.key] = sent
         sent = _kept.get(task.key)
-        return _Absent() if sent is None else _Done(_Sent(task.work(sent.value, argument.value)), ())
+        return _Absent() if sent is None else _results(task, sent, arguments)
     if sent is not None and _kept.get(task.key) is None:
         torch.set_num_threads(1)  # the cores are shared by the processes, and a forked one hangs with more
+        keep_freed_memory()
         _kept.clear()
         _kept[task.key] = sent
     kept = _kept.get(task.key)
@@ -306,12 +342,18 @@ def _piece(task: _Task, sent: _Sent | None, argument: _Sent) -> _Done | _Absent:
         return _Absent()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LeastworkWarning)
-        value = task.work(kept.value, argument.value)
+        done = _results(task, kept, arguments)
     own = [str(one.message) for one in caught if issubclass(one.category, LeastworkWarning)]
     for one in caught:
         if not issubclass(one.category, LeastworkWarning):
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    return _Done(_Sent(value), tuple(dict.fromkeys(own)))
+    return replace(done, warned=tuple(dict.fromkeys(own)))
+
+
+def _results(task: _Task, sent: _Sent, arguments: _Sent) -> _Done:
+    begin = time.perf_counter()
+    results = [task.work(sent.value, argument) for argument in arguments.value]
+    return _Done(_Sent(results), time.perf_counter() - begin)
 
 
 def _result(future: Future[Any], executor: Executor) -> Any:

@@ -12,7 +12,7 @@ from multiprocessing.queues import SimpleQueue
 
 __all__ = ["VISIBLE", "gpu_names", "processes"]
 
-VISIBLE = "CUDAVISIBLE_DEVICES"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 _SECONDS_TO_END = 0.5  # seconds in which a piece at work may end
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeAlias, cast
 
 from leastwork.support.arguments import refused
+from leastwork.support.notebook import in_notebook, notebook_bar
 from leastwork.support.numerals import duration, plain
 
 __all__ = ["EFFECTIVE", "Progress", "Tick", "bar", "check_progress", "json_lines", "labelled", "lines", "no_progress"]
@@ -50,8 +51,21 @@ def no_progress(label: str, total: int) -> Iterator[Tick]:
 
 @contextmanager
 def bar(label: str, total: int) -> Iterator[Tick]:
-    """A bar on stderr, so that stdout stays a program's result; several at once stand below each other."""
+    """A bar on stderr, so that stdout stays a program's result; several at once stand below each other.
+
+    In a notebook the bar is HTML below the cell, and vanishes at the end as well.
+    """
     meter = _Meter(total)
+    if in_notebook():
+        with notebook_bar(label, total) as show:
+
+            def tell(count: int = 1) -> None:
+                meter.count(count)
+                left = "" if meter.left is None else f", {duration(meter.left)} left"
+                show(meter.done, f"{meter.rate_in_words}{left}")
+
+            yield tell
+        return
     with _bars() as bars:
         task = bars.add_task(label, total=total, rate="")
 

@@ -101,7 +101,16 @@ def test_a_joint_run_leaves_a_whole_run_for_each_part(finished: Path) -> None:
         "rare",
         "report.html",
     }
-    kept = {"config.yaml", "ensemble.zarr", "fit", "guidance", "metrics.json", "plots.safetensors", "report.html"}
+    kept = {
+        "config.yaml",
+        "ensemble.zarr",
+        "fit",
+        "fit.csv",
+        "guidance",
+        "metrics.json",
+        "plots.safetensors",
+        "report.html",
+    }
     assert {path.name for path in (finished / "average").iterdir()} == kept | {"inputs"}
     assert {path.name for path in (finished / "rare").iterdir()} == kept | {"inputs"}
     assert not list(finished.rglob("*.tmp"))

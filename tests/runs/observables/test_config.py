@@ -58,7 +58,7 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
             "observables.0={name: x}",
             "entry 1 of 'observables' needs a kind: known are component, smooth_interval, angles, python, "
             "distances, end_to_end, radius_of_gyration, torsions, native_contacts, rmsd, saxs, fret, deer, pre, rdc, "
-            "population, ratio, attenuation, uptake, linear_model, function, command, chignolin",
+            "population, ratio, attenuation, uptake, linear_model, function, hdx, command, chignolin",
         ),
         ("method=least", "'method' is 'least': give a method, one of 'least-work', 'scheduled', 'loss'"),
         ("sampling.steps=0", "'steps' in 'sampling' is 0: give the number of steps, at least 1"),

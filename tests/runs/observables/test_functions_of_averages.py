@@ -140,6 +140,40 @@ def test_what_is_refused(override: str, message: str, folder: Path) -> None:
         build_inputs(config(folder, override))
 
 
+def test_a_distribution_is_read_from_its_file(folder: Path) -> None:
+    (folder / "bins.csv").write_text("# counted\nlower,upper,count\n-3,0,11\n0,3,9\n")
+    found = build_inputs(config(folder, "data.5={distribution: x, file: bins.csv}")).data
+    here = build_inputs(config(folder)).data
+    assert found.names == here.names
+    assert found.covariance.equal(here.covariance)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "the file is empty"),
+    ("lower,upper,count\n0,1,3\n", "at least two bins, and there are 1"),
+    ("lower,upper\n0,1\n1,2\n", "give lower, upper and count"),
+    ("lower,upper,count,error\n0,1,3,1\n1,2,3,1\n", "give lower, upper and count"),
+    ("lower,upper,population\n0,1,0.5\n1,2,0.5\n", "population and error"),
+    ("lower,upper,count\n0,1,3\n1.5,2,4\n", r"line 3: the bin begins at 1\.5, and the last one ends at 1"),
+    ("lower,upper,count\n1,2,3\n0,1,4\n", "line 3: the bin begins at 0"),
+    ("lower,upper,count\n0,0,3\n0,1,4\n", "line 2: the bin from 0 to 0 is empty"),
+    ("lower,upper,count\n0,1,-3\n1,2,4\n", "line 2: count is '-3': write a number, 0 or more"),
+    ("lower,upper,count\n0,1,many\n1,2,4\n", "line 2: count is 'many'"),
+    ("lower,upper,count\n0,1\n1,2,4\n", "line 2: 2 cells for 3 columns"),
+    ("lower,upper,population,error\n0,1,0.2,0.1\n1,2,0.2,0.1\n", "must sum to 1"),
+])  # fmt: skip
+def test_files_of_distributions_that_are_refused(text: str, message: str, folder: Path) -> None:
+    (folder / "bad.csv").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        build_inputs(config(folder, "data.5={distribution: x, file: bad.csv}"))
+
+
+@pytest.mark.parametrize("member", ["{distribution: x}", "{distribution: x, file: b.csv, counts: [1, 2]}"])
+def test_bins_stand_in_one_place(member: str, folder: Path) -> None:
+    with pytest.raises(ConfigError, match="either as file, or as edges"):
+        build_inputs(config(folder, f"data.5={member}"))
+
+
 def test_bins_that_do_not_cover_the_samples(folder: Path, tmp_path: Path) -> None:
     narrow = config(folder, "data.5.edges=[-0.2, 0, 0.2]")
     with pytest.raises(LeastworkError, match=r"of the model's samples lie beyond the bins of 'x', -0\.2 to 0\.2"):

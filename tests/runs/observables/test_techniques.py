@@ -17,6 +17,8 @@ from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.schedules.files import describe_schedule
 
 REST = "method: reweight\nfit: {samples: 600}\nsampling: {n: 64, steps: 4, batch_size: 32}\n"
+FEW = REST.replace("600", "200")
+SIZE = "observables: [{kind: radius_of_gyration, name: R_g}]\n"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,33 @@ def test_a_curve_and_bounds_run_and_find_the_scale(folder: Path, tmp_path: Path)
     assert [row["held_out"] for row in metrics["observables"]] == [False] * 10 + [True] * 2
     (scale,) = [row for row in metrics["quality"]["unknowns"] if row["name"] == "scale of saxs"]
     assert scale["value"] == pytest.approx(1e-3, rel=0.2)
+
+
+def test_each_technique_is_left_out_and_shown(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leastwork.runs.observables.left_out._REPEATS", 3)
+    (folder / "each.yaml").write_text(
+        f"model: net\nleave_each_out: true\n{SIZE}data:\n  - {{name: R_g, value: 0.5, error: 0.2}}\n"
+        f"  - {{saxs: curve.dat, sequence: GAGAGAGAG, q_unit: 1/nm, points: 5}}\n{FEW}"
+    )
+    run(load_config(folder / "each.yaml"), tmp_path / "out")
+    rows = json.loads((tmp_path / "out" / "metrics.json").read_text())["quality"]["left_out"]
+    assert [(row["technique"], row["data"]) for row in rows] == [("R_g", 1), ("saxs", 5)]
+    assert all(row[key]["stderr"] >= 0 for row in rows for key in ("before", "after", "change"))
+    assert "Each technique left out" in (tmp_path / "out" / "report.html").read_text()
+    (folder / "each.yaml").write_text("model: net\nleave_each_out: true\ndata: {noe: noe.csv, power: 3}\n" + REST)
+    with pytest.raises(ConfigError, match="'leave_each_out': all of the fitted data are of one group, noe"):
+        build_inputs(load_config(folder / "each.yaml"))  # pyright: ignore[reportArgumentType]
+
+
+def test_a_curve_that_is_held_out_has_a_scale_of_its_own(folder: Path, tmp_path: Path) -> None:
+    (folder / "held.yaml").write_text(
+        f"model: net\n{SIZE}data:\n  - {{name: R_g, value: 0.5, error: 0.2}}\n"
+        f"  - {{saxs: curve.dat, sequence: GAGAGAGAG, q_unit: 1/nm, points: 5, held_out: true}}\n{FEW}"
+    )
+    run(load_config(folder / "held.yaml"), tmp_path / "out")
+    (scale,) = json.loads((tmp_path / "out" / "metrics.json").read_text())["quality"]["unknowns"]
+    assert scale["value"] == pytest.approx(1e-3, rel=0.2)
+    assert scale["stderr"] > 0
 
 
 def test_settings_that_do_not_fit_end_in_a_sentence(folder: Path) -> None:

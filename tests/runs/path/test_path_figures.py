@@ -1,21 +1,21 @@
 """The figures are images that do not change from call to call, and refuse what they cannot draw."""
 
-import base64
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from leastwork.errors import LeastworkError
+from leastwork.report.drawing import Drawing
 from leastwork.runs.path.figures import Curve, Panel, curves, nearest, outlines, plane
 
 RANDOM = np.random.default_rng(0)
 X = np.array([0.5, 1.0, 2.0])
 
 
-def svg(uri: str) -> str:
-    kind, data = uri.split(",")
-    assert kind == "data:image/svg+xml;base64"
-    return base64.b64decode(data).decode()
+def svg(drawing: Drawing) -> str:
+    ElementTree.fromstring(drawing.svg)
+    return drawing.svg
 
 
 def curve(label: str = "a") -> Curve:
@@ -43,7 +43,10 @@ def test_nearest_needs_no_model_samples() -> None:
 @pytest.mark.parametrize("panels", [1, 2, 3, 4, 5])
 def test_curves_have_a_panel_each(panels: int) -> None:
     several = [Panel(f"q{i} $", [curve("a"), curve("$b")], (0, None), reference=1.0) for i in range(panels)]
-    assert svg(curves(X, several, "x", logarithmic=True, chosen=1.0)).count('id="axes_') >= panels
+    drawing = curves(X, several, "x", logarithmic=True, chosen=1.0)
+    svg(drawing)
+    assert len(drawing.panels) == panels
+    assert [one.series[0].label for one in drawing.panels] == ["a"] * panels
     svg(curves(X, [Panel("q", [curve()])], "x"))
 
 

@@ -58,7 +58,7 @@ def same_numbers(a: Path, b: Path) -> bool:
 
 
 def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
-    kept = {"config.yaml", "ensemble.zarr", "fit", "guidance", "inputs", "metrics.json", "plots.safetensors"}
+    kept = {"config.yaml", "ensemble.zarr", "fit", "fit.csv", "guidance", "inputs", "metrics.json", "plots.safetensors"}
     assert {path.name for path in finished.iterdir()} == kept
     assert {path.name for path in (finished / "fit").iterdir()} == {"fit.json", "model.zarr"}
     assert not list(finished.rglob("*.tmp"))

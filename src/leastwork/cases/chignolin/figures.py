@@ -1,4 +1,4 @@
-"""The figures of a protein's run: free energy along its folding, a map of it, committors, and structures as traces.
+"""The figures of a protein's run: free energy along its folding, a map of it, and committors.
 
 Each is a function from arrays to an SVG image, like those of a report.
 """
@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from leastwork.report.figures import BLACK, BLUE, GREEN, ORANGE, Samples, image, legend
+from leastwork.report.drawing import Drawing
+from leastwork.report.figures import BLACK, BLUE, ORANGE, SHADES, Samples, image, legend
 
-__all__ = ["committors", "maps", "profiles", "traces"]
+__all__ = ["committors", "maps", "profiles"]
 
 Array = NDArray[np.float64]
 
-_GREY = "#c4c4c4"
+_GREY = SHADES[3]
 _STYLE: Mapping[str, dict[str, Any]] = {
     "reference": {"color": _GREY, "linewidth": 5.0, "zorder": 0},
     "model": {"color": ORANGE, "linestyle": (0, (4, 1.5)), "linewidth": 1.4},
@@ -30,7 +31,7 @@ _CELLS = 44
 _DEEP = 7.0  # k_BT above the minimum, where maps and profiles end
 
 
-def profiles(curves: Sequence[Samples], label: str, marks: Sequence[float] = ()) -> str:
+def profiles(curves: Sequence[Samples], label: str, marks: Sequence[float] = ()) -> Drawing:
     """−ln p along a fraction, from 0 to 1, each above its own minimum.
 
     Args:
@@ -49,13 +50,13 @@ def profiles(curves: Sequence[Samples], label: str, marks: Sequence[float] = ())
             axes.plot(centres, energy - np.nanmin(energy), label=curve.label, **_STYLE[curve.label])
         for mark in marks:
             axes.axvline(mark, color=BLACK, linewidth=0.7, linestyle=(0, (2, 2)))
-        axes.set(xlim=(0, 1), ylim=(-0.2, _DEEP), xlabel=label, ylabel="free energy  −ln p  ($k_\\mathrm{B}T$)")
+        axes.set(xlim=(0, 1), ylim=(-0.2, _DEEP), xlabel=label, ylabel="free energy  −ln p  (k_BT)")
         legend(figure, *axes.get_legend_handles_labels())
 
     return image(draw, 7.2, 3.0)
 
 
-def maps(panels: Sequence[tuple[str, Array, Array]], labels: tuple[str, str]) -> str:
+def maps(panels: Sequence[tuple[str, Array, Array]], labels: tuple[str, str]) -> Drawing:
     """−ln p over a plane, one panel for each kind of samples, on one scale.
 
     Args:
@@ -78,12 +79,12 @@ def maps(panels: Sequence[tuple[str, Array, Array]], labels: tuple[str, str]) ->
             axes.set(title=title, xlabel=labels[0])
         grid[0].set_ylabel(labels[1])
         assert shown is not None
-        figure.colorbar(shown, ax=list(grid), label="−ln p  ($k_\\mathrm{B}T$)", pad=0.02)
+        figure.colorbar(shown, ax=list(grid), label="−ln p  (k_BT)", pad=0.02)
 
     return image(draw, 7.2, 2.7)
 
 
-def committors(guided: Array, truth: Array, region: tuple[float, float]) -> str:
+def committors(guided: Array, truth: Array, region: tuple[float, float]) -> Drawing:
     """Histograms of committors: of guided structures, and of the simulated ones in the region.
 
     Args:
@@ -95,7 +96,7 @@ def committors(guided: Array, truth: Array, region: tuple[float, float]) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.axvspan(*region, color="#ececec", zorder=0, label="region")
+        axes.axvspan(*region, color=SHADES[0], zorder=0, label="region")
         for values, style, label in (
             (truth, {"color": _GREY, "fill": True}, "simulated, in the region"),
             (guided, {"color": BLUE, "linewidth": 1.6}, "guided"),
@@ -106,32 +107,3 @@ def committors(guided: Array, truth: Array, region: tuple[float, float]) -> str:
         legend(figure, *axes.get_legend_handles_labels())
 
     return image(draw, 7.2, 2.4)
-
-
-def traces(panels: Sequence[tuple[str, Array]], reference: Array) -> str:
-    """Chains drawn over each other, projected on the reference's own principal plane.
-
-    Args:
-        panels: title and structures, (n, N, 3), superposed onto the reference.
-        reference: (N, 3), drawn in black.
-    """
-    centre = reference.mean(axis=0)
-    _, _, axes_of = np.linalg.svd(reference - centre)
-    flat = [((x - centre) @ axes_of.T)[..., :2] for _, x in panels]
-    native = ((reference - centre) @ axes_of.T)[:, :2]
-    reach = 1.05 * max(float(np.quantile(np.abs(x), 0.999)) for x in flat)
-
-    def draw(figure: Figure) -> None:
-        grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-        for axes, (title, _), x in zip(grid, panels, flat, strict=True):
-            for chain in x:
-                axes.plot(*chain.T, color=BLUE, linewidth=0.6, alpha=0.35)
-            ends = x[:, [0, -1]]
-            axes.plot(*ends[:, 0].T, "o", color=ORANGE, markersize=2.2, markeredgewidth=0)
-            axes.plot(*ends[:, 1].T, "s", color=GREEN, markersize=2.2, markeredgewidth=0)
-            axes.plot(*native.T, color=BLACK, linewidth=1.5)
-            axes.set(title=title, xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
-            axes.plot([-0.95 * reach, -0.95 * reach + 0.5], [-0.93 * reach] * 2, color=BLACK, linewidth=2)
-            axes.text(-0.95 * reach + 0.25, -0.9 * reach, "0.5 nm", ha="center", va="bottom", fontsize=7.5)
-
-    return image(draw, 7.2, 0.35 + 6.6 / len(panels))

@@ -24,6 +24,7 @@ from leastwork.observables import Observable, cosines_and_sines, distances
 __all__ = ["Committor", "TransitionRegion", "chain_features", "load_committor"]
 
 _LEAST = 1e-3
+_LEAST_LOG_WEIGHT = -40.0  # below the resolution of a sum in single precision; denormal numbers would be slow
 _BLOCK = 8192  # structures whose distances to all clusters are in memory at a time
 
 
@@ -60,12 +61,13 @@ class Committor:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """q, (B,); x: (B, N, 3), data units."""
-        return torch.cat([self._weights(part).exp() @ self._bounded for part in x.split(_BLOCK)])
+        weights = (self._weights(part) for part in x.split(_BLOCK))
+        return torch.cat([w @ self._bounded / w.sum(dim=1) for w in weights])
 
     def log_odds(self, x: Tensor) -> Tensor:
         """ln q/(1 − q), differentiable, (B, 1)."""
         w, q = self._weights(x), self._bounded
-        return ((w + q.log()).logsumexp(dim=1) - (w + (-q).log1p()).logsumexp(dim=1))[:, None]
+        return ((w @ q).log() - (w @ (1 - q)).log())[:, None]
 
     @property
     def _bounded(self) -> Tensor:
@@ -73,9 +75,10 @@ class Committor:
         return self.values.clamp(_LEAST, 1 - _LEAST)
 
     def _weights(self, x: Tensor) -> Tensor:
-        """ln w, (B, C)."""
-        apart = torch.cdist(self.coordinates(x), self.clusters).square()
-        return torch.log_softmax(-apart / (2 * self.width**2), dim=1)
+        """w relative to the nearest cluster's, (B, C); |y|² is the same for all clusters and is left out."""
+        nearness = self.coordinates(x) @ self.clusters.T - 0.5 * self.clusters.square().sum(dim=1)
+        log_w = nearness / self.width**2
+        return (log_w - log_w.detach().amax(dim=1, keepdim=True)).clamp(min=_LEAST_LOG_WEIGHT).exp()
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,18 @@ from torch import Tensor
 from leastwork.cases import chignolin
 from leastwork.cases.chignolin import figures as protein_figures
 from leastwork.cases.chignolin.errors import Descriptors, HeldOut, describe, held_out, removed
+from leastwork.cases.chignolin.markov_committor import TransitionRegion
 from leastwork.cases.chignolin.transition import region_truth
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import fit_lambdas
 from leastwork.errors import ConfigError
-from leastwork.geometry.alignment import superposed
-from leastwork.geometry.state import evenly, leaves
+from leastwork.geometry.state import leaves
 from leastwork.observable_guidance.files import read_numbers
 from leastwork.observables import evaluate
 from leastwork.report.blocks import Image, Section, Table
 from leastwork.report.figures import Samples
+from leastwork.report.structures import Structures
+from leastwork.runs.base.chains import Axis, ChainSet, guided_chains, model_chains, structures_of
 from leastwork.runs.base.finished import Finished
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.numerals import plus_minus
@@ -32,7 +34,6 @@ from leastwork.support.random import generator
 
 __all__ = ["sections"]
 
-_DRAWN = 120  # structures in a figure of traces
 _COMPARED = 4000  # largest number of simulated structures in a figure
 _Q = "fraction of native contacts  Q"
 
@@ -71,7 +72,18 @@ def _stability(run: Finished) -> list[Section]:
             ),
         ],
     )
-    return [folding, _held_out(kinds, log_tilt)]
+    return [folding, _turned(run), _held_out(kinds, log_tilt)]
+
+
+def _turned(run: Finished) -> Section:
+    """The structures of the run, and a map of them."""
+    model = model_chains(run)
+    sets = [guided_chains(run), *([] if model is None else [model])]
+    found = [describe(one.x) for one in sets]
+    axes = (Axis(_Q, [each.q for each in found]), Axis("end-to-end distance  (nm)", [each.ends for each in found]))
+    whose = "" if model is None else " Those of the model are guided samples drawn again by the weights of their paths."
+    caption = f"Cα traces, superposed on the native structure (black).{whose}"
+    return Section("Structures", structures=[structures_of(sets, chignolin.NATIVE.double(), caption, axes, axes[:1])])
 
 
 def _model(run: Finished) -> tuple[Descriptors, Tensor]:
@@ -141,16 +153,7 @@ def _transition(run: Finished) -> list[Section]:
     known = region_truth(region)
     truth = known.sample(_COMPARED, generator(run.config.seed, "truth")) if known is not None else x[:0]
     q, simulated = region.committor(x), region.committor(truth)
-    ends, inside = (region.lower, region.upper), x[region(x)]
-    native = chignolin.NATIVE - chignolin.NATIVE.mean(dim=0)
-    panels = [
-        (
-            f"{name}, {min(len(each), _DRAWN)} of {len(each):,}",
-            superposed(each[evenly(len(each), _DRAWN)].double(), native).numpy(),
-        )
-        for name, each in (("guided, in the region", inside), ("simulated, in the region", truth))
-        if len(each)
-    ]
+    ends = (region.lower, region.upper)
     images = [
         Image(
             protein_figures.committors(q.numpy().astype(np.float64), simulated.numpy().astype(np.float64), ends),
@@ -158,11 +161,19 @@ def _transition(run: Finished) -> list[Section]:
             "in the region.",
             "Histograms of committors of guided and simulated structures",
         ),
-        Image(
-            protein_figures.traces(panels, native.numpy()),
-            "Transition states as Cα traces, superposed on the native structure (black). Circles mark the first and "
-            "squares the last residue.",
-            "Chains of transition states drawn over each other",
-        ),
     ]
-    return [Section("Transition states", [], images)]
+    inside, guided = region(x), guided_chains(run)
+    sets = [
+        ChainSet("guided, in the region", guided.x[inside], None if guided.weight is None else guided.weight[inside]),
+        ChainSet("simulated, in the region", truth.double()),
+    ]
+    sets = [one for one in sets if len(one.x)]
+    return [Section("Transition states", [], images, structures=[_transition_states(sets, region)] if sets else [])]
+
+
+def _transition_states(sets: Sequence[ChainSet], region: TransitionRegion) -> Structures:
+    found = [describe(one.x) for one in sets]
+    axes = (Axis(_Q, [each.q for each in found]), Axis("end-to-end distance  (nm)", [each.ends for each in found]))
+    committor = Axis("committor", [region.committor(one.x) for one in sets])
+    caption = "Transition states as Cα traces, superposed on the native structure (black)."
+    return structures_of(sets, chignolin.NATIVE.double(), caption, axes, [committor])

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from leastwork.geometry.state import evenly, leaves
-from leastwork.runs.base.structures import THREE_LETTERS, write_structures
+from leastwork.runs.base.structures import write_structures
 from leastwork.sampling.ensemble import Ensemble, log_weight_under
 from leastwork.sampling.steer import systematic_ancestors
 from leastwork.support.files import write_text
+from leastwork.support.residues import THREE_LETTERS
 
-__all__ = ["write_ensemble_structures"]
+__all__ = ["resampled", "write_ensemble_structures"]
 
 _MOST = 2000  # structures in a trajectory
 
@@ -42,11 +43,11 @@ def write_ensemble_structures(folder: Path, sequence: str, ensemble: Ensemble, g
         share = torch.softmax(log_weight_under("target", ensemble).to(torch.float64), dim=0)
         rows = [f"{frame},{float(len(x) * share[i]):.8g}" for frame, i in enumerate(chosen.tolist())]
         write_text(folder / f"{name}-weights.csv", "\n".join(["frame,weight", *rows]) + "\n")
-        missing.append(write_structures(folder, "target", x[_resampled(share)[evenly(len(x), _MOST)]], residues))
+        missing.append(write_structures(folder, "target", x[resampled(share)[evenly(len(x), _MOST)]], residues))
     return [sentence for sentence in missing if sentence is not None]
 
 
-def _resampled(share: Tensor) -> Tensor:
+def resampled(share: Tensor) -> Tensor:
     """Indices of as many samples with equal weights, in their order; no random number is needed.
 
     In the order of their weights, samples of equal weight keep their share to one sample, whatever the order in which

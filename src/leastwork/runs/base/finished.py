@@ -12,6 +12,7 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkWarning
 from leastwork.report import figures
+from leastwork.report.drawing import Drawing
 from leastwork.runs.base.numbers import RunNumbers, run_numbers
 from leastwork.runs.base.settings import AnyConfig, Run
 from leastwork.sampling.ensemble import Ensemble
@@ -58,7 +59,7 @@ class Finished(Generic[_Settings]):
         """
         return run_numbers(self.metrics)
 
-    def work_figure(self) -> str | None:
+    def work_figure(self) -> Drawing | None:
         """The figure of the work, beside its bound and along the path; None if there is no certificate."""
         certificate, steps = self.numbers.certificate, self.ensemble.ledger.step_work
         if certificate is None or steps is None:

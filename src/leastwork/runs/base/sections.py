@@ -1,20 +1,31 @@
 """Sections that the reports of all single runs share: work with its certificate, and versions and costs."""
 
 from leastwork.report.blocks import Fact, Image, Section, Table, Words, italic
+from leastwork.runs.base.checks import many
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.base.numbers import CertificateNumbers, Discretisation, Estimated, Number, RunNumbers
 from leastwork.runs.base.sentences import pm, share
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.numerals import count, fraction, plain
 
-__all__ = ["UNIT_OF_WORK", "fact_of_work", "made_with", "work_section"]
+__all__ = ["CITED_FOR_WORK", "UNIT_OF_WORK", "fact_of_effective", "fact_of_work", "made_with", "work_section"]
 
 UNIT_OF_WORK = "k_BT"
+CITED_FOR_WORK = ("second-law", "least-work", "tail", "tail-fit")
+"""Works that every report with a certificate rests on."""
 
 
 def fact_of_work(label: str, one: Estimated) -> Fact:
     """A number in k_B T."""
     return Fact(label, pm(one), UNIT_OF_WORK)
+
+
+def fact_of_effective(certificate: CertificateNumbers) -> Fact:
+    """The number of effective samples under the target."""
+    ess = certificate.ess.value
+    if ess is None:
+        return Fact("effective samples", "–")
+    return Fact("effective samples", many(certificate.samples * ess), f"of {count(certificate.samples)}")
 
 
 def made_with(metrics: RunNumbers) -> list[tuple[str, str]]:
@@ -78,6 +89,9 @@ def _shares(certificate: CertificateNumbers, exact: Number | None, model_ess: Es
     if exact is not None:
         rows.append(["", "efficiency of the exact guidance of least work, at the same steps", share(exact)])
     rows.append(["effective samples", "Kish fraction under the target", share(certificate.ess)])
+    if certificate.ess.value is not None:
+        n = many(certificate.samples * certificate.ess.value)
+        rows.append(["", "their number under the target", n])
     if model_ess is not None:
         rows.append(["", "Kish fraction under the model", fraction(model_ess.value, model_ess.stderr)])
     return rows

@@ -23,14 +23,7 @@ from leastwork.runs.base.rows import atom_count, read_rows
 from leastwork.support.extras import needs
 from leastwork.support.files import write_text, writing
 
-__all__ = ["THREE_LETTERS", "read_structure", "read_structures", "write_structures"]
-
-THREE_LETTERS = {
-    "A": "ALA", "C": "CYS", "D": "ASP", "E": "GLU", "F": "PHE", "G": "GLY", "H": "HIS", "I": "ILE", "K": "LYS",
-    "L": "LEU", "M": "MET", "N": "ASN", "P": "PRO", "Q": "GLN", "R": "ARG", "S": "SER", "T": "THR", "V": "VAL",
-    "W": "TRP", "Y": "TYR",
-}  # fmt: skip
-"""Residues by their one-letter codes."""
+__all__ = ["read_structure", "read_structures", "write_structures"]
 
 _WITH_ATOM_NAMES = (".pdb", ".pdb.gz", ".cif", ".cif.gz", ".gro")  # they name their atoms
 _COORDINATES_ONLY = (".xtc", ".trr", ".dcd", ".nc")  # they do not

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from leastwork.runs.base.checks import many
 from leastwork.runs.base.finished import Finished, FinishedJoint
 from leastwork.runs.base.numbers import CertificateNumbers, Number
 from leastwork.runs.base.sentences import pm, share
@@ -10,7 +11,7 @@ from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.joint.kinds import kind_of_run
 from leastwork.runs.observables.numbers import observable_numbers
 from leastwork.runs.path.numbers import path_numbers
-from leastwork.support.numerals import count, fraction, plain
+from leastwork.support.numerals import count, plain
 
 __all__ = ["Row", "introduction", "overview"]
 
@@ -78,8 +79,13 @@ def _efficiency(run: Finished[AnyConfig]) -> str:
 def _effective(run: Finished[AnyConfig]) -> str:
     certificate = run.numbers.certificate
     if certificate is None:
-        return fraction(observable_numbers(run.metrics).quality.reweighting_ess)
-    return share(certificate.ess)
+        quality = observable_numbers(run.metrics).quality
+        return _of(quality.reweighting_ess, quality.model_samples)
+    return _NONE if certificate.ess.value is None else _of(certificate.ess.value, certificate.samples)
+
+
+def _of(ess: float, samples: int) -> str:
+    return f"{many(samples * ess)} of {count(samples)}"
 
 
 def _energy(run: Finished[AnyConfig]) -> str:

@@ -1,6 +1,7 @@
 """Sections on averages: how the observables are distributed, and how far their averages are from the data."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ import torch
 from leastwork.observable_guidance.files import FitNumbers
 from leastwork.report import figures
 from leastwork.report.blocks import Image, Mark, Section, Table, Words
+from leastwork.report.drawing import Drawing
 from leastwork.report.figures import Samples
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.base.sentences import pm
@@ -17,9 +19,10 @@ from leastwork.runs.observables.truth import truth
 from leastwork.sampling.work import ON_TARGET
 from leastwork.support.numerals import count, plain, plus_minus
 
-__all__ = ["averages_section", "distributions_section", "grey_rows", "has_units", "named"]
+__all__ = ["averages_section", "distances_of", "distributions_section", "grey_rows", "has_units", "named"]
 
 _MOST_PANELS = 12
+_ROWS_OF_A_FIGURE = 40
 _MOST_LETTERS = 32  # characters
 
 
@@ -55,7 +58,7 @@ def _of_histograms(number: int, guided: bool) -> str:
     )
 
 
-def _densities(run: Finished[RunConfig], fitted: FitNumbers, guided: bool) -> str:
+def _densities(run: Finished[RunConfig], fitted: FitNumbers, guided: bool) -> Drawing:
     density = truth(run.config.system)
 
     def exact(x: np.ndarray) -> np.ndarray:
@@ -67,7 +70,7 @@ def _densities(run: Finished[RunConfig], fitted: FitNumbers, guided: bool) -> st
     return figures.densities(curves, None if density is None else exact, "x")
 
 
-def _histograms(run: Finished[RunConfig], rows: Sequence[ObservableRow], fitted: FitNumbers, guided: bool) -> str:
+def _histograms(run: Finished[RunConfig], rows: Sequence[ObservableRow], fitted: FitNumbers, guided: bool) -> Drawing:
     return figures.histograms(
         [
             (_label(row), _curves(fitted, guided, fitted.observed[:, k], run.plots["observed"][:, k]), _datum(row))
@@ -85,14 +88,19 @@ def _curves(fitted: FitNumbers, guided: bool, model: torch.Tensor, after: torch.
 
 def averages_section(config: RunConfig, rows: Sequence[ObservableRow]) -> Section:
     """Averages before and after, as distances from the data and as numbers."""
-    image = Image(
-        _distances(rows),
-        "Ensemble averages with one standard error, as distances from the datum in units of the observable's standard "
-        f"deviation under the model. Light bands mark ±{plain(ON_TARGET)} around the average of the target "
-        "distribution, by which a run is judged; dark grey bars are the errors of the data. Data marked held out took "
-        "no part in the fit.",
-        "Averages of the observables before and after, as distances from the data",
-    )
+    ordered = sorted(rows, key=lambda row: row.held_out)
+    pages = [ordered[i : i + _ROWS_OF_A_FIGURE] for i in range(0, len(ordered), _ROWS_OF_A_FIGURE)]
+    images = [
+        Image(
+            _distances(page),
+            f"{_whose(i, page, len(rows))} with one standard error, as distances from the datum in units of the "
+            f"observable's standard deviation under the model. Light bands mark ±{plain(ON_TARGET)} around the average "
+            "of the target distribution, by which a run is judged; dark grey bars are the errors of the data. Data "
+            "marked held out took no part in the fit.",
+            "Averages of the observables before and after, as distances from the data",
+        )
+        for i, page in enumerate(pages)
+    ]
     units, guided = has_units(rows), config.chosen.guides
     table = Table(
         "Averages before and after, ± one standard error.",
@@ -101,7 +109,15 @@ def averages_section(config: RunConfig, rows: Sequence[ObservableRow]) -> Sectio
         text_columns=2 if units else 1,
         grey_rows=grey_rows(rows),
     )
-    return Section("Observables", [], [image], [table])
+    return Section("Observables", [], images, [table])
+
+
+def _whose(i: int, page: Sequence[ObservableRow], number: int) -> str:
+    """The averages of a figure, which says which ones where there are several."""
+    if len(page) == number:
+        return "Ensemble averages"
+    first = i * _ROWS_OF_A_FIGURE
+    return f"Ensemble averages {count(first + 1)} to {count(first + len(page))} of {count(number)}"
 
 
 def _cells(row: ObservableRow, units: bool, guided: bool) -> list[Words]:
@@ -140,20 +156,22 @@ def has_units(rows: Sequence[ObservableRow]) -> bool:
     return any(row.unit for row in rows)
 
 
-def _distances(rows: Sequence[ObservableRow]) -> str:
-    shown = []
-    for row in sorted(rows, key=lambda row: row.held_out):
-        sigma, datum = row.sigma or 1.0, _datum(row)
-        averages = {"model": row.before, "reweighted": row.after(guides=False), "guided": row.after(guides=True)}
-        distances = {
-            kind: ((one.value - datum) / sigma, (one.stderr or 0.0) / sigma)
-            for kind, one in averages.items()
-            if one.value is not None
-        }
-        label = f"{_short(row.name)} (held out)" if row.held_out else _short(row.name)
-        optimum = None if row.held_out or row.optimum is None else (row.optimum - datum) / sigma
-        shown.append({"label": label, "error": (row.error or 0.0) / sigma, "optimum": optimum, **distances})
-    return figures.observables(shown, ON_TARGET)
+def _distances(rows: Sequence[ObservableRow]) -> Drawing:
+    return figures.observables([distances_of(row) for row in rows], ON_TARGET)
+
+
+def distances_of(row: ObservableRow) -> dict[str, Any]:
+    """A row of the figure of distances: each average from its datum, in standard deviations of the observable."""
+    sigma, datum = row.sigma or 1.0, _datum(row)
+    averages = {"model": row.before, "reweighted": row.after(guides=False), "guided": row.after(guides=True)}
+    distances = {
+        kind: ((one.value - datum) / sigma, (one.stderr or 0.0) / sigma)
+        for kind, one in averages.items()
+        if one.value is not None
+    }
+    label = f"{_short(row.name)} (held out)" if row.held_out else _short(row.name)
+    optimum = None if row.held_out or row.optimum is None else (row.optimum - datum) / sigma
+    return {"label": label, "error": (row.error or 0.0) / sigma, "optimum": optimum, **distances}
 
 
 def _label(row: ObservableRow) -> str:

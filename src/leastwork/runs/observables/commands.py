@@ -17,7 +17,7 @@ from leastwork.geometry.state import EventShape
 from leastwork.observables import Observable
 from leastwork.observables.command import command
 from leastwork.runs.base.kinds import ObservableKind
-from leastwork.support.files import readable
+from leastwork.runs.base.named_atoms import named_atoms
 
 __all__ = ["CommandConfig"]
 
@@ -43,6 +43,9 @@ class CommandConfig(ObservableKind):
     seconds: FiniteFloat = Field(default=600.0, gt=0, description="the time in s that one call may take, above 0")
     batch: Annotated[int, Field(ge=1)] = Field(default=256, description="the number of structures a call, at least 1")
     workers: Annotated[int, Field(ge=1)] = Field(default=1, description="the number of calls at a time, at least 1")
+    trajectory: bool | None = Field(
+        default=None, description="true for structures.xtc, with structures.pdb that names its atoms, or left out"
+    )
     cache: bool = Field(default=False, description="true to keep results in the user's cache, or false")
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
@@ -61,13 +64,16 @@ class CommandConfig(ObservableKind):
             self.command,
             self.names,
             files=self.files,
-            atoms=None if self.atoms is None else _atoms(self.atoms),
+            atoms=None
+            if self.atoms is None
+            else [(atom.name, atom.residue, atom.number) for atom in named_atoms(self.atoms)],
             to_angstrom=_ANGSTROM[self.length],
             unit=self.unit,
             seconds=self.seconds,
             batch=self.batch,
             workers=self.workers,
             cache=_cache_folder() if self.cache else None,
+            trajectory=bool(self.trajectory),
         )
 
 
@@ -75,19 +81,3 @@ def _cache_folder() -> Path:
     """Where results are kept: their keys are of contents, so that all runs may share them."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "leastwork" / "commands"
-
-
-def _atoms(file: Path) -> list[tuple[str, str, int]]:
-    """Names of the atoms of a PDB's first model, with names and numbers of their residues."""
-    found = []
-    for number, line in enumerate(readable(file).read_text(errors="replace").splitlines(), 1):
-        if line.startswith("ENDMDL"):
-            break
-        if line.startswith(("ATOM", "HETATM")):
-            try:
-                found.append((line[12:16].strip(), line[17:20].strip(), int(line[22:26])))
-            except ValueError:
-                raise ConfigError(f"{file}, line {number}: the residue has no number: write PDB columns") from None
-    if not found:
-        raise ConfigError(f"{file} names no atoms: give a PDB with lines ATOM")
-    return found

@@ -46,6 +46,9 @@ class RunConfig(AnyConfig):
     sampling: SamplingConfig = Field(default=SamplingConfig(), description="settings, as keys and values")
     seed: Seed = 0
     certificate_samples: CertificateSamples = None
+    leave_each_out: bool | None = Field(
+        default=None, description="true to leave out each technique in turn and predict it, or left out"
+    )
 
     @property
     def chosen(self) -> ObservableMethod:

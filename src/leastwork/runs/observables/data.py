@@ -14,9 +14,12 @@ from typing import Annotated, Any, ClassVar, Protocol, Self
 from pydantic import ConfigDict, Discriminator, Field, FiniteFloat, RootModel, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from leastwork.data.histogram_file import Histogram, read_histogram
+from leastwork.errors import ConfigError
 from leastwork.runs.base.settings import Strict
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.files_of_data import FILES_OF_DATA, NoeFile, SaxsFile
+from leastwork.support.text import quoted
 
 __all__ = [
     "CsvConfig",
@@ -113,13 +116,18 @@ class CsvConfig(Strict):
 
 
 class DistributionConfig(Strict):
-    """A histogram of an observable of one column, as counts or as populations with their errors."""
+    """A histogram of an observable of one column, as counts or as populations with their errors, here or in a file."""
 
     form: ClassVar[str] = "a distribution"
     needs_observables: ClassVar[bool] = True
 
     distribution: str = Field(description="the name of an observable")
-    edges: tuple[FiniteFloat, ...] = Field(min_length=3, description="a list of edges of bins, rising")
+    file: Path | None = Field(
+        default=None, description="a file with columns lower, upper, count, its path relative to the run file"
+    )
+    edges: tuple[FiniteFloat, ...] | None = Field(
+        default=None, min_length=3, description="a list of edges of bins, rising"
+    )
     counts: tuple[FiniteFloat, ...] | None = Field(default=None, description="a list of counts, one for each bin")
     populations: tuple[FiniteFloat, ...] | None = Field(default=None, description="a list of populations of the bins")
     errors: tuple[FiniteFloat, ...] | None = Field(default=None, description="a list of standard errors of populations")
@@ -133,7 +141,26 @@ class DistributionConfig(Strict):
         return 1.0
 
     def with_files(self, place: Callable[[Path], Path]) -> Self:
-        return self
+        return self if self.file is None else self.model_copy(update={"file": place(self.file)})
+
+    def histogram(self, unit: str) -> Histogram:
+        """The bins and what is known of them.
+
+        Args:
+            unit: the unit of the observable.
+
+        Raises:
+            ConfigError: they stand in no place or in both, or the file cannot be used.
+        """
+        here = {key: getattr(self, key) for key in ("edges", "counts", "populations", "errors")}
+        if self.file is None and self.edges is not None:
+            return Histogram(**here)
+        if self.file is None or any(value is not None for value in here.values()):
+            raise ConfigError(
+                f"data: give the bins of the distribution of {quoted(self.distribution)} either as file, or as edges "
+                "with counts or populations"
+            )
+        return read_histogram(self.file, unit)
 
 
 _OF_FILES = {each.key: each.form for each in FILES_OF_DATA}

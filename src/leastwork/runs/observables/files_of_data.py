@@ -2,7 +2,7 @@
 
 data:
   - {saxs: lysozyme.dat, sequence: KVFG…, q_unit: 1/nm, q_max: 0.3, points: 50}
-  - {noe: noe.csv, power: 6}
+  - {noe: noe.csv, power: 6, backbone: {residues: 5}}
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from leastwork.data.experiment import Experiment
 from leastwork.data.noe import noe_experiment, read_noe
 from leastwork.data.saxs_curve import read_saxs
 from leastwork.runs.base.settings import Strict
+from leastwork.runs.observables.couplings.config import BackboneConfig
 
 __all__ = ["FILES_OF_DATA", "FileOfData", "NoeFile", "SaxsFile"]
 
@@ -85,9 +86,14 @@ class NoeFile(FileOfData):
     noe: Path = Field(description="a file with columns i, j, upper or unseen, its path relative to the run file")
     power: Literal[3, 6] = Field(default=6, description="6, or 3 for motion faster than tumbling")
     unit: str = Field(default="nm", description="the unit of the bounds and of the model's coordinates")
+    backbone: BackboneConfig | None = Field(
+        default=None,
+        description="residues: NUMBER of a chain of N CA C each, or n, ca and c, a list of atoms each; for protons",
+    )
 
     def experiment(self) -> Experiment:
-        return noe_experiment(read_noe(self.noe), self.power, self.unit, source=str(self.noe))
+        backbone = None if self.backbone is None else self.backbone.backbone()
+        return noe_experiment(read_noe(self.noe, self.unit), self.power, self.unit, str(self.noe), backbone)
 
 
 FILES_OF_DATA: Sequence[type[FileOfData]] = (SaxsFile, NoeFile)

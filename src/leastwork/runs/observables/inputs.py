@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from leastwork.adapters.source import load_model
+from leastwork.data.each_left_out import check_left_out
 from leastwork.data.mixture import Data
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import shapes
@@ -34,6 +35,7 @@ class Inputs:
         choices: process, solver and steps with which samples are drawn.
         kinds: of what kind the data are, where some of them are scalar couplings.
         reported: observables without data, or None.
+        techniques: the technique of each datum.
     """
 
     model: Model
@@ -41,6 +43,7 @@ class Inputs:
     choices: Choices
     kinds: KindsOfData | None = None
     reported: Observable | None = None
+    techniques: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Observables of a latent model see its samples decoded."""
@@ -68,7 +71,13 @@ def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
     known = None if config.system is None else case(config.system).reported
     without_data = [] if known is None else [known()]
     read = read_data(config, data_shape(model), items)
-    return Inputs(model, read.data, choices, read.kinds, _stacked([*read.without_data, *without_data]))
+    if config.leave_each_out:
+        try:
+            check_left_out(read.data, read.techniques)
+        except LeastworkError as error:
+            raise ConfigError(f"'leave_each_out': {error}") from error
+    reported = _stacked([*read.without_data, *without_data])
+    return Inputs(model, read.data, choices, read.kinds, reported, read.techniques)
 
 
 def _stacked(items: Sequence[Observable]) -> Observable | None:

@@ -22,6 +22,7 @@ from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.metrics import coupling_metrics
 from leastwork.runs.observables.doubt import doubts
 from leastwork.runs.observables.inputs import Inputs, build_inputs
+from leastwork.runs.observables.left_out import left_out
 from leastwork.runs.observables.metrics import observable_metrics
 from leastwork.runs.observables.truth import ceiling, quality, truth
 from leastwork.runs.observables.without_data import group_means, reported
@@ -98,6 +99,10 @@ class ObservableJob(Job[ObservableRun]):
             stated = at_point(kinds.experiment, fitted.linearisation)
             known |= coupling_metrics(kinds, stated, data, numbers, after, rows, theta, config.seed)
         known["doubt"] = doubts(numbers, fitted.data)
+        if config.leave_each_out:
+            own = with_theta(self.inputs.data, fitted.theta)
+            of_model = evaluate(own.observable, fitted.model_samples.x)
+            known["left_out"] = left_out(of_model, own, self.inputs.techniques, config.seed)
         known["unknowns"] = [{"name": name, **with_stderr(one)} for name, one in fitted.unknowns.items()]
         if self.inputs.reported is not None:
             shown = self.inputs.reported

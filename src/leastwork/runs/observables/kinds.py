@@ -36,6 +36,7 @@ from leastwork.runs.base.cases import Case, case
 from leastwork.runs.base.kinds import ObservableKind
 from leastwork.runs.base.open_kinds import OpenKinds
 from leastwork.runs.base.structures import read_structure
+from leastwork.runs.observables.amides import HdxConfig
 from leastwork.runs.observables.commands import CommandConfig
 from leastwork.runs.observables.on_others import ON_OTHERS
 from leastwork.runs.observables.techniques import TECHNIQUES
@@ -260,6 +261,7 @@ _KINDS = OpenKinds[ObservableKind](
         DeviationConfig,
         *TECHNIQUES,
         *ON_OTHERS,
+        HdxConfig,
         CommandConfig,
     ],
     _of_case,

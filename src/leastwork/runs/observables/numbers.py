@@ -96,6 +96,17 @@ class Doubt:
 
 
 @dataclass(frozen=True)
+class LeftOutNumbers:
+    """χ² per datum of a technique before and after the others are fitted, and the change."""
+
+    technique: str
+    data: int
+    before: Number
+    after: Number
+    change: Number
+
+
+@dataclass(frozen=True)
 class ObservableQuality:
     """How well λ is known, and how far samples are from the truth where that is known.
 
@@ -107,6 +118,7 @@ class ObservableQuality:
         samples, bins, histogram_noise: number of samples and of bins of these histograms, and the bias by their noise.
         unknowns: unknowns of functions of averages that were fitted beside λ.
         doubt: tails of the weights, and data that the others do not predict.
+        left_out: techniques left out in turn, if the run asks for that.
         besides: what the form of the data and the case add.
     """
 
@@ -122,6 +134,7 @@ class ObservableQuality:
     histogram_noise: float = 0.0
     unknowns: tuple[Unknown, ...] = ()
     doubt: Doubt | None = None
+    left_out: tuple[LeftOutNumbers, ...] = ()
     besides: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
 
 

@@ -76,6 +76,11 @@ class _Part:
     theta: float | None = 1.0
     leave_out: LeftOut | None = None
 
+    @property
+    def techniques(self) -> tuple[str, ...]:
+        """The technique of each datum: all couplings are one."""
+        return self.kinds.types if self.leave_out is None else ("couplings",) * len(self.kinds.types)
+
 
 @dataclass(frozen=True, eq=False)
 class _Member:
@@ -123,9 +128,11 @@ def _of_distribution(
     plain = [item.observable for item in items if item.of_averages is None]
     _check_name(data.distribution, [name for observable in plain for name in observable.names])
     owner = next(observable for observable in plain if data.distribution in observable.names)
+    one = column(owner, data.distribution)
+    bins = data.histogram(one.units[0])
     found = distribution(
-        column(owner, data.distribution), data.edges, counts=data.counts, populations=data.populations,
-        errors=data.errors, width=data.width,
+        one, bins.edges, counts=bins.counts, populations=bins.populations,
+        errors=bins.errors, width=data.width,
     )  # fmt: skip
     kinds = (data.distribution,) * len(found.names)
     held_out = torch.full((len(found.names),), data.held_out)
@@ -162,9 +169,10 @@ _READERS: Mapping[str, Callable[[Any, RunConfig, EventShape, Sequence[Measured]]
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """Data as they are fitted, their kinds if couplings or a mixture are among them, and observables without data."""
+    """Data as they are fitted, the technique of each, kinds if couplings are among them, observables without data."""
 
     data: Data
+    techniques: tuple[str, ...]
     kinds: KindsOfData | None = None
     without_data: Sequence[Observable] = ()
 
@@ -199,8 +207,9 @@ def read_data(config: RunConfig, event_shape: EventShape, items: Sequence[Measur
     parts = [*_of_observables(measured, rows), *others]
     held_out = torch.cat([part.held_out for part in parts])
     stated = replace(join([part.kinds.experiment for part in parts]), held_out=held_out)
+    techniques = tuple(name for part in parts for name in part.techniques)
     if not with_couplings:
-        return Read(stated)
+        return Read(stated, techniques)
     types = tuple(kind for part in parts for kind in part.kinds.types)
     residues = tuple(residue for part in parts for residue in part.kinds.residues)
     factor = config.data.stated_theta  # of all the data together; what a member of a list states is put in here
@@ -211,7 +220,9 @@ def read_data(config: RunConfig, event_shape: EventShape, items: Sequence[Measur
         own = [with_theta(part.kinds.experiment, (part.theta or factor) / factor) for part in parts]
         data = replace(join(own), held_out=held_out)
     unused = [item for item in items if not any(item is one for one in measured) and item.of_averages is None]
-    return Read(data, kinds, [item.observable for item in unused if not any(name in in_bins for name in item.names)])
+    return Read(
+        data, techniques, kinds, [item.observable for item in unused if not any(name in in_bins for name in item.names)]
+    )
 
 
 def _of_observables(items: Sequence[Measured], rows: Mapping[str, _Row]) -> list[_Part]:

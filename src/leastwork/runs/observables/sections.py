@@ -9,15 +9,25 @@ from leastwork.errors import ConfigError
 from leastwork.fit.methods import Told
 from leastwork.observable_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Mark, Part, Section, Table, Words, italic
+from leastwork.runs.base.checks import many
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.base.numbers import CertificateNumbers, Miss
-from leastwork.runs.base.sections import UNIT_OF_WORK, fact_of_work, made_with, work_section
+from leastwork.runs.base.sections import (
+    CITED_FOR_WORK,
+    UNIT_OF_WORK,
+    fact_of_effective,
+    fact_of_work,
+    made_with,
+    work_section,
+)
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.observables.averages import averages_section, distributions_section, grey_rows, has_units, named
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.sections import Extras, extras
 from leastwork.runs.observables.doubt import doubt_section, warnings_of_doubt
+from leastwork.runs.observables.first_screen import asked_for, believable, checks, how_far_met, lambda_in_words
+from leastwork.runs.observables.left_out import left_out_section
 from leastwork.runs.observables.numbers import (
     ObservableNumbers,
     ObservableQuality,
@@ -73,6 +83,11 @@ def part(run: Finished[RunConfig]) -> Part:
             *config.chosen.table(told),
             *made_with(metrics),
         ],
+        asked_for(config, metrics),
+        how_far_met(config, metrics),
+        believable(config, metrics),
+        checks(run, metrics),
+        ["maximum-entropy", *([] if metrics.certificate is None else CITED_FOR_WORK)],
     )
 
 
@@ -83,11 +98,15 @@ def _facts(config: RunConfig, metrics: ObservableNumbers, ledger: Ledger) -> lis
             fact_of_work("work spent", certificate.work),
             fact_of_work("unavoidable", certificate.bound),
             Fact("efficiency", share(certificate.efficiency)),
-            Fact("effective samples (target)", share(certificate.ess)),
+            fact_of_effective(certificate),
         ]
     facts = [
         Fact("least work possible", plain(quality.reweighting_kl), UNIT_OF_WORK),
-        Fact("effective samples (reweighting)", fraction(quality.reweighting_ess)),
+        Fact(
+            "effective samples (reweighting)",
+            many(quality.model_samples * quality.reweighting_ess),
+            f"of {count(quality.model_samples)}",
+        ),
     ]
     if ledger.action is not None and config.chosen.guides:
         facts.append(Fact("kinetic action", plus_minus(float(ledger.action.mean()), _stderr(ledger.action))))
@@ -108,6 +127,8 @@ def _body(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbe
     found.append(_multipliers(metrics.observables, metrics.certificate))
     if quality.doubt is not None:
         found.append(doubt_section(quality.doubt))
+    if quality.left_out:
+        found.append(left_out_section(quality.left_out))
     if quality.unknowns:
         found.append(_unknowns(quality))
     if quality.kl_truth_model is not None:
@@ -132,7 +153,7 @@ def _multipliers(rows: Sequence[ObservableRow], certificate: CertificateNumbers 
         text_columns=2 if units else 1,
         grey_rows=grey_rows(rows),
     )  # fmt: skip
-    return Section("Multipliers", [], [], [table])
+    return Section("Multipliers", [lambda_in_words(rows)], [], [table])
 
 
 def _multiplier(row: ObservableRow, units: bool, miss: Miss | None) -> list[Words]:

@@ -8,7 +8,17 @@ from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.numbers import ObservableNumbers, ObservableRow
 from leastwork.support.numerals import count, fraction, plain, plus_minus
 
-__all__ = ["asked", "averages_after", "kind_of", "methods", "nothing_corrected", "outcome", "reached", "warnings"]
+__all__ = [
+    "asked",
+    "averages_after",
+    "kind_of",
+    "methods",
+    "nothing_corrected",
+    "outcome",
+    "reached",
+    "wanted",
+    "warnings",
+]
 _DATA_IN_A_LINE = 3  # data in a table of runs
 
 
@@ -176,6 +186,11 @@ def _datum(row: ObservableRow) -> str:
 
 def _wanted(row: ObservableRow) -> str:
     return _bounds(row) if row.target is None else f"= {plus_minus(row.target, row.error)}"
+
+
+def wanted(row: ObservableRow) -> str:
+    """The datum of an observable in words, with its unit."""
+    return (_bounds(row) if row.target is None else plus_minus(row.target, row.error)) + _unit(row)
 
 
 def _bounds(row: ObservableRow) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from leastwork.errors import LeastworkError
-from leastwork.report.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, image, legend
+from leastwork.report.drawing import Drawing
+from leastwork.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SHADES, WHITE, image, legend
 from leastwork.support.numerals import plain
 
 __all__ = ["Curve", "Panel", "curves", "nearest", "outlines", "plane"]
@@ -29,6 +30,7 @@ Array = NDArray[np.float64]
 _Box = tuple[tuple[float, float], tuple[float, float]]
 
 _CELLS = 90  # of the model's histogram, along each side
+_DENSITY = LinearSegmentedColormap.from_list("density", [to_rgba(GREY, 0.0), to_rgba(GREY, 1.0)])
 _SHAPE = 0.8  # height of a plane's panel over its width
 _OUTLINE = 300  # points of a region's grid, along each side
 _DOTS = 1000  # guided samples that are drawn
@@ -48,7 +50,7 @@ def plane(
     guides: Array,
     membership: NDArray[np.bool_] | None = None,
     labels: tuple[str, str] = ("x₁", "x₂"),
-) -> str:
+) -> Drawing:
     """States in a plane: all that the model makes, and a closer look at where the guides are.
 
     Args:
@@ -71,7 +73,7 @@ def plane(
             axes.plot(*shown.T, ".", color=BLUE, markersize=1.5 * size, alpha=0.7, markeredgewidth=0)
             if membership is not None:
                 _outline(axes, membership[i], ((x0, x1), (y0, y1)))
-            axes.plot(*guides.T, "D", color=ORANGE, markersize=2.0 + 1.3 * size, markeredgecolor="white",
+            axes.plot(*guides.T, "D", color=ORANGE, markersize=2.0 + 1.3 * size, markeredgecolor=WHITE,
                       markeredgewidth=0.6)  # fmt: skip
             axes.set_xlim(x0, x1)
             axes.set_ylim(y0, y1)
@@ -83,7 +85,7 @@ def plane(
         (x0, x1), (y0, y1) = close
         left.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=BLACK, linewidth=0.6, linestyle=(0, (1, 2)))
         entries = [
-            (Patch(color="#b5b5b5"), "model's density"),
+            (Patch(color=SHADES[4]), "model's density"),
             (Line2D([], [], color=BLUE, marker=".", linestyle="", markersize=6), "guided"),
             (Line2D([], [], color=ORANGE, marker="D", linestyle="", markersize=4.5), "guides"),
             *([] if membership is None else [(Line2D([], [], color=BLACK, linewidth=1.0), "region A")]),
@@ -109,7 +111,7 @@ def outlines(
     return np.stack([region(grid.reshape(-1, 2)).reshape(_OUTLINE, _OUTLINE) for grid in grids])
 
 
-def nearest(guided: Array, guides: Array, model: Array | None = None, unit: str = "") -> str:
+def nearest(guided: Array, guides: Array, model: Array | None = None, unit: str = "") -> Drawing:
     """Distances to the nearest guide: those of copies are much smaller than those of new samples. Markers show medians.
 
     Args:
@@ -179,7 +181,7 @@ class Panel:
 
 def curves(
     x: Array, panels: Sequence[Panel], label: str, logarithmic: bool = False, chosen: float | None = None
-) -> str:
+) -> Drawing:
     """Several quantities against one; curves of one label look alike in all panels.
 
     Args:
@@ -209,7 +211,7 @@ def curves(
         for axes, panel in zip(grid, panels, strict=False):
             _panel(axes, panel, x, styles)
             if chosen is not None:
-                axes.axvline(chosen, color="#b5b5b5", linewidth=3, alpha=0.5, zorder=0)
+                axes.axvline(chosen, color=SHADES[4], linewidth=3, alpha=0.5, zorder=0)
             _scale(axes, x, logarithmic)
             axes.set_xlabel(label, parse_math=False)
         for axes in figure.axes[len(panels) :]:
@@ -225,7 +227,7 @@ def _panel(axes: Axes, panel: Panel, x: Array, styles: dict[str, dict[str, Any]]
         axes.axhline(panel.reference, color=BLACK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
     for curve in panel.curves:
         axes.errorbar(x, curve.values, yerr=curve.stderr, markersize=4.5, linewidth=1.3, elinewidth=1.1, capsize=2,
-                      **styles[curve.label])  # fmt: skip
+                      label=curve.label, **styles[curve.label])  # fmt: skip
     axes.set_ylabel(panel.label, parse_math=False)
     axes.set_ylim(*panel.limits)
     axes.margins(x=0.08)
@@ -244,9 +246,9 @@ def _grey(axes: Axes, model: Array, box: tuple[tuple[float, float], tuple[float,
     counts, x, y = np.histogram2d(*model.T, bins=_CELLS, range=box)
     if counts.max() > 0:
         shown = np.ma.masked_equal(counts.T, 0)
-        scale = LogNorm(vmin=0.3, vmax=4 * counts.max())  # never quite white, nor black
+        scale = LogNorm(vmin=0.3, vmax=4 * counts.max())  # never quite paper, nor full grey
         extent = (x[0], x[-1], y[0], y[-1])
-        axes.imshow(shown, "Greys", scale, aspect="auto", interpolation="nearest", origin="lower", extent=extent)
+        axes.imshow(shown, _DENSITY, scale, aspect="auto", interpolation="nearest", origin="lower", extent=extent)
 
 
 def _outline(axes: Axes, inside: NDArray[np.bool_], box: _Box) -> None:

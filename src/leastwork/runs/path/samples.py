@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from leastwork.report.blocks import Image, Section, Table, Words, italic
+from leastwork.report.drawing import Drawing
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.path import figures as path_figures
 from leastwork.runs.path.numbers import Distance, PathQualityNumbers
@@ -33,7 +34,7 @@ def samples_section(quality: PathQualityNumbers, plots: Mapping[str, Tensor]) ->
     return Section("The samples", [], images, [_worth(quality), *_distances(quality.wasserstein)])
 
 
-def _nearest(plots: Mapping[str, Tensor]) -> str:
+def _nearest(plots: Mapping[str, Tensor]) -> Drawing:
     model = plots.get("model to guide")
     return path_figures.nearest(
         plots["guided to guide"].numpy(), plots["guide to guide"].numpy(), None if model is None else model.numpy()

@@ -14,13 +14,15 @@ from leastwork.kernels.density import kernel_density
 from leastwork.kernels.region import Region
 from leastwork.path_guidance.files import FitNumbers, read_numbers
 from leastwork.report.blocks import Fact, Image, Mark, Part, Section, Table, Words
+from leastwork.report.drawing import Drawing
 from leastwork.runs.base.finished import Finished
 from leastwork.runs.base.numbers import Number
-from leastwork.runs.base.sections import fact_of_work, made_with, work_section
+from leastwork.runs.base.sections import CITED_FOR_WORK, fact_of_effective, fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import share
 from leastwork.runs.path import figures as path_figures
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.figures import Curve, Panel
+from leastwork.runs.path.first_screen import asked_for, believable, checks, how_far_met
 from leastwork.runs.path.numbers import PathNumbers, PathQualityNumbers, path_numbers
 from leastwork.runs.path.samples import samples_section
 from leastwork.runs.path.sentences import free_energy, kind_of, methods, outcome, warnings, whose_region
@@ -53,6 +55,11 @@ def part(run: Finished[PathConfig]) -> Part:
         [*sections, _learning(fit.stages[0])] if fit.stages else sections,
         methods(config, metrics, len(run.plots["guides"]), fit.stages),
         [*_settings(run, metrics, fit), *made_with(metrics)],
+        asked_for(config, metrics, len(run.plots["guides"])),
+        how_far_met(config, metrics),
+        believable(metrics),
+        checks(run, metrics),
+        CITED_FOR_WORK,
     )
 
 
@@ -61,8 +68,8 @@ def _facts(metrics: PathNumbers) -> list[Fact]:
     return [
         Fact("samples in the region", share(metrics.quality.success)),
         fact_of_work("free energy of the region", metrics.free_energy),
-        fact_of_work("work spent", certificate.work),
         Fact("efficiency", share(certificate.efficiency)),
+        fact_of_effective(certificate),
     ]
 
 
@@ -96,7 +103,7 @@ def _region(run: Finished[PathConfig], metrics: PathNumbers, bandwidth: float) -
     return Section("The region and its free energy", [described, " ".join(free_energy(metrics))], images)
 
 
-def _plane(run: Finished[PathConfig], bandwidth: float) -> str:
+def _plane(run: Finished[PathConfig], bandwidth: float) -> Drawing:
     model, guided, points = (_flat(run.plots[name]) for name in ("x of the model", "x", "guides"))
     return path_figures.plane(model, guided, points, _membership(run, bandwidth))
 
@@ -134,7 +141,7 @@ def _sensitivity(config: PathConfig, quality: PathQualityNumbers) -> Section:
     return Section("Sensitivity to the bandwidth", [], [image])
 
 
-def _against_bandwidth(quality: PathQualityNumbers) -> str:
+def _against_bandwidth(quality: PathQualityNumbers) -> Drawing:
     rows = quality.bandwidth_sensitivity
     x = np.array([row.bandwidth for row in rows])
     inside, energy = _curve([row.share for row in rows]), _curve([row.free_energy for row in rows])

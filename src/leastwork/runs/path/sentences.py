@@ -9,7 +9,17 @@ from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.numbers import PathNumbers
 from leastwork.support.numerals import count, fraction, plain
 
-__all__ = ["asked", "free_energy", "kind_of", "methods", "outcome", "reached", "warnings", "whose_region"]
+__all__ = [
+    "asked",
+    "falls_short",
+    "free_energy",
+    "kind_of",
+    "methods",
+    "outcome",
+    "reached",
+    "warnings",
+    "whose_region",
+]
 
 _STANDARD_ERRORS_BELOW = 2.0  # standard errors by which a share is below another
 _ALLOWED_SHORTFALL = 0.05
@@ -86,7 +96,7 @@ def warnings(config: PathConfig, metrics: PathNumbers) -> list[str]:
     if success.value is None or success.value == 0:
         return [f"None of {count(config.sampling.n)} guided samples is in the region: {remedy}."]
     found = too_few_steps(metrics, ["1_A"])
-    if success.value + _STANDARD_ERRORS_BELOW * (success.stderr or 0.0) < config.success - _ALLOWED_SHORTFALL:
+    if falls_short(config, metrics):
         found.append(
             f"{share(success)} of the guided samples are in the region where {fraction(config.success)} were "
             f"asked for: {remedy}."
@@ -97,6 +107,13 @@ def warnings(config: PathConfig, metrics: PathNumbers) -> list[str]:
             f"averages under the model rest on few samples: {remedy}."
         )
     return [*found, *few_effective(certificate), *gone_astray(certificate)]
+
+
+def falls_short(config: PathConfig, metrics: PathNumbers) -> bool:
+    """Whether clearly fewer samples are in the region than were asked for."""
+    success = metrics.quality.success
+    highest = (success.value or 0.0) + _STANDARD_ERRORS_BELOW * (success.stderr or 0.0)
+    return highest < config.success - _ALLOWED_SHORTFALL
 
 
 def methods(config: PathConfig, metrics: PathNumbers, guides: int, stages: Sequence[Mapping[str, Any]]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from leastwork.report.drawing import Drawing
 from leastwork.report.figures import BLUE, image
 
 __all__ = ["overlaps", "profile"]
@@ -14,7 +15,7 @@ Array = NDArray[np.float64]
 _INTERVAL = 1.96  # standard errors of a 95 % interval
 
 
-def profile(edges: Sequence[Array], values: Array, errors: Array, labels: Sequence[str]) -> str:
+def profile(edges: Sequence[Array], values: Array, errors: Array, labels: Sequence[str]) -> Drawing:
     """F of each bin; ``values`` and ``errors`` have an axis for each column, NaN where F is not known."""
     lowest = np.nanmin(values)
 
@@ -39,7 +40,7 @@ def profile(edges: Sequence[Array], values: Array, errors: Array, labels: Sequen
     return image(line if values.ndim == 1 else plane, 4.6, 3.0)
 
 
-def overlaps(overlap: Array) -> str:
+def overlaps(overlap: Array) -> Drawing:
     """The overlap matrix of the model's own samples and the windows."""
 
     def draw(figure: Figure) -> None:

@@ -6,13 +6,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leastwork.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, image, legend
+from leastwork.report.drawing import Drawing
+from leastwork.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, WHITE, image, legend
 from leastwork.runs.observables.couplings.numbers import TrustNumbers
 
 __all__ = ["populations", "trust"]
 
 
-def trust(curve: TrustNumbers) -> str:
+def trust(curve: TrustNumbers) -> Drawing:
     """Held-out and fitted χ² against θ (left) and against KL (right), the chosen θ marked.
 
     Args:
@@ -40,7 +41,7 @@ def trust(curve: TrustNumbers) -> str:
         left.set_xscale("log")
         left.set_xlabel("θ  (data trusted → not trusted)")
         left.set_ylabel("χ² per datum")
-        right.set_xlabel("KL(reweighted ‖ model)  ($k_\\mathrm{B}T$)")
+        right.set_xlabel("KL(reweighted ‖ model)  (k_BT)")
         top = max(float((held_out + stderr).max()), model)
         left.set_ylim(0, 1.08 * top)
         right.set_xlim(left=0)
@@ -49,7 +50,7 @@ def trust(curve: TrustNumbers) -> str:
     return image(draw, 7.2, 2.9)
 
 
-def populations(basins: Sequence[str], kinds: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+def populations(basins: Sequence[str], kinds: Mapping[str, Sequence[tuple[float, float]]]) -> Drawing:
     """Populations of basins, with standard errors, side by side for each kind of samples.
 
     Args:
@@ -66,7 +67,7 @@ def populations(basins: Sequence[str], kinds: Mapping[str, Sequence[tuple[float,
             heights, errors = zip(*values, strict=True)
             axes.bar(
                 at, heights, 0.9 * width, yerr=errors, label=kind, color=colours[kind],
-                hatch={"model": "////", "reweighted": "....", "guided": ""}[kind], edgecolor="white", linewidth=0,
+                hatch={"model": "////", "reweighted": "....", "guided": ""}[kind], edgecolor=WHITE, linewidth=0,
                 error_kw={"elinewidth": 1, "capsize": 2, "ecolor": BLACK},
             )  # fmt: skip
         axes.set_xticks(range(len(basins)), basins, parse_math=False)
