@@ -1,6 +1,8 @@
 """ΔG of folding of the bundled chignolin model, F_unfolded − F_folded, against counting at equal network evaluations.
 
 python -m benchmarks.folding --samples 6000 --reference 20000
+
+Takes three minutes on one core.
 """
 
 import math

@@ -14,6 +14,7 @@ from leastwork.runs.base.finished import read_metrics
 from leastwork.runs.carry_out import run
 from leastwork.runs.load import load_config
 from leastwork.runs.terminal import print_summary
+from leastwork.runs.top_up import more_samples
 
 _NORMAL = """\
 import leastwork as lw
@@ -101,3 +102,11 @@ def test_a_run_made_in_python_has_no_file_form(folder: Path) -> None:
     loaded = lw.load_run(folder / "profile", trust_code=True)
     with pytest.raises(ConfigError, match="write a run file with profile:"):
         loaded.save(folder / "again")
+
+
+def test_a_finished_run_is_topped_up(folder: Path) -> None:
+    before = read_metrics(folder / "difference")["quality"]["difference"]
+    more_samples(folder / "difference", 1200)
+    after = read_metrics(folder / "difference")["quality"]["difference"]
+    assert after["stderr"] < before["stderr"]
+    assert "Free-energy difference" in (folder / "difference" / "report.html").read_text(encoding="utf-8")

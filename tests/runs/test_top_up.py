@@ -52,6 +52,14 @@ def test_it_is_the_run_that_asked_for_them_at_once(begun: Path, tmp_path: Path) 
         more_samples(found, 50)
 
 
+def test_a_run_of_less_than_one_batch_grows(tmp_path: Path) -> None:
+    wanted = carried_out(tmp_path / "at once", 40, "sampling.batch_size=32")
+    found = carried_out(tmp_path / "grown", 20, "sampling.batch_size=32")
+    more_samples(found, 40)
+    there, here = (lw.open_ensemble(folder / "ensemble.zarr") for folder in (wanted, found))
+    assert torch.equal(there.x, here.x)
+
+
 def test_it_goes_on_until_there_are_enough_effective_samples(begun: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(begun, tmp_path / "a"))
     more_samples(folder, until_ess=60.0)

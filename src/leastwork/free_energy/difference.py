@@ -154,7 +154,7 @@ def collect_states(
         else:
             raise LeastworkError(
                 f"the model visits {name} in {visits} of {n} samples, too few to learn from: give two or more "
-                f"structures in it, guides_{name.lower()}=, or draw more samples of the model"
+                f"structures in it to free_energy_difference, guides_{name.lower()}=, or draw more samples of the model"
             )
         collected = collected.with_tilt(tilt, more)
     return collected

@@ -52,6 +52,8 @@ def take_over(found: Contents, partial: Path, starts: Iterable[int]) -> None:
         starts: the first samples of the blocks that are wanted; those that the store does not have are left out.
     """
     rows, n = found.leaves[0].rows, found.leaves[0].shape[0]
+    if found.settings is not None and rows < json.loads(found.settings)["batch_size"]:
+        return  # one block of fewer samples than a batch, in a chunk of its own size
     moments = found.tensor(found.arrays["batch_moments"]).numpy()
     seconds = float(found.metadata[".zattrs"]["seconds"]) / len(moments)
     own = [found.arrays[name] for name in PER_SAMPLE if name in found.arrays and name != "log_tilt"]
