@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 import leastwork as lw
+from leastwork.support.sinks import FIT_CSV
 
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 KILLED, REFUSED, TRACEBACK, DONE = -signal.SIGKILL, 3, 4, 0
@@ -119,4 +120,6 @@ def in_a_fork(act: Callable[[], None], folder: Path, stop_at: int, how: str) -> 
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All files but the log of the fit, which also tells what was done twice because of a kill."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != FIT_CSV)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

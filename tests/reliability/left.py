@@ -18,6 +18,8 @@ from typing import Any
 
 from forked import DONE, REFUSED, forked, no_room, takes_room, watch
 
+from leastwork.support.sinks import FIT_CSV
+
 HOW = ("kill", "full", "full once")
 """Killed; no room from an operation on; no room for one operation."""
 
@@ -42,12 +44,12 @@ class Left:
 
 
 def state_of(folder: Path) -> str:
-    """A digest of names and contents; of temporary names and of locks, which differ each time, only that they exist."""
+    """A digest of names and contents; of temporary names, locks and the log of the fit only that they exist."""
     whole = hashlib.sha256()
     for path in sorted(folder.rglob("*"), key=lambda path: _TEMPORARY.sub(".writing-", str(path))):
         whole.update(_TEMPORARY.sub(".writing-", path.relative_to(folder).as_posix()).encode() + b"\0")
         if path.is_file():
-            whole.update(b"" if path.name.endswith(".lock") else hashlib.sha256(path.read_bytes()).digest())
+            whole.update(b"" if path.name.endswith((".lock", FIT_CSV)) else hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
 
 

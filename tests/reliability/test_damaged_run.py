@@ -14,6 +14,7 @@ import torch
 import leastwork as lw
 from leastwork.geometry.state import leaves
 from leastwork.runs.page import write_report
+from leastwork.support.sinks import FIT_CSV
 
 DAMAGE: dict[str, Callable[[bytes, random.Random], bytes]] = {
     "cut": lambda data, chance: data[: chance.randrange(len(data) or 1)],
@@ -70,6 +71,11 @@ def mutations(folder: Path, count: int, seed: int) -> list[Mutation]:
     return [Mutation(names[k % len(names)], chance.choice(kinds), seed + k) for k in range(count)]
 
 
+def told_by_the_seed(folder: Path) -> list[Path]:
+    """Files whose bytes the run decides: neither inputs nor the log of the fit, which goes on after damage."""
+    return [name for name in files(folder) if "inputs" not in name.parts and name.name != FIT_CSV]
+
+
 def report(folder: Path, runs: Any, kind: str) -> Any:
     return write_report(folder).read_bytes()
 
@@ -85,7 +91,7 @@ def load(folder: Path, runs: Any, kind: str) -> Any:
 
 def resume(folder: Path, runs: Any, kind: str) -> Any:
     runs.carry_out(kind, folder)
-    return {str(name): (folder / name).read_bytes() for name in files(folder) if "inputs" not in name.parts}
+    return {str(name): (folder / name).read_bytes() for name in told_by_the_seed(folder)}
 
 
 def told(act: Callable[[], Any]) -> tuple[Any, list[str]]:

@@ -20,6 +20,7 @@ class FlatTilt:
         edges: edges of equal bins, one tensor for each of one or two columns.
         values: r at the centres of the bins, nats, (B,) or (B₁, B₂).
 
+    >>> import torch
     >>> edges = torch.linspace(0, 2, 3, dtype=torch.float64)
     >>> FlatTilt((edges,), torch.tensor([0.0, 1.0]).double()).log_tilt(torch.tensor([[0.5], [1.0], [9.0]]).double())
     tensor([0.0000, 0.5000, 1.0000], dtype=torch.float64)

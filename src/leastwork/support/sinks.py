@@ -6,6 +6,7 @@ with sink("tensorboard", folder) as on_metrics:
 
 import csv
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -25,6 +26,7 @@ FIT_CSV = "fit.csv"
 
 _EXTRA = "logging"
 _COLUMNS = ("step", "seconds", "name", "value")
+_FORMS = tuple(re.compile(form) for form in (r"\d{1,9}", r"\d{1,9}\.\d", r"-?(\d[\d.e+-]{0,20}|inf)|nan"))
 
 _Sink: TypeAlias = Callable[[Path], AbstractContextManager[OnMetrics]]
 
@@ -32,12 +34,19 @@ _Sink: TypeAlias = Callable[[Path], AbstractContextManager[OnMetrics]]
 def csv_rows(file: Path) -> list[dict[str, str]]:
     """The rows of a CSV file of numbers, each with its step, seconds, name and value; none where there is no file.
 
-    A last line that is being written, or that a kill has cut, is left out.
+    A last line that is being written, or that a kill has cut, is left out, and so is any line that is damaged.
     """
     if not file.is_file():
         return []
-    whole = file.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [row for row in csv.DictReader(whole.splitlines()) if None not in row.values()]
+    whole = file.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0]
+    return [row for row in csv.DictReader(whole.splitlines(), _COLUMNS) if _is_whole(row)]
+
+
+def _is_whole(row: Mapping[str | None, str | list[str] | None]) -> bool:
+    if None in row or None in row.values():
+        return False
+    texts = [str(row[name]) for name in ("step", "seconds", "value")]
+    return all(form.fullmatch(text) for form, text in zip(_FORMS, texts, strict=True))
 
 
 def last_step(file: Path) -> int:
@@ -47,17 +56,19 @@ def last_step(file: Path) -> int:
 
 @contextmanager
 def _csv(folder: Path) -> Iterator[OnMetrics]:
-    """fit.csv with a row for each number, added to those that are there."""
-    file, begin = folder / FIT_CSV, time.monotonic()
-    before = csv_rows(file)
-    earlier = max((float(row["seconds"]) for row in before), default=0.0)
+    """fit.csv with a row for each number, added to those that are there, without a line that a kill has cut."""
+    file, begin = folder / FIT_CSV, time.perf_counter()
+    earlier = max((float(row["seconds"]) for row in csv_rows(file)), default=0.0)
+    with file.open("a+b") as opened:
+        opened.seek(0)
+        opened.truncate(opened.read().rfind(b"\n") + 1)
     with file.open("a", encoding="utf-8", newline="", buffering=1) as opened:
         rows = csv.writer(opened, lineterminator="\n")
-        if not before:
+        if opened.tell() == 0:
             rows.writerow(_COLUMNS)
 
         def write(step: int, values: Mapping[str, float]) -> None:
-            seconds = f"{earlier + time.monotonic() - begin:.1f}"
+            seconds = f"{earlier + time.perf_counter() - begin:.1f}"
             rows.writerows((step, seconds, name, f"{value:.8g}") for name, value in values.items())
 
         yield write

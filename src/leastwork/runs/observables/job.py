@@ -99,6 +99,7 @@ class ObservableJob(Job[ObservableRun]):
             stated = at_point(kinds.experiment, fitted.linearisation)
             known |= coupling_metrics(kinds, stated, data, numbers, after, rows, theta, config.seed)
         known["doubt"] = doubts(numbers, fitted.data)
+        known["left_out"] = []
         if config.leave_each_out:
             own = with_theta(self.inputs.data, fitted.theta)
             of_model = evaluate(own.observable, fitted.model_samples.x)
