@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from leastwork.errors import ConfigError
 from leastwork.support.extras import needs
@@ -42,7 +42,7 @@ def csv_rows(file: Path) -> list[dict[str, str]]:
     return [row for row in csv.DictReader(whole.splitlines(), _COLUMNS) if _is_whole(row)]
 
 
-def _is_whole(row: Mapping[str | None, str | list[str] | None]) -> bool:
+def _is_whole(row: Mapping[Any, Any]) -> bool:
     if None in row or None in row.values():
         return False
     texts = [str(row[name]) for name in ("step", "seconds", "value")]
