@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from leastwork.errors import ConfigError
 from leastwork.support.extras import needs
@@ -39,13 +39,14 @@ def csv_rows(file: Path) -> list[dict[str, str]]:
     if not file.is_file():
         return []
     whole = file.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0]
-    return [row for row in csv.DictReader(whole.splitlines(), _COLUMNS) if _is_whole(row)]
+    rows = (
+        dict(zip(_COLUMNS, row, strict=False)) for row in csv.reader(whole.splitlines()) if len(row) == len(_COLUMNS)
+    )
+    return [row for row in rows if _is_whole(row)]
 
 
-def _is_whole(row: Mapping[Any, Any]) -> bool:
-    if None in row or None in row.values():
-        return False
-    texts = [str(row[name]) for name in ("step", "seconds", "value")]
+def _is_whole(row: Mapping[str, str]) -> bool:
+    texts = [row[name] for name in ("step", "seconds", "value")]
     return all(form.fullmatch(text) for form, text in zip(_FORMS, texts, strict=True))
 
 
