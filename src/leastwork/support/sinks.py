@@ -25,7 +25,7 @@ FIT_CSV = "fit.csv"
 """Name of the CSV file."""
 
 _EXTRA = "logging"
-_COLUMNS = ("step", "seconds", "name", "value")
+_COLUMNS: tuple[str, ...] = ("step", "seconds", "name", "value")
 _FORMS = tuple(re.compile(form) for form in (r"\d{1,9}", r"\d{1,9}\.\d", r"-?(\d[\d.e+-]{0,20}|inf)|nan"))
 
 _Sink: TypeAlias = Callable[[Path], AbstractContextManager[OnMetrics]]
@@ -39,15 +39,15 @@ def csv_rows(file: Path) -> list[dict[str, str]]:
     if not file.is_file():
         return []
     whole = file.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0]
-    rows = (
-        dict(zip(_COLUMNS, row, strict=False)) for row in csv.reader(whole.splitlines()) if len(row) == len(_COLUMNS)
-    )
-    return [row for row in rows if _is_whole(row)]
+    lines = [line for line in csv.reader(whole.splitlines()) if _is_whole(line)]
+    return [dict(zip(_COLUMNS, line, strict=True)) for line in lines]
 
 
-def _is_whole(row: Mapping[str, str]) -> bool:
-    texts = [row[name] for name in ("step", "seconds", "value")]
-    return all(form.fullmatch(text) for form, text in zip(_FORMS, texts, strict=True))
+def _is_whole(line: list[str]) -> bool:
+    if len(line) != len(_COLUMNS):
+        return False
+    step, seconds, _, value = line
+    return all(form.fullmatch(text) for form, text in zip(_FORMS, (step, seconds, value), strict=True))
 
 
 def last_step(file: Path) -> int:
