@@ -6,19 +6,13 @@ can mend (one sentence, no traceback), 130 after Ctrl-C, 143 after SIGTERM or 13
 until a command needs them.
 """
 
-import shlex
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from leastwork.support.endings import kindly
-
-if TYPE_CHECKING:
-    from leastwork.support.progress import Progress
+from leastwork.support.telling import again, say, shown, shown_and_logged
 
 __all__ = ["app", "main"]
 
@@ -109,11 +103,11 @@ def run_command(
     quiet: Quiet = False,
 ) -> None:
     """Guide a model by data, to structures or both, and report what it cost."""
-    again = _again(
+    repeated = again(
         "run", source, out=out, set=settings, workers=workers, devices=devices, cluster=cluster, log_json=log_json,
         track=track, quiet=quiet, resume=True,
     )  # fmt: skip
-    with kindly(again) as where, _progress(quiet, log_json) as progress:
+    with kindly(repeated) as where, shown_and_logged(quiet, log_json) as progress:
         from torch import get_num_threads
 
         from leastwork.runs.carry_out import run
@@ -128,7 +122,7 @@ def run_command(
         config = load_config(source, settings or [])
         where.append(out or default_folder(config))
         at_once = min(len(config.parts), get_num_threads()) if workers is None else workers
-        tell = None if quiet else _say
+        tell = None if quiet else say
         with engine(workers if cluster else None, devices, cluster, tell) as executor:
             if devices is not None:
                 config = load_config(source, [*(settings or []), *on_gpus(config)])
@@ -169,11 +163,11 @@ def sample_command(
     quiet: Quiet = False,
 ) -> None:
     """Draw more guided samples into a run, then measure and report it again."""
-    again = _again(
+    repeated = again(
         "sample", str(folder), n=n, until_ess=until_ess, shard=shard, physical=physical, workers=workers,
         devices=devices, cluster=cluster, log_json=log_json, quiet=quiet,
     )  # fmt: skip
-    with kindly(again) as where, _progress(quiet, log_json) as progress:
+    with kindly(repeated) as where, shown_and_logged(quiet, log_json) as progress:
         from leastwork.errors import ConfigError
         from leastwork.runs.engine import check_gpus, engine
         from leastwork.runs.physical import load_physical
@@ -192,10 +186,10 @@ def sample_command(
                 "a shard is a share of a number that all shards know: give --n, and no --until-ess and no --physical"
             )
         checked = None if physical is None else load_physical(physical)
-        with engine(workers, devices, cluster, None if quiet else _say) as executor:
+        with engine(workers, devices, cluster, None if quiet else say) as executor:
             if share is None or n is None:
-                typer.echo(more_samples(folder, n, until_ess, executor, progress, checked, _say))
-            elif report := draw_shard(folder, n, share, executor, progress, _say):
+                typer.echo(more_samples(folder, n, until_ess, executor, progress, checked, say))
+            elif report := draw_shard(folder, n, share, executor, progress, say):
                 typer.echo(report)
 
 
@@ -229,9 +223,9 @@ def submit_command(
         asked |= {"memory": memory, "partition": partition, "account": account, "constraint": constraint, "qos": qos}
         queue = queue_settings(defaults, {**asked, "setup": setup or None})
         if dry_run:
-            typer.echo(sbatch_file(folder, n, queue, _say), nl=False)
+            typer.echo(sbatch_file(folder, n, queue, say), nl=False)
             return
-        for job in submit(folder, n, queue, here, _say):
+        for job in submit(folder, n, queue, here, say):
             typer.echo(job.job_id)
 
 
@@ -246,7 +240,7 @@ def compare_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, and only the table's path at the end.")] = False,
 ) -> None:
     """Meet the data of a run by every method, and compare what it costs."""
-    with kindly(_again("compare", source, out=out, set=settings, quiet=quiet, resume=True)) as where:
+    with kindly(again("compare", source, out=out, set=settings, quiet=quiet, resume=True)) as where:
         from leastwork.runs.carry_out import compare_run
         from leastwork.runs.compare.run import cells
         from leastwork.runs.folder import default_folder
@@ -256,7 +250,7 @@ def compare_command(
         config = load_config(source, settings or [])
         folder = out or default_folder(config).with_name(f"{default_folder(config).name}-compared")
         where.append(folder)
-        rows = compare_run(config, folder, resume, _shown(quiet))
+        rows = compare_run(config, folder, resume, shown(quiet))
         if not quiet:
             print_comparison([cells(row) for row in rows])
         typer.echo(folder / "comparison.md")
@@ -299,7 +293,7 @@ def report_command(
         typer.echo(write_pages(folders))
         for folder in folders:
             if left := missing_in_words(folder):
-                _say(f"the report of {folder} is of the samples before: {left}")
+                say(f"the report of {folder} is of the samples before: {left}")
 
 
 @app.command("status")
@@ -372,45 +366,6 @@ def check_model_command(
         print_report(report)
     if not report.ok:
         raise typer.Exit(1)
-
-
-def _shown(quiet: bool) -> "Progress":
-    """Bars in a terminal, lines in a log."""
-    from leastwork.support.progress import bar, lines, no_progress
-
-    if quiet:
-        return no_progress
-    return bar if sys.stderr.isatty() else lines
-
-
-def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
-
-
-def _again(*words: str, **options: object) -> str:
-    """The command that goes on with this one."""
-    found = ["leastwork", *words]
-    for name, value in options.items():
-        option = "--" + name.replace("_", "-")
-        if value is True:
-            found.append(option)
-        elif isinstance(value, list):
-            found += [word for one in value for word in (option, str(one))]
-        elif value:
-            found += [option, f"{value:g}" if isinstance(value, float) else str(value)]
-    return shlex.join(found)
-
-
-@contextmanager
-def _progress(quiet: bool, log_json: Path | None) -> "Iterator[Progress]":
-    """What is shown, and what a file is told as well."""
-    if log_json is None:
-        yield _shown(quiet)
-        return
-    from leastwork.support.progress import json_lines
-
-    with json_lines(log_json, _shown(quiet)) as progress:
-        yield progress
 
 
 def _print_job_script(cluster: str | None, workers: int | None) -> None:
