@@ -5,20 +5,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-if TYPE_CHECKING:  # importing it takes time that --help does not need
-    from leastwork.support.progress import Progress
+from leastwork.support.progress import Progress, bar, json_lines, lines, no_progress
 
 __all__ = ["again", "say", "shown", "shown_and_logged"]
 
 
-def shown(quiet: bool) -> "Progress":
+def shown(quiet: bool) -> Progress:
     """Bars in a terminal, lines in a log."""
-    from leastwork.support.progress import bar, lines, no_progress
-
     if quiet:
         return no_progress
     return bar if sys.stderr.isatty() else lines
@@ -44,12 +40,10 @@ def again(*words: str, **options: object) -> str:
 
 
 @contextmanager
-def shown_and_logged(quiet: bool, log_json: Path | None) -> Iterator["Progress"]:
+def shown_and_logged(quiet: bool, log_json: Path | None) -> Iterator[Progress]:
     """What is shown, and what a file is told as well."""
     if log_json is None:
         yield shown(quiet)
         return
-    from leastwork.support.progress import json_lines
-
     with json_lines(log_json, shown(quiet)) as progress:
         yield progress
