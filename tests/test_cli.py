@@ -20,7 +20,7 @@ SMALL = "method: scheduled\nfit: {samples: 300, fit_samples: 64}\nsampling: {n: 
 @pytest.fixture(autouse=True)
 def _no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """How many lines of progress there are depends on the machine."""
-    monkeypatch.setattr("leastwork.support.progress.lines", no_progress)
+    monkeypatch.setattr("leastwork.support.telling.lines", no_progress)
 
 
 @pytest.fixture
