@@ -1,14 +1,13 @@
 """Files of histograms, a row for each bin: ``lower,upper,count`` or ``lower,upper,population,error``."""
 
-import os
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from leastwork.errors import ConfigError
 from leastwork.support.arguments import path_of
-from leastwork.support.csv_rows import as_number, cells, check_unit, columns, numbered
-from leastwork.support.data_text import data_text
+from leastwork.support.csv_rows import as_number, cells, columns
+from leastwork.support.data_text import table_with_unit
 from leastwork.support.text import plural, quoted
 
 __all__ = ["Histogram", "read_histogram"]
@@ -42,11 +41,7 @@ def read_histogram(path: str | Path, unit: str = "") -> Histogram:
         ConfigError: something cannot be used; the message names file and line.
     """
     path = path_of("path", path)
-    if not os.path.isfile(path):
-        raise ConfigError(f"{path}: there is no such file of a distribution")
-    text = data_text(path)
-    check_unit(text, unit, path)
-    table = numbered(text)
+    table = table_with_unit(path, unit, "a distribution")
     if not table:
         raise ConfigError(f"{path}: the file is empty: begin with the line lower,upper,count, then a row for each bin")
     header = columns(table[0][1], _COLUMNS, f"{path}, line {table[0][0]}")

@@ -10,7 +10,6 @@ usually 0.5 to 0.6 nm.
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,8 @@ from leastwork.observables.function import Observable
 from leastwork.observables.noe import bounds_from_distances, group_inverse_powers
 from leastwork.observables.protons import WithProtons, is_built
 from leastwork.support.arguments import path_of
-from leastwork.support.csv_rows import as_number, as_whole_number, cells, check_unit, columns, flag, numbered
-from leastwork.support.data_text import data_text
+from leastwork.support.csv_rows import as_number, as_whole_number, cells, columns, flag
+from leastwork.support.data_text import table_with_unit
 from leastwork.support.text import plural, quoted
 
 __all__ = ["CORRECTIONS", "NoeBound", "noe_experiment", "read_noe"]
@@ -188,11 +187,7 @@ def read_noe(path: str | Path, unit: str = "") -> tuple[NoeBound, ...]:
         ConfigError: something cannot be used; the message names file and line.
     """
     path = path_of("path", path)
-    if not os.path.isfile(path):
-        raise ConfigError(f"{path}: there is no such file of NOE bounds")
-    text = data_text(path)
-    check_unit(text, unit, path)
-    table = numbered(text)
+    table = table_with_unit(path, unit, "NOE bounds")
     if len(table) < 2:
         raise ConfigError(
             f"{path}: the file holds no NOE bounds: begin with the line {','.join(_COLUMNS[:5])}, then rows"

@@ -2,17 +2,20 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from leastwork.errors import LeastworkError
+from torch import Tensor
+
+from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.models.base import Model
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import sample
 from leastwork.sampling.step_error import StepError
-from leastwork.sampling.work import Certificate
+from leastwork.sampling.work import Certificate, certify
 from leastwork.support.above import above
 from leastwork.support.arguments import path_of
 from leastwork.support.html import html_table
@@ -20,7 +23,18 @@ from leastwork.support.numerals import count, duration
 from leastwork.support.progress import Progress
 from leastwork.support.random import derive_seed
 
-__all__ = ["FittedRun"]
+__all__ = ["FittedRun", "tilt_of"]
+
+
+def tilt_of(ensemble: Ensemble) -> Tensor:
+    """The log-tilt of samples.
+
+    Raises:
+        NoPathWeightsError: they have none.
+    """
+    if ensemble.log_tilt is None:
+        raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
+    return ensemble.log_tilt
 
 
 class FittedRun:
@@ -42,10 +56,11 @@ class FittedRun:
         network_evaluations: int
         seconds: float
         guidance: Any  # a Guidance, or None of a run that only weighs
+        log_tilt: Any  # r of the target: states -> nats, float64 (B,); a method, or a property that returns it
 
-    @abstractmethod
     def with_target(self, ensemble: Ensemble) -> Ensemble:
         """The samples with the log-tilt of the target."""
+        return replace(ensemble, log_tilt=self.log_tilt(ensemble.x))
 
     def sample(self, n: int, seed: int = 1, **choices: Any) -> Ensemble:
         """Draw fresh guided samples, with the log-tilt of the target; ``choices`` as in :func:`leastwork.sample`.
@@ -80,9 +95,18 @@ class FittedRun:
         """
         return self.certify(self.certificate_ensemble)
 
-    @abstractmethod
     def certify(self, ensemble: Ensemble | None = None) -> Certificate:
-        """Compute the certificate of fresh samples, by default those of :attr:`certificate`."""
+        """Compute the certificate of fresh samples.
+
+        Args:
+            ensemble: samples drawn by :meth:`sample`; by default those of :attr:`certificate`.
+
+        Raises:
+            NoPathWeightsError: the samples have no path weights, or no log-tilt of a target.
+        """
+        if ensemble is None:
+            return self.certificate
+        return certify(ensemble.work, ensemble.log_weight, tilt_of(ensemble), chain=ensemble.ledger.chain)
 
     def _repr_html_(self) -> str:
         rows = [

@@ -5,13 +5,12 @@ Fresh samples of the guidance join the others, with path weights of their own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from leastwork.errors import NoPathWeightsError
 from leastwork.fit.result import FitRecord
 from leastwork.fit.run import FittedRun
 from leastwork.free_energy.collected import Collected, Tilt
@@ -23,7 +22,6 @@ from leastwork.observables import Observable, evaluate
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
-from leastwork.sampling.work import Certificate, certify
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -75,22 +73,6 @@ class FreeEnergyRun(FittedRun):
     def log_tilt(self, x: State) -> Tensor:
         """The log-tilt r of the target, nats, float64 (B,)."""
         return self.tilt.log_tilt(evaluate(self.coordinate, x))
-
-    def with_target(self, ensemble: Ensemble) -> Ensemble:
-        """The samples with the log-tilt of the target."""
-        return replace(ensemble, log_tilt=self.log_tilt(ensemble.x))
-
-    def certify(self, ensemble: Ensemble | None = None) -> Certificate:
-        """Compute the certificate of fresh samples, by default those of :attr:`certificate`.
-
-        Raises:
-            NoPathWeightsError: the samples have no path weights, or no log-tilt of a target.
-        """
-        if ensemble is None:
-            return self.certificate
-        if ensemble.log_tilt is None:
-            raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
-        return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt, chain=ensemble.ledger.chain)
 
     def with_samples(self, ensemble: Ensemble) -> Collected:
         """All samples, and fresh ones drawn by :meth:`sample`."""

@@ -13,9 +13,8 @@ from leastwork.data.linear import Linearisation
 from leastwork.data.maxent import LogTilt, MaxEnt
 from leastwork.data.posterior import Posterior, posterior
 from leastwork.data.trust import TrustCurve
-from leastwork.errors import NoPathWeightsError
 from leastwork.fit.result import Fit
-from leastwork.fit.run import FittedRun
+from leastwork.fit.run import FittedRun, tilt_of
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.observables import evaluate
@@ -146,13 +145,12 @@ class ObservableRun(FittedRun):
         """
         if ensemble is None:
             return self.certificate
-        if ensemble.log_tilt is None:
-            raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
+        log_tilt = tilt_of(ensemble)
         observed = evaluate(self.data.observable, ensemble.x) if observed is None else observed
         return certify(
             ensemble.work,
             ensemble.log_weight,
-            ensemble.log_tilt,
+            log_tilt,
             observed,
             self.maxent.target,
             self.maxent.model_std,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError, NoPathWeightsError
+from leastwork.errors import LeastworkError
 from leastwork.fit.result import Fit
 from leastwork.fit.run import FittedRun
 from leastwork.geometry.state import State, take
@@ -19,7 +19,6 @@ from leastwork.models.base import Model
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.step_error import StepError, step_check, warn_of_steps
-from leastwork.sampling.work import Certificate, certify
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed
@@ -76,10 +75,6 @@ class PathRun(FittedRun):
         """The log-tilt r = L 1_A of the target, nats, float64 (B,)."""
         return self.log_odds * self.region(x).to(torch.float64)
 
-    def with_target(self, ensemble: Ensemble) -> Ensemble:
-        """The samples with the log-tilt of the target."""
-        return replace(ensemble, log_tilt=self.log_tilt(ensemble.x))
-
     def inside(self, ensemble: Ensemble) -> Ensemble:
         """The samples in A alone; their averages under "model" are those of the model given A.
 
@@ -95,21 +90,6 @@ class PathRun(FittedRun):
         return replace(
             ensemble, x=take(ensemble.x, index), ledger=replace(ledger, step_work=None, **parts), log_tilt=tilt
         )
-
-    def certify(self, ensemble: Ensemble | None = None) -> Certificate:
-        """Compute the certificate of fresh samples.
-
-        Args:
-            ensemble: samples drawn by :meth:`sample`; by default those of :attr:`certificate`.
-
-        Raises:
-            NoPathWeightsError: the samples have no path weights, or no log-tilt of a target.
-        """
-        if ensemble is None:
-            return self.certificate
-        if ensemble.log_tilt is None:
-            raise NoPathWeightsError("these samples have no log-tilt of a target: draw them with run.sample(...)")
-        return certify(ensemble.work, ensemble.log_weight, ensemble.log_tilt, chain=ensemble.ledger.chain)
 
     @cached_property
     def step_error(self) -> StepError:

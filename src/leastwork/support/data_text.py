@@ -16,15 +16,34 @@ import warnings
 from pathlib import Path
 
 from leastwork.errors import ConfigError, LeastworkWarning
+from leastwork.support.csv_rows import check_unit, numbered
 from leastwork.support.files import readable
 
-__all__ = ["data_text", "decoded_text"]
+__all__ = ["data_text", "decoded_text", "table_with_unit"]
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
 _QUOTED_DECIMAL = re.compile(r'"[+-]?\d+,(\d{1,2}|\d{4,})([eE][+-]?\d+)?"', re.ASCII)
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 _TYPOGRAPHY = str.maketrans({"\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "})
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+
+
+def table_with_unit(path: Path, unit: str, what: str) -> list[tuple[int, str]]:
+    """Lines of a file of data with their numbers, after a check that no comment states another unit.
+
+    Args:
+        path: the file.
+        unit: the unit in which its numbers are read.
+        what: what it holds, for messages.
+
+    Raises:
+        ConfigError: there is no such file, it is no text, or a comment states another unit.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file of {what}")
+    text = data_text(path)
+    check_unit(text, unit, path)
+    return numbered(text)
 
 
 def data_text(path: Path, what: str = "give comma-separated text in UTF-8") -> str:

@@ -5,14 +5,16 @@ from typing import TypeVar
 
 import torch
 
+from leastwork.adapters.source import load_model
 from leastwork.errors import ConfigError, LeastworkError, LeastworkWarning
-from leastwork.models.base import Model
+from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.contract import refuse_half
 from leastwork.models.placement import moved, placement
+from leastwork.runs.base.cases import check_shape
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.sampling.choices import check_device
 
-__all__ = ["on_this_machine", "placed"]
+__all__ = ["on_this_machine", "placed", "scored"]
 
 _Config = TypeVar("_Config", bound=AnyConfig)
 
@@ -39,6 +41,24 @@ def placed(model: Model, config: AnyConfig) -> Model:
             "'device' and 'dtype' cannot move: leave them out"
         )
     return there
+
+
+def scored(config: AnyConfig, model: Model | None, refusal: str) -> Scored:
+    """The model of a run that needs an SDE, or the one given in its place, with the shape of the run's system.
+
+    Args:
+        config: the run.
+        model: in place of the one that the run names.
+        refusal: the message for a model without a score.
+
+    Raises:
+        ConfigError: the model cannot be loaded or placed, has no score, or has another shape.
+    """
+    model = placed(load_model(config.model), config) if model is None else model
+    if not is_scored(model):
+        raise ConfigError(refusal)
+    check_shape(config.system, config.source.label, model.event_shape)
+    return model
 
 
 def on_this_machine(config: _Config) -> _Config:

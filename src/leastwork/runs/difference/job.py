@@ -6,38 +6,25 @@ from typing import Any
 
 from torch import Tensor
 
-from leastwork.adapters.source import load_model
-from leastwork.errors import ConfigError
 from leastwork.free_energy.difference import difference_of, memberships
 from leastwork.free_energy.files import load_difference, save_fit
 from leastwork.free_energy.job import guide_to_states
 from leastwork.free_energy.run import DifferenceRun
 from leastwork.geometry.state import State
-from leastwork.models.base import Model, is_scored
+from leastwork.models.base import Model
 from leastwork.models.latents import data_shape
 from leastwork.observables import Observable
-from leastwork.runs.base.cases import check_shape
+from leastwork.runs.base.along import AlongInputs, model_with_free_energy
 from leastwork.runs.base.finished import save_plots
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import certificate_metrics, number, with_stderr
-from leastwork.runs.base.placed import placed
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.difference.config import DifferenceConfig
-from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.progress import Progress
 
-__all__ = ["DifferenceInputs", "DifferenceJob"]
-
-
-@dataclass(frozen=True)
-class DifferenceInputs:
-    """Model, memberships in A and B, and choices of the sampling."""
-
-    model: Model
-    coordinate: Observable
-    choices: Choices
+__all__ = ["DifferenceJob"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +32,7 @@ class DifferenceJob(Job[DifferenceRun]):
     """A run of a difference with its inputs."""
 
     config: DifferenceConfig
-    inputs: DifferenceInputs
+    inputs: AlongInputs
 
     @classmethod
     def of(
@@ -60,14 +47,11 @@ class DifferenceJob(Job[DifferenceRun]):
         Raises:
             ConfigError: a file, name or shape that cannot be used.
         """
-        model = placed(load_model(config.model), config) if model is None else model
-        if not is_scored(model):
-            raise ConfigError(f"{config.name}: a free energy needs an SDE, and a flow has none: use a diffusion model")
-        check_shape(config.system, config.source.label, model.event_shape)
+        model = model_with_free_energy(config, model)
         if coordinate is None:
             a, b = (one.build(data_shape(model)) for one in (config.difference.a, config.difference.b))
             coordinate = memberships(a, b, model)
-        return cls(config, DifferenceInputs(model, coordinate, sampling_choices(config.sampling)))
+        return cls(config, AlongInputs(model, coordinate, sampling_choices(config.sampling)))
 
     def load(self, folder: Path) -> DifferenceRun | None:
         config, inputs = self.config, self.inputs

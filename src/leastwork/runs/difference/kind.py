@@ -8,12 +8,13 @@ from rich.table import Table
 from leastwork.errors import ConfigError
 from leastwork.free_energy.files import save_fit
 from leastwork.free_energy.run import DifferenceRun
+from leastwork.runs.base.along import AlongInputs
 from leastwork.runs.base.kind_of_run import KindOfRun
 from leastwork.runs.base.sentences import pm
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.base.summary import add_cost, table_of_pairs
 from leastwork.runs.difference.config import DifferenceConfig
-from leastwork.runs.difference.job import DifferenceInputs, DifferenceJob
+from leastwork.runs.difference.job import DifferenceJob
 from leastwork.runs.difference.numbers import difference_numbers
 from leastwork.runs.difference.sections import part
 
@@ -27,7 +28,7 @@ def _keys(run: DifferenceRun) -> Mapping[str, Any]:
 
 
 def _job_of_run(run: DifferenceRun, config: DifferenceConfig) -> DifferenceJob:
-    return DifferenceJob(config, DifferenceInputs(run.model, run.coordinate, sampling_choices(config.sampling)))
+    return DifferenceJob(config, AlongInputs(run.model, run.coordinate, sampling_choices(config.sampling)))
 
 
 def _summary(config: DifferenceConfig, metrics: Mapping[str, Any]) -> list[Table]:

@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 
-from leastwork.adapters.source import load_model
-from leastwork.errors import ConfigError
 from leastwork.geometry.state import State, smap
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.region import Membership
-from leastwork.models.base import Model, Scored, is_scored
+from leastwork.models.base import Model, Scored
 from leastwork.models.latents import data_shape, of_data
 from leastwork.models.placement import placement
-from leastwork.runs.base.cases import check_shape
-from leastwork.runs.base.placed import placed
+from leastwork.runs.base.placed import scored
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.path.config import PathConfig
 from leastwork.runs.path.guide_points import read_points
@@ -50,12 +47,8 @@ def build_path_inputs(config: PathConfig, model: Model | None = None, region: Me
     Raises:
         ConfigError: a file, name or shape that cannot be used.
     """
-    model = placed(load_model(config.model), config) if model is None else model
-    if not is_scored(model):
-        raise ConfigError(
-            f"Path Guidance needs an SDE, and model {quoted(config.source.label)} has none: use a diffusion model"
-        )
-    check_shape(config.system, config.source.label, model.event_shape)
+    refusal = f"Path Guidance needs an SDE, and model {quoted(config.source.label)} has none: use a diffusion model"
+    model = scored(config, model, refusal)
     dtype = placement(model)[1]
     points = smap(lambda leaf: leaf.to(dtype), read_points(config.guides, model.event_shape))
     if config.region is not None and region is None:

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leastwork.adapters.source import load_model
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.free_energy.files import load_profile, save_fit
 from leastwork.free_energy.job import flat_histogram
@@ -15,30 +14,19 @@ from leastwork.free_energy.profile import profile_of
 from leastwork.free_energy.result import Profile
 from leastwork.free_energy.run import ProfileRun
 from leastwork.geometry.state import State, shapes
-from leastwork.models.base import Model, is_scored
+from leastwork.models.base import Model
 from leastwork.models.latents import data_shape, of_data
 from leastwork.observables import Observable, on_alpha_carbons
-from leastwork.runs.base.cases import check_shape
+from leastwork.runs.base.along import AlongInputs, model_with_free_energy
 from leastwork.runs.base.finished import save_plots
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import certificate_metrics, number, with_stderr
-from leastwork.runs.base.placed import placed
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.profile.config import ProfileConfig
-from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.support.progress import Progress
 
-__all__ = ["ProfileInputs", "ProfileJob"]
-
-
-@dataclass(frozen=True)
-class ProfileInputs:
-    """Model, coordinate and choices of the sampling."""
-
-    model: Model
-    coordinate: Observable
-    choices: Choices
+__all__ = ["ProfileJob"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +34,7 @@ class ProfileJob(Job[ProfileRun]):
     """A run of a profile with its inputs."""
 
     config: ProfileConfig
-    inputs: ProfileInputs
+    inputs: AlongInputs
 
     @classmethod
     def of(
@@ -61,12 +49,9 @@ class ProfileJob(Job[ProfileRun]):
         Raises:
             ConfigError: a file, name or shape that cannot be used.
         """
-        model = placed(load_model(config.model), config) if model is None else model
-        if not is_scored(model):
-            raise ConfigError(f"{config.name}: a free energy needs an SDE, and a flow has none: use a diffusion model")
-        check_shape(config.system, config.source.label, model.event_shape)
+        model = model_with_free_energy(config, model)
         seen = of_data(_built(config, model) if coordinate is None else coordinate, model)
-        return cls(config, ProfileInputs(model, seen, sampling_choices(config.sampling)))
+        return cls(config, AlongInputs(model, seen, sampling_choices(config.sampling)))
 
     def load(self, folder: Path) -> ProfileRun | None:
         config, inputs = self.config, self.inputs

@@ -9,11 +9,12 @@ from leastwork.errors import ConfigError
 from leastwork.free_energy.files import save_fit
 from leastwork.free_energy.run import ProfileRun
 from leastwork.observables import Observable
+from leastwork.runs.base.along import AlongInputs
 from leastwork.runs.base.kind_of_run import KindOfRun
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.base.summary import add_cost, table_of_pairs
 from leastwork.runs.profile.config import ProfileConfig
-from leastwork.runs.profile.job import ProfileInputs, ProfileJob
+from leastwork.runs.profile.job import ProfileJob
 from leastwork.runs.profile.numbers import profile_numbers
 from leastwork.runs.profile.sections import largest_error, part, span
 
@@ -28,7 +29,7 @@ def _keys(run: ProfileRun) -> Mapping[str, Any]:
 
 
 def _job_of_run(run: ProfileRun, config: ProfileConfig) -> ProfileJob:
-    return ProfileJob(config, ProfileInputs(run.model, run.coordinate, sampling_choices(config.sampling)))
+    return ProfileJob(config, AlongInputs(run.model, run.coordinate, sampling_choices(config.sampling)))
 
 
 def _summary(config: ProfileConfig, metrics: Mapping[str, Any]) -> list[Table]:
