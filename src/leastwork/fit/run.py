@@ -50,7 +50,6 @@ class FittedRun:
         settings: Mapping[str, Any]
         model_samples: Ensemble
         choices: Choices
-        times: Tensor | None
         seed: int
         certificate_samples: int | None
         progress: Progress
@@ -61,8 +60,13 @@ class FittedRun:
         log_tilt: Any  # r of the target: states -> nats, float64 (B,); a method, or a property that returns it
 
     @property
+    def times(self) -> Tensor | None:
+        """Times at which the fit has placed the steps, (S + 1,), or None where they are as chosen."""
+        return None
+
+    @property
     def drawing(self) -> Choices:
-        """The choices of the fit, with the times at which the fit has placed the steps."""
+        """The choices of the fit, with the times at which it has placed the steps."""
         return self.choices if self.times is None else replace(self.choices, t_grid=self.times)
 
     def with_target(self, ensemble: Ensemble) -> Ensemble:
