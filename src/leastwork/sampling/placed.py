@@ -17,7 +17,7 @@ from leastwork.models.base import Model, is_scored
 
 __all__ = ["at_positions", "placed_by_loss", "with_steps"]
 
-_SHARE = 0.8  # w
+_SHARE = 0.6  # w
 _SMOOTHED = 2.0  # standard deviation of the smoothing, steps
 
 
