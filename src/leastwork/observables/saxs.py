@@ -9,8 +9,9 @@ Beads of residues and their amplitudes are in :mod:`leastwork.observables.residu
 
 Against all atoms without the layer (pyausaxs 1.3.0, displaced volumes of Fraser) I(q)/I(0) of 20 proteins of 27 to 345
 residues differs by at most 0.029 for q ≤ 0.3 1/Å, 0.006 in the median. Relative to I(q) itself the root mean square
-error grows as :func:`saxs_error` says. Both are averages over folded proteins of L residues: gramicidin A, of which
-half are D residues, is missed by 0.12.
+error grows as :func:`saxs_error` says. Both are averages over folded proteins of L residues. D residues are written in
+small letters; gramicidin A, of which half are D residues, is missed by 0.12 where all are taken for L. Caps, ligands
+and everything else without a Cα have no bead, and do not scatter.
 """
 
 import math
@@ -24,7 +25,14 @@ from leastwork.errors import LeastworkError
 from leastwork.observables.debye import debye_of_groups, squared_distances
 from leastwork.observables.distances import pick
 from leastwork.observables.function import Observable
-from leastwork.observables.residue_beads import BEADS, Bead, amplitudes, bead_positions, exposed_areas
+from leastwork.observables.residue_beads import (
+    BEADS,
+    Bead,
+    amplitudes,
+    bead_of,
+    bead_positions,
+    exposed_areas,
+)
 
 __all__ = ["saxs", "saxs_error"]
 
@@ -49,7 +57,7 @@ def saxs(
 
     Args:
         q: momentum transfers 4π sin(θ)/wavelength, 1/Å, (Q,), from 0 to 0.5.
-        sequence: one-letter codes of the A residues.
+        sequence: one-letter codes of the A residues, small letters for D residues among L residues.
         hydration: excess density c of the layer of water, electrons/Å³; 0 for none.
         ca: indices of the Cα atoms, (A,); by default a state is all Cα, (A, 3).
         unit: unit of the model's coordinates, "nm" or "Å".
@@ -63,10 +71,15 @@ def saxs(
     (('I(0)', 'I(0.1)'), [[398.1..., 395.8...]])
     """
     momenta = _checked_momenta(q)
-    unknown = next((letter for letter in sequence if letter not in BEADS), None)
+    unknown = next((letter for letter in sequence if letter.upper() not in BEADS), None)
     if unknown is not None or not sequence:
         raise LeastworkError(
             f"sequence = {sequence[:40]!r}: give the residues by one-letter codes, {''.join(BEADS)}, at least one"
+        )
+    if sequence.islower():
+        raise LeastworkError(
+            f"sequence = {sequence[:40]!r}: small letters are D residues: write L residues in capitals, of D residues "
+            "alone take the mirror image, which scatters alike"
         )
     atoms = None if ca is None else tuple(int(i) for i in ca)
     if atoms is not None and (len(atoms) != len(sequence) or min(atoms) < 0 or len(set(atoms)) < len(atoms)):
@@ -120,7 +133,7 @@ class _Saxs:
         return torch.cat([self._of_chains(part) for part in x.split(max(1, rows))])
 
     def _of_chains(self, ca: Tensor) -> Tensor:
-        beads = [BEADS[letter] for letter in self.sequence]
+        beads = [bead_of(letter) for letter in self.sequence]
         x = bead_positions(ca, beads)
         q = torch.tensor(self.momenta, dtype=torch.float64, device=x.device)
         amplitude, of_itself = (part.to(x.device) for part in amplitudes(beads, q))
