@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError
+from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.observables import evaluate, saxs, saxs_error
 from leastwork.observables.debye import debye
 from leastwork.observables.residue_beads import BEADS, WATER_DENSITY, amplitudes, bead_positions, exposed_areas
@@ -114,6 +114,11 @@ def test_d_residues_are_the_mirror_image_of_l_residues() -> None:
     assert not torch.allclose(there, saxs([0.1, 0.3], "AWLYKETF")(x), rtol=1e-3)
     with pytest.raises(LeastworkError, match="small letters are D residues: write L residues in capitals"):
         saxs([0.1], "awly")
+
+
+def test_light_side_chains_are_warned_of() -> None:
+    with pytest.warns(LeastworkWarning, match="scatter 0.45 electrons .* in gramicidin: compute it from all atoms"):
+        saxs([0.1], "VGAlAvVvWlWlWlW")
 
 
 def test_batches_units_and_precision_agree() -> None:
