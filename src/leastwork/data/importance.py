@@ -2,8 +2,8 @@
 
     w(x) = π(x) / Σ_r q_r(x)        q_r: Student's distribution with mean and covariance of the weighted draws before r
 
-(adaptive multiple importance sampling; Cornuet, Marin, Mira & Robert, Scand. J. Stat. 39, 798, 2012). Weights of which
-covariances are computed are cut off at √S times their mean (Ionides, J. Comput. Graph. Stat. 17, 295, 2008).
+(adaptive multiple importance sampling; Cornuet, Marin, Mira & Robert, Scand. J. Stat. 39, 798, 2012). Covariances are
+those of weights to a power below one where few of the weights count, as of a density at a higher temperature.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from torch import Tensor
 __all__ = ["Drawn", "importance_draws"]
 
 _DEGREES = 7  # of freedom of Student's distribution, whose tails are heavier than those of what is drawn
-_TIMES = 4  # that the distribution is fitted to the draws so far
+_LEAST = 4  # effective draws for each dimension, of which a covariance is computed
+_ROUND, _FEWEST_ROUNDS = 400, 4  # draws from one distribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +51,9 @@ def importance_draws(
     """
     proposals = [_Student(centre, root)]
     places, found, log_weight = [], [], torch.empty(0, dtype=centre.dtype)
-    for i in range(_TIMES):
-        places.append(proposals[-1].draw(draws * (i + 1) // _TIMES - draws * i // _TIMES, random))
+    rounds = max(draws // _ROUND, _FEWEST_ROUNDS)
+    for i in range(rounds):
+        places.append(proposals[-1].draw(draws * (i + 1) // rounds - draws * i // rounds, random))
         found.append(log_density(places[-1]))
         every = torch.cat(places)
         mixture = torch.stack([one.log_density(every) for one in proposals]).logsumexp(dim=0)
@@ -82,8 +84,7 @@ class _Student:
 
     def fitted_to(self, places: Tensor, log_weight: Tensor) -> "_Student":
         """That with mean and covariance of weighted places; few effective ones change mean and covariance little."""
-        weight = log_weight.softmax(dim=0).clamp(max=len(places) ** -0.5)
-        weight = weight / weight.sum()
+        weight = _tempered(log_weight, _LEAST * (len(self.centre) + 1))
         mean = weight @ places
         centred = places - mean
         covariance = centred.T @ (weight[:, None] * centred)
@@ -92,3 +93,16 @@ class _Student:
         size, vectors = torch.linalg.eigh(scale)
         root = vectors * size.clamp(min=1e-12 * float(size.max())).sqrt()
         return _Student(told * mean + (1 - told) * self.centre, root)
+
+
+def _tempered(log_weight: Tensor, least: float) -> Tensor:
+    """Normalised weights to the largest power, 1 at most, that leaves so many of them effective."""
+    low, power = 0.0, 1.0
+    for k in range(1, 30):
+        weight = (power * log_weight).softmax(dim=0)
+        enough = 1 / float(weight.square().sum()) >= least
+        low = power if enough else low
+        if low == 1:
+            break
+        power += 0.5**k if enough else -(0.5**k)
+    return (low * log_weight).softmax(dim=0)

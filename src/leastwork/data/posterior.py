@@ -30,13 +30,14 @@ from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.statistics.tails import NOT_TO_TRUST, tail_index
 from leastwork.support.random import derive_seed, generator
 
-__all__ = ["LEAST_SAMPLES", "Posterior", "posterior"]
+__all__ = ["LEAST_DRAWS", "LEAST_SAMPLES", "Posterior", "posterior"]
 
 
 LEAST_SAMPLES = 50
 """Effective samples with the weights of a draw below which intervals are not to be believed."""
 
-_LEAST_DRAWS = 400  # effective ones, so that ten lie beyond each end of a 95 % interval
+LEAST_DRAWS = 400
+"""Effective draws, of which ten lie beyond each end of a 95 % interval, below which it is not to be believed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +81,10 @@ class Posterior:
                 f"(below {LEAST_SAMPLES}), so the truth may lie beyond what the samples reach, and 95 % intervals hold "
                 "it less often: draw more samples of the model, or give the data larger errors"
             )
-        if self.tail > NOT_TO_TRUST or self.ess < _LEAST_DRAWS:
+        if self.tail > NOT_TO_TRUST or self.ess < LEAST_DRAWS:
             found.append(
                 f"the draws of the posterior count for {self.ess:.3g} of {len(self.log_weight)}, with weights of tail "
-                f"index {self.tail:.2g} (to trust: {_LEAST_DRAWS} draws, and below {NOT_TO_TRUST}): take more draws, "
+                f"index {self.tail:.2g} (to trust: {LEAST_DRAWS} draws, and below {NOT_TO_TRUST}): take more draws, "
                 "or fewer data"
             )
         return tuple(found)

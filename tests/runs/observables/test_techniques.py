@@ -89,7 +89,7 @@ def test_credible_intervals_are_drawn_and_shown(folder: Path, tmp_path: Path) ->
     assert all(row["lower"] <= row["median"] <= row["upper"] for row in [*found["averages"], *found["thetas"]])
     page = (tmp_path / "out" / "report.html").read_text()
     assert "credible intervals" in page
-    assert ("Do not believe these intervals" in page) == bool(found["doubts"])
+    assert ("Do not believe the credible intervals" in page) == bool(found["doubts"])
     (folder / "drawn.yaml").write_text(
         f"model: net\nposterior: true\n{SIZE}data: [{{name: R_g, value: 0.5, error: 0}}]\n"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leastwork.data.posterior import Posterior
+from leastwork.data.posterior import LEAST_DRAWS, Posterior
 from leastwork.errors import LeastworkWarning
 from leastwork.observable_guidance.run import ObservableRun
 from leastwork.report.blocks import Mark, Section, Table
@@ -16,10 +16,11 @@ from leastwork.runs.base.typed import as_plain_values
 from leastwork.runs.observables.numbers import CredibleInterval, PosteriorNumbers
 from leastwork.support.numerals import count, fraction, plain
 
-__all__ = ["credible", "credible_section"]
+__all__ = ["credible", "credible_section", "warnings_of_posterior"]
 
 _LEVEL = 0.95
 _SPREAD = math.log(2)
+_MANY_DRAWS = 16_000  # where the usual number leaves too few effective ones, as of more than a dozen data
 
 
 def credible(
@@ -36,6 +37,8 @@ def credible(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LeastworkWarning)  # its doubts stand in the report
         found = run.posterior(techniques or None, spread=_SPREAD)
+        if found.ess < LEAST_DRAWS:
+            found = run.posterior(techniques or None, spread=_SPREAD, draws=_MANY_DRAWS)
     fitted = run.data.fitted
     averages = torch.zeros(len(found.lambdas), 0) if values is None else found.averages_of(values)
     return as_plain_values(
@@ -61,6 +64,12 @@ def _intervals(found: Posterior, names: Sequence[str], drawn: Tensor) -> tuple[C
     return tuple(CredibleInterval(*column) for column in columns)
 
 
+def warnings_of_posterior(numbers: PosteriorNumbers | None) -> list[str]:
+    """Why credible intervals are not to be believed, one sentence each with its remedy."""
+    doubts = () if numbers is None else numbers.doubts
+    return [f"Do not believe the credible intervals: {doubt}." for doubt in doubts]
+
+
 def credible_section(numbers: PosteriorNumbers) -> Section:
     """Tables of credible intervals, and whether they are to be believed."""
     level = f"{100 * numbers.level:g} %"
@@ -81,8 +90,7 @@ def credible_section(numbers: PosteriorNumbers) -> Section:
         caption = "θ, by which the squared errors of each technique are multiplied: above one where data scatter more."
         tables.append(_table(caption, "technique", numbers.thetas))
     told = f"{count(numbers.draws)} weighted draws, of which {fraction(numbers.ess / numbers.draws)} are effective."
-    doubts = [f"Do not believe these intervals: {doubt}." for doubt in numbers.doubts]
-    return Section("Posterior", [said, *doubts, told], [], tables)
+    return Section("Posterior", [said, *warnings_of_posterior(numbers), told], [], tables)
 
 
 def _table(caption: str, what: str, rows: Sequence[CredibleInterval]) -> Table:

@@ -25,7 +25,7 @@ from leastwork.runs.observables.averages import averages_section, distributions_
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.sections import Extras, extras
-from leastwork.runs.observables.credible import credible_section
+from leastwork.runs.observables.credible import credible_section, warnings_of_posterior
 from leastwork.runs.observables.doubt import doubt_section, warnings_of_doubt
 from leastwork.runs.observables.first_screen import asked_for, believable, checks, how_far_met, lambda_in_words
 from leastwork.runs.observables.left_out import left_out_section
@@ -73,6 +73,7 @@ def part(run: Finished[RunConfig]) -> Part:
         [
             *warnings(config, metrics, ledger.why_no_weights, run.kind == "control"),
             *warnings_of_doubt(metrics.quality.doubt),
+            *warnings_of_posterior(metrics.quality.posterior),
             *besides.warnings,
         ],
         [*_body(run, metrics, fitted), *besides.sections],
