@@ -465,12 +465,17 @@ def test_a_few_samples_that_make_half_of_the_variance_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
-    [(57.2957, "degrees instead of radians"), (1000.0, "a thousand times"), (70.0, "a fraction instead|percent")],
+    ("value", "unit", "told"),
+    [
+        (57.2957, "", "degrees instead of radians"),
+        (1000.0, "", "a thousand times"),
+        (70.0, "", "a fraction instead|percent"),
+        (4.2, "kcal/mol", "1.004, as of kJ instead of kcal"),
+    ],
 )
-def test_the_unit_that_may_be_meant_is_named(value: float, told: str) -> None:
+def test_the_unit_that_may_be_meant_is_named(value: float, unit: str, told: str) -> None:
     observed = torch.linspace(0.6, 1.2, 1000, dtype=torch.float64)[:, None]
-    data = Experiment(Observable(lambda x: x, names="a"), values=[value], errors=[0.1])
+    data = Experiment(Observable(lambda x: x, ("a",), unit), values=[value], errors=[0.1])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         fit_lambdas(observed, data)

@@ -26,6 +26,7 @@ _OTHER_UNITS = (
     (180 / math.pi, "radians instead of degrees"),
     (-1.0, "the opposite sign"),
 )  # factors by which data are often off, with their reasons
+_OF_ENERGY = ((4.184, "kcal instead of kJ"), (1 / 4.184, "kJ instead of kcal"))
 _LENGTH = re.compile(r"(?:nm|Å|A|pm|angstroms?|ångströms?)(?:\^?[-−]?(\d{1,2}))?", re.IGNORECASE)
 _FAR = 1.5  # times as large as what the samples reach
 MAX_STEPS = 100
@@ -108,7 +109,8 @@ class Words:
 
     def _far(self, k: int) -> str:
         datum = self.lower[k] if self.lower[k] > self.most[k] else self.upper[k]
-        inside = ((f, said) for f, said in _OTHER_UNITS if self.least[k] <= f * datum <= self.most[k])
+        others = (*_OF_ENERGY, *_OTHER_UNITS) if re.search("J|cal", self.units[k]) else _OTHER_UNITS
+        inside = ((f, said) for f, said in others if self.least[k] <= f * datum <= self.most[k])
         factor, unit = next(inside, (0.0, ""))
         meant = f", and {factor * datum:.4g}, as of {unit}, would lie there" if unit else ""
         return (
