@@ -6,7 +6,7 @@ averages and of populations x > ½, in repeats of which the posterior says that 
 which it says that they may not. The last column has no noise of truths: it is the probability of the intervals of
 averages under the exact posterior, which is a mixture of normal ones.
 
-200 repeats of the default take six minutes on one core.
+Takes five minutes on one core.
 """
 
 import math
