@@ -26,14 +26,14 @@ from benchmarks.timing import cost
 from benchmarks.united_atoms import Residue, amplitude, chains, read
 from leastwork.observables import evaluate, saxs
 from leastwork.observables.debye import debye
-from leastwork.observables.residue_beads import BEADS, amplitudes, bead_positions
+from leastwork.observables.residue_beads import BEADS, amplitudes, bead_of, bead_positions
 
 Q = np.linspace(0.0, 0.3, 31)
 
 
 def of_beads(residues: list[Residue]) -> np.ndarray:
     """I(q) by beads; several chains scatter together."""
-    beads = [[BEADS[residue.letter] for residue in chain] for chain in chains(residues)]
+    beads = [[bead_of(residue.letter) for residue in chain] for chain in chains(residues)]
     ca = [torch.tensor(np.array([residue.ca for residue in chain]))[None] for chain in chains(residues)]
     x = torch.cat([bead_positions(each, kinds) for each, kinds in zip(ca, beads, strict=True)], dim=1)
     amplitude_of, itself = amplitudes([bead for kinds in beads for bead in kinds], torch.tensor(Q))
@@ -67,7 +67,7 @@ def _pdb(residues: list[Residue]) -> str:
     for place, residue in enumerate(residues, 1):
         for name, group, x in zip(residue.names, residue.groups, residue.x, strict=True):
             number += 1
-            which = f"{number:5d}  {name:<3s} {names[residue.letter]} A{place:4d}"
+            which = f"{number:5d}  {name:<3s} {names[residue.letter.upper()]} A{place:4d}"
             lines.append(f"ATOM  {which}    {''.join(f'{value:8.3f}' for value in x)}  1.00  0.00{group[0]:>12s}")
     return "\n".join([*lines, "END\n"])
 

@@ -21,6 +21,11 @@ ONE_LETTER = {
     "TYR": "Y", "VAL": "V",
 }  # fmt: skip
 _ALIAS = dict.fromkeys(("HIE", "HID", "HIP", "HSD", "HSE", "HSP"), "HIS") | {"CYX": "CYS", "CYM": "CYS"}
+_OF_D = {
+    "DAL": "a", "DAR": "r", "DSG": "n", "DAS": "d", "DCY": "c", "DGN": "q", "DGL": "e", "DHI": "h", "DIL": "i",
+    "DLE": "l", "DLY": "k", "MED": "m", "DPN": "f", "DPR": "p", "DSN": "s", "DTH": "t", "DTR": "w", "DTY": "y",
+    "DVA": "v",
+}  # D residues, by small letters  # fmt: skip
 _SIDE = {
     "A": "CB CH3",
     "R": "CB CH2 CG CH2 CD CH2 NE NH CZ C NH1 NH2 NH2 NH2",
@@ -59,7 +64,7 @@ _BREAK = 4.3  # Å between Cα of consecutive residues
 
 @dataclass(frozen=True)
 class Residue:
-    """A complete residue: its letter, and its atoms' names, groups and positions in Å, (n, 3)."""
+    """A complete residue: its letter, small if it is D, its atoms' names and groups, and positions in Å, (n, 3)."""
 
     letter: str
     names: tuple[str, ...]
@@ -80,16 +85,26 @@ def read(file: Path) -> list[Residue]:
             if line.startswith("ENDMDL"):
                 break
             name = _ALIAS.get(line[17:20], line[17:20])
-            if line.startswith("ATOM") and line[16] in " A" and name in ONE_LETTER:
-                atoms = found.setdefault((line[21], line[22:27], line[72:76], ONE_LETTER[name]), {})
+            letter = _OF_D.get(name) or (ONE_LETTER.get(name) if line.startswith("ATOM") else None)
+            if line.startswith(("ATOM", "HETATM")) and line[16] in " A" and letter is not None:
+                atoms = found.setdefault((line[21], line[22:27], line[72:76], letter), {})
                 atoms[line[12:16].strip()] = [float(line[at : at + 8]) for at in (30, 38, 46)]
     residues = []
     for key, atoms in found.items():
         groups = _groups(key[-1])
         if groups.keys() <= atoms.keys():
             x = np.array([atoms[name] for name in groups])
-            residues.append(Residue(key[-1], tuple(groups), tuple(groups.values()), x))
+            letter = key[-1].lower() if _is_d(atoms) else key[-1].upper()  # by structure: names often tell L of both
+            residues.append(Residue(letter, tuple(groups), tuple(groups.values()), x))
     return residues
+
+
+def _is_d(atoms: dict[str, list[float]]) -> bool:
+    """Whether Cβ lies on the side of D residues; a glycine has none."""
+    if "CB" not in atoms:
+        return False
+    n, c, cb = (np.subtract(atoms[name], atoms["CA"]) for name in ("N", "C", "CB"))
+    return float(np.cross(n, c) @ cb) < 0
 
 
 def chains(residues: list[Residue]) -> list[list[Residue]]:
@@ -118,6 +133,6 @@ def _atom(element: str, q: np.ndarray) -> np.ndarray:
 
 def _groups(letter: str) -> dict[str, str]:
     """Names of the heavy atoms and their groups."""
-    side = _SIDE[letter].split()
-    backbone = {"N": "N" if letter == "P" else "NH", "CA": "CH2" if letter == "G" else "CH", "C": "C", "O": "O"}
+    side, kind = _SIDE[letter.upper()].split(), letter.upper()
+    backbone = {"N": "N" if kind == "P" else "NH", "CA": "CH2" if kind == "G" else "CH", "C": "C", "O": "O"}
     return backbone | dict(zip(side[::2], side[1::2], strict=True))

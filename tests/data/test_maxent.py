@@ -465,13 +465,42 @@ def test_a_few_samples_that_make_half_of_the_variance_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
-    [(57.2957, "degrees instead of radians"), (1000.0, "a thousand times"), (70.0, "a fraction instead|percent")],
+    ("value", "unit", "told"),
+    [
+        (57.2957, "", "degrees instead of radians"),
+        (1000.0, "", "a thousand times"),
+        (70.0, "", "a fraction instead|percent"),
+        (4.2, "kcal/mol", "1.004, as of kJ instead of kcal"),
+    ],
 )
-def test_the_unit_that_may_be_meant_is_named(value: float, told: str) -> None:
+def test_the_unit_that_may_be_meant_is_named(value: float, unit: str, told: str) -> None:
     observed = torch.linspace(0.6, 1.2, 1000, dtype=torch.float64)[:, None]
-    data = Experiment(Observable(lambda x: x, names="a"), values=[value], errors=[0.1])
+    data = Experiment(Observable(lambda x: x, ("a",), unit), values=[value], errors=[0.1])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         fit_lambdas(observed, data)
     assert any(re.search(told, str(w.message)) for w in said)
+
+
+@pytest.mark.parametrize(
+    ("unit", "bounds", "said"),
+    [
+        ("nm", {"upper": [5.0, 4.0]}, r"'a' and 1 more, whose bound 5 lies far .* \[0.3, 2.4\].* 0.5, as of a length"),
+        ("nm", {"upper": [5.0, 0.5]}, None),  # one acts, which speaks for the unit
+        ("nm", {"upper": [2.5, 2.6]}, None),  # idle, and right
+        ("nm^-6", {"lower": [4.0**-6, 5.0**-6]}, "would lie there: check their unit"),
+        ("Å", {"lower": [0.05, 0.06]}, "0.5, as of a length ten times another"),
+        ("", {"upper": [50.0, 40.0]}, "0.5, as of percent instead of a fraction"),
+        ("Hz", {"upper": [50.0, 40.0]}, None),
+    ],
+)
+def test_bounds_in_another_unit_are_doubted_though_all_samples_meet_them(unit: str, bounds: Any, said: str) -> None:
+    x = torch.linspace(0.3, 2.4, 200, dtype=torch.float64)[:, None].expand(-1, 2)
+    x = x**-6 if unit == "nm^-6" else x
+    experiment = Experiment(Observable(lambda x: x, ("a", "b"), unit), errors=0.0, **bounds)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        fit_lambdas(x, experiment)
+    told = [str(one.message) for one in found if "bounds do nothing" in str(one.message)]
+    assert len(told) == (said is not None)
+    assert said is None or re.search(said, told[0])

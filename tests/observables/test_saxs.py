@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from leastwork.errors import LeastworkError
+from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.observables import evaluate, saxs, saxs_error
 from leastwork.observables.debye import debye
 from leastwork.observables.residue_beads import BEADS, WATER_DENSITY, amplitudes, bead_positions, exposed_areas
@@ -103,6 +103,22 @@ def test_turning_and_shifting_change_nothing_but_a_mirror_image_does() -> None:
     turn = turn * torch.linalg.det(turn)
     torch.testing.assert_close(curve(x @ turn.T + 3.0), curve(x), rtol=1e-9, atol=0)
     assert not torch.allclose(curve(-x), curve(x), rtol=1e-4, atol=0)
+
+
+def test_d_residues_are_the_mirror_image_of_l_residues() -> None:
+    """A chain of both, seen in a mirror, is that of the other hand; also where all letters but one are small."""
+    x = chains(3, 8)
+    mirror = torch.tensor([1.0, 1.0, -1.0])
+    there, back = (saxs([0.1, 0.3], text)(at) for text, at in (("AwLyKeTF", x), ("aWlYkEtf", x * mirror)))
+    assert torch.allclose(there, back, rtol=1e-5)
+    assert not torch.allclose(there, saxs([0.1, 0.3], "AWLYKETF")(x), rtol=1e-3)
+    with pytest.raises(LeastworkError, match="small letters are D residues: write L residues in capitals"):
+        saxs([0.1], "awly")
+
+
+def test_light_side_chains_are_warned_of() -> None:
+    with pytest.warns(LeastworkWarning, match="scatter 0.45 electrons .* in gramicidin: compute it from all atoms"):
+        saxs([0.1], "VGAlAvVvWlWlWlW")
 
 
 def test_batches_units_and_precision_agree() -> None:

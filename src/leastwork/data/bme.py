@@ -77,6 +77,11 @@ def _refuse_blanks(path: Path, text: str) -> None:
     table = numbered(text)
     if table and "," not in table[0][1] and len(table[0][1].split()) > 1:
         number, line = table[0]
+        if text.lstrip().startswith("#! FIELDS"):
+            raise ConfigError(
+                f"{path}: this is a COLVAR file of PLUMED, with observables of a trajectory, and no averages that were "
+                "measured: give these with the columns name,value,error"
+            )
         raise ConfigError(
             f"{path}, line {number}: blanks separate the columns of {quoted(line)}: separate them by commas, and name "
             "the columns in the first line"

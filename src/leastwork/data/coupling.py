@@ -11,7 +11,7 @@ from leastwork.errors import ConfigError
 from leastwork.observables.couplings import (
     KINDS,
 )
-from leastwork.support.csv_rows import as_number, as_whole_number
+from leastwork.support.csv_rows import as_number, as_whole_number, remedy_of
 from leastwork.support.data_text import data_text
 from leastwork.support.text import quoted
 
@@ -97,14 +97,14 @@ def unknown_kind(kind: str) -> str:
 def number_of(text: str, what: str, where: str) -> float:
     value = as_number(text)
     if value is None or not math.isfinite(value):
-        raise ConfigError(f"{where}: the {what} is {quoted(text)}: write a finite number, in Hz")
+        raise ConfigError(f"{where}: the {what} is {quoted(text)}: {remedy_of(text, 'write a finite number, in Hz')}")
     return value
 
 
 def residue_of(text: str, what: str, where: str) -> int:
     residue = as_whole_number(text)
     if residue is None:
-        raise ConfigError(f"{where}: the residue of {what} is {quoted(text)}: write its number in the chain")
+        raise ConfigError(f"{where}: the residue of {what} is {quoted(text)}: write its number in the chain alone")
     return residue
 
 

@@ -20,7 +20,7 @@ from leastwork.models.latents import of_data
 from leastwork.observables.function import Observable
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import path_of
-from leastwork.support.csv_rows import as_number, cells, check_unit, columns, flag, numbered
+from leastwork.support.csv_rows import as_number, cells, check_unit, columns, flag, numbered, remedy_of
 from leastwork.support.data_text import data_text
 from leastwork.support.html import html_table
 from leastwork.support.numerals import plain, plus_minus
@@ -305,6 +305,11 @@ def _row(line: str, header: list[str], where: str) -> tuple[str, dict[str, Any]]
         raise ConfigError(
             f"{where}: the error of {quoted(name)} is {error:g}: write 0 for exact, or a positive standard error"
         )
+    if value is None and lower is None and upper is None:
+        raise ConfigError(
+            f"{where}: {quoted(name)} has neither a value nor a bound: give one, or leave the row out, or begin it "
+            "with # if it is a note"
+        )
     try:
         _check_datum(name, *(math.nan if number is None else number for number in (value, lower, upper)))
     except ConfigError as problem:
@@ -321,6 +326,7 @@ def _number(cell: str, column: str, name: str, where: str) -> float | None:
     value = as_number(cell)
     if value is None or not math.isfinite(value):
         raise ConfigError(
-            f"{where}: the {column} of {quoted(name)} is {quoted(cell)}: write a finite number, or leave the cell empty"
+            f"{where}: the {column} of {quoted(name)} is {quoted(cell)}: "
+            f"{remedy_of(cell, 'write a finite number, or leave the cell empty')}"
         )
     return value

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leastwork.errors import ConfigError
 from leastwork.support.arguments import path_of
-from leastwork.support.csv_rows import as_number, cells, columns
+from leastwork.support.csv_rows import as_number, cells, columns, remedy_of
 from leastwork.support.data_text import table_with_unit
 from leastwork.support.text import plural, quoted
 
@@ -44,7 +44,7 @@ def read_histogram(path: str | Path, unit: str = "") -> Histogram:
     table = table_with_unit(path, unit, "a distribution")
     if not table:
         raise ConfigError(f"{path}: the file is empty: begin with the line lower,upper,count, then a row for each bin")
-    header = columns(table[0][1], _COLUMNS, f"{path}, line {table[0][0]}")
+    header = columns(table[0][1], _COLUMNS, f"{path}, line {table[0][0]}", (unit,) if unit else ())
     counted = "count" in header
     if {"lower", "upper"} - set(header) or counted == ("population" in header) or counted == ("error" in header):
         raise ConfigError(
@@ -79,7 +79,7 @@ def _row(line: str, header: list[str], where: str) -> dict[str, float]:
         value = as_number(cell)
         if value is None or not abs(value) < float("inf") or (name in _COLUMNS[2:] and value < 0):
             what = "a number" if name in _COLUMNS[:2] else "a number, 0 or more"
-            raise ConfigError(f"{where}: {name} is {quoted(cell)}: write {what}")
+            raise ConfigError(f"{where}: {name} is {quoted(cell)}: {remedy_of(cell, f'write {what}')}")
         row[name] = value
     if row["lower"] >= row["upper"]:
         raise ConfigError(

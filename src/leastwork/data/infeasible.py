@@ -1,6 +1,8 @@
 """Error messages for data that no reweighting of the samples reaches."""
 
 import math
+import re
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -24,16 +26,27 @@ _OTHER_UNITS = (
     (180 / math.pi, "radians instead of degrees"),
     (-1.0, "the opposite sign"),
 )  # factors by which data are often off, with their reasons
+_OF_ENERGY = ((4.184, "kcal instead of kJ"), (1 / 4.184, "kJ instead of kcal"))
+_LENGTH = re.compile(r"(?:nm|Å|A|pm|angstroms?|ångströms?)(?:\^?[-−]?(\d{1,2}))?", re.IGNORECASE)
+_FAR = 1.5  # times as large as what the samples reach
 MAX_STEPS = 100
 """Largest number of Newton steps of the dual."""
 
 
 class Words:
-    """Names and intervals of the data, and the ranges that the samples reach, (K,), for error messages."""
+    """Names, units and intervals of the data, and the ranges that the samples reach, (K,), for error messages."""
 
     def __init__(
-        self, names: list[str], lower: Array, upper: Array, values: Array, fitted: NDArray[np.int64], rounding: float
+        self,
+        names: list[str],
+        units: Sequence[str],
+        lower: Array,
+        upper: Array,
+        values: Array,
+        fitted: NDArray[np.int64],
+        rounding: float,
     ) -> None:
+        self.units = units
         self.names, self.lower, self.upper, self.fitted, self.n = names, lower, upper, fitted, len(values)
         self.least, self.most = values.min(axis=0)[fitted], values.max(axis=0)[fitted]
         size = np.maximum(np.abs(self.least), np.abs(self.most))
@@ -66,9 +79,38 @@ class Words:
         far = np.flatnonzero(self.outside & (beyond > deviation + _ERRORS * error))
         return "; ".join(map(self._far, far[:5].tolist()))
 
+    def idle(self) -> str:
+        """Names bounds that no sample comes near, if most would lie amid the samples in another unit, or nothing.
+
+        Bounds of one unit and side are doubted together: one that acts speaks for their unit.
+        """
+        bound = np.isfinite(self.lower) != np.isfinite(self.upper)
+        upper = np.isfinite(self.upper)
+        told = []
+        for unit, is_upper in dict.fromkeys(zip(self.units, upper.tolist(), strict=True)):
+            of = [k for k in np.flatnonzero(bound & (upper == is_upper)).tolist() if self.units[k] == unit]
+            ends, edges = (self.upper, self.most) if is_upper else (self.least, self.lower)
+            if of and all(0 < _FAR * edges[k] < ends[k] for k in of):
+                told.append(self._in_another_unit(of, self.upper if is_upper else self.lower, _factors(unit)))
+        return "; ".join(filter(None, told))
+
+    def _in_another_unit(self, of: Sequence[int], bounds: Array, factors: Sequence[tuple[float, str]]) -> str:
+        for factor, said in factors:
+            amid = [k for k in of if self.least[k] < factor * bounds[k] < self.most[k]]
+            if 2 * len(amid) > len(of):
+                k = amid[0]
+                more = f" and {len(of) - 1} more" if len(of) > 1 else ""
+                return (
+                    f"{self.names[k]!r}{more}, whose bound {bounds[k]:.4g} lies far outside of [{self.least[k]:.4g}, "
+                    f"{self.most[k]:.4g}], which the samples reach, while {factor * bounds[k]:.4g}, as of {said}, "
+                    "would lie there"
+                )
+        return ""
+
     def _far(self, k: int) -> str:
         datum = self.lower[k] if self.lower[k] > self.most[k] else self.upper[k]
-        inside = ((f, said) for f, said in _OTHER_UNITS if self.least[k] <= f * datum <= self.most[k])
+        others = (*_OF_ENERGY, *_OTHER_UNITS) if re.search("J|cal", self.units[k]) else _OTHER_UNITS
+        inside = ((f, said) for f, said in others if self.least[k] <= f * datum <= self.most[k])
         factor, unit = next(inside, (0.0, ""))
         meant = f", and {factor * datum:.4g}, as of {unit}, would lie there" if unit else ""
         return (
@@ -121,3 +163,12 @@ class Words:
                 f"{self.names[k]!r} {sign} {end:.6g} (samples reach [{self.least[k]:.6g}, {self.most[k]:.6g}])"
             )
         return ", ".join(parts)
+
+
+def _factors(unit: str) -> list[tuple[float, str]]:
+    """Factors between a unit and others that are taken for it: powers of ten for lengths, percent for pure numbers."""
+    length = _LENGTH.fullmatch(unit)
+    if length:
+        ten = 10.0 ** int(length[1] or 1)
+        return [(1 / ten, "a length ten times another"), (ten, "a length ten times another")]
+    return [] if unit else [(0.01, "percent instead of a fraction")]

@@ -147,7 +147,8 @@ def fit_lambdas(
     lower, upper = (end.numpy()[fitted] for end in experiment.interval)
     sigma = experiment.covariance.numpy()[np.ix_(fitted, fitted)]
     rounding = 4 * torch.finfo(observed.dtype).eps if observed.is_floating_point() else 1e-12
-    words = Words([experiment.names[k] for k in fitted], lower, upper, values, fitted, max(rounding, 1e-12))
+    names, units = ([named[k] for k in fitted] for named in (experiment.names, experiment.units))
+    words = Words(names, units, lower, upper, values, fitted, max(rounding, 1e-12))
     words.check_reach(exact=sigma.diagonal() == 0)
     met = words.constant & ~words.outside  # there is nothing to weigh
     lower, upper = (np.where(met, mean[fitted], end) for end in (lower, upper))
@@ -180,6 +181,9 @@ def fit_lambdas(
     far = words.far_off(np.sqrt(variance[fitted]), np.sqrt(sigma.diagonal()))
     if far:
         warnings.warn(f"the data lie far from the model: {far}", LeastworkWarning, stacklevel=2)
+    idle = words.idle()
+    if idle:
+        warnings.warn(f"bounds do nothing: {idle}: check their unit", LeastworkWarning, stacklevel=2)
     if ess < _LEAST_ESS:
         warnings.warn(
             f"the data leave {n * ess:.3g} effective samples of {n} (ESS {ess:.2g}), so λ and all reweighted averages "

@@ -23,7 +23,7 @@ from leastwork.observables.function import Observable
 from leastwork.observables.noe import bounds_from_distances, group_inverse_powers
 from leastwork.observables.protons import WithProtons, is_built
 from leastwork.support.arguments import path_of
-from leastwork.support.csv_rows import as_number, as_whole_number, cells, columns, flag
+from leastwork.support.csv_rows import as_number, as_whole_number, cells, columns, flag, remedy_of
 from leastwork.support.data_text import table_with_unit
 from leastwork.support.text import plural, quoted
 
@@ -193,7 +193,7 @@ def read_noe(path: str | Path, unit: str = "") -> tuple[NoeBound, ...]:
             f"{path}: the file holds no NOE bounds: begin with the line {','.join(_COLUMNS[:5])}, then rows"
         )
     where = f"{path}, line {table[0][0]}"
-    header = columns(table[0][1], _COLUMNS, where)
+    header = columns(table[0][1], _COLUMNS, where, (unit,) if unit else ())
     if not {"i", "j"} <= set(header) or not {"upper", "unseen"} & set(header):
         raise ConfigError(f"{where}: name at least the columns i, j and upper or unseen")
     return tuple(_row(line, header, number, f"{path}, line {number}") for number, line in table[1:])
@@ -230,9 +230,9 @@ def _group(text: str, key: str, where: str) -> tuple[int | str, ...]:
 def _length(text: str, key: str, where: str) -> float | None:
     if not text:
         return None
-    value = as_number(text)
+    value, remedy = as_number(text), "write a length, 0 or more, or leave the cell empty"
     if value is None or not 0 <= value < math.inf:
-        raise ConfigError(f"{where}: {key} is {quoted(text)}: write a length, 0 or more, or leave the cell empty")
+        raise ConfigError(f"{where}: {key} is {quoted(text)}: {remedy_of(text, remedy)}")
     return value
 
 

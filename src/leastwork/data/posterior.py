@@ -7,36 +7,37 @@ and θ_t multiplies the covariance Σ_t of the errors of technique t. The prior 
 the truth lie about as far from the model as a nat allows. The mode of m at θ = 1 is the maximum-entropy fit (Hummer &
 Köfinger, J. Chem. Phys. 143, 243150, 2015); θ_t has a log-normal prior about one, ln θ_t ~ N(0, τ²).
 
-Draws come from Student's distribution around the mode, in λ and ln θ, with the curvature there, and carry weights
-π |∂m/∂λ| / proposal, |∂m/∂λ| = det Cov_λ[O] (importance sampling; Kloek & van Dijk, Econometrica 46, 1, 1978).
-The tail index of the weights says whether they do.
-
-Samples end where the model is rare, and a truth beyond them is held too seldom by intervals of averages, more so with
-more observables: ``python -m benchmarks.posterior_coverage`` tells coverage by the distance of the truth. Bootstraps of
-the samples, which end in the same place, do not mend that.
+Draws come from Student's distribution in λ and ln θ, around the mode at first, and carry weights π |∂m/∂λ| / proposal,
+|∂m/∂λ| = det Cov_λ[O] (:mod:`leastwork.data.importance`). Averages in a draw are those of a Bayesian bootstrap of the
+samples (Rubin, Ann. Stat. 9, 130, 1981), so that intervals know how few they are. Samples end where the model is rare,
+and intervals hold a truth beyond them too seldom: the effective number of samples with a draw's weights tells that. Too
+few effective draws make intervals too short. ``python -m benchmarks.posterior_coverage`` tells how often intervals
+hold the truth where neither is in doubt.
 """
 
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from leastwork.data.experiment import Experiment
-from leastwork.data.maxent import fit_lambdas
+from leastwork.data.importance import importance_draws
+from leastwork.data.posterior_density import log_density, mode_and_root, posed, weights_of
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.statistics.tails import NOT_TO_TRUST, tail_index
-from leastwork.support.random import generator
-from leastwork.support.text import plural
+from leastwork.support.random import derive_seed, generator
 
-__all__ = ["Posterior", "posterior"]
+__all__ = ["LEAST_DRAWS", "LEAST_SAMPLES", "Posterior", "posterior"]
 
-_DEGREES = 7  # of freedom of the proposal, whose tails are heavier than those of the posterior
-_ROUNDS = 200  # of the search for the mode of θ
-_MOST = 200  # fitted data, of whose covariance a determinant is taken for each draw
-_TOGETHER = 2**23  # weights of samples in memory at a time
+
+LEAST_SAMPLES = 50
+"""Effective samples with the weights of a draw below which intervals are not to be believed."""
+
+LEAST_DRAWS = 400
+"""Effective draws, of which ten lie beyond each end of a 95 % interval, below which it is not to be believed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,8 @@ class Posterior:
         observed: the observables of the samples, (n, K), and ``log_p``, their ln weights under the model.
         tail: tail index of the weights of the draws; above 0.7 they are not to be trusted.
         ess: effective number of draws.
+        samples: effective number of samples with the weights of a draw, the median over draws.
+        seed: seed of the bootstraps of the samples, one for each draw.
     """
 
     names: tuple[str, ...]
@@ -65,6 +68,26 @@ class Posterior:
     log_p: Tensor
     tail: float
     ess: float
+    samples: float
+    seed: int
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Sentences on why intervals are not to be believed, each with a remedy; none where they may be."""
+        found = []
+        if self.samples < LEAST_SAMPLES:
+            found.append(
+                f"the weights of the posterior leave {self.samples:.3g} effective samples of {len(self.observed)} "
+                f"(below {LEAST_SAMPLES}), so the truth may lie beyond what the samples reach, and 95 % intervals hold "
+                "it less often: draw more samples of the model, or give the data larger errors"
+            )
+        if self.tail > NOT_TO_TRUST or self.ess < LEAST_DRAWS:
+            found.append(
+                f"the draws of the posterior count for {self.ess:.3g} of {len(self.log_weight)}, with weights of tail "
+                f"index {self.tail:.2g} (to trust: {LEAST_DRAWS} draws, and below {NOT_TO_TRUST}): take more draws, "
+                "or fewer data"
+            )
+        return tuple(found)
 
     def interval(self, values: Tensor, level: float = 0.95) -> tuple[Tensor, Tensor]:
         """The credible interval with equal tails of a function of the draws.
@@ -96,8 +119,7 @@ class Posterior:
         Returns:
             (S,) or (S, M); the interval of these is that of the average.
         """
-        found = [w @ values.to(torch.float64) for w in _weights(self.lambdas, self.observed, self.log_p)]
-        return torch.cat(found)
+        return _averages(self.lambdas, self.observed, self.log_p, self.seed, values)
 
 
 def posterior(
@@ -107,7 +129,7 @@ def posterior(
     *,
     spread: float = math.log(2),
     log_weight: Tensor | None = None,
-    draws: int = 2000,
+    draws: int = 4000,
     seed: int = 0,
 ) -> Posterior:
     """Draw averages, λ and the errors' θ of each technique from their posterior.
@@ -130,197 +152,33 @@ def posterior(
     >>> x = torch.linspace(-6, 6, 1001, dtype=torch.float64)[:, None]
     >>> data = Experiment(Observable(lambda x: x, names="x"), values=[1.0], errors=[1.0])
     >>> found = posterior(x, data, log_weight=-0.5 * x[:, 0] ** 2)
-    >>> [round(end.item(), 1) for end in found.interval(found.averages[:, 0])], round(found.ess / 2000, 1)
+    >>> [round(end.item(), 1) for end in found.interval(found.averages[:, 0])], round(found.ess / 4000, 1)
     ([-0.9, 1.9], 1.0)
     """
-    problem, names = _problem(observed, experiment, techniques, spread, log_weight)
+    problem, names = posed(observed, experiment, techniques, spread, log_weight)
     if draws < 100:
         raise LeastworkError(f"draws = {draws}: give at least 100, so that intervals have ends")
-    mode = _mode(problem)
-    root = _proposal(problem, mode)
-    count = len(mode)
-    random = generator(seed, "posterior")
-    normal = torch.randn(draws, count, generator=random, dtype=torch.float64)
-    of_student = torch.randn(draws, _DEGREES, generator=random, dtype=torch.float64).square().sum(dim=1, keepdim=True)
-    scale = (_DEGREES / of_student).sqrt()
-    step = normal * scale
-    places = mode + step @ root.T
-    proposal = -0.5 * (_DEGREES + count) * torch.log1p(step.square().sum(dim=1) / _DEGREES)
-    fitted = len(problem.of)
-    lambdas, log_theta = places[:, :fitted], places[:, fitted:]
-    density, averages = _density(problem, lambdas, log_theta)
-    weight = density - proposal
-    whole = torch.zeros(draws, len(experiment.names), dtype=torch.float64)
-    whole[:, problem.of] = lambdas
-    share = weight.softmax(dim=0)
-    tail = tail_index(share)
-    if tail > NOT_TO_TRUST:
-        warnings.warn(
-            f"the draws of the posterior have weights of tail index {tail:.2g} (above {NOT_TO_TRUST}), so its "
-            "intervals rest on a few of them: take more samples of the model, or fewer data",
-            LeastworkWarning,
-            stacklevel=2,
-        )
-    return Posterior(
-        experiment.names, names, whole, averages, log_theta.exp(), weight, problem.values, problem.log_p,
-        tail, float(1 / share.square().sum()),
+    centre, root = mode_and_root(problem)
+    drawn = importance_draws(lambda at: log_density(problem, at), centre, root, draws, generator(seed, "posterior"))
+    (samples,) = drawn.besides
+    lambdas, bootstraps = problem.lambdas(drawn.places), derive_seed(seed, "bootstraps of the posterior")
+    averages = _averages(lambdas, problem.values, problem.log_p, bootstraps, problem.values)
+    share = drawn.log_weight.softmax(dim=0)
+    found = Posterior(
+        experiment.names, names, lambdas, averages, drawn.places[:, problem.rank :].exp(),
+        drawn.log_weight, problem.values, problem.log_p, tail_index(share), float(1 / share.square().sum()),
+        _median(samples, share), bootstraps,
     )  # fmt: skip
+    for doubt in found.doubts:
+        warnings.warn(doubt, LeastworkWarning, stacklevel=2)
+    return found
 
 
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """Observables (n, K), ln weights, the data and their fitted ones, the technique of each of these, and τ."""
-
-    values: Tensor
-    log_p: Tensor
-    data: Experiment
-    of: Tensor
-    member: Tensor
-    count: int
-    spread: float
+def _averages(lambdas: Tensor, observed: Tensor, log_p: Tensor, seed: int, values: Tensor) -> Tensor:
+    random = generator(seed, "samples")
+    return torch.cat([w @ values.to(torch.float64) for w in weights_of(lambdas, observed, log_p, random)])
 
 
-def _problem(
-    observed: Tensor,
-    experiment: Experiment,
-    techniques: Sequence[str] | None,
-    spread: float,
-    log_weight: Tensor | None,
-) -> tuple[_Problem, tuple[str, ...]]:
-    names = experiment.names
-    if techniques is not None and len(techniques) != len(names):
-        raise LeastworkError(f"{plural(len(techniques), 'technique')} for {plural(len(names), 'datum')}: name one each")
-    if not spread > 0:
-        raise LeastworkError(f"spread = {spread}: give a positive number, the standard deviation of ln θ")
-    of = experiment.fitted
-    if len(of) > _MOST:
-        raise LeastworkError(
-            f"{len(of)} fitted data are more than {_MOST}, whose covariance takes a determinant for each draw: hold "
-            "some out, or take bootstrap_reweighted"
-        )
-    for k in of.tolist():
-        if experiment.covariance[k, k] == 0:
-            raise LeastworkError(f"{names[k]!r} has no error, so it has no posterior: give it one")
-    known: list[str] = [] if techniques is None else list(dict.fromkeys(techniques[int(k)] for k in of))
-    member = torch.tensor([-1 if techniques is None else known.index(techniques[int(k)]) for k in of])
-    values = observed.detach().to("cpu", torch.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    log_p = torch.zeros(len(values), dtype=torch.float64) if log_weight is None else log_weight.to(values)
-    return _Problem(values, log_p.log_softmax(dim=0), experiment, of, member, len(known), spread), tuple(known)
-
-
-def _weights(lambdas: Tensor, values: Tensor, log_p: Tensor) -> list[Tensor]:
-    """Weights of the samples for each draw, in blocks (b, n)."""
-    size = max(_TOGETHER // len(values), 1)
-    blocks = (lambdas[i : i + size] for i in range(0, len(lambdas), size))
-    return [(log_p - block @ values.T).softmax(dim=1) for block in blocks]
-
-
-def _scaled(problem: _Problem, log_theta: Tensor) -> Tensor:
-    """√θ of each fitted datum, (…, F)."""
-    theta = torch.cat([log_theta, torch.zeros(*log_theta.shape[:-1], 1, dtype=torch.float64)], dim=-1)
-    return (0.5 * theta[..., problem.member]).exp()
-
-
-def _density(problem: _Problem, lambdas: Tensor, log_theta: Tensor) -> tuple[Tensor, Tensor]:
-    """ln π |∂m/∂λ| of draws (S,), up to a constant, and the averages of all observables (S, K)."""
-    of = problem.of
-    centre = problem.log_p.exp() @ problem.values
-    z = (problem.values - centre)[:, of]
-    precision = torch.linalg.pinv(problem.data.covariance[of][:, of], hermitian=True)
-    densities, averages = [], []
-    size = max(_TOGETHER // z.numel(), 1)
-    for i in range(0, len(lambdas), size):
-        block, log = lambdas[i : i + size], log_theta[i : i + size]
-        exponent = problem.log_p - block @ z.T
-        log_z = exponent.logsumexp(dim=1)
-        weight = (exponent - log_z[:, None]).exp()
-        mean = weight @ z
-        kl = -(block * mean).sum(dim=1) - log_z
-        whole = weight @ problem.values
-        miss = problem.data.outside(whole)[:, of] / _scaled(problem, log)
-        chi = ((miss @ precision) * miss).sum(dim=1)
-        moments = (weight[:, None, :] * z.T) @ z  # about the model's averages, so that little cancels
-        size_of = torch.linalg.slogdet(moments - mean[:, :, None] * mean[:, None, :]).logabsdet
-        of_theta = torch.zeros(len(block), dtype=torch.float64)
-        if problem.count:
-            number = torch.bincount(problem.member, minlength=problem.count).to(torch.float64)
-            of_theta = -0.5 * (log @ number) - 0.5 * log.square().sum(dim=1) / problem.spread**2
-        densities.append(-kl - 0.5 * chi + size_of + of_theta)
-        averages.append(whole)
-    return torch.cat(densities), torch.cat(averages)
-
-
-def _covariance(z: Tensor, mean: Tensor, weight: Tensor) -> Tensor:
-    centred = z - mean
-    return centred.T @ (weight[:, None] * centred)
-
-
-def _mode(problem: _Problem) -> Tensor:
-    """λ and ln θ at which the posterior of m and ln θ is largest, by turns."""
-    of = problem.of
-    log_theta = torch.zeros(problem.count, dtype=torch.float64)
-    start = None
-    for _ in range(_ROUNDS):
-        root = torch.ones(len(problem.data.names), dtype=torch.float64)
-        root[of] = _scaled(problem, log_theta)
-        data = replace(problem.data, errors=problem.data.covariance * root[:, None] * root)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", LeastworkWarning)  # the fit itself has given them
-            fit = fit_lambdas(problem.values, data, problem.log_p, start=start)
-        start = fit.lambdas
-        if not problem.count:
-            break
-        precision = torch.linalg.pinv(problem.data.covariance[of][:, of], hermitian=True)
-        miss = problem.data.outside(fit.predicted)[of]
-        found = log_theta.clone()
-        for t in range(problem.count):
-            mine = problem.member == t
-            chi = float(miss[mine] @ precision[mine][:, mine] @ miss[mine])
-            found[t] = _log_theta(chi, int(mine.sum()), problem.spread)
-        moved = float((found - log_theta).abs().max())
-        log_theta = found
-        if moved < 1e-8:
-            break
-    assert start is not None
-    return torch.cat([start[of], log_theta])
-
-
-def _log_theta(chi: float, count: int, spread: float) -> float:
-    """ln θ at which −½ χ²/θ − ½ K ln θ − (ln θ)²/2τ² is largest, by Newton's method; the function is concave."""
-    value = 0.0
-    for _ in range(100):
-        pull = 0.5 * chi * math.exp(-value)
-        step = (pull - 0.5 * count - value / spread**2) / (pull + 1 / spread**2)
-        value += max(-1.0, min(1.0, step))
-        if abs(step) < 1e-12:
-            break
-    return value
-
-
-def _proposal(problem: _Problem, mode: Tensor) -> Tensor:
-    """A root of the covariance of λ and ln θ at the mode, from the curvature in m and ln θ and δλ = −C⁻¹ δm."""
-    of, count = problem.of, problem.count
-    fitted = len(of)
-    lambdas, log_theta = mode[:fitted], mode[fitted:]
-    z = problem.values[:, of]
-    weight = (problem.log_p - z @ lambdas).softmax(dim=0)
-    mean = weight @ z
-    spread = _covariance(z, mean, weight)
-    inverse = torch.linalg.pinv(spread, hermitian=True)
-    root = _scaled(problem, log_theta)
-    precision = torch.linalg.pinv(problem.data.covariance[of][:, of] * root[:, None] * root, hermitian=True)
-    whole = weight @ problem.values
-    miss = problem.data.outside(whole)[of]
-    acts = ((~problem.data.values[of].isnan()) | (miss != 0)).to(torch.float64)
-    pull = precision @ miss
-    curvature = torch.zeros(fitted + count, fitted + count, dtype=torch.float64)
-    curvature[:fitted, :fitted] = inverse + precision * acts[:, None] * acts
-    for t in range(count):
-        mine = (problem.member == t).to(torch.float64)
-        curvature[:fitted, fitted + t] = curvature[fitted + t, :fitted] = -pull * mine
-        curvature[fitted + t, fitted + t] = 0.5 * float((miss * mine) @ pull) + 1 / problem.spread**2
-    size, vectors = torch.linalg.eigh(curvature)
-    least = 1e-6 * float(size.max())
-    to_lambda = torch.block_diag(-inverse, torch.eye(count, dtype=torch.float64))
-    return to_lambda @ (vectors * size.clamp(min=least).rsqrt())
+def _median(values: Tensor, share: Tensor) -> float:
+    order = values.argsort()
+    return float(values[order][int((share[order].cumsum(dim=0) < 0.5).sum().clamp(max=len(values) - 1))])

@@ -17,7 +17,7 @@ from leastwork.data.coupling import Coupling, coupling_kind
 from leastwork.data.couplings import Couplings
 from leastwork.errors import ConfigError, LeastworkWarning
 from leastwork.support.arguments import path_of
-from leastwork.support.csv_rows import as_number, as_whole_number, cells, columns, flag, numbered
+from leastwork.support.csv_rows import as_number, as_whole_number, cells, columns, flag, numbered, remedy_of
 from leastwork.support.data_text import data_text
 from leastwork.support.residues import THREE_LETTERS
 from leastwork.support.text import plural, quoted
@@ -27,6 +27,10 @@ __all__ = ["read_residue_table"]
 _COLUMNS = ("resid", "resname", "value", "error", "held_out")
 _REQUIRED = ("resid", "resname", "value")
 _LETTERS = {code: letter for letter, code in THREE_LETTERS.items()}
+_PROTONATED = {
+    **dict.fromkeys(("HIE", "HID", "HIP", "HSE", "HSD", "HSP"), "HIS"),
+    "ASH": "ASP", "GLH": "GLU", "CYX": "CYS", "CYM": "CYS", "LYN": "LYS",
+}  # names by which force fields tell states of protonation  # fmt: skip
 _LACKING = {"P": "HN", "G": "CB"}  # atoms that these residues do not have
 
 
@@ -78,7 +82,7 @@ def _rows(path: Path, kind: str, default: float | None) -> list[_Row]:
     if not table:
         raise ConfigError(f"{path}: the file holds no couplings: begin with the line {','.join(_COLUMNS[:4])}")
     where = f"{path}, line {table[0][0]}"
-    header = columns(table[0][1], _COLUMNS, where)
+    header = columns(table[0][1], _COLUMNS, where, ("Hz",))
     missing = next((column for column in _REQUIRED if column not in header), None)
     if missing is not None:
         raise ConfigError(f"{where}: there is no column {missing!r}, name at least {', '.join(_REQUIRED)}")
@@ -95,7 +99,7 @@ def _row(found: list[str], header: list[str], kind: str, default: float | None, 
     row = dict.fromkeys(header, "") | dict(zip(header, found, strict=False))
     residue = as_whole_number(row["resid"])
     if residue is None:
-        raise ConfigError(f"{where}: resid is {quoted(row['resid'])}: write the residue's number")
+        raise ConfigError(f"{where}: resid is {quoted(row['resid'])}: write the residue's number alone")
     letter = _letter(row["resname"])
     if letter is None:
         raise ConfigError(f"{where}: resname is {quoted(row['resname'])}: write one of the 20 residues, as GLU or E")
@@ -116,14 +120,14 @@ def _row(found: list[str], header: list[str], kind: str, default: float | None, 
 
 
 def _number(text: str, what: str, where: str) -> float:
-    value = as_number(text)
+    value, remedy = as_number(text), "write a finite number, in Hz, or leave the row out"
     if value is None or not math.isfinite(value):
-        raise ConfigError(f"{where}: {what} is {quoted(text)}: write a finite number, in Hz, or leave the row out")
+        raise ConfigError(f"{where}: {what} is {quoted(text)}: {remedy_of(text, remedy)}")
     return value
 
 
 def _letter(name: str) -> str | None:
-    name = name.upper()
+    name = _PROTONATED.get(name.upper(), name.upper())
     return name if name in THREE_LETTERS else _LETTERS.get(name)
 
 

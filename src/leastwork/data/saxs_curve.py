@@ -172,6 +172,11 @@ def _rows(path: Path) -> list[tuple[int, tuple[float, float, float]]]:
         if ended:
             raise ConfigError(f"{path}, line {ended}: words stand between the numbers: give one curve a file")
         rows.append((number, (numbers[0], numbers[1], numbers[2])))
+    if len(rows) > 1 and all(values[0] == i for i, (_, values) in enumerate(rows, 1)):
+        raise ConfigError(
+            f"{path}, line {rows[0][0]}: the first column counts the points, as in sasCIF: leave it out, so that q "
+            "comes first"
+        )
     if not rows:
         raise ConfigError(f"{path}: no line holds q, I and the error of I: give at least one")
     return rows

@@ -101,7 +101,7 @@ class ObservableRun(FittedRun):
         return {name: Estimate(*pair) for name, pair in zip(found.names, pairs, strict=True)}
 
     def posterior(
-        self, techniques: Sequence[str] | None = None, *, spread: float = math.log(2), draws: int = 2000
+        self, techniques: Sequence[str] | None = None, *, spread: float = math.log(2), draws: int = 4000
     ) -> Posterior:
         """Draws of λ, averages and errors from their posterior, on the model's own samples.
 

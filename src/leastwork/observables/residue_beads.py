@@ -14,13 +14,13 @@ Tien et al. (PLoS ONE 8, e80635, 2013, theoretical).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-__all__ = ["BEADS", "WATER_DENSITY", "Bead", "amplitudes", "bead_positions", "exposed_areas"]
+__all__ = ["BEADS", "WATER_DENSITY", "Bead", "amplitudes", "bead_of", "bead_positions", "exposed_areas"]
 
 WATER_DENSITY = 0.334
 """Electrons of water per Å³."""
@@ -80,6 +80,16 @@ BEADS: Mapping[str, Bead] = MappingProxyType(
     }
 )
 """Residues by their one-letter codes, uncharged histidine and charged K, R, D and E."""
+
+
+def bead_of(letter: str) -> Bead:
+    """The bead of a residue by its one-letter code; a small letter is a D residue, the mirror image.
+
+    >>> bead_of("A").across, bead_of("a").across
+    (-0.23, 0.23)
+    """
+    bead = BEADS[letter.upper()]
+    return replace(bead, across=-bead.across) if letter.islower() else bead
 
 
 def amplitudes(beads: Sequence[Bead], q: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from leastwork.errors import ConfigError
 from leastwork.support.text import nearest, quoted
 
-__all__ = ["as_number", "as_whole_number", "cells", "check_unit", "columns", "flag", "numbered"]
+__all__ = ["as_number", "as_whole_number", "cells", "check_unit", "columns", "flag", "numbered", "remedy_of"]
 
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?\d{1,9}", re.ASCII)
@@ -15,6 +15,16 @@ _WITH_UNIT = re.compile(r"(\w+)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]")
 _UNIT = re.compile(r"#\s*units?\s*[:=]\s*(\S+)\s*$", re.IGNORECASE)
 _ANGSTROM = ("a", "å", "angstrom", "ångström")
 _LONGEST = 400  # characters of a number
+_REMEDIES = (
+    (r"\.|-+|\u2013|n/?a|null|none|nd|n\.d\.|\?|missing", "write a number, or leave the row out"),
+    (r".*(±|\+/?-|\+-).*|[+-]?\d*\.?\d+\s*\(\d+\)", "give the error in a column of its own"),
+    (r"[+-]?[\d.]+\s*%", "write a fraction, as 0.25"),
+    (r"[<>≤≥~≈].*", "write a number, and a bound in the column for it"),
+    (r"[+-]?\d{1,3}(,\d{3})+", "write it without commas, or with a point for the decimals"),
+    (r"[+-]?[\d.]+\s*([x×*·]|[dD][+-]?\d).*|\u2013[\d.].*", "write it as -1.2e-3"),
+    (r"[^#]*[\d.]\s*#.*", "let a comment stand in a line of its own, after #"),
+    (r"[+-]?[\d.]+(e[+-]?\d+)?\s*[^\W\d].*", "leave out the unit"),
+)  # of cells that are no numbers, the first that fits
 _FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
@@ -47,9 +57,11 @@ def columns(line: str, known: Sequence[str], where: str, units: Sequence[str] = 
     for cell in _split(line, where):
         named = _WITH_UNIT.fullmatch(cell.strip())
         column, unit = (named[1], named[2]) if named else (cell.strip(), "")
+        if not column:
+            raise ConfigError(f"{where}: column {len(header) + 1} has no name: name it, or leave it out")
         if column.lower() not in known:
             raise ConfigError(f"{where}: there is no column {quoted(column)}{nearest(column, known)}")
-        if unit and units and unit not in units:
+        if unit and units and _plain(unit) not in map(_plain, units):
             raise ConfigError(
                 f"{where}: the column {quoted(column)} is in {quoted(unit)}, and its numbers are read in "
                 f"{' or '.join(map(quoted, units))}: convert them"
@@ -103,6 +115,17 @@ def as_number(cell: str) -> float | None:
     (-1500.0, None, None, None)
     """
     return float(cell) if len(cell) <= _LONGEST and _NUMBER.fullmatch(cell) else None
+
+
+def remedy_of(cell: str, otherwise: str) -> str:
+    """What to write in place of a cell that is no number.
+
+    >>> remedy_of("0.31 ± 0.02", ""), remedy_of("31%", ""), remedy_of("weak", "write a number")
+    ('give the error in a column of its own', 'write a fraction, as 0.25', 'write a number')
+    """
+    found = cell.strip()[:_LONGEST]
+    told = (remedy for pattern, remedy in _REMEDIES if re.fullmatch(pattern, found, re.IGNORECASE))
+    return next(told, otherwise)
 
 
 def as_whole_number(cell: str) -> int | None:

@@ -24,7 +24,8 @@ __all__ = ["data_text", "decoded_text", "table_with_unit"]
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
 _QUOTED_DECIMAL = re.compile(r'"[+-]?\d+,(\d{1,2}|\d{4,})([eE][+-]?\d+)?"', re.ASCII)
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
-_TYPOGRAPHY = str.maketrans({"\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "})
+_SPACES = dict.fromkeys("\u00a0\u202f\u2009", " ") | dict.fromkeys("\u200b\ufeff")  # the last two have no width
+_TYPOGRAPHY = str.maketrans({"\u2212": "-", **_SPACES})
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 

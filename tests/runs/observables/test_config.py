@@ -86,6 +86,15 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
             "observables.0={kind: chignolin, quantity: R}",
             "'quantity' in entry 1 of 'observables' is 'R': give a quantity, one of 'folded', 'Q', 'contacts'",
         ),
+        ("observables.0={kind: fret, pairs: [[0, 9]], radius: 54}", "'radius' .* is 54: give the Förster radius in nm"),
+        (
+            "observables.0={kind: pre, pairs: [[0, 9]], correlation_time: 4.0e-9}",
+            "'correlation_time' .* is 4e-09: give the correlation time in ns",
+        ),
+        (
+            "observables.0={kind: pre, pairs: [[0, 9]], correlation_time: 4, larmor: 6.0e+8}",
+            "'larmor' .* give the frequency of the protons in MHz",
+        ),
         ("steps", "--set steps: write key=value"),
         ("seed.x=1", "--set seed.x=1: there is nothing inside of 0"),
         ("data.3.value=1", "--set data.3.value=1: '3' is no entry of this list, give a number from 0 to 0"),

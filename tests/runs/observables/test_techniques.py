@@ -77,6 +77,26 @@ def test_each_technique_is_left_out_and_shown(folder: Path, tmp_path: Path, monk
         build_inputs(load_config(folder / "each.yaml"))  # pyright: ignore[reportArgumentType]
 
 
+def test_credible_intervals_are_drawn_and_shown(folder: Path, tmp_path: Path) -> None:
+    (folder / "drawn.yaml").write_text(
+        f"model: net\nposterior: true\n{SIZE}data:\n  - {{name: R_g, value: 0.5, error: 0.2}}\n"
+        f"  - {{saxs: curve.dat, sequence: GAGAGAGAG, q_unit: 1/nm, points: 3}}\n{FEW}"
+    )
+    run(load_config(folder / "drawn.yaml"), tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["quality"]["posterior"]
+    assert [row["name"] for row in found["thetas"]] == ["R_g", "saxs"]
+    assert [len(found[key]) for key in ("lambdas", "averages", "reported")] == [4, 4, 0]
+    assert all(row["lower"] <= row["median"] <= row["upper"] for row in [*found["averages"], *found["thetas"]])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "credible intervals" in page
+    assert ("Do not believe the credible intervals" in page) == bool(found["doubts"])
+    (folder / "drawn.yaml").write_text(
+        f"model: net\nposterior: true\n{SIZE}data: [{{name: R_g, value: 0.5, error: 0}}]\n"
+    )
+    with pytest.raises(ConfigError, match="'posterior': 'R_g' has no error, so it has no posterior: give it one"):
+        build_inputs(load_config(folder / "drawn.yaml"))  # pyright: ignore[reportArgumentType]
+
+
 def test_a_curve_that_is_held_out_has_a_scale_of_its_own(folder: Path, tmp_path: Path) -> None:
     (folder / "held.yaml").write_text(
         f"model: net\n{SIZE}data:\n  - {{name: R_g, value: 0.5, error: 0.2}}\n"

@@ -49,6 +49,9 @@ class RunConfig(AnyConfig):
     leave_each_out: bool | None = Field(
         default=None, description="true to leave out each technique in turn and predict it, or left out"
     )
+    posterior: bool | None = Field(
+        default=None, description="true to draw λ, averages and errors from their posterior, or left out"
+    )
 
     @property
     def chosen(self) -> ObservableMethod:

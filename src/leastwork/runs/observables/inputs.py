@@ -8,6 +8,7 @@ import torch
 from leastwork.adapters.source import load_model
 from leastwork.data.each_left_out import check_left_out
 from leastwork.data.mixture import Data
+from leastwork.data.posterior_density import check_posed
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import shapes
 from leastwork.models.base import Model
@@ -76,6 +77,11 @@ def build_inputs(config: RunConfig, model: Model | None = None) -> Inputs:
             check_left_out(read.data, read.techniques)
         except LeastworkError as error:
             raise ConfigError(f"'leave_each_out': {error}") from error
+    if config.posterior:
+        try:
+            check_posed(read.data)
+        except LeastworkError as error:
+            raise ConfigError(f"'posterior': {error}") from error
     reported = _stacked([*read.without_data, *without_data])
     return Inputs(model, read.data, choices, read.kinds, reported, read.techniques)
 

@@ -20,6 +20,7 @@ from leastwork.runs.base.numbers import certificate_metrics, with_stderr
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.metrics import coupling_metrics
+from leastwork.runs.observables.credible import credible
 from leastwork.runs.observables.doubt import doubts
 from leastwork.runs.observables.inputs import Inputs, build_inputs
 from leastwork.runs.observables.left_out import left_out
@@ -105,6 +106,11 @@ class ObservableJob(Job[ObservableRun]):
             of_model = evaluate(own.observable, fitted.model_samples.x)
             known["left_out"] = left_out(of_model, own, self.inputs.techniques, config.seed)
         known["unknowns"] = [{"name": name, **with_stderr(one)} for name, one in fitted.unknowns.items()]
+        if config.posterior:
+            shown = self.inputs.reported
+            of_shown = None if shown is None else evaluate(shown, fitted.model_samples.x)
+            names = () if shown is None else shown.names
+            known["posterior"] = credible(fitted, self.inputs.techniques, names, of_shown)
         if self.inputs.reported is not None:
             shown = self.inputs.reported
             before = evaluate(shown, fitted.model_samples.x)

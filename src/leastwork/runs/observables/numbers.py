@@ -7,7 +7,14 @@ from typing import Any
 from leastwork.runs.base.numbers import PLACE, Number, RunNumbers
 from leastwork.runs.base.typed import REST, read_as
 
-__all__ = ["ObservableNumbers", "ObservableQuality", "ObservableRow", "observable_numbers"]
+__all__ = [
+    "CredibleInterval",
+    "ObservableNumbers",
+    "ObservableQuality",
+    "ObservableRow",
+    "PosteriorNumbers",
+    "observable_numbers",
+]
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,41 @@ class LeftOutNumbers:
 
 
 @dataclass(frozen=True)
+class CredibleInterval:
+    """An interval that holds with a stated probability, and its median."""
+
+    name: str
+    lower: float
+    median: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class PosteriorNumbers:
+    """Credible intervals of λ, of averages under the target and of what is reported, and of θ of each technique.
+
+    Args:
+        level: probability of the intervals.
+        spread: standard deviation of ln θ in the prior.
+        draws, ess: number of draws, and of effective ones.
+        samples: effective number of samples with the weights of a draw, the median over draws.
+        doubts: why the intervals are not to be believed; none where they may be.
+        lambdas, averages, reported, thetas: the intervals.
+    """
+
+    level: float
+    spread: float
+    draws: int
+    ess: float
+    samples: float
+    doubts: tuple[str, ...]
+    lambdas: tuple[CredibleInterval, ...]
+    averages: tuple[CredibleInterval, ...]
+    reported: tuple[CredibleInterval, ...]
+    thetas: tuple[CredibleInterval, ...]
+
+
+@dataclass(frozen=True)
 class ObservableQuality:
     """How well λ is known, and how far samples are from the truth where that is known.
 
@@ -119,6 +161,7 @@ class ObservableQuality:
         unknowns: unknowns of functions of averages that were fitted beside λ.
         doubt: tails of the weights, and data that the others do not predict.
         left_out: techniques left out in turn, if the run asks for that.
+        posterior: credible intervals, if the run asks for them.
         besides: what the form of the data and the case add.
     """
 
@@ -135,6 +178,7 @@ class ObservableQuality:
     unknowns: tuple[Unknown, ...] = ()
     doubt: Doubt | None = None
     left_out: tuple[LeftOutNumbers, ...] = ()
+    posterior: PosteriorNumbers | None = None
     besides: Mapping[str, Any] = field(default_factory=dict, metadata=REST)
 
 

@@ -25,6 +25,7 @@ from leastwork.runs.observables.averages import averages_section, distributions_
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.sections import Extras, extras
+from leastwork.runs.observables.credible import credible_section, warnings_of_posterior
 from leastwork.runs.observables.doubt import doubt_section, warnings_of_doubt
 from leastwork.runs.observables.first_screen import asked_for, believable, checks, how_far_met, lambda_in_words
 from leastwork.runs.observables.left_out import left_out_section
@@ -72,6 +73,7 @@ def part(run: Finished[RunConfig]) -> Part:
         [
             *warnings(config, metrics, ledger.why_no_weights, run.kind == "control"),
             *warnings_of_doubt(metrics.quality.doubt),
+            *warnings_of_posterior(metrics.quality.posterior),
             *besides.warnings,
         ],
         [*_body(run, metrics, fitted), *besides.sections],
@@ -129,6 +131,8 @@ def _body(run: Finished[RunConfig], metrics: ObservableNumbers, fitted: FitNumbe
         found.append(doubt_section(quality.doubt))
     if quality.left_out:
         found.append(left_out_section(quality.left_out))
+    if quality.posterior is not None:
+        found.append(credible_section(quality.posterior))
     if quality.unknowns:
         found.append(_unknowns(quality))
     if quality.kl_truth_model is not None:

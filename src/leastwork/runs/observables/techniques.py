@@ -101,7 +101,7 @@ class FretConfig(_Labels):
     """Efficiencies of FRET."""
 
     kind: Literal["fret"]
-    radius: _Positive = Field(description="the Förster radius in nm, above 0")
+    radius: FiniteFloat = Field(gt=0, lt=20, description="the Förster radius in nm, below 20, usually 4 to 7")
     spread: FiniteFloat = Field(default=0.0, ge=0, description="the standard deviation of a label along each axis, nm")
 
     def measured(self, distance: Observable) -> Observable:
@@ -123,8 +123,10 @@ class PreConfig(ObservableKind):
 
     kind: Literal["pre"]
     pairs: _Pairs = Field(min_length=1, description="a list of pairs [label, proton] of atoms, counted from 0")
-    correlation_time: _Positive = Field(description="the correlation time in ns, above 0")
-    larmor: _Positive = Field(default=600.0, description="the frequency of the protons in MHz, above 0")
+    correlation_time: FiniteFloat = Field(gt=1e-3, lt=1e5, description="the correlation time in ns, 0.001 to 100000")
+    larmor: FiniteFloat = Field(
+        default=600.0, gt=1, lt=1e5, description="the frequency of the protons in MHz, 1 to 100000"
+    )
     relaxation: _Positive | None = Field(default=None, description="the rate without the label in 1/s, for ratios")
     time: FiniteFloat | None = Field(default=None, ge=0, description="the time of the transfers in s, for ratios")
 
