@@ -185,8 +185,7 @@ def test_a_piece_that_kills_its_workers_is_named_when_all_others_are_there() -> 
     found: list[int] = []
     message = r"piece 3 ended every worker that tried, .* \(10 workers died, the last at tcp://node:1\): give workers"
     with Preempting({3: 99, 4: 1}) as pool, pytest.raises(lw.LeastworkError, match=message):
-        for i, _ in on_workers(pool, pow, 2, ((i, i) for i in range(600))):
-            found.append(i)
+        found.extend(i for i, _ in on_workers(pool, pow, 2, ((i, i) for i in range(600))))
     assert sorted(found) == [i for i in range(600) if i != 3]
     assert pool.tried[-1] == [3]
 

@@ -5,9 +5,8 @@
 
 Whatever takes long within asks for its pieces by :func:`pieces`, which are carried out here where there is no executor.
 What all pieces share is sent to each worker once, and kept there until the pieces of another call arrive. Pieces that
-turn out to be quick travel several at a time, about a second's worth, since each journey costs milliseconds; what they
-compute does not depend on that. Retries, lost workers and queues are up to the executor; what Dask gives up is tried
-again, since preemption is no fault of a piece (:mod:`leastwork.support.given_up`).
+turn out to be quick travel several at a time (:mod:`leastwork.support.pace`), since each journey costs milliseconds.
+Retries and queues are up to the executor; what Dask gives up is tried again (:mod:`leastwork.support.given_up`).
 """
 
 import os
@@ -171,7 +170,8 @@ def on_workers(
         name: what errors call a piece, by its number.
 
     Raises:
-        LeastworkError: a worker ended, all ended that tried one piece, or one has other versions, ``shared`` cannot be sent to one, or the error of a piece.
+        LeastworkError: a worker ended, or all that tried one piece; one has other versions, or ``shared`` cannot be
+            sent to it; or the error of a piece.
 
     >>> from concurrent.futures import ThreadPoolExecutor
     >>> with ThreadPoolExecutor(2) as pool:
