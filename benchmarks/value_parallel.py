@@ -116,8 +116,8 @@ def main() -> None:
     for dimension in asked.dimensions:
         (one, two), apart = measured(dimension, asked.steps)
         print(
-            f"{dimension} coordinates: {1e3 * one[0]:.2f} CPU ms a step of {BATCH}, and {1e3 * two[0]:.2f} in each of two "
-            f"processes ({1e3 * one[1]:.2f} and {1e3 * two[1]:.2f} ms by the clock); weights differ by {apart:.1e}",
+            f"{dimension} coordinates: {1e3 * one[0]:.2f} CPU ms a step of {BATCH}, and {1e3 * two[0]:.2f} in each of "
+            f"two processes ({1e3 * one[1]:.2f} and {1e3 * two[1]:.2f} ms by the clock); weights differ by {apart:.1e}",
             flush=True,
         )
     for name in asked.runs:

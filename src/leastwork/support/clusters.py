@@ -133,6 +133,9 @@ def cluster(asked: Wanted, tell: Callable[[str], None] | None = None) -> Iterato
     settings = {
         "distributed.scheduler.allowed-failures": _MOST_DEATHS,
         "distributed.worker.preload": ["leastwork.support.executors"],  # torch takes longer to import than a piece
+        "distributed.worker.profile.enabled": False,  # it takes a tenth of the processor time of a worker
+        "distributed.worker.memory.monitor-interval": "500ms",
+        "distributed.admin.system-monitor.interval": "2s",
         "distributed.admin.large-graph-warning-threshold": "10GB",  # the model is sent once and not with every piece
     }
     with ExitStack() as open_now:
