@@ -263,7 +263,7 @@ class _Sent:
         if self._value is None and self._packed is not None:
             try:
                 self._value = pickle.loads(self._packed)
-            except RuntimeError as error:  # as torch says of a device that this worker does not have
+            except (RuntimeError, AssertionError) as error:  # as torch says of a device that this worker does not have
                 raise LeastworkError(
                     f"a worker on {socket.gethostname()!r} cannot hold the model ({brief(error)}): start workers that "
                     "each have a GPU, or take device: cpu"
