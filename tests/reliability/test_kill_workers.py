@@ -17,7 +17,10 @@ import pytest
 import torch
 
 import leastwork as lw
+from leastwork.support import clusters, executors
 from leastwork.support.clusters import cluster, wanted
+from leastwork.support.executors import on_workers
+from leastwork.support.given_up import GivenUp
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Dask's own
@@ -99,6 +102,48 @@ def test_a_few_kills(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_hundred_kills(tmp_path: Path) -> None:
     endure(100, tmp_path)
+
+
+@pytest.mark.slow
+def test_kills_after_two_of_which_dask_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "_MOST_DEATHS", 1)
+    again, rounds = GivenUp.again, []
+    monkeypatch.setattr(GivenUp, "again", lambda self: rounds.append(again(self)) or rounds[-1])
+    endure(30, tmp_path)
+    assert rounds
+
+
+def resting(_: None, i: int) -> int:
+    time.sleep(0.3)
+    return i
+
+
+@pytest.mark.slow
+def test_all_workers_are_killed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_SECONDS_TO_WONDER", 2.0)
+    with forked_workers(), cluster(wanted("local", 2)) as executor:
+        results = on_workers(executor, resting, None, ((i, i) for i in range(20)))
+        first = next(results)
+        for one in list(executor._client.cluster.scheduler.workers.values()):  # pyright: ignore
+            os.kill(one.pid, signal.SIGKILL)
+        assert dict([first, *results]) == {i: i for i in range(20)}
+
+
+def deadly(_: None, i: int) -> int:
+    if i == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return i
+
+
+@pytest.mark.slow
+def test_a_piece_that_kills_its_worker_ends_the_run_when_all_others_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "_MOST_DEATHS", 1)
+    found: list[int] = []
+    with forked_workers(), cluster(wanted("local", 2)) as executor:
+        results = on_workers(executor, deadly, None, ((i, i) for i in range(12)))
+        with pytest.raises(lw.LeastworkError, match=r"piece 3 ended every worker that tried, .* \(2 workers died"):
+            found.extend(i for i, _ in results)
+    assert sorted(found) == [i for i in range(12) if i != 3]
 
 
 @contextmanager

@@ -78,6 +78,30 @@ def test_what_cannot_be_sent_is_refused_and_threads_take_it() -> None:
     assert not executors._kept
 
 
+def _on_no_device(error: Exception) -> None:
+    raise error
+
+
+class OfAGpu:
+    """What only a worker with a GPU can unpickle."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _on_no_device, (self.error,)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("No CUDA GPUs are available"), AssertionError("Torch not compiled with CUDA enabled")]
+)
+def test_a_worker_without_a_gpu_is_named(error: Exception) -> None:
+    with pytest.raises(
+        lw.LeastworkError, match=r"a worker on '.*' cannot hold the model \(.* CUDA .*\): start workers"
+    ):
+        list(executors.on_workers(Distant(1), pow, OfAGpu(error), [(0, 1)]))
+
+
 def test_a_callback_needs_this_process() -> None:
     with pytest.raises(lw.LeastworkError, match="leave out callback or executor"):
         lw.sample(lw.load_model("prinz"), 8, executor=Distant(1), callback=print)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,12 +136,91 @@ class Elsewhere:
     [
         (ModuleNotFoundError("No module named 'leastwork'"), "another version of leastwork, or none .*: install"),
         (AttributeError("module 'leastwork.support' has no attribute 'x'"), "another version of leastwork"),
-        (type("KilledWorker", (Exception,), {"__module__": "distributed.scheduler"})("died"), "worker .* ended"),
+        (type("Closed", (Exception,), {"__module__": "distributed.scheduler"})("died"), "worker .* ended"),
     ],
 )
 def test_workers_that_do_not_fit(error: Exception, message: str) -> None:
     with pytest.raises(lw.LeastworkError, match=message):
         list(on_workers(Elsewhere(error), pow, 2, [(0, 1)]))  # pyright: ignore[reportArgumentType]
+
+
+class KilledWorker(Exception):
+    """As Dask's, which tells that a piece was given up."""
+
+    allowed_failures = 9
+    last_worker = SimpleNamespace(address="tcp://node:1")
+
+
+KilledWorker.__module__ = "distributed.scheduler"
+
+
+class Preempting(ThreadPoolExecutor):
+    """Gives up some pieces, so many times each; knows how many were at work when a piece came back."""
+
+    def __init__(self, times: dict[int, int]) -> None:
+        super().__init__(1)
+        self.times, self.tried = dict(times), list[list[int]]()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        numbers = list(args[2].value)
+        self.tried.append(numbers)
+        lost = [i for i in numbers if self.times.get(i, 0)]
+        for i in lost:
+            self.times[i] -= 1
+        if not lost:
+            return super().submit(fn, *args, **kwargs)
+        future: Future[Any] = Future()
+        future.set_exception(KilledWorker())
+        return future
+
+
+@pytest.mark.parametrize("times", [{3: 1}, {3: 2, 5: 2, 8: 1}, dict.fromkeys(range(20), 1), {19: 1, 0: 1}])
+def test_pieces_that_preemption_took_are_tried_again(times: dict[int, int]) -> None:
+    with Preempting(times) as pool:
+        found = dict(on_workers(pool, pow, 2, ((i, i) for i in range(20))))
+    assert found == {i: 2**i for i in range(20)}
+
+
+def test_a_piece_that_kills_its_workers_is_named_when_all_others_are_there() -> None:
+    found: list[int] = []
+    message = r"piece 3 ended every worker that tried, .* \(10 workers died, the last at tcp://node:1\): give workers"
+    with Preempting({3: 99, 4: 1}) as pool, pytest.raises(lw.LeastworkError, match=message):
+        found.extend(i for i, _ in on_workers(pool, pow, 2, ((i, i) for i in range(600))))
+    assert sorted(found) == [i for i in range(600) if i != 3]
+    assert pool.tried[-1] == [3]
+
+
+class Forgetful(ThreadPoolExecutor):
+    """Never carries out the pieces that it is given first, as Dask where all workers had ended for a while."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.shared = 0
+
+    def share(self, value: object) -> object:
+        self.shared += 1
+        return value
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return Future() if self.shared == 1 else super().submit(fn, *args, **kwargs)
+
+    def most_pending(self) -> int:
+        return 3
+
+    def why_idle(self) -> str:
+        return ""
+
+    def why_lost(self) -> str:
+        return ""
+
+    def is_stranded(self) -> bool:
+        return self.shared == 1
+
+
+def test_pieces_that_the_engine_forgets_are_submitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_SECONDS_TO_WONDER", 0.05)
+    with Forgetful() as pool:
+        assert dict(on_workers(pool, pow, 2, ((i, i) for i in range(20)))) == {i: 2**i for i in range(20)}
 
 
 def test_a_worker_of_another_version() -> None:

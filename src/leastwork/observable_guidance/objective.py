@@ -2,11 +2,11 @@
 
 Its gradient is taken through the sampler. With m_k = E_Q[O_k] held fixed, ∇J is the gradient of the linear surrogate
 (2/K) Σ_k (m_k − target_k)/σ_k² · ⟨O_k⟩ + γ ⟨work⟩. This is a sum over samples, which is computed in pieces, so that
-the memory holds the autograd graph of one piece only.
+the memory holds the autograd graph of one piece only, and workers carry out pieces.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,7 @@ from leastwork.sampling.noise import BLOCK, BlockNoise
 from leastwork.sampling.stepping import BatchResult, Sampler, integrate
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.checkpoints import kept
+from leastwork.support.executors import pieces
 
 __all__ = ["Objective"]
 
@@ -56,8 +57,7 @@ class Objective:
         return kept("trial", lambda: self._value(guidance, n, seed), Estimate)
 
     def _value(self, guidance: Guidance, n: int, seed: int) -> Estimate:
-        with torch.no_grad():
-            observed, cost = self._draw(guidance, n, seed)
+        observed, cost = self._draw(guidance, n, seed)
         return self._estimate(observed, cost)
 
     def value_and_gradient(
@@ -69,19 +69,16 @@ class Objective:
     def _value_and_gradient(
         self, guidance: Guidance, parameters: Sequence[Tensor], n: int, seed: int
     ) -> tuple[Estimate, list[Tensor]]:
-        with torch.no_grad():
-            observed, cost = self._draw(guidance, n, seed)
+        observed, cost = self._draw(guidance, n, seed)
         pull = 2 * (observed.mean(dim=0) - self.target) / self.spread**2 / len(self.fitted)
         pull = torch.zeros_like(pull).index_copy(0, self.fitted, pull[self.fitted])
         total = [torch.zeros_like(parameter) for parameter in parameters]
-
-        def add(piece: BatchResult, values: Tensor) -> None:
-            surrogate = ((values @ pull).sum() + self.gamma * _cost_of(piece).sum()) / n
-            for total_one, part in zip(total, torch.autograd.grad(surrogate, parameters), strict=True):
-                total_one.add_(part)
-
-        with torch.enable_grad():
-            self._pieces(guidance, n, seed, BLOCK, add)
+        drawing = self._drawing(guidance, n, seed, BLOCK)
+        shared = (drawing, pull, self.gamma, tuple(parameters))
+        with evaluating(self.model.net), pieces(_gradient, shared, drawing.count) as piece:
+            for i in range(drawing.count):
+                for total_one, part in zip(total, piece(i), strict=True):
+                    total_one.add_(part)
         return self._estimate(observed, cost), total
 
     def _estimate(self, observed: Tensor, cost: Tensor) -> Estimate:
@@ -94,26 +91,53 @@ class Objective:
         return Estimate.from_influence(J, influence)
 
     def _draw(self, guidance: Guidance, n: int, seed: int) -> tuple[Tensor, Tensor]:
-        observed: list[Tensor] = []
-        cost: list[Tensor] = []
-
-        def keep(piece: BatchResult, values: Tensor) -> None:
-            observed.append(values)
-            cost.append(_cost_of(piece))
-
-        self._pieces(guidance, n, seed, 4 * BLOCK, keep)
+        drawing = self._drawing(guidance, n, seed, 4 * BLOCK)
+        with evaluating(self.model.net), pieces(_observed, drawing, drawing.count) as piece:
+            observed, cost = zip(*(piece(i) for i in range(drawing.count)), strict=True)
         return torch.cat(observed), torch.cat(cost)
 
-    def _pieces(
-        self, guidance: Guidance, n: int, seed: int, size: int, use: Callable[[BatchResult, Tensor], None]
-    ) -> None:
-        sampler = self.sampler(guidance)
-        device, dtype = placement(self.model)
-        with evaluating(self.model.net):
-            for start in range(0, n, size):
-                noise = BlockNoise(seed, start, min(start + size, n), self.model.event_shape, dtype, device)
-                piece = integrate(sampler, noise)
-                use(piece, self.observable(self.model.to_data_units(piece.x)).to(torch.float64))
+    def _drawing(self, guidance: Guidance, n: int, seed: int, size: int) -> "_Drawing":
+        return _Drawing(self.sampler(guidance), self.observable, n, seed, size, *placement(self.model))
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """Samples that are drawn so many at a time, and their observables."""
+
+    sampler: Sampler
+    observable: Observable
+    n: int
+    seed: int
+    size: int
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def count(self) -> int:
+        """Number of pieces."""
+        return -(-self.n // self.size)
+
+    def piece(self, i: int) -> tuple[Tensor, Tensor]:
+        """Observables and cost of each sample of a piece, (b, K) and (b,)."""
+        model, start = self.sampler.process.model, i * self.size
+        noise = BlockNoise(
+            self.seed, start, min(start + self.size, self.n), model.event_shape, self.dtype, self.device
+        )  # fmt: skip
+        drawn = integrate(self.sampler, noise)
+        return self.observable(model.to_data_units(drawn.x)).to(torch.float64), _cost_of(drawn)
+
+
+@torch.no_grad()
+def _observed(drawing: _Drawing, i: int) -> tuple[Tensor, Tensor]:
+    return drawing.piece(i)
+
+
+@torch.enable_grad()
+def _gradient(shared: tuple[_Drawing, Tensor, float, tuple[Tensor, ...]], i: int) -> tuple[Tensor, ...]:
+    """The part of the gradient that comes from one piece."""
+    drawing, pull, gamma, parameters = shared
+    values, cost = drawing.piece(i)
+    return torch.autograd.grad(((values @ pull).sum() + gamma * cost.sum()) / drawing.n, parameters)
 
 
 def _cost_of(piece: BatchResult) -> Tensor:

@@ -15,6 +15,7 @@ with ``probes`` an average over random signs.
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,7 @@ from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.steer import WHY_NO_WORK, check_sizes, systematic_ancestors
 from leastwork.schedules.base import diffusion_squared, drift
 from leastwork.support.arguments import seed_number, whole
+from leastwork.support.executors import executor_now, pieces, using
 from leastwork.support.progress import Progress, Tick, check_progress, no_progress
 from leastwork.support.random import generator
 
@@ -56,6 +58,7 @@ def drift_control(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     progress: Progress = no_progress,
+    executor: Executor | None = None,
 ) -> Ensemble:
     """Draw weighted samples of p·e^r/Z by particles with a controlled drift, in independent systems.
 
@@ -71,6 +74,7 @@ def drift_control(
         seed: the only source of randomness.
         device, dtype: device and precision; by default those of the network's parameters, else CPU and float32.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        executor: draws the systems on its workers, as in :func:`leastwork.sample`; the result is the same.
 
     Returns:
         Ensemble: samples in data units with their log-tilt; log_weight is ln w − r, as of :func:`leastwork.steer`.
@@ -107,10 +111,19 @@ def drift_control(
     run = _Particles(placed, log_tilt, threshold, particles, probes, seed)
     systems = n // particles
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    with evaluating(placed.net), progress("drift control", systems * (len(times) - 1)) as tick:
+    shared = _Systems(run, times, device, dtype)
+    with (
+        evaluating(placed.net),
+        progress("drift control", systems * (len(times) - 1)) as tick,
+        using(executor),
+        pieces(_system, shared, systems) as piece,
+    ):
         for k in range(systems):
-            noise = BlockNoise(seed, k * particles, (k + 1) * particles, model.event_shape, dtype, device)
-            parts.append(run.draw(noise, times, k, tick))
+            if executor_now() is None:
+                parts.append(shared.draw(k, tick))
+            else:
+                parts.append(piece(k))
+                tick(len(times) - 1)
     x, log_weight, tilt = (torch.cat(part) for part in zip(*parts, strict=True))
     ledger = Ledger(times, None, log_weight, why_no_weights=WHY_NO_WORK, group=particles)
     evaluations = n * ((len(times) - 1) * (1 + PULL * traces) + 1)
@@ -238,3 +251,25 @@ class _Particles:
             signs = torch.randint(2, (self.probes, *y.shape), generator=random).to(y) * 2 - 1
         parts = [(v * torch.autograd.grad(y, x, v, retain_graph=True, materialize_grads=True)[0]).sum(1) for v in signs]
         return torch.stack(parts).sum(dim=0) / (1 if self.probes is None else self.probes)
+
+
+@dataclass(frozen=True)
+class _Systems:
+    """What all systems share."""
+
+    particles: _Particles
+    times: Tensor
+    device: torch.device
+    dtype: torch.dtype
+
+    def draw(self, system: int, tick: Tick) -> tuple[Tensor, Tensor, Tensor]:
+        """One system, as :meth:`_Particles.draw` gives it."""
+        run, n = self.particles, self.particles.particles
+        shape = run.model.event_shape
+        noise = BlockNoise(run.seed, system * n, (system + 1) * n, shape, self.dtype, self.device)
+        return run.draw(noise, self.times, system, tick)
+
+
+def _system(systems: _Systems, system: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A system, on a worker."""
+    return systems.draw(system, lambda *_: None)

@@ -187,7 +187,8 @@ def draw_stored(
         if workers is None:
             drawn = ((start, _timed_batch(run, start, on_step)) for start in missing)
         else:
-            drawn = on_workers(workers, _timed_batch, run, ((start, start) for start in missing))
+            items = ((start, start) for start in missing)
+            drawn = on_workers(workers, _timed_batch, run, items, "the batch of samples that begins at {}".format)
         with closing(drawn):
             for start, (result, seconds) in drawn:
                 store.write(start, result, seconds)

@@ -40,8 +40,8 @@ _QUEUES = {
 }
 _KEYS = ("kind", "workers", "at_least", "options")
 _MOST_JOBS = 16  # workers of a queue, where nobody says how many
-_MOST_DEATHS = 20
-"""Workers that may die with the same piece before Dask gives it up: preemption is common, a piece that kills is not."""
+_MOST_DEATHS = 9
+"""Workers that may die with the same piece; with one more Dask gives it up, and it is tried once more at the end."""
 _SECONDS_TO_CONNECT = 10
 _PIECES_A_WORKER = 3  # pieces that wait for each worker, so that none is idle
 
@@ -133,6 +133,9 @@ def cluster(asked: Wanted, tell: Callable[[str], None] | None = None) -> Iterato
     settings = {
         "distributed.scheduler.allowed-failures": _MOST_DEATHS,
         "distributed.worker.preload": ["leastwork.support.executors"],  # torch takes longer to import than a piece
+        "distributed.worker.profile.enabled": False,  # it takes a tenth of the processor time of a worker
+        "distributed.worker.memory.monitor-interval": "500ms",
+        "distributed.admin.system-monitor.interval": "2s",
         "distributed.admin.large-graph-warning-threshold": "10GB",  # the model is sent once and not with every piece
     }
     with ExitStack() as open_now:
@@ -234,6 +237,11 @@ class _Dask(Executor):
         if self._client.nthreads():
             return ""
         return f"Dask at {self._client.scheduler.address} has no worker yet: it waits for one, so see to the queue"
+
+    def is_stranded(self) -> bool:
+        """Dask forgets pieces that were to go to a certain worker, or any other, if at some time there was none."""
+        at_work = self._client.processing() if self._client.status == "running" else {}
+        return bool(at_work) and not any(at_work.values())
 
     def why_lost(self) -> str:
         if self._client.status == "running":

@@ -5,8 +5,8 @@
 
 Whatever takes long within asks for its pieces by :func:`pieces`, which are carried out here where there is no executor.
 What all pieces share is sent to each worker once, and kept there until the pieces of another call arrive. Pieces that
-turn out to be quick travel several at a time, about a second's worth, since each journey costs milliseconds; what they
-compute does not depend on that. Retries, lost workers and queues are up to the executor.
+turn out to be quick travel several at a time (:mod:`leastwork.support.pace`), since each journey costs milliseconds.
+Retries and queues are up to the executor; what Dask gives up is tried again (:mod:`leastwork.support.given_up`).
 """
 
 import os
@@ -29,6 +29,8 @@ import torch
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.support.allocator import keep_freed_memory
 from leastwork.support.extras import needs
+from leastwork.support.given_up import GivenUp
+from leastwork.support.pace import Pace
 from leastwork.support.text import brief
 
 __all__ = ["Sharing", "executor_now", "on_workers", "pieces", "using", "versions_here"]
@@ -38,9 +40,8 @@ _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
 _MOST_PENDING = 256  # pieces that wait at a time, unless the executor has more workers
-_SECONDS_AT_A_TIME = 1.0  # seconds of the quick pieces that travel together
 _PART_AT_A_TIME = 8  # with W workers, at most one in 8 W of the pieces sent so far travel together
-_SECONDS_TO_WONDER = 60.0  # seconds after which somebody is told that there is no worker
+_SECONDS_TO_WONDER = 20.0  # seconds without a result after which it is asked whether there are workers at work
 
 _NOW: ContextVar[Executor | None] = ContextVar("executor", default=None)
 
@@ -59,6 +60,10 @@ class Sharing(Protocol):
 
     def why_idle(self) -> str:
         """Why no piece ends, where that is for want of workers."""
+        ...
+
+    def is_stranded(self) -> bool:
+        """Whether pieces wait although no worker has one, while there are workers."""
         ...
 
     def why_lost(self) -> str:
@@ -122,10 +127,13 @@ def pieces(
                 states[i] = ahead.get_state()
             yield i, given
 
+    def name(i: int) -> str:
+        return f"piece {i + 1} of {count} of the work"
+
     def piece(i: int) -> _Result:
         nonlocal results
         if results is None:
-            results = _in_order(on_workers(executor, work, shared, arguments(i)), i)
+            results = _in_order(on_workers(executor, work, shared, arguments(i), name), i)
         result = next(results)
         if random is not None:
             random.set_state(states.pop(i))
@@ -150,7 +158,7 @@ def _in_order(results: Generator[tuple[int, _Result], None, None], first: int) -
 
 def on_workers(
     executor: Executor, work: Callable[[_Shared, _Argument], _Result], shared: _Shared,
-    items: Iterable[tuple[int, _Argument]],
+    items: Iterable[tuple[int, _Argument]], name: Callable[[int], str] = "piece {}".format,
 ) -> Generator[tuple[int, _Result], None, None]:  # fmt: skip
     """Results of ``work(shared, argument)`` with the numbers of their pieces, in the order in which they are finished.
 
@@ -159,9 +167,11 @@ def on_workers(
         work: a function at the top level of a module.
         shared: the argument that all pieces share.
         items: number and argument of each piece.
+        name: what errors call a piece, by its number.
 
     Raises:
-        LeastworkError: a worker ended or has other versions, ``shared`` cannot be sent to one, or the error of a piece.
+        LeastworkError: a worker ended, or all that tried one piece; one has other versions, or ``shared`` cannot be
+            sent to it; or the error of a piece.
 
     >>> from concurrent.futures import ThreadPoolExecutor
     >>> with ThreadPoolExecutor(2) as pool:
@@ -174,7 +184,8 @@ def on_workers(
     carried: Any = executor.share(sent) if by_itself else sent
     most = executor.most_pending() if by_itself else _MOST_PENDING
     first = most if by_itself else os.cpu_count() or 1
-    waiting, pace = iter(items), _Pace(_PART_AT_A_TIME * first)
+    waiting, pace = iter(items), Pace(_PART_AT_A_TIME * first)
+    lost = GivenUp(name)
     running: dict[Future[Any], list[tuple[int, _Argument]]] = {}
 
     def submit(together: list[tuple[int, _Argument]], given: Any) -> None:
@@ -184,16 +195,32 @@ def on_workers(
         for number, item in enumerate(islice(waiting, most)):
             submit([item], carried if number < first else None)
         pace.sent = len(running)
-        while running:
+        while running or lost.waiting:
+            if not running:
+                carried = executor.share(sent) if by_itself else sent  # the share may have been lost as well
+                for item in lost.again():
+                    submit([item], carried)
             done, _ = wait(running, _SECONDS_TO_WONDER, FIRST_COMPLETED)
             why = executor.why_idle() if by_itself and not done else ""
             if why:
                 warnings.warn(why, LeastworkWarning, stacklevel=3)
+            if by_itself and not done and executor.is_stranded():
+                stranded, carried = dict(running), executor.share(sent)
+                running.clear()
+                for future, together in stranded.items():
+                    future.cancel()
+                    submit(together, carried)
             for future in done:
                 together, result = running.pop(future), _result(future, executor)
                 if isinstance(result, _Absent):
                     submit(together, carried)
                     continue
+                if isinstance(result, _Lost):
+                    lost.put_aside(together, result.why)
+                    for item in islice(waiting, 1):
+                        submit([item], carried)
+                    continue
+                lost.finished()
                 pace.finished(len(together), result.seconds)
                 following = list(islice(waiting, pace.at_a_time()))
                 if following:
@@ -206,33 +233,6 @@ def on_workers(
         for future in running:
             future.cancel()
         _kept.pop(task.key, None)  # threads keep it in this very process
-
-
-@dataclass
-class _Pace:
-    """How many pieces travel together: more, the quicker they are, but few of all, so that workers end together.
-
-    >>> pace = _Pace(part=16, sent=320)
-    >>> pace.finished(count=2, seconds=0.2)
-    >>> pace.at_a_time()  # ten take a second
-    10
-    >>> _Pace(part=16, sent=64, done=2, seconds=0.2).at_a_time()  # a sixteenth of 64
-    4
-    """
-
-    part: int
-    sent: int = 0
-    done: int = 0
-    seconds: float = 0.0
-
-    def finished(self, count: int, seconds: float) -> None:
-        self.done, self.seconds = self.done + count, self.seconds + seconds
-
-    def at_a_time(self) -> int:
-        quick = _SECONDS_AT_A_TIME * self.done / max(self.seconds, 1e-9)
-        count = max(1, int(min(quick, self.sent / self.part)))
-        self.sent += count
-        return count
 
 
 def versions_here() -> str:
@@ -263,7 +263,7 @@ class _Sent:
         if self._value is None and self._packed is not None:
             try:
                 self._value = pickle.loads(self._packed)
-            except RuntimeError as error:  # as torch says of a device that this worker does not have
+            except (RuntimeError, AssertionError) as error:  # as torch says of a device that this worker does not have
                 raise LeastworkError(
                     f"a worker on {socket.gethostname()!r} cannot hold the model ({brief(error)}): start workers that "
                     "each have a GPU, or take device: cpu"
@@ -305,6 +305,13 @@ class _Task:
 @dataclass(frozen=True)
 class _Absent:
     """The answer of a worker that has not yet received what the pieces share."""
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """In place of an answer, that several workers have died with these pieces."""
+
+    why: str
 
 
 @dataclass(frozen=True)
@@ -370,7 +377,9 @@ def _result(future: Future[Any], executor: Executor) -> Any:
             f"a worker has another version of leastwork, or none ({brief(error)}): install {versions_here()} on all"
         ) from error
     except Exception as error:
-        if type(error).__module__.startswith("distributed"):  # as of a piece with which too many workers have died
+        if type(error).__module__.startswith("distributed"):
+            if type(error).__name__ == "KilledWorker":
+                return _Lost(_deaths(error))
             raise _ended(error, executor) from error
         if "pickle" not in str(error).lower():
             raise
@@ -378,6 +387,11 @@ def _result(future: Future[Any], executor: Executor) -> Any:
             f"the model or its guidance cannot be sent to other processes ({brief(error)}): define their functions at "
             "the top level of a module, or pass a ThreadPoolExecutor"
         ) from error
+
+
+def _deaths(killed: Any) -> str:
+    """What Dask tells by a ``KilledWorker``."""
+    return f"{killed.allowed_failures + 1} workers died, the last at {killed.last_worker.address}"
 
 
 def _ended(error: BaseException, executor: Executor) -> LeastworkError:

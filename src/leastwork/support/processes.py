@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.queues import SimpleQueue
 
@@ -34,6 +35,8 @@ def processes(count: int, gpus: Sequence[int] = ()) -> Iterator[Executor | None]
         free.put(name)
     others = set(active_children())
     with ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(free, bool(gpus))) as executor:
+        for _ in range(count):
+            executor.submit(_get_ready)  # while this process reads its inputs
         try:
             yield executor
         except BaseException:
@@ -60,6 +63,11 @@ def _begin(free: "SimpleQueue[str]", on_gpus: bool) -> None:
     if on_gpus:
         os.environ[VISIBLE] = free.get()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _get_ready() -> None:
+    """Import what pieces need, torch first of all, which takes seconds."""
+    import_module("leastwork.support.executors")
 
 
 def _end_with_parent() -> None:

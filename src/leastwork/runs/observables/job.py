@@ -1,14 +1,16 @@
 """A run of Observable Guidance: λ and the guidance from data, averages, work and distance from the truth."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from leastwork.data.fixed_point import at_point
 from leastwork.data.trust import with_theta
-from leastwork.geometry.state import State
+from leastwork.geometry.state import State, leaves
 from leastwork.observable_guidance.files import load_fit, numbers_of, on_a_line, save_fit
 from leastwork.observable_guidance.job import guide_observables
 from leastwork.observable_guidance.run import ObservableRun
@@ -69,17 +71,33 @@ class ObservableJob(Job[ObservableRun]):
         save_fit(fitted, folder)
 
     def log_tilt(self, fitted: ObservableRun, x: State) -> Tensor:
-        return fitted.maxent.log_tilt_of(evaluate(fitted.data.observable, x))
+        return fitted.maxent.log_tilt_of(self._observed(fitted, x))
+
+    @cached_property
+    def _seen(self) -> WeakTensorKeyDictionary:
+        return WeakTensorKeyDictionary()
+
+    def _observed(self, fitted: ObservableRun, x: State) -> Tensor:
+        """The observables of samples, (n, K), once for the log-tilt and the metrics, since programs may compute them.
+
+        Kept while the samples are, as one fit gives them.
+        """
+        first = leaves(x)[0]
+        known = self._seen.get(first)
+        if known is None:
+            known = evaluate(fitted.data.observable, x)
+            self._seen[first] = known
+        return known
 
     def measure(self, folder: Path, fitted: ObservableRun, ensemble: Ensemble, judged: Ensemble) -> dict[str, Any]:
         config, guided = self.config, fitted.guidance is not None
         data = at_point(self.inputs.data, fitted.linearisation)
         numbers = numbers_of(fitted)
-        observed = evaluate(data.observable, ensemble.x)
+        observed = self._observed(fitted, ensemble.x)
         x = on_a_line(ensemble.x)
         arrays = {"observed": observed[:PLOTTED]} | ({} if x is None else {"x": x[:PLOTTED]})
         save_plots(folder, arrays)
-        seen = observed if judged is ensemble else evaluate(data.observable, judged.x)
+        seen = observed if judged is ensemble else self._observed(fitted, judged.x)
         weighted = judged.ledger.work is not None and judged.ledger.log_weight is not None
         certificate = fitted.certify(judged, seen) if guided and weighted else None
         exact = None
