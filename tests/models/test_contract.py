@@ -198,3 +198,16 @@ def test_an_event_shape_is_a_tuple(shape) -> None:
         with pytest.raises(lw.LeastworkError, match=r"event_shape=.*: give a tuple, the shape of one sample, such as"):
             make()
     assert model(noise_of, [2]).event_shape == (2,)  # pyright: ignore[reportArgumentType]  (as files have it)
+
+
+def test_a_network_that_fails_late_is_told_with_a_remedy_that_works() -> None:
+    def late(x: Tensor, t: Tensor) -> Tensor:
+        return noise_of(x, t) if t > 0.05 else x * float("nan")
+
+    words = (
+        r"the network's output is not finite at step \d of 6 .*: check the network there, or end the schedule before"
+    )
+    with pytest.raises(lw.LeastworkError, match=words):
+        drawn(late)
+    before = lw.DiffusionModel(late, lw.VPSchedule(0.1, 20.0, t_min=0.06), "noise", (2,))
+    assert bool(torch.isfinite(lw.sample(before, 16, steps=6).x).all())  # pyright: ignore[reportArgumentType, reportCallIssue]  (a tensor)
