@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all test-diffusers test-boltz bench bench-peers docs figures clean
+.PHONY: install demo test test-all test-diffusers test-boltz test-bioemu2 bench bench-peers docs figures clean
 
 install: $(STAMP)
 
@@ -38,6 +38,10 @@ test-diffusers:
 # The diffusion modules of Boltz and BioEmu2, likewise.
 test-boltz:
 	scripts/test_boltz.sh
+
+# All of BioEmu2, which takes Python 3.12 and 5.5 GB.
+test-bioemu2:
+	scripts/test_bioemu2.sh
 
 bench: install
 	$(BIN)/python -m benchmarks.all

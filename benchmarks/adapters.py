@@ -5,13 +5,14 @@ taken apart: "beside it" is one plus what all else takes here more than there, o
 itself is given the same shapes as often.
 
 The same network, the same number of samples in one batch, the same number of steps, deterministic: Euler steps of the
-flow for flow_matching (ODESolver), torchcfm (torchdiffeq) and a transformer of diffusers with two conditions, DDIM for
-diffusers and azula, Euler at Karras' levels for diffusers' EDM. Both in turn, 5 times each in each of 5 fresh
-processes, processor time of one thread; the least times, the median over processes of the median of the 5 ratios, and
-its range, as where a process has its memory makes a tenth. Here the ledger is kept and a last denoising step is taken,
-one evaluation more but for diffusers, whose own times are taken. Packages that are not installed are left out.
+flow for flow_matching (ODESolver), torchcfm (torchdiffeq), diffusers' flow matching and a transformer of it with two
+conditions, DDIM for diffusers (ε and v) and azula, Euler at Karras' levels for diffusers' EDM and k_diffusion. Both in
+turn, 7 times each in each of 5 fresh processes, processor time of one thread; the least times, the median over
+processes of the median of the 7 ratios, and its range, as where a process has its memory makes a tenth. Here the ledger
+is kept and a last denoising step is taken, one evaluation more but for diffusers and k_diffusion, whose own times are
+taken. Packages that are not installed are left out.
 
-Takes about five minutes on one core.
+Takes about ten minutes on one core.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from benchmarks.fresh import in_fresh_process
 from benchmarks.timing import cost, in_turn, ratio
 from leastwork import adapters
 
-SAMPLES, STEPS, REPEATS, PROCESSES = 1024, 50, 5, 5
+SAMPLES, STEPS, REPEATS, PROCESSES = 1024, 50, 7, 5
 
 
 Loop: TypeAlias = Callable[[], object]
@@ -76,11 +77,11 @@ def torchcfm() -> tuple[nn.Module, Loop, Loop]:
     return net, theirs, ours(model, "euler")
 
 
-def diffusers() -> tuple[nn.Module, Loop, Loop]:
+def diffusers(predicts: str = "epsilon") -> tuple[nn.Module, Loop, Loop]:
     from diffusers import DDIMScheduler  # pyright: ignore[reportMissingImports]
 
     net = Network().eval()
-    scheduler = DDIMScheduler(clip_sample=False, timestep_spacing="trailing")
+    scheduler = DDIMScheduler(clip_sample=False, timestep_spacing="trailing", prediction_type=predicts)
     model = adapters.from_diffusers(net, scheduler, (64,))
     scheduler.set_timesteps(STEPS)
     noise = torch.randn(SAMPLES, 64)
@@ -93,6 +94,47 @@ def diffusers() -> tuple[nn.Module, Loop, Loop]:
         return x
 
     grid = (scheduler.timesteps.double() + 1) / scheduler.config.num_train_timesteps
+    return net, theirs, lambda: lw.sample(model, SAMPLES, process="ode", solver="exponential", t_grid=grid, seed=1)
+
+
+def diffusers_v() -> tuple[nn.Module, Loop, Loop]:
+    return diffusers("v_prediction")
+
+
+def diffusers_flow() -> tuple[nn.Module, Loop, Loop]:
+    from diffusers import FlowMatchEulerDiscreteScheduler  # pyright: ignore[reportMissingImports]
+
+    net, scheduler, noise = Network().eval(), FlowMatchEulerDiscreteScheduler(), torch.randn(SAMPLES, 64)
+    model = adapters.from_diffusers(net, scheduler, (64,))
+    scheduler.set_timesteps(STEPS)
+    grid = scheduler.sigmas[:-1].double()
+
+    @torch.no_grad()
+    def theirs() -> object:
+        scheduler.set_timesteps(STEPS)
+        x = noise
+        for k in scheduler.timesteps:
+            x = scheduler.step(net(x, k), k, x, return_dict=False)[0]
+        return x
+
+    return net, theirs, lambda: lw.sample(model, SAMPLES, process="ode", solver="euler", t_grid=grid, seed=1)
+
+
+def k_diffusion() -> tuple[nn.Module, Loop, Loop]:
+    """Euler at Karras' levels, σ of each sample given to the denoiser, as in the package's ``sample_euler``."""
+    net, levels = Network().eval(), lw.EDMSchedule(0.002, 80.0, 0.5)
+    model = adapters.from_k_diffusion(net, (64,), sigma_min=0.002, sigma_max=80.0, sigma_data=0.5)
+    times = torch.linspace(0, 1, STEPS, dtype=torch.float64)
+    sigmas = [*((80.0 ** (1 / 7) + times * (0.002 ** (1 / 7) - 80.0 ** (1 / 7))) ** 7).tolist(), 0.0]
+    noise, grid = 80 * torch.randn(SAMPLES, 64), levels.times(sigmas[:-1])
+
+    @torch.no_grad()
+    def theirs() -> object:
+        x = noise
+        for now, after in pairwise(sigmas):
+            x = x + (x - net(x, x.new_full((len(x),), now))) / now * (after - now)
+        return x
+
     return net, theirs, lambda: lw.sample(model, SAMPLES, process="ode", solver="exponential", t_grid=grid, seed=1)
 
 
@@ -169,7 +211,12 @@ def ours(model: lw.DiffusionModel | lw.VelocityModel, solver: str) -> Callable[[
     return lambda: lw.sample(model, SAMPLES, process="ode", solver=solver, steps=STEPS, seed=1)
 
 
-MAKERS = {make.__name__: make for make in (flow_matching, torchcfm, diffusers, diffusers_sd3, azula, edm)}
+MAKERS = {
+    make.__name__: make
+    for make in (
+        flow_matching, torchcfm, diffusers, diffusers_v, diffusers_flow, diffusers_sd3, azula, edm, k_diffusion
+    )
+}  # fmt: skip
 
 
 @dataclass

@@ -23,7 +23,7 @@ from leastwork.models import diffusion
 from leastwork.sampling import choices, stepping
 
 SAMPLES, REPEATS = 10_000, 7
-PARTS = ((diffusion, "answered"), (stepping, "noise_left"), (choices, "refuse_half"))
+PARTS = ((diffusion, "answered"), (stepping, "said"), (choices, "refuse_half"))
 
 
 @contextmanager

@@ -5,7 +5,8 @@ A transformer of 50 million random weights on latents of 4 × 64 × 64, and a co
 over that of the process with the model in it, and as a multiple of that of unguided samples that are decoded by
 nobody; each row in a fresh process, which this one, importing nothing large, does not enlarge. The columns `network`
 and `decoder` say which of the two a method differentiates: where it is the network, the graph of a whole batch is held,
-and where it is the decoder, the graph of one image.
+and where it is the decoder, the graph of one image. The row that ends in 1 has batches of one sample, which give the
+same samples.
 
 Takes about two minutes on one core.
 """
@@ -24,6 +25,7 @@ ROWS = {  # name: (differentiates the network, the decoder)
     "reweight": (False, False),
     "least-work, V(x)": (False, False),
     "least-work, V(D)": (True, False),
+    "least-work, V(D), 1": (True, False),
     "scheduled": (False, True),
     "loss": (True, True),
 }
@@ -75,7 +77,7 @@ def task(name: str, model: Any, samples: int, steps: int) -> Callable[[], object
     from leastwork.networks.value import ValueNetwork
 
     bright = lw.Observable(lambda x: x[:, :, : x.shape[2] // 2].mean(dim=(1, 2, 3)), names=("brightness",))
-    choices: Any = {"steps": steps, "batch_size": samples, "seed": 1}
+    choices: Any = {"steps": steps, "batch_size": 1 if name.endswith("1") else samples, "seed": 1}
     if name == "reweight":
         data = lw.Experiment(bright, lower=[-9.0], errors=[0.1])
         return lambda: lw.guide_observables(model, data, "reweight", samples=samples, steps=steps, batch_size=samples)

@@ -348,5 +348,73 @@ def test_networks_of_a_noise_level_and_none_at_all(takes, remedy: str) -> None:
     assert re.search(remedy, check.words)
 
 
+@pytest.mark.parametrize(("takes", "remedy"), [
+    (lambda x, t: denoiser(x, t.double().exp()), r"its time is ln\(σ/α\): give it .*\.log\(\)$"),
+    (lambda x, t: denoiser(x, (-t.double() / 2).exp()), r"the log-SNR .*: give it schedule\.log_snr\(t\)"),
+])  # fmt: skip
+def test_networks_of_a_logarithm_of_the_noise(takes, remedy: str) -> None:
+    moons = Moons().sample(1000, torch.Generator().manual_seed(0)).float()
+    schedule = lw.VESchedule(0.002, 80.0)
+    check = lw.check_model(lw.DiffusionModel(takes, schedule, "data", (2,)), moons)["prediction"]
+    assert re.search(remedy, check.words)
+    log = lambda t: (schedule.sigma(t) / schedule.alpha(t)).log()  # noqa: E731
+    given = log if "ln" in remedy else schedule.log_snr
+    right = lw.DiffusionModel(lambda x, t: takes(x, given(t.double())), schedule, "data", (2,))
+    assert lw.check_model(right, moons).ok
+
+
+@pytest.mark.parametrize(("net", "predicts"), [
+    (lambda x, t: 0 * x, "noise"), (lambda x, t: 0 * x + 0.3, "data"), (lambda x, t: 0.1 * torch.sin(9 * x), "noise"),
+])  # fmt: skip
+def test_no_remedy_is_named_for_a_network_that_says_nothing(net, predicts) -> None:
+    check = lw.check_model(lw.DiffusionModel(net, lw.VPSchedule(), predicts, (2,)), DATA)["prediction"]
+    assert check.status in ("fault", "warning")
+    assert "set predicts" not in check.words
+    assert "give it" not in check.words
+
+
+def test_data_that_were_standardised_for_the_network_are_told() -> None:
+    far = 4 * DATA + 3
+    middle, spread = far.mean(), far.std()
+    mixture = GaussianMixture(
+        [0.3, 0.7], ((torch.tensor([[-3.0, 3.0], [7.0, 5.0]]) - middle) / spread).tolist(), float(1.2 / spread)
+    )
+    schedule = lw.VPSchedule()
+
+    def net(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        m = Moments.at(schedule, float(t))
+        return from_data("noise", mixture.denoise(x, m.alpha, m.sigma), x, m)
+
+    model = lw.DiffusionModel(net, schedule, "noise", (2,))
+    assert "pass shift=data.mean(), scale=data.std()" in lw.check_model(model, far)["prediction"].words
+    assert lw.check_model(replace(model, shift=middle, scale=spread), far).ok
+
+
+def test_a_flow_from_a_wider_prior_is_told() -> None:
+    def net(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        time = min(max(float(t), 1e-4), 1 - 1e-4)
+        denoised = MIXTURE.denoise(x, 1 - time, 3 * time)
+        return (x - denoised) / time
+
+    flow = lw.VelocityModel(net, (2,))
+    words = lw.check_model(flow, DATA)["direction"].words
+    assert re.search(r"its prior is as wide as that: pass prior=lw\.StandardNormal\((2\.[89]|3(\.[012])?)\)$", words)
+    assert lw.check_model(replace(flow, prior=lw.StandardNormal(3.0)), DATA).ok
+
+
+@pytest.mark.parametrize(("decode", "words"), [
+    (lambda z: z[:1], "return one decoded sample for each latent"),
+    (lambda z: z.numpy(), r"return a tensor, torch.from_numpy\(y\)"),
+    (lambda z: z.mul_(2.0), r"changes its latents in place: let it work on a copy, z = z.clone\(\)"),
+    (lambda z: z / 0 * 0, "not finite"),
+    (lambda z: z @ torch.ones(3, 3), "decode.z. raised RuntimeError"),
+])  # fmt: skip
+def test_a_decoder_that_cannot_be_used_is_told(decode, words: str) -> None:
+    check = lw.check_model(replace(exact("noise", lw.VPSchedule()), decode=decode))["decoder"]
+    assert check.status == "fault"
+    assert re.search(words, check.words)
+    assert lw.check_model(replace(exact("noise", lw.VPSchedule()), decode=lambda z: z[:, :1]))["decoder"].status == "ok"
+
+
 def denoiser(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     return Moons().mixture.denoise(x, 1.0, float(sigma)).to(x)

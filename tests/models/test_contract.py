@@ -27,6 +27,9 @@ def model(net, shape: tuple[int, ...] = (1,), predicts: str = "noise", **more) -
     (lambda y: y.mean(), r"returns shape \(\)"),
     (lambda y: (y, y), "returns a tuple, but the model's state is a Tensor: return the prediction alone"),
     (lambda y: {"sample": y}, "returns a dict, but"),
+    (lambda y: None, "returns a NoneType, but .*: end it with return"),
+    (lambda y: y.numpy(), r"returns a ndarray, but .*: return a tensor, torch\.from_numpy\(y\)"),
+    (lambda y: torch.cat([y, y], dim=1), r"of a prediction and a learned variance, return y\[:, :1\]"),
     (lambda y: y.long(), "returns torch.int64 for x in torch.float32: return real numbers"),
 ])  # fmt: skip
 def test_a_wrong_answer_is_refused_wherever_it_enters(answer, message: str) -> None:
@@ -108,3 +111,103 @@ def test_what_is_never_denoised() -> None:
     assert never_denoised(x, said, knows="velocity").tolist() == [2]
     assert never_denoised(torch.zeros(16, 4), torch.zeros(16, 4), knows="noise").tolist() == []
     assert what_is_wrong(x, said, ((4,),)) == ""
+
+
+def drawn(net, predicts: str = "noise", **choices) -> Tensor:
+    found = lw.sample(model(net, (2,), predicts), **{"n": 16, "steps": 6, **choices}).x
+    assert isinstance(found, Tensor)
+    return found
+
+
+def test_an_error_of_the_network_is_told_with_what_it_is_called_with() -> None:
+    words = r"net\(x, t\) raised IndexError .*x of shape \(16, 2\), a scalar tensor t in float32: wrap the network"
+    with pytest.raises(lw.LeastworkError, match=words) as caught:
+        drawn(lambda x, t: t[0] * x)
+    assert isinstance(caught.value.__cause__, IndexError)
+    assert drawn(lambda x, t: noise_of(x, t.expand(len(x))[0])).shape == (16, 2)
+    table = nn.Embedding(1000, 2)
+    with pytest.raises(lw.LeastworkError, match=r"takes whole numbers as time, so round it there, t = t\.round"):
+        drawn(lambda x, t: noise_of(x, t) + 0 * table(t))
+    assert drawn(lambda x, t: noise_of(x, t) + 0 * table((999 * t).round().long())).shape == (16, 2)
+    given = model(lambda x, t, e: noise_of(x, t) + e, context={"e": torch.zeros(3, 1)})
+    with pytest.raises(lw.LeastworkError, match=r"net\(x, t, e=e\) raised RuntimeError .* e \(3, 1\)"):
+        lw.sample(given, 16, steps=4)
+
+
+def test_a_network_that_changes_x_is_refused_where_it_does() -> None:
+    with pytest.raises(lw.LeastworkError, match=r"changes x in place: let it work on a copy, x = x\.clone\(\)"):
+        drawn(lambda x, t: noise_of(x.mul_(0.5), t))
+    flow = lw.VelocityModel(lambda x, t: x.sub_(x.mean()), (2,))
+    with pytest.raises(lw.LeastworkError, match="changes x in place"):
+        lw.sample(flow, 8, steps=4, process="ode")
+    with torch.inference_mode():  # whose tensors count no changes
+        assert drawn(noise_of).shape == (16, 2)
+
+
+@pytest.mark.parametrize("predicts", ["noise", "data"])
+def test_a_network_may_write_every_output_to_one_place(predicts: str) -> None:
+    """As replayed CUDA graphs do: neither multistep nor a second batch may see a later output."""
+    place: dict[int, Tensor] = {}
+
+    def fresh(x: Tensor, t: Tensor) -> Tensor:
+        return noise_of(x, t) if predicts == "noise" else SCHEDULE.alpha(t.double()).to(x) * x
+
+    def reused(x: Tensor, t: Tensor) -> Tensor:
+        return place.setdefault(len(x), torch.empty_like(x)).copy_(fresh(x, t))
+
+    assert torch.equal(drawn(reused, predicts, batch_size=8), drawn(fresh, predicts, batch_size=8))
+    flows = [lw.VelocityModel(lambda x, t, net=net: net(x, 0.5 * t + 0.1), (2,)) for net in (reused, fresh)]
+    one, other = (lw.sample(flow, 16, steps=6, process="ode", batch_size=8).x for flow in flows)
+    assert isinstance(one, Tensor)
+    assert torch.equal(one, other)  # pyright: ignore[reportArgumentType]  (a tensor, as one is)
+
+
+def test_a_random_network_is_told_and_one_that_only_draws_is_not() -> None:
+    with pytest.warns(lw.LeastworkWarning, match=r"two calls of the network with the same x differ by \d+\.\d%"):
+        drawn(lambda x, t: nn.functional.dropout(noise_of(x, t), 0.5))
+    drawn(lambda x, t: noise_of(x, t) + 0 * torch.rand(1))  # a warning would be an error here
+
+
+def test_a_network_that_says_nothing_is_no_padding() -> None:
+    for net, predicts in ((lambda x, t: 0 * x, "noise"), (lambda x, t: x, "data")):
+        with pytest.warns(lw.LeastworkWarning, match="the network denoises nothing: .*whether its weights were loaded"):
+            drawn(net, predicts)
+
+
+def test_weights_without_values_or_in_whole_numbers() -> None:
+    with torch.device("meta"):
+        empty = Scaled(torch.float32)
+    for use in (lambda one: lw.sample(one, 8, steps=4), lw.check_model):
+        with pytest.raises(lw.LeastworkError, match=r"on the device 'meta'.*load_state_dict\(weights, assign=True\)"):
+            use(model(empty, (2,)))
+    empty.load_state_dict(Scaled(torch.float32).state_dict(), assign=True)
+    assert isinstance(lw.sample(model(empty, (2,)), 8, steps=4).x, Tensor)
+    quantised = Scaled(torch.int8)
+    assert torch.equal(drawn(quantised), drawn(noise_of))
+
+
+def test_an_answer_in_double_precision_is_taken_in_that_of_the_states() -> None:
+    """Otherwise the next call would take states in double precision, which layers in float32 refuse."""
+    layer = nn.Linear(2, 2).requires_grad_(False)
+    assert drawn(lambda x, t: 0 * layer(x) + noise_of(x, t).double()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [2, "2", None])
+def test_an_event_shape_is_a_tuple(shape) -> None:
+    for make in (lambda: model(noise_of, shape), lambda: lw.VelocityModel(noise_of, shape)):
+        with pytest.raises(lw.LeastworkError, match=r"event_shape=.*: give a tuple, the shape of one sample, such as"):
+            make()
+    assert model(noise_of, [2]).event_shape == (2,)  # pyright: ignore[reportArgumentType]  (as files have it)
+
+
+def test_a_network_that_fails_late_is_told_with_a_remedy_that_works() -> None:
+    def late(x: Tensor, t: Tensor) -> Tensor:
+        return noise_of(x, t) if t > 0.05 else x * float("nan")
+
+    words = (
+        r"the network's output is not finite at step \d of 6 .*: check the network there, or end the schedule before"
+    )
+    with pytest.raises(lw.LeastworkError, match=words):
+        drawn(late)
+    before = lw.DiffusionModel(late, lw.VPSchedule(0.1, 20.0, t_min=0.06), "noise", (2,))
+    assert bool(torch.isfinite(lw.sample(before, 16, steps=6).x).all())  # pyright: ignore[reportArgumentType, reportCallIssue]  (a tensor)

@@ -157,3 +157,20 @@ def test_built_ins_pickle_and_compare() -> None:
     observable = stack(component(0), smooth_interval(0.0, 1.0, 0.1, name="p"))
     assert pickle.loads(pickle.dumps(observable)) == observable
     assert copy.deepcopy(observable) == observable
+
+
+def test_a_function_that_writes_to_its_samples_changes_none() -> None:
+    x = torch.ones(4, 2)
+    with pytest.raises(LeastworkError, match=r"changes its samples in place: let it work on x = x\.clone\(\)"):
+        evaluate(Observable(lambda x: x.sub_(1.0)[:, 0]), x)
+    with pytest.raises(LeastworkError, match="changes its samples in place"):
+        Observable(lambda x: x.sub_(1.0)[:, 0])(x.clone())
+
+    def of_numpy(x):
+        array = x.numpy()
+        array -= 1.0
+        return torch.from_numpy(array[:, 0])
+
+    assert evaluate(Observable(of_numpy), x).sum() == 0
+    assert Observable(of_numpy, differentiable=False)(x).sum() == 0
+    assert torch.equal(x, torch.ones(4, 2))

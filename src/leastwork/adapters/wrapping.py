@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.state import shapes
 from leastwork.models.context import arguments, for_a_trial
-from leastwork.models.contract import HALF
+from leastwork.models.contract import HALF, remedy_of, what_is_wrong
 from leastwork.models.placement import evaluating
 from leastwork.support.extras import needs
 
 __all__ = ["Wrapped", "check_network", "on_device", "package"]
+
+_CHECK = "check event_shape, its order of channels, context=, and that the checkpoint belongs to this architecture"
 
 
 class Wrapped(nn.Module):
@@ -116,12 +118,9 @@ def check_network(
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
-            f"the network cannot be called as {called} with x of shape {tuple(x.shape)} ({reason}): check "
-            "event_shape, its order of channels, context=, and that the checkpoint belongs to this architecture"
+            f"the network cannot be called as {called} with x of shape {tuple(x.shape)} ({reason}): "
+            f"{remedy_of(error) or _CHECK}"
         ) from error
-    if not isinstance(y, Tensor) or y.shape != x.shape:
-        found = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
-        raise ConfigError(
-            f"the network, called as {called}, returns {found} for x of shape {tuple(x.shape)}: it must return one "
-            "prediction of the same shape, so check event_shape and what the network is for"
-        )
+    wrong = what_is_wrong(x, y, (tuple(shape),))
+    if wrong:
+        raise ConfigError(f"the network, called as {called}, returns {wrong}; check event_shape and what it is for")

@@ -6,7 +6,7 @@ import torch
 
 from leastwork.checks.flow import check_direction, check_round_trip
 from leastwork.checks.frames import NOT_CARRIED, check_angles, check_rotations, check_scores
-from leastwork.checks.network import check_coordinates, check_parameters, check_purity, check_shapes
+from leastwork.checks.network import check_coordinates, check_decoder, check_parameters, check_purity, check_shapes
 from leastwork.checks.prediction import check_prediction
 from leastwork.checks.report import Check, ModelReport
 from leastwork.checks.schedule import check_schedule
@@ -85,7 +85,7 @@ def _measure(subject: Subject, equivariant: bool | Symmetry) -> list[Check]:
     checks.append(check_shapes(subject))
     if any(check.status == "fault" and check.name in ("output", "schedule") for check in checks):
         return checks
-    checks += [check_coordinates(subject), *check_purity(subject)]
+    checks += [check_coordinates(subject), *check_purity(subject), *check_decoder(subject)]
     if any(check.name == "input" for check in checks):
         return checks
     try:

@@ -17,7 +17,7 @@ from leastwork.geometry.state import State, all_finite, smap
 from leastwork.geometry.torus import wrap
 from leastwork.models.base import is_periodic
 from leastwork.models.diffusion import DiffusionModel
-from leastwork.models.velocity import VelocityModel
+from leastwork.models.velocity import StandardNormal, VelocityModel
 from leastwork.sampling.process import Process
 from leastwork.sampling.transport import transport
 from leastwork.statistics.discrepancy import maximum_mean_discrepancy
@@ -79,6 +79,9 @@ def check_direction(subject: Subject) -> Check:
         "its time runs the other way, but not its velocity: give it 1 - t": _Negative.of(flipped),
     }
     distances = {words: _distance(subject, other).value for words, other in others.items()}
+    if not min(distances.values()) < _FITTING_MMD:
+        wider = {words: _distance(subject, other) for words, other in _wider(subject, model).items()}
+        distances |= {words: one.value for words, one in wider.items() if one.value < _SMALL_MMD}
     best = min(distances, key=lambda words: distances[words])
     found = f"carried to the noise, data are unlike the prior (MMD² {declared})"
     if distances[best] * _CLEAR < declared.value and distances[best] < _FITTING_MMD:
@@ -98,6 +101,22 @@ def _distance(subject: Subject, model: VelocityModel) -> Estimate:
     target = flat(prior)
     bandwidth = float((target[::2] - target[1::2]).norm(dim=1).median())
     return maximum_mean_discrepancy(flat(z), target, max(bandwidth, 1e-12))
+
+
+def _wider(subject: Subject, model: VelocityModel) -> dict[str, VelocityModel]:
+    """The model with a normal prior as wide as its encoded data, in either direction of time, with its words."""
+    found: dict[str, VelocityModel] = {}
+    for one in (model, replace(model, data_at_one=not model.data_at_one)):
+        assert subject.data is not None
+        if model.periodic:
+            continue
+        x = model.to_data_units(smap(lambda leaf: leaf[:_ENCODED], subject.data))
+        spread = float(f"{float(flat(transport(one, x, steps=_STEPS)).std()):.2g}")
+        if 0 < spread < float("inf"):
+            flipped = "" if one is model else f" and data_at_one={one.data_at_one}"
+            words = f"its prior is as wide as that: pass prior=lw.StandardNormal({spread:g}){flipped}"
+            found[words] = replace(one, prior=StandardNormal(spread))
+    return found
 
 
 class _Negative(torch.nn.Module):

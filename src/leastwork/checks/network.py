@@ -5,13 +5,16 @@ from torch import nn
 
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject, relative
-from leastwork.geometry.state import State, flatten, leaves, shapes, smap
+from leastwork.errors import LeastworkError
+from leastwork.geometry.state import State, all_finite, flatten, leaves, shapes, smap
 from leastwork.models.base import is_periodic
-from leastwork.models.contract import HALF, what_is_wrong
+from leastwork.models.contract import CHANGES_X, HALF, what_is_wrong
+from leastwork.models.latents import Decoder
 from leastwork.models.listening import noise_left
 from leastwork.models.mask import padded, padded_shapes, unpadded
+from leastwork.support.text import brief
 
-__all__ = ["check_coordinates", "check_parameters", "check_purity", "check_shapes"]
+__all__ = ["check_coordinates", "check_decoder", "check_parameters", "check_purity", "check_shapes"]
 
 _PLACES = (0.0, 0.1, 0.5, 0.9, 1.0)  # fractions of the interval
 _SAME = 1e-6  # largest change between two calls, relative to the output's size, from another order of sums
@@ -66,14 +69,8 @@ def check_shapes(subject: Subject) -> Check:
         t = subject.at(place)
         try:
             y = subject.call(inside, t)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
-            return Check(
-                "output",
-                "fault",
-                f"net(x, t) raised {reason}; it is called with x of shape {_shapes(inside)}, a scalar tensor t and the "
-                "model's context: wrap it to take these, or mend event_shape",
-            )
+        except LeastworkError as error:
+            return Check("output", "fault", str(error))
         wrong = what_is_wrong(inside, y, wanted) or _unfit(x, unpadded(y, mask))
         if wrong:
             return Check("output", "fault", f"at t = {t:.4g} the network returns {wrong}")
@@ -91,6 +88,23 @@ def _unfit(x: State, y: State) -> str:
     return ""
 
 
+def check_decoder(subject: Subject) -> list[Check]:
+    """Check that the decoder of a latent model returns one finite sample for each latent."""
+    decode = getattr(subject.model, "decode", None)
+    if decode is None:
+        return []
+    try:
+        x = Decoder(decode)(subject.noise("decoder", 3))
+    except LeastworkError as error:
+        return [Check("decoder", "fault", str(error))]
+    except Exception as error:
+        return [Check("decoder", "fault", f"decode(z) raised {type(error).__name__} ({brief(error)}): mend it")]
+    if not bool(all_finite(x).all()):
+        return [Check("decoder", "fault", "it returns values that are not finite for latents of noise: mend it")]
+    sizes = ", ".join(str(("B", *leaf.shape[1:])).replace("'", "") for leaf in leaves(x))
+    return [Check("decoder", "ok", f"decodes to {sizes}")]
+
+
 def check_coordinates(subject: Subject) -> Check:
     """Whether every coordinate is denoised."""
     if is_periodic(subject.model):
@@ -103,10 +117,6 @@ def check_coordinates(subject: Subject) -> Check:
     return Check("coordinates", "ok", f"all {flatten(x).shape[1]} are denoised")
 
 
-def _shapes(x: State) -> str:
-    return ", ".join(str(tuple(leaf.shape)) for leaf in leaves(x))
-
-
 def check_purity(subject: Subject) -> list[Check]:
     """Check that the network does not change x, is deterministic, and treats samples independently of each other."""
     x, t = subject.noise("purity", 16), subject.at(0.5)
@@ -116,7 +126,7 @@ def check_purity(subject: Subject) -> list[Check]:
     checks: list[Check] = []
     if changed > 0:
         checks.append(
-            Check("input", "fault", "the network changes x in place: let it work on a copy, x = x.clone()"),
+            Check("input", "fault", CHANGES_X),
         )
     x = before
     second = subject.ask(smap(torch.clone, x), t)

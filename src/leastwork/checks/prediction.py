@@ -5,9 +5,10 @@
 
 m is the error of the best linear estimate from the data's mean variance v, so that a trained network has an error below
 about 1 and a wrong hypothesis an error above 1. The hypotheses are five predictions with either sign, and time as
-declared, reversed, in a thousand steps, or given as the noise level σ/α or c_noise = ln(σ/α)/4 (Karras et al.,
-arXiv:2206.00364). A network that has readings of its own, such as one of EDM, is tried in those instead. If none fits,
-the data may have another unit than the network's.
+declared, reversed, in a thousand steps, or given as the noise level σ/α, its logarithm, c_noise = ln(σ/α)/4 (Karras et
+al., arXiv:2206.00364) or the log-SNR. A hypothesis is named only if an output of zero would be worse under it, so that
+what a network says counts. A network that has readings of its own, such as one of EDM, is tried in those instead. If
+the declaration does not fit, the data may have another unit or centre than the network's.
 """
 
 import math
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject, flat
+from leastwork.checks.units import other_units
 from leastwork.geometry.state import State, smap
 from leastwork.geometry.torus import noise_on_circle
 from leastwork.models.diffusion import DiffusionModel
@@ -33,12 +35,22 @@ _CLEAR = 1.05  # factor by which the error of another hypothesis must be smaller
 _SIGMAS = 5.0  # standard errors by which it must be smaller: 3·10⁻⁷ false alarms for each hypothesis
 _SHARE = 0.5  # share of the squared change of D by which the error must fall
 _ALIKE = 1.02  # ratio of errors up to which hypotheses count as equally good
-_FITS = 2.0  # error, in units of the linear estimate's, below which a hypothesis is named
-_POOR = 1.3  # error, in the same unit, above which the data may have another unit
+_FITS = 1.3  # error, in units of the linear estimate's, below which a hypothesis is named
+_POOR = 1.3  # error, in the same unit, above which a network says little of the data
 _LINEAR = 1.02  # error, in the same unit, of a linear network, which Gaussian data allow
 _HOPELESS = 10.0  # error, in the same unit, above which there is a fault
 _SCALED = 0.9  # α at t_max below which states differ from their unscaled form x/α
-_UNITS = (10.0, 0.1, 1000.0, 1e-3)  # ratios of units that are tried
+_TELLS = 0.95  # part of the error of an output of zero below which a network says something under a hypothesis
+_LEVELS: Mapping[str, tuple[str, str, Callable[[float], float]]] = {
+    "noise level": ("the noise level σ/α", "schedule.sigma(t) / schedule.alpha(t)", lambda level: level),
+    "log noise level": ("ln(σ/α)", "(schedule.sigma(t) / schedule.alpha(t)).log()", math.log),
+    "c_noise": (
+        "c_noise = ln(σ/α)/4",
+        "(schedule.sigma(t) / schedule.alpha(t)).log() / 4",
+        lambda level: math.log(level) / 4,
+    ),
+    "log-SNR": ("the log-SNR ln(α²/σ²)", "schedule.log_snr(t)", lambda level: -2 * math.log(level)),
+}  # what a network may take as its time: words, remedy, and its value at a noise level
 
 
 @runtime_checkable
@@ -78,12 +90,10 @@ class Hypothesis:
         if self.time == "thousand":
             parts.append("its time is in a thousand steps")
             todo.append("give it 1000 t")
-        if self.time == "noise level":
-            parts.append("its time is the noise level σ/α")
-            todo.append("give it schedule.sigma(t) / schedule.alpha(t)")
-        if self.time == "log noise level":
-            parts.append("its time is c_noise = ln(σ/α)/4")
-            todo.append("give it (schedule.sigma(t) / schedule.alpha(t)).log() / 4")
+        if self.time in _LEVELS:
+            told, remedy, _ = _LEVELS[self.time]
+            parts.append(f"its time is {told}")
+            todo.append(f"give it {remedy}")
         if self.sign < 0:
             parts.append("its output has the other sign")
             todo.append("return its negative")
@@ -100,15 +110,18 @@ def check_prediction(subject: Subject) -> Check:
         return Check("prediction", "fault", "all data are alike: give samples of what the model was trained on")
     tried = denoising_errors(subject, subject.data)
     declared = Hypothesis(model.predicts)
-    means = {h: float(trial.error.mean()) for h, trial in tried.items()}
+    silent = {h.predicts: float(trial.error.mean()) for h, trial in tried.items() if h.time == "silent"}
+    every = {h: float(trial.error.mean()) for h, trial in tried.items() if h.time != "silent"}
+    means = {h: e for h, e in every.items() if h == declared or h.reading or e < _TELLS * silent[h.predicts]}
     best = _simplest(means, model)
     mine, least = means[declared], means[best]
-    if least > _LINEAR and _is_the_input(subject):
-        return Check(
-            "prediction",
-            "fault",
-            "the network returns its input, which denoises these data under no prediction: look at what it returns",
-        )
+    nothing = _says_nothing(subject, least, best) if mine >= _POOR or best != declared else ""
+    if nothing:
+        return Check("prediction", "fault", nothing)
+    declared_errors = lambda data: denoising_errors(subject, data, only=declared)[declared].error  # noqa: E731
+    other = other_units(subject, tried[declared].error, declared_errors)
+    if other is not None and other.error < least:
+        return other.check
     if least * _CLEAR < mine and least < _FITS and _is_clear(tried[declared], tried[best]):
         return Check(
             "prediction",
@@ -122,22 +135,33 @@ def check_prediction(subject: Subject) -> Check:
             "ok",
             f"{_declaration(model)} denoises the data, with {mine:.2f} times the error of a linear estimate",
         )
-    return _other_units(subject, mine)
+    return Check(
+        "prediction",
+        "fault" if mine > _HOPELESS else "warning",
+        f"the network denoises the data {mine:.3g} times worse than a linear estimate, whatever it predicts: "
+        "check that the data are the ones it was trained on, in the same units and order, and that the schedule is too",
+    )
 
 
 def _declaration(model: DiffusionModel) -> str:
     return model.net.words if isinstance(model.net, Readable) else f"predicts={model.predicts!r}"
 
 
-def _is_the_input(subject: Subject) -> bool:
-    """Whether the network returns x itself, or its negative, at several times."""
+def _says_nothing(subject: Subject, least: float, best: Hypothesis) -> str:
+    """A sentence about a network that returns its input or the same at all states; empty if it does neither."""
     x = subject.noise("prediction", 16)
-
-    def same(place: float) -> bool:
-        output = flat(subject.ask(x, subject.at(place)))
-        return any(torch.allclose(output, sign * flat(x), rtol=1e-5, atol=1e-8) for sign in (1, -1))
-
-    return all(same(place) for place in (0.1, 0.5, 0.9))
+    outputs = [flat(subject.ask(smap(torch.clone, x), subject.at(place))) for place in (0.1, 0.5, 0.9)]
+    if all(bool((output == output[0]).all()) for output in outputs):
+        return (
+            "the network returns the same at all x, which denoises these data under no prediction: look at what it "
+            "returns, and whether its weights were loaded"
+        )
+    same = all(
+        any(torch.allclose(output, sign * flat(x), rtol=1e-5, atol=1e-8) for sign in (1, -1)) for output in outputs
+    )
+    if same and (least > _LINEAR or best.sign < 0):
+        return "the network returns its input, which denoises these data under no prediction: look at what it returns"
+    return ""
 
 
 def _simplest(means: dict[Hypothesis, float], model: DiffusionModel) -> Hypothesis:
@@ -179,8 +203,14 @@ class _Trial:
         return _Trial(self.error + other.error, self.change + other.change, self.times + other.times)
 
 
-def denoising_errors(subject: Subject, data: State) -> dict[Hypothesis, _Trial]:
-    """The error of every hypothesis, in units of the linear estimate's; data: network units, (n, *event)."""
+def denoising_errors(subject: Subject, data: State, only: Hypothesis | None = None) -> dict[Hypothesis, _Trial]:
+    """The error of every hypothesis, in units of the linear estimate's.
+
+    Args:
+        subject: the model.
+        data: network units, (n, *event).
+        only: the declaration, if no other hypothesis is to be tried.
+    """
     model = subject.model
     assert isinstance(model, DiffusionModel)
     wanted = flat(data)
@@ -196,7 +226,7 @@ def denoising_errors(subject: Subject, data: State) -> dict[Hypothesis, _Trial]:
             wanted = flat(x) - m.sigma * noise_on_circle(flat(noise), m.sigma)
         linear = dimension * variance / (1 + variance * m.alpha**2 / m.sigma**2) * len(times)
         declared = flat(model.denoise(x, t))
-        for hypothesis, output in _outputs(subject, x, t):
+        for hypothesis, output in _outputs(subject, x, t) if only is None else [(only, subject.ask(x, t))]:
             denoised = flat(model.project(to_data(hypothesis.predicts, output, x, m)))
             error, change = ((denoised - other).square().mean(dim=1) / linear for other in (wanted, declared))
             trial = _Trial(error.nan_to_num(math.inf, math.inf), change.nan_to_num(math.inf, math.inf))
@@ -217,6 +247,8 @@ def _outputs(subject: Subject, x: State, t: float) -> Iterator[tuple[Hypothesis,
     assert isinstance(model, DiffusionModel)
     m = Moments.at(model.schedule, t)
     level = m.sigma / m.alpha
+    for kind in get_args(Prediction):
+        yield Hypothesis(kind, "silent"), smap(torch.zeros_like, x)
     if isinstance(model.net, Readable):
         yield Hypothesis(model.predicts), subject.ask(x, t)
         for words, reading in model.net.readings(subject.variance**0.5).items():
@@ -229,12 +261,12 @@ def _outputs(subject: Subject, x: State, t: float) -> Iterator[tuple[Hypothesis,
         with suppress(Exception):  # as below
             yield Hypothesis("data", "level of x"), subject.ask(smap(lambda leaf: leaf / m.alpha, x), level)
     times = {"declared": t, "reversed": low + high - t, "thousand": 1000 * t}
-    for name, time in (times | {"noise level": level, "log noise level": math.log(level) / 4}).items():
+    for name, time in (times | {name: value(level) for name, (_, _, value) in _LEVELS.items()}).items():
         try:
             output = subject.ask(x, time)
         except Exception:  # a network may refuse times outside its range, which excludes the hypothesis
             continue
-        if "noise level" in name:  # such networks predict the data, or what was declared
+        if name in _LEVELS:  # such networks predict the data, or what was declared
             yield Hypothesis("data", name), output
             if model.predicts != "data":
                 yield Hypothesis(model.predicts, name), output
@@ -242,31 +274,3 @@ def _outputs(subject: Subject, x: State, t: float) -> Iterator[tuple[Hypothesis,
         for predicts in get_args(Prediction):
             yield Hypothesis(predicts, name), output
             yield Hypothesis(predicts, name, -1), smap(torch.neg, output)
-
-
-def _other_units(subject: Subject, mine: float) -> Check:
-    """Check whether the data fit after a change of unit."""
-    model, data = subject.model, subject.data
-    assert isinstance(model, DiffusionModel)
-    assert data is not None
-    declared = Hypothesis(model.predicts)
-    spread = subject.variance**0.5
-    factors = {1.0} if model.periodic else {*_UNITS, 1 / spread}
-    errors = {f: denoising_errors(subject, smap(lambda leaf, f=f: f * leaf, data))[declared] for f in factors}
-    means = {f: float(trial.error.mean()) for f, trial in errors.items()}
-    best = min(means, key=lambda f: means[f])
-    status = "fault" if mine > _HOPELESS else "warning"
-    if means[best] < _POOR and 2 * means[best] < mine:
-        return Check(
-            "prediction",
-            "fault",
-            f"the data are {1 / best:.3g} times too large for the network, whose errors of denoising are "
-            f"{mine / means[best]:.2g} times smaller in its own unit: multiply the model's scale by {1 / best:.3g} "
-            "(Å and nm differ by 10), so that data units = shift + scale · network units",
-        )
-    return Check(
-        "prediction",
-        status,
-        f"the network denoises the data {mine:.3g} times worse than a linear estimate, whatever it predicts: "
-        "check that the data are the ones it was trained on, in the same units and order, and that the schedule is too",
-    )

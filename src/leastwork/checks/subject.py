@@ -11,6 +11,7 @@ from leastwork.geometry.state import State, batch_size, leaves, smap, take
 from leastwork.geometry.torus import wrap
 from leastwork.models.base import is_periodic
 from leastwork.models.context import arguments
+from leastwork.models.contract import asked
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
 from leastwork.models.mask import padded, unpadded
@@ -87,7 +88,7 @@ class Subject:
         """The network's own output at states that have their padding."""
         first, x = leaves(x)[0], smap(wrap, x) if is_periodic(self.model) else x
         time = torch.tensor(t, dtype=first.dtype, device=first.device)
-        return self.model.net(x, time, **arguments(self.model.context, first))
+        return asked(self.model.net, x, time, arguments(self.model.context, first))
 
     def answer(self, x: State, t: float) -> State:
         """The denoiser D, or the velocity u."""

@@ -75,6 +75,11 @@ def _argument(value: Any, x: Tensor, name: str) -> Any:
 
 
 def _placed(value: Tensor, x: Tensor) -> Tensor:
+    if value.is_meta and not x.is_meta:
+        raise LeastworkError(
+            "a tensor of the context is on the device 'meta', where it has no values: make it outside of "
+            "torch.device('meta')"
+        )
     return value.to(x.device, x.dtype if value.is_floating_point() else value.dtype)
 
 

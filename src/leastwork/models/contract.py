@@ -1,23 +1,83 @@
 """Contract of a network: one prediction for each coordinate of x, in single or double precision, at all states.
 
-Structure and shape of every output are checked, which costs nothing. A half-precision network raises an error before
-sampling. The first step of a sampler shows whether the network leaves some coordinates noisy
-(:mod:`leastwork.models.listening`).
+Structure and shape of every output are checked, and that the network has not changed x, which costs nothing. A
+half-precision network raises an error before sampling. The first step of a sampler shows whether the network leaves
+some coordinates noisy or is random (:mod:`leastwork.models.listening`).
 """
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, flatten, leaves, smap
+from leastwork.support.text import brief
 
-__all__ = ["HALF", "answered", "never_denoised", "refuse_half", "undenoised", "what_is_wrong"]
+__all__ = [
+    "CHANGES_X", "HALF", "NetworkError", "answered", "asked", "never_denoised", "refuse_half", "remedy_of",
+    "undenoised", "versions", "what_is_wrong",
+]  # fmt: skip
 
-HALF = (torch.float16, torch.bfloat16)
+HALF = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
+CHANGES_X = "the network changes x in place: let it work on a copy, x = x.clone()"
 _SAME = 1e-6  # largest relative difference, from rounding, of values that are the same
+_REMEDIES = {
+    "NoneType": "end it with return",
+    "ndarray": "return a tensor, torch.from_numpy(y)",
+    "tuple": "return the prediction alone, such as y[0]",
+    "dict": 'return the prediction alone, such as y["sample"]',
+}  # by the type of an output that is no state
+
+
+class NetworkError(LeastworkError):
+    """A network that raised an error of its own, or that changed the states which it was asked at."""
+
+
+def asked(net: Callable[..., Any], inside: State, t: Tensor, given: Mapping[str, Any], x: State | None = None) -> Any:
+    """The network's own output, net(inside, t, **given).
+
+    Args:
+        net: the network.
+        inside: states as the network takes them, with their padding.
+        t: scalar time, as the network takes it.
+        given: the keyword arguments.
+        x: the model's states, which the call must leave as they are; None where that is not looked at.
+
+    Raises:
+        NetworkError: the network raises an error, or changes x.
+    """
+    before = versions(x)
+    try:
+        found = net(inside, t, **given)
+    except (LeastworkError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        shapes = "".join(f", {name} {tuple(one.shape)}" for name, one in given.items() if isinstance(one, Tensor))
+        keywords = "".join(f", {name}={name}" for name in given)
+        raise NetworkError(
+            f"net(x, t{keywords}) raised {type(error).__name__} ({brief(error) or 'no message'}); it is called with x "
+            f"of shape {_shapes(leaves(inside))}, a scalar tensor t in {str(t.dtype).removeprefix('torch.')}{shapes}: "
+            f"{remedy_of(error) or 'wrap the network in a function that takes these, or mend event_shape or context'}"
+        ) from error
+    if versions(x) != before:
+        raise NetworkError(CHANGES_X)
+    return found
+
+
+def remedy_of(error: Exception) -> str:
+    """What to do about an error of a network, where that is plain; else empty."""
+    if "scalar types: Long, Int" in str(error):  # of an embedding
+        return "it takes whole numbers as time, so round it there, t = t.round().long(), and let it run over its steps"
+    if "can't allocate memory" in str(error):  # torch's allocator of the CPU raises a RuntimeError
+        return "there is no memory for a batch of this size, so give a smaller batch_size"
+    return ""
+
+
+def versions(x: State | None) -> list[int]:
+    """How often each tensor of a state has been written to; tensors of ``torch.inference_mode`` do not count it."""
+    return [] if x is None else [0 if leaf.is_inference() else leaf._version for leaf in leaves(x)]
 
 
 def what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> str:
@@ -31,14 +91,15 @@ def what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> s
     given = y if isinstance(y, tuple) else (y,)
     parts = [leaf for leaf in given if isinstance(leaf, Tensor)]
     if isinstance(y, tuple) != isinstance(x, tuple) or len(parts) != len(given):
-        return (
-            f"a {type(y).__name__}, but the model's state is a {type(x).__name__}: return the prediction alone, "
-            "such as output.sample"
-        )
+        remedy = _REMEDIES.get(type(y).__name__, "return the prediction alone, such as output.sample")
+        return f"a {type(y).__name__}, but the model's state is a {type(x).__name__}: {remedy}"
     count = len(leaves(x)[0])
     if [tuple(leaf.shape) for leaf in parts] != [(count, *shape) for shape in wanted]:
         same = "of the same shape" if wanted == tuple(tuple(leaf.shape[1:]) for leaf in leaves(x)) else f"{wanted}"
-        return f"shape {_shapes(parts)} for x of shape {_shapes(leaves(x))}: it must return one prediction {same}"
+        return (
+            f"shape {_shapes(parts)} for x of shape {_shapes(leaves(x))}: it must return one prediction {same}"
+            f"{_reshaped(tuple(parts[0].shape), (count, *wanted[0])) if len(parts) == 1 else ''}"
+        )
     for a, b in zip(leaves(x), parts, strict=True):
         if not b.is_floating_point():
             return f"{b.dtype} for x in {a.dtype}: return real numbers"
@@ -48,7 +109,7 @@ def what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> s
 
 
 def answered(x: State, y: object, wanted: tuple[tuple[int, ...], ...], t: float) -> State:
-    """A network's output after a check; half precision, as under autocast, is converted to the precision of x.
+    """A network's output after a check, in the precision of x: half as under autocast, or double as by a constant.
 
     Args:
         x, y, wanted: as in :func:`what_is_wrong`.
@@ -63,7 +124,7 @@ def answered(x: State, y: object, wanted: tuple[tuple[int, ...], ...], t: float)
     if wrong:
         raise LeastworkError(f"at t = {t:.4g} the network returns {wrong}")
     kind = leaves(x)[0].dtype
-    return smap(lambda leaf: leaf.to(kind) if leaf.dtype in HALF and kind not in HALF else leaf, y)  # pyright: ignore[reportArgumentType]  (checked)
+    return smap(lambda leaf: leaf if kind in HALF else leaf.to(kind), y)  # pyright: ignore[reportArgumentType]  (checked)
 
 
 def refuse_half(parameters: Iterable[Tensor]) -> None:
@@ -105,11 +166,27 @@ def never_denoised(x: State, y: State, *, knows: Literal["data", "noise", "veloc
 
 def undenoised(silent: Tensor, size: int) -> str:
     """The sentence about coordinates that are never denoised."""
+    if len(silent) == size:
+        return (
+            "the network denoises nothing: it returns its input, or the same at all states; look at what it returns, "
+            "whether its weights were loaded, and at predicts="
+        )
     return (
         f"{len(silent)} of {size} coordinates are never denoised, the first is {int(silent[0])}: the network leaves "
         "them as they are, as padding behind a mask, so that they end as noise in every average; pass mask=, which is "
         "True for the real places of an event, to the model, and its states are those alone"
     )
+
+
+def _reshaped(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """How to make the wanted shape of the one that was found, if that is plain."""
+    if len(found) == len(wanted) > 1 and found == (wanted[0], 2 * wanted[1], *wanted[2:]):
+        return f"; of a prediction and a learned variance, return y[:, :{wanted[1]}]"
+    if len(found) > 1 and found == (wanted[0], *wanted[2:], wanted[1]) and found != wanted:
+        return "; with its channels last, return y.movedim(-1, 1)"
+    if torch.Size(found).numel() == torch.Size(wanted).numel() and found[:1] == wanted[:1]:
+        return ", as y.reshape(x.shape) is"
+    return ""
 
 
 def _shapes(parts: Iterable[Tensor]) -> str:

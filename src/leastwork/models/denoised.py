@@ -14,6 +14,7 @@ from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.geometry.state import State, all_finite, leaves, smap, take
 from leastwork.geometry.tangents import cotangent, direction, slope_along, tangent_along
 from leastwork.models.base import Scored
+from leastwork.models.contract import NetworkError
 from leastwork.support.random import generator
 
 __all__ = ["PULL", "PUSH", "Denoised", "check_gradient", "denoised", "is_differentiable"]
@@ -101,7 +102,7 @@ def is_differentiable(model: Scored, x: State) -> bool:
             )
         shape = slope_along(whole.x, smap(torch.zeros_like, whole.end))
         (moved,) = whole.pushes([torch.randn(shape.shape, generator=generator(0, "differentiable")).to(shape)])
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, NotImplementedError, NetworkError) as error:
         return _warn_not_differentiable(f"differentiating it twice fails ({str(error).splitlines()[0][:120]})")
     if not bool(all_finite(moved).all()):
         return _warn_not_differentiable("its derivatives are not finite")

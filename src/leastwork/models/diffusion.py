@@ -18,7 +18,7 @@ from leastwork.geometry.state import EventShape, State, event_numel, flatten, in
 from leastwork.geometry.torus import noise_on_circle, uniform_angles, wrap
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.context import arguments
-from leastwork.models.contract import answered
+from leastwork.models.contract import answered, asked
 from leastwork.models.latents import Decoder
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
@@ -175,7 +175,7 @@ class DiffusionModel:
     def _call(self, x: State, t: float) -> State:
         first, inside = leaves(x)[0], padded(smap(wrap, x) if self.periodic else x, self.mask)
         time = torch.tensor(t, dtype=first.dtype, device=first.device)
-        found = self.net(inside, time, **arguments(self.context, first))
+        found = asked(self.net, inside, time, arguments(self.context, first), x)
         return unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
 
     def denoise(self, x: State, t: float) -> State:

@@ -23,7 +23,7 @@ from leastwork.geometry.rotations import exp, uniform
 from leastwork.geometry.state import State, shapes
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.context import arguments
-from leastwork.models.contract import answered
+from leastwork.models.contract import answered, asked
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.predictions import Moments
 from leastwork.models.units import ToData, check_units
@@ -132,7 +132,7 @@ class FrameModel:
     def score(self, x: State, t: float) -> Tangent:
         """∇ ln p_t of positions and rotations, (B, N, 3) each."""
         time, inside = torch.tensor(t, dtype=x[0].dtype, device=x[0].device), padded(x, self.mask)
-        found = self.net(inside, time, **arguments(self.context, x[0]))
+        found = asked(self.net, inside, time, arguments(self.context, x[0]), x)
         found = answered(inside, found, padded_shapes(shapes(self.noise_shape), self.mask), t)
         shift, turn = self.project(unpadded(found, self.mask))
         return shift, turn

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import EventShape, State, batch_size, cat, leaves, shapes, smap, take
+from leastwork.models.contract import versions
 from leastwork.models.placement import evaluating
 from leastwork.models.units import ToData
 from leastwork.observables.function import Observable
@@ -74,11 +75,15 @@ class Decoder:
         first = leaves(z)[0]
         parameters = self.decode.parameters() if isinstance(self.decode, nn.Module) else iter(())
         own = next((p for p in parameters if p.is_floating_point()), first)
+        before = versions(z)
         with evaluating(self.decode):
             x = self.decode(smap(lambda leaf: leaf.to(own.device, own.dtype), z))
+        if versions(z) != before:
+            raise LeastworkError("the decoder changes its latents in place: let it work on a copy, z = z.clone()")
         parts = x if isinstance(x, tuple) else (x,)
         if not all(isinstance(part, Tensor) for part in parts):
-            raise LeastworkError(f"the decoder returns a {type(x).__name__}: return a tensor, such as output.sample")
+            remedy = "torch.from_numpy(y)" if type(x).__name__ == "ndarray" else "such as output.sample"
+            raise LeastworkError(f"the decoder returns a {type(x).__name__}: return a tensor, {remedy}")
         wrong = next((part for part in parts if part.ndim == 0 or len(part) != len(first)), None)
         if wrong is not None:
             raise LeastworkError(

@@ -1,30 +1,76 @@
 """What a network returns at the first step of a sampler, for checks that cost no evaluation of their own."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
+import torch
 from torch import Tensor
 
-from leastwork.geometry.state import State, flatten, leaves
+from leastwork.geometry.state import State, all_finite, flatten, leaves, smap
 from leastwork.models.base import Model, is_periodic, is_scored
 from leastwork.models.contract import never_denoised, undenoised
 from leastwork.models.predictions import Moments
 
-__all__ = ["listening", "noise_left"]
+__all__ = ["Heard", "listening", "noise_left", "said"]
 
 _Result = TypeVar("_Result")
+_REPEATED = 1e-6  # largest change between two calls, relative to the largest value, from another order of sums
 
 
-def listening(model: Model, evaluate: Callable[[Model], _Result]) -> tuple[_Result, list[tuple[State, State]]]:
-    """Evaluate a model, and return the result with what its network took and returned at each call."""
-    heard: list[tuple[State, State]] = []
+@dataclass(frozen=True)
+class Heard:
+    """One call of a network.
+
+    Args:
+        x, y: what it took, and what it returned.
+        change: where it drew random numbers, the largest difference to a second call with the same x, relative to the
+            largest value; else 0.
+    """
+
+    x: State
+    y: State
+    change: float
+
+
+def listening(model: Model, evaluate: Callable[[Model], _Result]) -> tuple[_Result, list[Heard]]:
+    """Evaluate a model, and return the result with what its network took and returned at each call.
+
+    A network that draws from torch's own generator is called once more, to see whether its output changes.
+    """
+    heard: list[Heard] = []
 
     def net(x: State, *arguments: Any, **context: Any) -> State:
-        heard.append((x, model.net(x, *arguments, **context)))
-        return heard[-1][1]
+        before = _generators(x)
+        y = model.net(x, *arguments, **context)
+        drew = any(not torch.equal(a, b) for a, b in zip(before, _generators(x), strict=True))
+        heard.append(Heard(x, y, _change(y, model.net(x, *arguments, **context)) if drew else 0.0))
+        return y
 
     return evaluate(replace(cast(Any, model), net=net)), heard
+
+
+def _generators(x: State) -> list[Tensor]:
+    """The states of torch's own generators, of the CPU and of the device of x."""
+    device = leaves(x)[0].device
+    own = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+    return [torch.get_rng_state(), *own]
+
+
+def _change(y: Any, again: Any) -> float:
+    """Largest difference of two outputs, relative to the largest value of the first; 0 if they are no states."""
+    pairs = [(a, b) for a, b in zip(leaves(y), leaves(again), strict=True) if isinstance(a, Tensor)]
+    return max((float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs), default=0.0)
+
+
+def said(model: Model, one: Heard, t: float) -> list[str]:
+    """Sentences about a call: what is random in it, and the coordinates that it leaves noisy."""
+    random = (
+        f"two calls of the network with the same x differ by {one.change:.1%}, as it draws random numbers: take out "
+        "what is random, such as dropout by function"
+    )
+    left = noise_left(model, smap(Tensor.detach, one.x), smap(Tensor.detach, one.y), t)
+    return [words for words in (random if one.change > _REPEATED else "", left) if words]
 
 
 def noise_left(model: Model, x: State, y: State, t: float) -> str:
@@ -36,6 +82,8 @@ def noise_left(model: Model, x: State, y: State, t: float) -> str:
         y: what it returned for them, without a graph.
         t: the time.
     """
+    if not bool(all_finite(y).all()):
+        return ""  # which is told where it ends
     if is_periodic(model):
         return ""  # the noise of an angle is uniform, which a free rotation is too
     if not is_scored(model):

@@ -9,7 +9,7 @@ hidden places, as zeros, or as the identity where a state has rotations; what it
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from leastwork.errors import LeastworkError
 from leastwork.geometry.frames import are_frames
 from leastwork.geometry.state import EventShape, State, shapes, smap
+from leastwork.support.text import quoted
 
 __all__ = ["MaskLike", "Places", "padded", "padded_shapes", "unmasked", "unpadded"]
 
@@ -63,6 +64,7 @@ def unmasked(mask: MaskLike, event_shape: EventShape) -> tuple[Places | None, Ev
     >>> event_shape, unmasked(places, event_shape)[1]
     ((2, 2), (2, 2))
     """
+    event_shape = _as_tuple(event_shape)
     if mask is None or isinstance(mask, Places):
         return mask, event_shape
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
@@ -81,6 +83,13 @@ def unmasked(mask: MaskLike, event_shape: EventShape) -> tuple[Places | None, Ev
         raise LeastworkError("the mask hides everything: it is True where a place is real, so ~mask may be meant")
     kept = tuple((int(real.sum()), *shape[real.ndim :]) for shape in events)
     return Places(real), kept if isinstance(event_shape[0], tuple) else kept[0]
+
+
+def _as_tuple(event_shape: Any) -> EventShape:
+    """The shape of a state, of one tensor or of several, as a tuple; lists are taken, as files have them."""
+    if not isinstance(event_shape, tuple | list):
+        raise LeastworkError(f"event_shape={quoted(event_shape)}: give a tuple, the shape of one sample, such as (2,)")
+    return tuple(tuple(one) if isinstance(one, tuple | list) else one for one in event_shape)
 
 
 def padded_shapes(shapes: tuple[tuple[int, ...], ...], mask: MaskLike) -> tuple[tuple[int, ...], ...]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from leastwork.errors import LeastworkError
 from leastwork.models.base import Model
 from leastwork.models.context import moved_context
 
@@ -16,9 +17,19 @@ __all__ = ["evaluating", "moved", "placement"]
 
 
 def placement(model: Model) -> tuple[torch.device, torch.dtype]:
-    """Device and precision of the network's parameters; CPU and float32 if it has none."""
+    """Device and precision of the network's parameters; CPU and float32 if it has none.
+
+    Raises:
+        LeastworkError: parameters have no values, as on the device "meta".
+    """
     parameters = model.parameters()
-    return (parameters[0].device, parameters[0].dtype) if parameters else (torch.device("cpu"), torch.float32)
+    if any(p.is_meta for p in parameters):
+        raise LeastworkError(
+            "the network is on the device 'meta', where weights have no values: load them by "
+            "net.load_state_dict(weights, assign=True), or make the network outside of torch.device('meta')"
+        )
+    real = next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
+    return (parameters[0].device if parameters else torch.device("cpu")), real
 
 
 def moved(model: Model, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Model:
@@ -28,7 +39,7 @@ def moved(model: Model, device: torch.device | str | None = None, dtype: torch.d
     """
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
-    if all(p.device == device and p.dtype == dtype for p in model.parameters()):
+    if all(p.device == device and (p.dtype == dtype or not p.is_floating_point()) for p in model.parameters()):
         return model
     assert isinstance(model.net, nn.Module)
     net = deepcopy(model.net).to(device=device, dtype=dtype)

@@ -81,7 +81,7 @@ def _affine(weights: tuple[float, float], a: State, x: State) -> State:
 
     def combine(u: Tensor, v: Tensor) -> Tensor:
         if q == 0:
-            return u if p == 1 else p * u
+            return p * u  # never u itself, as a network may write its next output to the same place
         return torch.add(p * u, v, alpha=q)
 
     return smap(combine, a, x)

@@ -16,7 +16,7 @@ from leastwork.geometry.state import EventShape, State, event_numel, inner, leav
 from leastwork.geometry.torus import uniform_angles, wrap
 from leastwork.models.coefficients import Coefficients, flow_coefficients
 from leastwork.models.context import arguments
-from leastwork.models.contract import answered
+from leastwork.models.contract import answered, asked
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.units import Affine, check_units, is_identity, to_data_units, to_network_units
 from leastwork.support.above import above
@@ -156,9 +156,9 @@ class VelocityModel:
         """u(x, t) = dx/dt in network units, (B, *event)."""
         first, inside = leaves(x)[0], padded(smap(wrap, x) if self.periodic else x, self.mask)
         time = torch.tensor(1 - t if self.data_at_one else t, dtype=first.dtype, device=first.device)
-        found = self.net(inside, time, **arguments(self.context, first))
+        found = asked(self.net, inside, time, arguments(self.context, first), x)
         u = unpadded(answered(inside, found, padded_shapes(shapes(self.event_shape), self.mask), t), self.mask)
-        return smap(torch.neg, u) if self.data_at_one else u
+        return smap(torch.neg if self.data_at_one else torch.clone, u)  # it may write its next output to the same place
 
     @property
     def units(self) -> Affine:

@@ -13,14 +13,18 @@ from leastwork.support.text import brief
 
 __all__ = ["fill", "is_pickle", "read_weights", "refuse_pickle"]
 
+_WRAPPERS = ("_orig_mod.", "module.")  # what torch.compile and DataParallel put before the names of a network
+
 
 def fill(net: nn.Module, path: Path) -> None:
     """Load weights into a network, in place, and put the network into evaluation mode, without gradients.
 
+    Names may have one prefix in common, which a wrapper such as ``torch.compile``, DataParallel or Lightning adds.
+
     Raises:
-        ConfigError: the file is missing, damaged, a pickle, or of another network.
+        ConfigError: the file is missing, damaged, a pickle, of another network, or holds the weights more than once.
     """
-    weights = read_weights(path)
+    weights = _named(net, read_weights(path), path)
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:
@@ -29,6 +33,32 @@ def fill(net: nn.Module, path: Path) -> None:
             f"{path} holds the weights of another network ({reason}): pass the one it was saved from"
         ) from error
     net.eval().requires_grad_(False)
+
+
+def _named(net: nn.Module, weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The weights by the names that the network has for them; unchanged if they do not fit.
+
+    Raises:
+        ConfigError: the file holds the weights under several prefixes, such as those of an average beside the trained.
+    """
+    own = list(net.state_dict())
+    wrapped = next((one for one in _WRAPPERS if own and all(name.startswith(one) for name in own)), "")
+    bare = [name.removeprefix(wrapped) for name in own]
+    ends = [name.removesuffix(bare[0]) for name in weights if bare and name.endswith(bare[0])]
+    prefixes = [one for one in ends if all(one + name in weights for name in bare)]
+    if len(prefixes) > 1:
+        which = max(prefixes, key=len)
+        made = path.with_suffix(".one.safetensors")
+        raise ConfigError(
+            f"{path} holds the weights more than once, with the prefixes {', '.join(map(repr, prefixes))}: choose "
+            f"those of one, as for {which!r} by import safetensors.torch; "
+            f"w = safetensors.torch.load_file({str(path)!r}); "
+            f"safetensors.torch.save_file({{k[{len(which)}:]: v for k, v in w.items() if k.startswith({which!r})}}, "
+            f"{str(made)!r})"
+        )
+    if len(prefixes) == 1 and len(weights) == len(own):
+        return {wrapped + name: weights[prefixes[0] + name] for name in bare}
+    return weights
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -58,13 +88,20 @@ def refuse_pickle(path: Path) -> None:
     Raises:
         ConfigError: the file is a pickle.
     """
-    made = path.with_suffix(".safetensors")
+    made = str(path.with_suffix(".safetensors"))
+    if path.suffix == ".npz":
+        raise ConfigError(
+            f"{path} is a file of NumPy: make one of safetensors from it in Python, import numpy, torch, "
+            f"safetensors.torch; w = numpy.load({str(path)!r}); "
+            f"safetensors.torch.save_file({{k: torch.from_numpy(w[k]) for k in w}}, {made!r})"
+        )
     if is_pickle(readable(path)):
         raise ConfigError(
             f"{path} is a pickle, which can run code, and is refused: where you trust it, make a file of safetensors "
             "from it in Python, import torch, safetensors.torch; "
-            f"w = torch.load({str(path)!r}, weights_only=True); w = w.get('state_dict', w); "
-            f"safetensors.torch.save_file({{k: v.clone() for k, v in w.items()}}, {str(made)!r})"
+            f"w = torch.load({str(path)!r}, map_location='cpu', weights_only=True); w = next((v for v in w.values() if "
+            "isinstance(v, dict) and any(map(torch.is_tensor, v.values()))), w); "
+            f"safetensors.torch.save_file({{k: v.clone() for k, v in w.items() if torch.is_tensor(v)}}, {made!r})"
         )
 
 

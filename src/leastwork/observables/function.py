@@ -76,8 +76,11 @@ class Observable:
 
     def __call__(self, x: State) -> Tensor:
         """The observables of every sample, (B, K); differentiable in x unless declared otherwise."""
+        before = [0 if leaf.is_inference() else leaf._version for leaf in leaves(x)]
         values = self.fn(x) if self.differentiable else self._of_black_box(x)
         size = _count_samples(x)
+        if before != [0 if leaf.is_inference() else leaf._version for leaf in leaves(x)]:
+            raise LeastworkError(f"fn of {self.names} changes its samples in place: let it work on x = x.clone()")
         if not isinstance(values, Tensor):
             raise LeastworkError(
                 f"fn of {self.names} returns a {type(values).__name__}: return a tensor, (B,) or (B, K)"
@@ -102,7 +105,7 @@ class Observable:
     def _of_black_box(self, x: State) -> Tensor:
         """What fn returns, in the precision of the state and on its device."""
         like = leaves(x)[0]
-        values = self.fn(smap(lambda leaf: leaf.detach().cpu(), x))
+        values = self.fn(smap(lambda leaf: leaf.detach().cpu().clone(), x))  # it may write to it
         try:
             found = torch.as_tensor(values)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -149,8 +152,10 @@ def evaluate(observable: Observable, x: State, batch_size: int = 4096) -> Tensor
     n = _count_samples(x)
     if n == 0:
         raise LeastworkError(f"no samples to evaluate {observable.names} on: give at least one")
-    starts = range(0, n, batch_size)
-    values = torch.cat([observable(take(x, slice(i, i + batch_size))).to("cpu", torch.float64) for i in starts])
+    parts = (
+        smap(torch.clone, take(x, slice(i, i + batch_size))) for i in range(0, n, batch_size)
+    )  # fn may write to it
+    values = torch.cat([observable(part).to("cpu", torch.float64) for part in parts])
     finite = values.isfinite()
     if not finite.all():
         column = int((~finite).any(dim=0).nonzero()[0])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError, NoPathWeightsError
-from leastwork.geometry.state import State, batch_size, leaves
+from leastwork.geometry.state import State, batch_size, leaves, smap
 from leastwork.models.latents import Decoder, of_decoded
 from leastwork.sampling.work import kish_ess
 from leastwork.statistics.estimate import Estimate
@@ -123,7 +123,8 @@ class Ensemble:
         """
         n, fn = len(self), of_decoded(fn, self.decoder)
         with torch.no_grad():
-            parts = [fn(_slice(self.x, i, i + batch_size)) for i in range(0, n, batch_size)]
+            copies = (smap(torch.clone, _slice(self.x, i, i + batch_size)) for i in range(0, n, batch_size))
+            parts = [fn(copy) for copy in copies]  # of copies, as fn may write to what it is given
         values = torch.cat(parts)
         if under == "guided":
             return Estimate.from_samples(values, self.ledger.group)

@@ -14,7 +14,7 @@ from leastwork.errors import LeastworkError, LeastworkWarning, NonFiniteError
 from leastwork.geometry.rotations import exp, orthonormal, uniform
 from leastwork.geometry.state import State, all_finite, smap
 from leastwork.guidance.base import Guidance
-from leastwork.models.listening import listening, noise_left
+from leastwork.models.listening import listening, said
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.process import Process
 from leastwork.sampling.solvers.steps import Step, Steps, Turn
@@ -274,15 +274,13 @@ def integrate(
 
 
 def _first(sampler: Sampler, x: State, t: float) -> tuple[State, State | None]:
-    """:func:`evaluate` at the first step, which warns of coordinates that the network does not denoise."""
+    """:func:`evaluate` at the first step, which warns of what is seen there in the network."""
     model = sampler.process.model
     found, heard = listening(
         model, lambda heard: evaluate(replace(sampler, process=replace(sampler.process, model=heard)), x, t)
     )
-    for taken, returned in heard[:1]:
-        words = noise_left(model, smap(torch.detach, taken), smap(torch.detach, returned), t)
-        if words:
-            warnings.warn(words, LeastworkWarning, stacklevel=3)
+    for words in [words for one in heard[:1] for words in said(model, one, t)]:
+        warnings.warn(words, LeastworkWarning, stacklevel=3)
     return found
 
 
@@ -293,7 +291,9 @@ def _check_finite(carry: Carry, start: int, where: str) -> None:
         bad = ~all_finite(state)
         if bool(bad.any()):
             first = start + int(bad.nonzero()[0, 0])
+            own = state is carry.y and carry.h is None
+            remedy = "or end the schedule before, by t_min or t_max" if own else "or use more steps or weaker guidance"
             raise NonFiniteError(
                 f"{part} is not finite at {where} for sample {first} and {int(bad.sum()) - 1} more of its batch of "
-                f"{len(bad)}: use more steps or weaker guidance, or check the network there"
+                f"{len(bad)}: check the network there, {remedy}"
             )
