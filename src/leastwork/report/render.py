@@ -20,7 +20,7 @@ from leastwork.report.works import WORKS, Work
 __all__ = ["Heading", "Numbering", "environment", "render_page"]
 
 _HERE = Path(__file__).parent
-_VIEWER = ("vendor/3Dmol-min.js", "scripts/structures.js")
+_VIEWER, _STRUCTURES = "vendor/3Dmol-min.js", "scripts/structures.js"
 _SCRIPTS = ("scripts/contents.js", "scripts/words.js", "scripts/figures.js", "scripts/tables.js", "scripts/pages.js")
 _CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {127: 0x2421}
 _TURNING = dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), 65533)
@@ -89,8 +89,9 @@ def render_page(template: str, number: Numbering, **given: Any) -> str:
         number: the numbering that the content of the page was rendered with.
         given: what the template shows.
     """
-    scripts = [_read(name) for name in (*_SCRIPTS, *(_VIEWER if number.has_structures else ()))]
-    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    scripts = [_read(name) for name in (*_SCRIPTS, *([_STRUCTURES] if number.has_structures else []))]
+    viewer = _read(_VIEWER) if number.has_structures else ""
+    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in (*scripts, *([viewer] if viewer else [])))
     works: list[Work] = [WORKS[name] for name in number.cited]
     return environment().get_template(template).render(
         number=number,
@@ -99,6 +100,7 @@ def render_page(template: str, number: Numbering, **given: Any) -> str:
         light={name: colour.light for name, colour in PALETTE.items()},
         style=Markup(_read("page.css")),
         scripts=[Markup(script) for script in scripts],
+        viewer=Markup(viewer),
         hashes=Markup(hashes),
         **given,
     )  # fmt: skip
