@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -77,7 +78,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_visible,
     )
-    found.globals |= {"drawing": _drawing, "as_json": _as_json}
+    found.globals |= {"drawing": _drawing, "as_json": _as_json, "with_states": _with_states}
     return found
 
 
@@ -113,10 +114,17 @@ def _visible(value: Any) -> Any:
     return value
 
 
+def _with_states(text: str) -> Markup:
+    """Text in which the free energies F_A and F_B of two states are written as such."""
+    return Markup(re.sub(r"\bF_([AB])\b", r"<i>F</i><sub>\1</sub>", str(escape(_visible(text)))))
+
+
 def _drawing(drawing: Drawing, number: int, alt: str) -> Markup:
     """A figure's SVG, with its description."""
     svg = _visible(drawing.numbered(number))
-    head = f'<svg role="img" aria-label="{escape(_visible(alt))}" class="drawing"'
+    points = re.search(r'viewBox="\S+ \S+ (\S+)', svg)
+    style = f' style="--points: {float(points[1]):g}"' if points else ""  # its width, so that letters have one size
+    head = f'<svg role="img" aria-label="{escape(_visible(alt))}" class="drawing"{style}'
     return Markup(head + svg.removeprefix("<svg"))
 
 

@@ -73,8 +73,7 @@ def _counted(metrics: DifferenceNumbers) -> Check:
         return Check(name, "unknown", "The model's own samples are not in both states, so they cannot be counted.")
     far = abs(found.value - counted.value) / max(math.hypot(found.stderr or 0.0, counted.stderr), 1e-12)
     finding = (
-        f"{pm(found)} k_BT, and {pm(counted)} by counting the model's own samples: {plain(far, 2)} standard errors "
-        "apart."
+        f"{pm(found)} k_BT, and {pm(counted)} by counting the model's own samples: {far:.1f} standard errors apart."
     )
     if far <= _AGREE:
         return Check(name, "good", finding)
