@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all test-diffusers test-boltz bench bench-peers docs figures clean
+.PHONY: install demo test test-all test-diffusers test-boltz bench bench-peers docs figures gallery clean
 
 install: $(STAMP)
 
@@ -48,6 +48,11 @@ bench-peers: install
 
 figures: install
 	$(BIN)/python -m benchmarks.figures
+
+# Reports of the bundled runs, opened in the system's Chromium, into docs/gallery.md.
+gallery: install
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	$(BIN)/python scripts/gallery.py
 
 docs: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
