@@ -9,12 +9,15 @@ STAMP := $(VENV)/.installed
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
+	@echo "Installing leastwork, torch and the tools for tests into $(VENV), once: a few minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,protein]'
 	touch $@
 
 demo: install
 	@rm -rf runs/demo runs/demo.partial
+	@echo "The demonstration: leastwork run chignolin, a protein model corrected by one measured number, and guided to its"
+	@echo "transition states. It says in a moment what it does, where its report comes and when it will end."
 	$(BIN)/leastwork run chignolin --out runs/demo
 
 # Types are checked beside the tests; a core has one process, so each is told to run one thread.

@@ -170,7 +170,8 @@ def section(browser: Any, one: Shown, folder: Path) -> str:
     for scheme in SCHEMES:
         address = save(screens(browser, page, scheme), f"{one.name}-{scheme}")
         widths = ", ".join(f"{width:,}" for width in WIDTHS)
-        lines += ["", f"![First screen of {one.title.lower()}, {scheme}, {widths} pixels wide]({address})"]
+        told = f"First screen of {one.title.lower()}, {scheme}, {widths} pixels wide"
+        lines += ["", f"[![{told}]({address})]({address})"]
     dark = one.name == "chignolin"
     address = save(figure(browser, page, one.figure, "dark" if dark else "light"), f"{one.name}-figure")
     lines += ["", f"![A figure of {one.title.lower()}]({address})"]
