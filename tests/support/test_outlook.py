@@ -48,7 +48,7 @@ def test_each_phase_says_its_number_and_when_all_is_done(clock: Clock) -> None:
 
 def test_a_stage_that_takes_longer_is_believed_and_lengthens_what_is_to_come(clock: Clock) -> None:
     said: list[str] = []
-    shown = with_outlook(no_progress, {"": {"fit": 20.0, "samples": 100.0}}, said.append)
+    shown = with_outlook(no_progress, {"": {"fit": 40.0, "samples": 100.0}}, said.append)
     with shown("fit: learning V", 100) as tick:
         for second in count(1):
             if second > 100:
@@ -56,12 +56,12 @@ def test_a_stage_that_takes_longer_is_believed_and_lengthens_what_is_to_come(clo
             clock.now = float(second)
             tick()
     assert [line.split("; ")[1] for line in said] == [
-        "about 2 min until the end",
-        "about 5 min 40 s until the end",  # after 60 of 100 seconds, of which 20 were expected
+        "about 2 min 20 s until the end",
+        "about 3 min 10 s until the end",  # after 60 of 100 seconds, of which 40 were expected
     ]
     with shown("samples: sampling", 10):
         pass
-    assert said[-1] == "samples (2 of 2); about 8 min 20 s until the end"
+    assert said[-1] == "samples (2 of 2); about 4 min 10 s until the end"
 
 
 def test_parts_side_by_side_end_with_the_last_and_one_after_the_other_in_their_sum(clock: Clock) -> None:

@@ -21,7 +21,8 @@ Phases: TypeAlias = Mapping[str, float | None]
 """Names of phases in their order, each with the seconds that are expected of it; None where nobody knows."""
 
 _BETWEEN = 60.0  # seconds between two sentences
-_LONG = 10.0  # seconds that are expected of a phase by which the pace is judged, at least
+_LONG = 30.0  # seconds of a phase or stage by which the pace is judged, at least
+_FEW = 0.1  # share of the steps of a stage by which it is judged if it was shorter
 
 
 @dataclass
@@ -64,8 +65,15 @@ class _Part:
         if current is None or None in later:
             return None
         pace = self._pace()
-        stage = 0.0 if self.stage is None or self.stage.left is None else self.stage.left
-        return max(pace * current - self._spent(), stage, 0.0) + pace * sum(one or 0.0 for one in later)
+        rest = pace * current - self._spent()
+        return max(rest, self._left_of_stage(), 0.0) + pace * sum(one or 0.0 for one in later)
+
+    def _left_of_stage(self) -> float:
+        """Seconds that the stage still takes, 0 while its first steps, which are often slow, are all that is known."""
+        stage = self.stage
+        if stage is None or stage.left is None or (stage.spent < _LONG and stage.done < _FEW * stage.total):
+            return 0.0
+        return stage.left
 
     def _spent(self) -> float:
         return 0.0 if self.number < 0 else time.monotonic() - self.since
