@@ -47,6 +47,7 @@ class FreeEnergyRun(FittedRun):
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         settings: the settings of the method, by name.
         ensemble: guided samples that a run read from a folder has already.
+        times: the times at which the fit has placed the steps, (S + 1,), or None where they are as chosen.
     """
 
     model: Model
@@ -64,6 +65,7 @@ class FreeEnergyRun(FittedRun):
     progress: Progress = field(default=no_progress, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
     ensemble: Ensemble | None = field(default=None, repr=False)
+    times: Tensor | None = field(default=None, repr=False)
 
     @property
     def tilt(self) -> Tilt:
@@ -90,7 +92,7 @@ class FreeEnergyRun(FittedRun):
         """
         found = step_check(
             self.model, self.coordinate, self.guidance, log_tilt=self.log_tilt, seed=derive_seed(self.seed, "steps"),
-            progress=self.progress, **self.choices.law,
+            progress=self.progress, **self.drawing.law,
         )  # fmt: skip
         warn_of_steps(found, self.coordinate.names, stacklevel=3)
         return found

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from leastwork.errors import ConfigError
 from leastwork.fit.files import open_own_samples
 from leastwork.fit.result import FitRecord
@@ -48,6 +50,7 @@ class FitNumbers:
         search: network evaluations and seconds of the search alone, or None if they are not known.
         kernel: plain values of the guides' kernel, or its name if it has no file form; None for the usual kernel.
         precision: precision of the model's parameters, or None if it is not known.
+        times: the times at which the fit has placed the steps, or None where they are as chosen.
     """
 
     log_odds: float
@@ -61,6 +64,7 @@ class FitNumbers:
     search: Mapping[str, Any] | None = None
     kernel: Mapping[str, Any] | None = None
     precision: str | None = None
+    times: tuple[float, ...] | None = None
 
     @property
     def record(self) -> FitRecord:
@@ -84,7 +88,7 @@ def save_fit(run: PathRun, folder: Path) -> None:
         run.log_odds, run.target, run.network_evaluations, run.seconds, record.stages, record.trials,
         run.guides.bandwidth, fingerprint(run.model),
         {"network_evaluations": record.network_evaluations, "seconds": record.seconds}, _kernel_values(run),
-        precision(run.model),
+        precision(run.model), None if run.times is None else tuple(run.times.tolist()),
     )  # fmt: skip
     write_json(folder / "fit" / "fit.json", asdict(found))
 
@@ -153,6 +157,7 @@ def load_fit(
         found.record,
         network_evaluations=found.network_evaluations,
         seconds=found.seconds,
+        times=None if found.times is None else torch.tensor(found.times, dtype=torch.float64),
     )
 
 

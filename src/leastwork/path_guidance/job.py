@@ -90,7 +90,8 @@ def guide_path(
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         on_metrics: called as ``on_metrics(step, values)`` while the fit goes on, with losses, effective samples, misses
             and work by name; :func:`leastwork.support.sinks.sink` makes one for a CSV file or a tracker.
-        choices: solver, steps, t_grid, batch_size, device, dtype as in :func:`leastwork.sample`.
+        choices: solver, steps, t_grid, batch_size, device, dtype as in :func:`leastwork.sample`. Without ``t_grid``,
+            "least-work" places the steps where its guidance wastes most (``run.times``).
 
     Returns:
         PathRun: the guidance into the region, with its certificate and the free energy of the region.
@@ -166,6 +167,7 @@ def guide_path(
         time.perf_counter() - begin,
         progress,
         settings_given(chosen),
+        times=found.times if fitting is drawing else None,
     )
 
 

@@ -10,6 +10,7 @@ nats, the work of the target p e^r/Z. For s < 1 the work stays finite when a sam
    (:mod:`leastwork.fit.value`).
 3. In several rounds V is learned again as the mean of the part of ln dP/dQ + r that is still to come at the states of
    guided paths (:mod:`leastwork.fit.labels`). These paths have the steps of the actual chain and show its errors.
+   After the first round the steps are placed where the guidance wastes most (:mod:`leastwork.fit.placing`).
 4. If A is an interval of a smooth coordinate, its border is sharper than a network can learn, so
    :class:`leastwork.guidance.interval.IntervalGuidance` takes over late, when the coordinate given x_t is nearly
    Gaussian. Fresh paths decide from which log-SNR.
@@ -24,7 +25,7 @@ From the first round on, the length of ∇V is bounded by what the guided paths 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,7 @@ from leastwork.errors import LeastworkError
 from leastwork.fit.labels import fit_labels
 from leastwork.fit.network import value_network
 from leastwork.fit.on_policy import descend, draw_response
+from leastwork.fit.placing import pilot_of, place_steps
 from leastwork.fit.result import FitRecord
 from leastwork.fit.stopping import stops, warn_of_stop
 from leastwork.fit.value import Check, fit_ratio
@@ -84,6 +86,7 @@ class RegionFit:
         handover: the log-SNR at which the guidance of the interval takes over; None if V guides to the end.
         network_evaluations: number of evaluations of the model's network.
         seconds: duration of the whole fit, s.
+        times: times at which a pilot has placed the steps, (S + 1,), or None where they are as chosen.
     """
 
     guidance: Guidance
@@ -96,6 +99,7 @@ class RegionFit:
     handover: float | None
     network_evaluations: int
     seconds: float
+    times: Tensor | None = None
 
     def record(self) -> FitRecord:
         """Cost and history as plain values, in one stage."""
@@ -118,6 +122,7 @@ class _SoFar:
         history: one entry per round.
         handover: the log-SNR at which the guidance of the interval takes over; None if V guides to the end.
         guidance: h, once V has been learned.
+        times: times at which a pilot has placed the steps, (S + 1,), or None where they are as chosen.
     """
 
     network: nn.Module
@@ -129,6 +134,7 @@ class _SoFar:
     history: list[Round] = field(default_factory=list)
     handover: float | None = None
     guidance: Guidance | None = None
+    times: Tensor | None = None
 
     @property
     def odds(self) -> float:
@@ -145,7 +151,7 @@ class _SoFar:
         assert self.members is not None
         return RegionFit(
             self.guidance, self.odds, weighted_mean(self.estimates), len(self.members.stays), self.members.acceptance,
-            self.checks, tuple(self.history), self.handover, self.evaluations, seconds,
+            self.checks, tuple(self.history), self.handover, self.evaluations, seconds, self.times,
         )  # fmt: skip
 
     def judged(self) -> str:
@@ -242,6 +248,8 @@ def _learn(task: Task, so_far: _SoFar, share: Share, points: State, own: Ensembl
         so_far.network = learned.network
         so_far.history.append(drawn.round(so_far.odds, so_far.handover, learned.variance))
         so_far.guidance = task.guidance(so_far.network, so_far.odds, so_far.handover)
+        if so_far.times is None:
+            task = _with_placed_steps(task, so_far, so_far.guidance, share.budget - so_far.evaluations)
     if bounded:
         tried, odds, few = [], so_far.odds, max(int(TRIAL_SHARE * n), FEWEST_PATHS)
         for at in HANDOVERS:
@@ -254,6 +262,18 @@ def _learn(task: Task, so_far: _SoFar, share: Share, points: State, own: Ensembl
         so_far.guidance = task.guidance(so_far.network, so_far.odds, so_far.handover)
     if isinstance(so_far.network, ValueNetwork):
         _descend_head(task, so_far, so_far.network, min(int(share.descents * left), share.budget - so_far.evaluations))
+
+
+def _with_placed_steps(task: Task, so_far: _SoFar, guidance: Guidance, left: int) -> Task:
+    """The task with the steps placed where a guidance that reaches the region wastes most."""
+    pilot = pilot_of(task.model, task.choices, guidance.through_network, left)
+    if not pilot.paths:
+        return task
+    so_far.evaluations += pilot.evaluations
+    seed = derive_seed(task.seed, "placing the steps")
+    task = replace(task, choices=place_steps(task.model, guidance, task.choices, pilot, seed, task.progress))
+    so_far.times = task.choices.sampler(task.model).steps.times
+    return task
 
 
 def _descend_head(task: Task, so_far: _SoFar, start: ValueNetwork, left: int) -> None:

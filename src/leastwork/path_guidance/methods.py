@@ -88,6 +88,7 @@ class PathOutcome:
         target: the share of the target in A.
         fit: the record of how the guidance was found.
         network_evaluations: number of network evaluations of the whole fit, the model's own samples included.
+        times: times at which the fit has placed the steps, (S + 1,), or None where they are as chosen.
     """
 
     guidance: Guidance
@@ -95,6 +96,7 @@ class PathOutcome:
     target: float
     fit: Fit
     network_evaluations: int
+    times: Tensor | None = None
 
 
 class PathGuidanceMethod(Method):
@@ -152,7 +154,7 @@ class LeastWork(PathGuidanceMethod):
             problem.model, problem.region, problem.points, problem.own, focus=focus, success=self.success,
             seed=problem.seed, budget=self.budget or BUDGET, progress=problem.progress, choices=problem.choices,
         )  # fmt: skip
-        return PathOutcome(found.guidance, found.log_odds, self.success, found, found.network_evaluations)
+        return PathOutcome(found.guidance, found.log_odds, self.success, found, found.network_evaluations, found.times)
 
     def sentence(self, told: Told) -> str:
         found = told.stages[0]

@@ -49,6 +49,7 @@ class PathRun(FittedRun):
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         settings: the settings of the method, by name.
         ensemble: guided samples that a run read from a folder has already.
+        times: the times at which the fit has placed the steps, (S + 1,), or None where they are as chosen.
     """
 
     kind_of_run: ClassVar[str] = "path"
@@ -70,6 +71,7 @@ class PathRun(FittedRun):
     progress: Progress = field(default=no_progress, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
     ensemble: Ensemble | None = field(default=None, repr=False)
+    times: Tensor | None = field(default=None, repr=False)
 
     def log_tilt(self, x: State) -> Tensor:
         """The log-tilt r = L 1_A of the target, nats, float64 (B,)."""
@@ -105,7 +107,7 @@ class PathRun(FittedRun):
 
         found = step_check(
             self.model, share, self.guidance, log_tilt=lambda x: share(x).log(), seed=derive_seed(self.seed, "steps"),
-            progress=self.progress, **self.choices.law,
+            progress=self.progress, **self.drawing.law,
         )  # fmt: skip
         warn_of_steps(found, ("1_A",), stacklevel=3)
         return found
