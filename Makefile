@@ -4,17 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all test-diffusers test-boltz test-bioemu2 bench bench-peers docs figures clean
+.PHONY: install demo test test-all test-diffusers test-boltz test-bioemu2 bench bench-peers docs figures gallery clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
+	@echo "Installing leastwork, torch and the tools for tests into $(VENV), once: a few minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,protein]'
 	touch $@
 
 demo: install
 	@rm -rf runs/demo runs/demo.partial
+	@echo "The demonstration: leastwork run chignolin, a protein model corrected by one measured number, and guided to its"
+	@echo "transition states. It says in a moment what it does, where its report comes and when it will end."
 	$(BIN)/leastwork run chignolin --out runs/demo
 
 # Types are checked beside the tests; a core has one process, so each is told to run one thread.
@@ -52,6 +55,11 @@ bench-peers: install
 
 figures: install
 	$(BIN)/python -m benchmarks.figures
+
+# Reports of the bundled runs, opened in the system's Chromium, into docs/gallery.md.
+gallery: install
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	$(BIN)/python scripts/gallery.py
 
 docs: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

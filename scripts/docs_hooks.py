@@ -1,10 +1,14 @@
 """What is made when the documentation is built: pages of the examples, and doctests as code.
 
-An example is a script of cells that begin with `# %%`, and becomes a page as a notebook is. A doctest in a docstring
+An example is a script of cells that begin with `# %%`, and becomes a page as a notebook is, with what its cells showed
+when `python scripts/example_outputs.py` ran them. A doctest in a docstring
 would be read as a quotation within a quotation, and becomes a block of code.
 """
 
+import hashlib
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,14 @@ from mkdocs.structure.files import File, Files
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def page_of(script: str, name: str) -> str:
-    """A script of cells as a page: text of the markdown cells, and the code of the others."""
+def outputs_of(path: Path) -> Mapping[str, str]:
+    """What the cells of an example showed, as markdown, by the hash of their code; none if they were never run."""
+    kept = path.parent / "outputs" / f"{path.stem}.json"
+    return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+
+
+def page_of(script: str, name: str, outputs: Mapping[str, str]) -> str:
+    """A script of cells as a page: text of the markdown cells, and the code of the others with what it showed."""
     first, *cells = re.split(r"^# %%", script, flags=re.MULTILINE)
     assert not first.strip()
     parts = []
@@ -25,7 +35,9 @@ def page_of(script: str, name: str) -> str:
         if "[markdown]" in kind:
             parts.append("\n".join(line.removeprefix("#").removeprefix(" ") for line in body.strip().splitlines()))
         else:
-            parts.append(f"```python\n{body.strip()}\n```")
+            code = body.strip()
+            shown = outputs.get(hashlib.sha256(code.encode()).hexdigest()[:12], "")
+            parts += [f"```python\n{code}\n```", *([shown] if shown else [])]
     title, *rest = parts
     heading, _, text = title.partition("\n")
     note = (
@@ -40,7 +52,7 @@ def on_files(files: Files, config: Any) -> Files:
     for path in sorted(EXAMPLES.glob("*.py")):
         script = path.read_text(encoding="utf-8")
         if script.startswith("# %%"):
-            page = page_of(script, path.name)
+            page = page_of(script, path.name, outputs_of(path))
             files.append(File.generated(config, f"examples/{path.stem}.md", content=page))
     return files
 

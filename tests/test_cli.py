@@ -21,6 +21,7 @@ SMALL = "method: scheduled\nfit: {samples: 300, fit_samples: 64}\nsampling: {n: 
 def _no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """How many lines of progress there are depends on the machine."""
     monkeypatch.setattr("leastwork.support.telling.lines", no_progress)
+    monkeypatch.setattr("leastwork.runs.carry_out.opened", lambda folder, tasks, workers, tell, progress: progress)
 
 
 @pytest.fixture

@@ -65,13 +65,27 @@ def test_every_message_on_the_page_of_failures_is_what_the_product_says() -> Non
         assert without_numbers(told) == without_numbers(message.text)
 
 
-@pytest.mark.parametrize("page", ["data-forms.md", "posteriors.md", "schedules.md", "devices.md", "notebooks.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "data-forms.md", "posteriors.md", "schedules.md", "devices.md", "notebooks.md",
+        pytest.param("api-by-task.md", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_the_python_of_a_page_runs(page: str) -> None:
     names: dict[str, Any] = {}
     for block in blocks(page):
         if block.language == "python":
             exec(compile(block.text, page, "exec"), names)
     plt.close("all")
+
+
+def test_the_api_by_task_has_every_public_name_and_no_other_in_few_lines() -> None:
+    page = (DOCS / "api-by-task.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\blw\.(\w+)", page))
+    assert all(hasattr(lw, name) for name in named)
+    assert set(lw.__all__) <= named
+    assert all(block.text.count("\n") <= 10 for block in blocks("api-by-task.md"))
 
 
 def test_every_setting_of_a_fit_is_on_its_page_with_its_default() -> None:

@@ -52,7 +52,12 @@ def test_one_round_points_to_where_the_reward_is() -> None:
     """It learns h = ∇E_P[r | x_t] = a α s²/(α² s² + σ²), which is positive."""
     data = lw.Experiment(lw.Observable(lambda x: x.detach(), names=("x",)), values=[0.6])
     method = RewardMatching(rounds=1)
-    run = lw.guide_observables(MODEL, data, method, samples=2000, steps=10, certificate_samples=500)
+    told: list[dict[str, float]] = []
+    run = lw.guide_observables(
+        MODEL, data, method, samples=2000, steps=10, certificate_samples=500,
+        on_metrics=lambda step, values: told.append(dict(values)),
+    )  # fmt: skip
+    assert [one["matching rewards/iteration"] for one in told if "matching rewards/work" in one] == [1]
     x = torch.tensor([[0.0], [0.5], [1.0]])
     assert run.guidance is not None
     h = run.guidance(x, 0.1, x)

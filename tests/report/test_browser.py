@@ -211,9 +211,17 @@ def test_figures_tell_their_numbers_and_zoom(browser: Any, pages: dict[str, Path
         page.mouse.down()
         page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.6 * box["height"])
         page.mouse.up()
-        assert figure.locator("svg.drawing").get_attribute("viewBox") != whole
+        left, _, width, _ = map(float, figure.locator("svg.drawing").get_attribute("viewBox").split())
+        assert width < 0.5 * float(whole.split()[2])
+        numbers = [float(one.replace("−", "-")) for one in figure.locator(".ticks text").all_text_contents()]
+        assert len(numbers) >= 4
+        middle = figure.locator(".ticks text[text-anchor=middle]")
+        places = middle.evaluate_all("all => all.map(one => Number(one.getAttribute('x')))")
+        assert places == sorted(places)
+        assert left <= places[0] < places[-1] <= left + width
         figure.get_by_role("button", name="Whole figure").click()
         assert figure.locator("svg.drawing").get_attribute("viewBox") == whole
+        assert figure.locator(".ticks text").count() == 0
         figure.locator(".wide").focus()
         page.keyboard.press("ArrowRight")
         assert "model: " in tip.inner_text()

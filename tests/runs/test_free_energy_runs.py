@@ -70,6 +70,9 @@ def test_reports_and_tables(folder: Path, name: str, capsys: pytest.CaptureFixtu
     page = (folder / name / "report.html").read_text(encoding="utf-8")
     assert "Free-energy" in page
     assert "MBAR" in page
+    for said in ("What was asked", "Is it met?", "What to believe", "overlap of the windows", "samples of the windows"):
+        assert said in page
+    assert ("convergence of MBAR" if name == "profile" else "agreement with counting") in page
     print_summary(load_config(folder / name / "config.yaml"), folder / name)
     assert "efficiency" in capsys.readouterr().out
 

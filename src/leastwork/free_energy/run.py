@@ -90,7 +90,7 @@ class FreeEnergyRun(FittedRun):
         """
         found = step_check(
             self.model, self.coordinate, self.guidance, log_tilt=self.log_tilt, seed=derive_seed(self.seed, "steps"),
-            **self.choices.law,
+            progress=self.progress, **self.choices.law,
         )  # fmt: skip
         warn_of_steps(found, self.coordinate.names, stacklevel=3)
         return found

@@ -31,6 +31,7 @@ from leastwork.networks.value import ValueNetwork, sees_denoised, value_and_grad
 from leastwork.observable_guidance.adjoint_matching import AdjointFit, Round
 from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.sample import draw
+from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
@@ -118,5 +119,6 @@ def match_reward(
             work = drawn.ledger.work
             spent = 0.0 if work is None else float(work.mean())
             history.append(Round(i + 1, float(loss.detach()), spent - float(reward.mean())))
+            report_metrics("matching rewards", {**vars(history[-1]), "work": spent})
             tick()
     return AdjointFit(guidance, tuple(history), evaluations, time.perf_counter() - begin)

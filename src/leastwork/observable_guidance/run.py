@@ -135,7 +135,7 @@ class ObservableRun(FittedRun):
         """
         found = step_check(
             self.model, self.data.observable, self.guidance, log_tilt=self.log_tilt,
-            seed=derive_seed(self.seed, "steps"), **self.drawing.law,
+            seed=derive_seed(self.seed, "steps"), progress=self.progress, **self.drawing.law,
         )  # fmt: skip
         warn_of_steps(found, self.data.names, stacklevel=3)
         return found

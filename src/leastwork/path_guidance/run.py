@@ -105,7 +105,7 @@ class PathRun(FittedRun):
 
         found = step_check(
             self.model, share, self.guidance, log_tilt=lambda x: share(x).log(), seed=derive_seed(self.seed, "steps"),
-            **self.choices.law,
+            progress=self.progress, **self.choices.law,
         )  # fmt: skip
         warn_of_steps(found, ("1_A",), stacklevel=3)
         return found

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,7 @@ from leastwork.report.works import WORKS, Work
 __all__ = ["Heading", "Numbering", "environment", "render_page"]
 
 _HERE = Path(__file__).parent
-_VIEWER = ("vendor/3Dmol-min.js", "scripts/structures.js")
+_VIEWER, _STRUCTURES = "vendor/3Dmol-min.js", "scripts/structures.js"
 _SCRIPTS = ("scripts/contents.js", "scripts/words.js", "scripts/figures.js", "scripts/tables.js", "scripts/pages.js")
 _CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {127: 0x2421}
 _TURNING = dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), 65533)
@@ -77,7 +78,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_visible,
     )
-    found.globals |= {"drawing": _drawing, "as_json": _as_json}
+    found.globals |= {"drawing": _drawing, "as_json": _as_json, "with_states": _with_states}
     return found
 
 
@@ -89,8 +90,9 @@ def render_page(template: str, number: Numbering, **given: Any) -> str:
         number: the numbering that the content of the page was rendered with.
         given: what the template shows.
     """
-    scripts = [_read(name) for name in (*_SCRIPTS, *(_VIEWER if number.has_structures else ()))]
-    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    scripts = [_read(name) for name in (*_SCRIPTS, *([_STRUCTURES] if number.has_structures else []))]
+    viewer = _read(_VIEWER) if number.has_structures else ""
+    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in (*scripts, *([viewer] if viewer else [])))
     works: list[Work] = [WORKS[name] for name in number.cited]
     return environment().get_template(template).render(
         number=number,
@@ -99,6 +101,7 @@ def render_page(template: str, number: Numbering, **given: Any) -> str:
         light={name: colour.light for name, colour in PALETTE.items()},
         style=Markup(_read("page.css")),
         scripts=[Markup(script) for script in scripts],
+        viewer=Markup(viewer),
         hashes=Markup(hashes),
         **given,
     )  # fmt: skip
@@ -111,10 +114,17 @@ def _visible(value: Any) -> Any:
     return value
 
 
+def _with_states(text: str) -> Markup:
+    """Text in which the free energies F_A and F_B of two states are written as such."""
+    return Markup(re.sub(r"\bF_([AB])\b", r"<i>F</i><sub>\1</sub>", str(escape(_visible(text)))))
+
+
 def _drawing(drawing: Drawing, number: int, alt: str) -> Markup:
     """A figure's SVG, with its description."""
     svg = _visible(drawing.numbered(number))
-    head = f'<svg role="img" aria-label="{escape(_visible(alt))}" class="drawing"'
+    points = re.search(r'viewBox="\S+ \S+ (\S+)', svg)
+    style = f' style="--points: {float(points[1]):g}"' if points else ""  # its width, so that letters have one size
+    head = f'<svg role="img" aria-label="{escape(_visible(alt))}" class="drawing"{style}'
     return Markup(head + svg.removeprefix("<svg"))
 
 

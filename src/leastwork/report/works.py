@@ -37,6 +37,11 @@ WORKS: Mapping[str, Work] = {
         "its estimate", "J. Zhang and M. A. Stephens, Technometrics 51, 316 (2009)",
         "https://doi.org/10.1198/tech.2009.08017",
     ),
+    "mbar": Work(
+        "free energies of windows from their overlaps",
+        "M. R. Shirts and J. D. Chodera, J. Chem. Phys. 129, 124105 (2008)",
+        "https://doi.org/10.1063/1.2978177",
+    ),
     "3dmol": Work(
         "the viewer of structures", "N. Rego and D. Koes, Bioinformatics 31, 1322 (2015)",
         "https://doi.org/10.1093/bioinformatics/btu829",

@@ -6,7 +6,7 @@ Of a joint run:  config.yaml · metrics.json · report.html, and a folder like t
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +22,6 @@ from leastwork.geometry.state import shapes
 from leastwork.models.files import fingerprint
 from leastwork.runs.base.ensemble_structures import write_ensemble_structures
 from leastwork.runs.base.finished import write_metrics
-from leastwork.runs.base.forecast import seconds_of
 from leastwork.runs.base.job import Job, step_error_of
 from leastwork.runs.base.numbers import step_metrics, versions
 from leastwork.runs.base.settings import AnyConfig, Run
@@ -32,6 +31,7 @@ from leastwork.runs.drawing import draw_samples
 from leastwork.runs.folder import default_folder, is_begun, open_folder, withdraw
 from leastwork.runs.joint.finished import write_joint_metrics
 from leastwork.runs.joint.kinds import kind_of_run
+from leastwork.runs.opening import CERTIFICATE, CHECKS, FIT, REPORT, SAMPLES, opened
 from leastwork.runs.page import write_report
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.sample import draw
@@ -45,7 +45,6 @@ from leastwork.support.executors import using
 from leastwork.support.files import sweep
 from leastwork.support.locks import Lock, lock
 from leastwork.support.metrics import listening
-from leastwork.support.numerals import duration
 from leastwork.support.processes import processes
 from leastwork.support.progress import Progress, check_progress, labelled, no_progress
 from leastwork.support.random import derive_seed
@@ -78,7 +77,8 @@ def run(
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         workers: processes that draw, with one thread of torch each. The parts of a joint run are carried out side by
             side, each in a process with its share of them and of torch's threads; with one worker, all is done here.
-        tell: told in a sentence how long the run will take, before it begins; None, and it is not estimated.
+        tell: told in sentences what the run does, where its results come and when it will end; None, and nothing is
+            estimated.
         executor: draws samples and paths in place of ``workers``, one part after another.
         trackers: places besides ``fit.csv`` for the numbers of the fit, by their names in
             :data:`leastwork.support.sinks.SINKS`.
@@ -95,8 +95,9 @@ def run(
     places = check_sinks(("csv", *trackers))
     parts = config.parts
     tasks = {part: job_of(part, one) for part, one in parts.items()}
-    _foretell({folder / part: (parts[part], task) for part, task in tasks.items()}, workers, tell)
     open_folder(folder, config, resume)
+    side = workers if executor is None else 1
+    progress = opened(folder, {part: (parts[part], task) for part, task in tasks.items()}, side, tell, progress)
     threads = get_num_threads()
     with _resumable(folder, config):
         if workers > 1 and len(parts) > 1 and executor is None:
@@ -112,7 +113,7 @@ def run(
                     _carry_out_part(part, one, folder / part, places, progress, tasks[part])
         if "" not in parts:
             write_joint_metrics(folder, parts)
-    return write_report(folder)
+    return _reported(folder, progress)
 
 
 def compare_run(config: Run, out: Path, resume: bool = False, progress: Progress = no_progress) -> list[dict[str, Any]]:
@@ -164,7 +165,7 @@ def _carry_out_part(
     with _named(part), _cleared(folder, config), disk_in_words(folder):
         _carry_out(config, job_of("", config) if task is None else task, folder, places, labelled(progress, part))
     if part:
-        _report_of_part(folder, part)
+        _report_of_part(folder, part, labelled(progress, part))
 
 
 def _with_workers(
@@ -174,31 +175,17 @@ def _with_workers(
         _carry_out_part(part, config, folder, places, progress)
 
 
-def _foretell(
-    runs: Mapping[Path, tuple[AnyConfig, Job[Any]]], workers: int, tell: Callable[[str], None] | None
-) -> None:
-    """How long it will take, of runs whose fit has a budget and is yet to be done; evaluates their models for it."""
-    if tell is None:
-        return
-    each: list[float] = []
-    evaluations = 0
-    for folder, (config, task) in runs.items():
-        if task.budget is None or (folder / "metrics.json").exists():
-            continue
-        judged = config.sampling.n + (config.certificate_samples or 0)
-        fit = 0 if (folder / "fit").exists() else task.budget
-        count = fit + judged * (2 * config.sampling.steps + 1)
-        evaluations += count
-        each.append(seconds_of(task.model, count))
-    if each:
-        total = max(max(each), sum(each) / workers)
-        tell(f"about {duration(total)} for {evaluations / 1e6:.1f} million network evaluations")
+def _reported(folder: Path, progress: Progress) -> Path:
+    with progress(f"{REPORT}: page", 1) as tick:
+        page = write_report(folder)
+        tick()
+    return page
 
 
-def _report_of_part(folder: Path, part: str) -> None:
+def _report_of_part(folder: Path, part: str, progress: Progress) -> None:
     """One that cannot be made is no reason not to go on with the other parts; that of the whole will say the same."""
     try:
-        write_report(folder)
+        _reported(folder, progress)
     except LeastworkError as error:
         warnings.warn(f"part {part!r} has no report yet: {error}", LeastworkWarning, stacklevel=2)
 
@@ -306,7 +293,7 @@ def _fit(folder: Path, task: Job[_Fitted], places: tuple[str, ...], progress: Pr
             sinks(places, folder) as told,
             listening(told, step),
         ):
-            known = task.fit(progress)
+            known = task.fit(labelled(progress, FIT))
             known = replace(known, seconds=known.seconds + point.earlier)  # pyright: ignore[reportArgumentType]  (a dataclass)
         task.save(known, folder)
     shutil.rmtree(pieces, ignore_errors=True)
@@ -327,7 +314,7 @@ def _given_up(folder: Path) -> Iterator[None]:
 def _draw(folder: Path, config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, progress: Progress) -> Ensemble:
     there = StoredEnsemble(folder / "ensemble.zarr")
     n = len(there) if there.path.exists() else config.sampling.n
-    return draw_samples(folder, config, task, fitted, progress, n)
+    return draw_samples(folder, config, task, fitted, labelled(progress, SAMPLES), n)
 
 
 def measure_run(
@@ -338,29 +325,35 @@ def measure_run(
     if fitted.guidance is not None and config.certificate_samples is not None and ensemble.ledger.work is not None:
         seed = derive_seed(config.seed, "certificate")
         n, choices = config.certificate_samples, fitted.drawing
-        judged = draw(task.model, n, choices, fitted.guidance, seed=seed, progress=progress)
+        judged = draw(task.model, n, choices, fitted.guidance, seed=seed, progress=labelled(progress, CERTIFICATE))
         judged = replace(judged, log_tilt=task.log_tilt(fitted, judged.x))
-    step_error = step_error_of(task, fitted)
-    loss = _step_loss(config, task, fitted, ensemble)
+    checking = labelled(progress, CHECKS)
+    step_error = step_error_of(task, fitted, checking)
+    loss = _step_loss(config, task, fitted, ensemble, checking)
     drawn = [ensemble] if judged is ensemble else [ensemble, judged]
+    with checking("numbers of the report", 1) as tick:
+        measured = task.measure(folder, fitted, ensemble, judged)
+        tick()
     metrics = {
         "seed": config.seed,
         "versions": versions(),
         "seconds": fitted.seconds + sum(one.seconds for one in drawn),
         "network_evaluations": sum(one.network_evaluations for one in (fitted, *drawn, step_error, *loss)),
         "discretisation": {"t_grid": _grid(task, fitted), **step_metrics(step_error, *loss)},
-        **task.measure(folder, fitted, ensemble, judged),
+        **measured,
     }
     write_metrics(folder, metrics)
 
 
-def _step_loss(config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble) -> list[StepLoss]:
+def _step_loss(
+    config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble: Ensemble, progress: Progress
+) -> list[StepLoss]:
     """What the steps alone waste, where that is known."""
     ledger = ensemble.ledger
     if fitted.guidance is None or ledger.log_weight is None or ledger.chain:
         return []
     seed = derive_seed(config.seed, "loss of the steps")
-    return [step_loss(task.model, fitted.guidance, seed=seed, **fitted.drawing.law)]
+    return [step_loss(task.model, fitted.guidance, seed=seed, progress=progress, **fitted.drawing.law)]
 
 
 def _grid(task: Job[_Fitted], fitted: _Fitted) -> str | None:

@@ -31,6 +31,7 @@ from leastwork.sampling.solvers import Exponential, Heun, SolverLike, Steps
 from leastwork.sampling.stepping import Carry, Cost, Sampler, advance
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import seed_number, whole
+from leastwork.support.progress import Progress, Tick, no_progress
 
 __all__ = ["StepError", "step_check", "warn_of_steps"]
 
@@ -82,6 +83,7 @@ def step_check(
     log_tilt: Callable[[State], Tensor] | None = None,
     paths: int = 512,
     seed: int = 0,
+    progress: Progress = no_progress,
     **law: Any,
 ) -> StepError:
     """Estimate what the finite number of steps does to averages, at three times the cost of that many samples.
@@ -93,6 +95,7 @@ def step_check(
         log_tilt: r, data units (B, *event) -> (B,), where ln⟨w⟩ is asked for; −inf where w is zero.
         paths: number of paths to draw with both numbers of steps.
         seed: seed of their noise.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         law: process, solver, steps, t_grid, kappa as in :func:`leastwork.sample`.
 
     Raises:
@@ -113,10 +116,15 @@ def step_check(
     device, dtype = placement(model)
     ends: list[tuple[State, State]] = []
     weights: list[tuple[Tensor, Tensor]] = []
-    with torch.no_grad(), evaluating(model.net):
-        for start in range(0, paths, _BATCH):
+    starts = range(0, paths, _BATCH)
+    with (
+        torch.no_grad(),
+        evaluating(model.net),
+        progress("pairs of paths", len(starts) * len(coarse.steps)) as tick,
+    ):
+        for start in starts:
             noise = BlockNoise(seed, start, min(start + _BATCH, paths), model.noise_shape, dtype, device)
-            end, weight = _pair(coarse, fine, noise)
+            end, weight = _pair(coarse, fine, noise, tick)
             ends.append(end)
             weights.append(weight)
     x = tuple(model.to_data_units(cat([end[i] for end in ends])) for i in (0, 1))
@@ -148,7 +156,9 @@ def warn_of_steps(found: StepError, names: tuple[str, ...], stacklevel: int = 2)
     )
 
 
-def _pair(coarse: Sampler, fine: Sampler, noise: BlockNoise) -> tuple[tuple[State, State], tuple[Tensor, Tensor]]:
+def _pair(
+    coarse: Sampler, fine: Sampler, noise: BlockNoise, tick: Tick
+) -> tuple[tuple[State, State], tuple[Tensor, Tensor]]:
     """Ends of both chains, network units, and ln dP/dQ of their paths, float64 (B,)."""
     process = coarse.process
     here = there = Carry(process.prior(noise.draw()))
@@ -166,6 +176,7 @@ def _pair(coarse: Sampler, fine: Sampler, noise: BlockNoise) -> tuple[tuple[Stat
         for half, part in zip(halves[2 * i : 2 * i + 2], parts, strict=True):
             there, cost = advance(fine, half, there, part)
             spent_there = spent_there + cost
+        tick()
     ends: list[State] = []
     for sampler, carry in ((coarse, here), (fine, there)):
         last = float(sampler.steps.times[-1])

@@ -30,6 +30,7 @@ from leastwork.sampling.solvers.steps import Step
 from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import number, seed_number, whole
+from leastwork.support.progress import Progress, Tick, no_progress
 
 __all__ = ["StepLoss", "evaluations_of_loss", "step_loss"]
 
@@ -61,7 +62,9 @@ class StepLoss:
 
 
 @torch.no_grad()
-def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int = 0, **law: Any) -> StepLoss:
+def step_loss(
+    model: Model, guidance: Guidance, *, paths: int = 256, seed: int = 0, progress: Progress = no_progress, **law: Any
+) -> StepLoss:
     """Estimate what the steps alone waste, at three times the cost of so many guided samples.
 
     Args:
@@ -69,6 +72,7 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
         guidance: h.
         paths: number of paths to draw.
         seed: seed of their noise.
+        progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         law: solver, steps, t_grid as in :func:`leastwork.sample`.
 
     Raises:
@@ -89,10 +93,11 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
         raise LeastworkError("the loss of the steps is known with process='sde' and no churn")
     device, dtype = placement(model)
     batches: list[Tensor] = []
-    with evaluating(model.net):
-        for start in range(0, paths, _BATCH):
+    starts = range(0, paths, _BATCH)
+    with evaluating(model.net), progress("loss of the steps", len(starts) * len(sampler.steps)) as tick:
+        for start in starts:
             noise = BlockNoise(seed, start, min(start + _BATCH, paths), model.noise_shape, dtype, device)
-            batches.append(_losses(sampler, noise).cpu())
+            batches.append(_losses(sampler, noise, tick).cpu())
     lost = torch.cat(batches)
     return StepLoss(
         Estimate.from_samples(lost.sum(dim=1)), lost.mean(dim=0), evaluations_of_loss(paths, sampler.evaluations)
@@ -104,7 +109,7 @@ def evaluations_of_loss(paths: int, each: int) -> int:
     return paths * (3 * each - 2)
 
 
-def _losses(sampler: Sampler, noise: BlockNoise) -> Tensor:
+def _losses(sampler: Sampler, noise: BlockNoise, tick: Tick) -> Tensor:
     """Loss of each path and step, float64 (B, S)."""
     process = sampler.process
     carry = Carry(process.prior(noise.draw()))
@@ -118,6 +123,7 @@ def _losses(sampler: Sampler, noise: BlockNoise) -> Tensor:
         ahead, behind = (_as_tangent(step, h, turn) for (_, h), (_, turn) in zip(others, beside, strict=True))
         found.append(0.25 * (ahead - behind).div(2 * _DIFFERENCE).square().sum(dim=1).to(torch.float64))
         carry, _ = move(sampler, step, carry, here, h_here, z)
+        tick()
     return torch.stack(found, dim=1)
 
 

@@ -36,7 +36,7 @@ def plain(value: float | None, digits: int = 4) -> str:
     """
     if value is None:
         return "–"
-    text = f"{value:.{digits}g}"
+    text = f"{value + 0.0:.{digits}g}"  # no −0
     if "e+" in text and abs(value) < 1e7:
         text = f"{value:.0f}"
     if "e" in text:

@@ -15,7 +15,18 @@ from leastwork.support.arguments import refused
 from leastwork.support.notebook import in_notebook, notebook_bar
 from leastwork.support.numerals import duration, plain
 
-__all__ = ["EFFECTIVE", "Progress", "Tick", "bar", "check_progress", "json_lines", "labelled", "lines", "no_progress"]
+__all__ = [
+    "EFFECTIVE",
+    "Meter",
+    "Progress",
+    "Tick",
+    "bar",
+    "check_progress",
+    "json_lines",
+    "labelled",
+    "lines",
+    "no_progress",
+]
 
 Tick: TypeAlias = Callable[..., None]
 Progress: TypeAlias = Callable[[str, int], AbstractContextManager[Tick]]
@@ -55,7 +66,7 @@ def bar(label: str, total: int) -> Iterator[Tick]:
 
     In a notebook the bar is HTML below the cell, and vanishes at the end as well.
     """
-    meter = _Meter(total)
+    meter = Meter(total)
     if in_notebook():
         with notebook_bar(label, total) as show:
 
@@ -114,8 +125,14 @@ _MOST_MARKS, _BETWEEN_MARKS = 60, 1.0  # times from which a rate is computed, an
 
 
 @dataclass
-class _Meter:
-    """Steps of a stage that are done, and their rate in the last minute or the last 60 steps, whichever is longer."""
+class Meter:
+    """Steps of a stage that are done, and their rate in the last minute or the last 60 steps, whichever is longer.
+
+    Args:
+        total: number of steps of the stage.
+        begin: when it began, by ``time.monotonic``.
+        done: number of steps that are done.
+    """
 
     total: int
     begin: float = field(default_factory=lambda: time.monotonic())
@@ -125,6 +142,7 @@ class _Meter:
         self.marks: deque[tuple[float, int]] = deque([(self.begin, 0)], maxlen=_MOST_MARKS)
 
     def count(self, steps: int) -> None:
+        """Note that so many more steps are done."""
         self.done += steps
         now = time.monotonic()
         if now - self.marks[-1][0] >= _BETWEEN_MARKS:
@@ -155,7 +173,7 @@ class _Meter:
 @contextmanager
 def lines(label: str, total: int) -> Iterator[Tick]:
     """Lines on stderr, for a log file: how far it is, how fast, and how long it still takes, every minute."""
-    meter = _Meter(total)
+    meter = Meter(total)
     said = meter.begin - _BETWEEN_LINES + _FIRST_LINE
 
     def tick(count: int = 1) -> None:
@@ -192,7 +210,7 @@ def json_lines(file: Path, progress: Progress) -> Iterator[Progress]:
 def _logged(log: TextIO, progress: Progress) -> Progress:
     known: dict[str, float | None] = {"ess": None}
 
-    def write(label: str, meter: _Meter) -> None:
+    def write(label: str, meter: Meter) -> None:
         known_at_once = label.endswith(EFFECTIVE)
         if known_at_once and meter.done:
             known["ess"] = meter.done
@@ -203,7 +221,7 @@ def _logged(log: TextIO, progress: Progress) -> Progress:
 
     @contextmanager
     def logged(label: str, total: int) -> Iterator[Tick]:
-        meter = _Meter(total)
+        meter = Meter(total)
         said = meter.begin
         write(label, meter)
         with progress(label, total) as shown:

@@ -163,10 +163,12 @@ def test_progress_says_which_part(told: tuple[Path, list[str]]) -> None:
     _, seen = told
     parts = [label.partition(": ")[0] for label in seen]
     assert parts == sorted(parts)  # average, and then rare
-    assert {"average: sampling", "rare: sampling"} <= set(seen)
+    assert {"average: samples: sampling", "rare: samples: sampling"} <= set(seen)
 
 
-@pytest.mark.parametrize(("label", "total", "after"), [("rare: sampling", GUIDED, 20), ("average: sampling", 24, 10)])
+@pytest.mark.parametrize(
+    ("label", "total", "after"), [("rare: samples: sampling", GUIDED, 20), ("average: samples: sampling", 24, 10)]
+)
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     label: str, total: int, after: int, file: Path, finished: Path, tmp_path: Path
 ) -> None:

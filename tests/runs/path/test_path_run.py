@@ -116,7 +116,7 @@ def test_a_run_is_resumed_with_the_guidance_it_had(file: Path, finished: Path, t
         def tick(count: int = 1) -> None:
             nonlocal left
             left -= count
-            if left < 0 and (what, total) == ("sampling", GUIDED):
+            if left < 0 and (what, total) == ("samples: sampling", GUIDED):
                 raise KeyboardInterrupt
 
         yield tick

@@ -82,7 +82,7 @@ def _turned(run: Finished) -> Section:
     found = [describe(one.x) for one in sets]
     axes = (Axis(_Q, [each.q for each in found]), Axis("end-to-end distance  (nm)", [each.ends for each in found]))
     whose = "" if model is None else " Those of the model are guided samples drawn again by the weights of their paths."
-    caption = f"Cα traces, superposed on the native structure (black).{whose}"
+    caption = f"Cα traces, superposed on the native structure (black, or white in the dark scheme).{whose}"
     return Section("Structures", structures=[structures_of(sets, chignolin.NATIVE.double(), caption, axes, axes[:1])])
 
 
@@ -174,5 +174,5 @@ def _transition_states(sets: Sequence[ChainSet], region: TransitionRegion) -> St
     found = [describe(one.x) for one in sets]
     axes = (Axis(_Q, [each.q for each in found]), Axis("end-to-end distance  (nm)", [each.ends for each in found]))
     committor = Axis("committor", [region.committor(one.x) for one in sets])
-    caption = "Transition states as Cα traces, superposed on the native structure (black)."
+    caption = "Transition states as Cα traces, superposed on the native structure (black, or white in the dark scheme)."
     return structures_of(sets, chignolin.NATIVE.double(), caption, axes, [committor])

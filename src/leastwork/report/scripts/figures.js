@@ -1,7 +1,9 @@
-// Figures: the numbers under the pointer or, by arrow keys, of one point after the other; zoom by dragging; downloads.
+// Figures: the numbers under the pointer or, by arrow keys, of one point after the other; zoom by dragging, with ticks of
+// its own; downloads.
 "use strict";
 {
   const NEAR = 14;  // pixels within which a point is taken
+  const TICKS = 5, STRIP = [54, 20], TICK = 5, LETTERS = 12;  // numbers of a zoomed axis; pixels
   const log = (value, is) => is ? Math.log10(value) : value;
 
   // Between a panel's numbers and the picture's own units.
@@ -16,9 +18,44 @@
     };
     return {
       x: v => place(x, log(v, panel.log_x)), y: v => place(y, log(v, panel.log_y)),
+      box: {left: x.a, right: x.b, top: y.b, bottom: y.a},
       xValue: p => value(x, p, panel.log_x), yValue: p => value(y, p, panel.log_y),
       holds: (px, py) => px >= x.a && px <= x.b && py >= y.b && py <= y.a,
     };
+  }
+
+  // Round numbers between two values, about as many as an axis holds.
+  function rounded(one, other, isLog) {
+    const low = Math.min(one, other), high = Math.max(one, other);
+    if (isLog && high > 10 * low) {
+      const first = Math.ceil(Math.log10(low)), last = Math.floor(Math.log10(high)), by = Math.ceil((last - first + 1) / TICKS);
+      return Array.from({length: Math.floor((last - first) / by) + 1}, (_, i) => 10 ** (first + i * by));
+    }
+    const rough = (high - low) / TICKS, power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * ([1, 2, 5].find(times => times * power >= rough) || 10), from = Math.ceil(low / step);
+    return Array.from({length: Math.max(Math.floor(high / step) - from + 1, 0)}, (_, i) => (from + i) * step);
+  }
+
+  // Both axes of the part of a panel that is seen, [x, y, width, height], along the left and the bottom.
+  function axes(panel, s, [x, y, width, height], unit) {
+    const [wide, high] = STRIP.map(one => one * unit), left = x + wide, bottom = y + height - high;
+    const strip = (...at) => page.svg("rect", Object.fromEntries(["x", "y", "width", "height"].map((name, i) => [name, at[i]])));
+    const tick = d => page.svg("path", {d});
+    const text = (value, x, y, anchor) => {
+      const made = page.svg("text", {x, y, "text-anchor": anchor, "font-size": LETTERS * unit});
+      made.textContent = page.number(value);
+      return made;
+    };
+    const found = [strip(x, y, wide, height), strip(x, bottom, width, high)];
+    for (const value of rounded(s.xValue(Math.max(left, s.box.left)), s.xValue(Math.min(x + width, s.box.right)), panel.log_x)) {
+      const at = s.x(value);
+      found.push(tick(`M${at} ${bottom}v${TICK * unit}`), text(value, at, bottom + 16 * unit, "middle"));
+    }
+    for (const value of rounded(s.yValue(Math.max(y, s.box.top)), s.yValue(Math.min(bottom, s.box.bottom)), panel.log_y)) {
+      const at = s.y(value);
+      found.push(tick(`M${left} ${at}h${-TICK * unit}`), text(value, left - 8 * unit, at + 4 * unit, "end"));
+    }
+    return found;
   }
 
   // The entry of a series that is nearest to a place: its index, and how far it is in the picture's units.
@@ -83,7 +120,7 @@
 
   function standalone(svg, box) {
     const copy = svg.cloneNode(true);
-    copy.querySelectorAll(".cursor, .lasso, .chosen").forEach(one => one.remove());
+    copy.querySelectorAll(".cursor, .lasso, .chosen, .ticks").forEach(one => one.remove());
     copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
     copy.setAttribute("viewBox", box.join(" "));
     const light = page.json(document.getElementById("palette"));
@@ -98,17 +135,29 @@
     const tip = page.make("div", {class: "tip", hidden: true, role: "status"});
     const cursor = page.svg("path", {class: "cursor"}), lasso = page.svg("rect", {class: "lasso", width: 0, height: 0});
     const reset = page.make("button", {type: "button", hidden: true, click: () => zoom(box)}, "Whole figure");
-    svg.append(cursor, lasso);
+    const ticks = page.svg("g", {class: "ticks", "aria-hidden": true});
+    svg.append(cursor, ticks, lasso);
     plot.append(tip);
     plot.style.position = "relative";
 
     const place = event => new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
     const at = point => scales.findIndex(s => s.holds(point.x, point.y));
+    const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+    const within = ({x, y}, k) => k < 0 ? {x, y} : {x: clamp(x, scales[k].box.left, scales[k].box.right), y: clamp(y, scales[k].box.top, scales[k].box.bottom)};
     const unit = () => svg.viewBox.baseVal.width / svg.getBoundingClientRect().width;
 
     function zoom(to) {
       svg.setAttribute("viewBox", to.join(" "));
       reset.hidden = to === box;
+      svg.classList.toggle("zoomed", to !== box);
+      const k = at({x: to[0] + to[2] / 2, y: to[1] + to[3] / 2});
+      ticks.replaceChildren(...(to === box || k < 0 ? [] : axes(panels[k], scales[k], to, unit())));
+    }
+    // The lasso with the sides of the whole picture, so that nothing is stretched.
+    function framed() {
+      const [x, y, width, height] = ["x", "y", "width", "height"].map(name => Number(lasso.getAttribute(name)));
+      const share = Math.max(width / box[2], height / box[3]);
+      return [x + width / 2 - share * box[2] / 2, y + height / 2 - share * box[3] / 2, share * box[2], share * box[3]];
     }
     function hide() {
       tip.hidden = true;
@@ -139,17 +188,18 @@
     svg.addEventListener("pointermove", event => {
       const point = place(event), k = at(point);
       if (start) {
-        lasso.setAttribute("x", Math.min(start.x, point.x));
-        lasso.setAttribute("y", Math.min(start.y, point.y));
-        lasso.setAttribute("width", Math.abs(point.x - start.x));
-        lasso.setAttribute("height", Math.abs(point.y - start.y));
+        const end = within(point, at(start));
+        lasso.setAttribute("x", Math.min(start.x, end.x));
+        lasso.setAttribute("y", Math.min(start.y, end.y));
+        lasso.setAttribute("width", Math.abs(end.x - start.x));
+        lasso.setAttribute("height", Math.abs(end.y - start.y));
       }
       if (k < 0) hide(); else show(k, point);
     });
     svg.addEventListener("pointerup", event => {
       const width = Number(lasso.getAttribute("width")), height = Number(lasso.getAttribute("height"));
       if (start && width > 8 * unit() && height > 8 * unit()) {
-        zoom(["x", "y", "width", "height"].map(name => Number(lasso.getAttribute(name))));
+        zoom(framed());
         hide();
       } else {
         const point = place(event), k = at(point);

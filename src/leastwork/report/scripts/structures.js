@@ -1,4 +1,5 @@
 // Structures that one turns, by 3Dmol: sets side by side, a colour by a number, and the structure of a point of the map.
+// 3Dmol stands in the page as text, and is run, and structures are unpacked, only when some are about to be seen.
 "use strict";
 {
   const NM = 10;  // Å
@@ -7,6 +8,12 @@
   function webgl() {
     try { return !!document.createElement("canvas").getContext("webgl2") || !!document.createElement("canvas").getContext("webgl"); }
     catch { return false; }
+  }
+
+  // The viewer, run from the text of the page as a script whose hash the page's policy names.
+  function viewer() {
+    if (!window.$3Dmol) document.head.append(page.make("script", {}, document.getElementById("viewer").textContent));
+    return window.$3Dmol;
   }
 
   // Å, from picometres in base64.
@@ -44,7 +51,7 @@
     }
 
     start() {
-      this.viewer = $3Dmol.createViewer(this.canvas, {backgroundColor: page.colour("paper"), antialias: true, disableFog: true});
+      this.viewer = viewer().createViewer(this.canvas, {backgroundColor: page.colour("paper"), antialias: true, disableFog: true});
       const {n, atoms} = this.set;
       const model = this.viewer.addModel();
       model.addAtoms(Array.from({length: n}, (_, k) => chain(this.x, 3 * atoms * k, atoms, k, k * atoms)).flat());
@@ -83,7 +90,7 @@
     }
   }
 
-  function attach(figure) {
+  function begin(figure) {
     const data = page.json(figure.querySelector("script.chains"));
     const holder = figure.querySelector(".viewers"), picture = figure.querySelector(".picture"), map = figure.querySelector(".map");
     const reference = data.reference && unpacked(data.reference);
@@ -136,15 +143,16 @@
       ...(data.sets.length > 1 ? [page.make("button", {type: "button", click: () => go(1 - now[0], Math.min(Math.max(now[1], 0), data.sets[1 - now[0]].n - 1))}, "Other set")] : []),
       shades, says));
 
-    const begin = new IntersectionObserver(seen => {
-      if (!seen.some(one => one.isIntersecting)) return;
-      begin.disconnect();
-      scenes.forEach(scene => scene.start());
-      figure.dataset.drawn = "yes";
-    }, {rootMargin: "300px"});
-    begin.observe(figure);
+    scenes.forEach(scene => scene.start());
+    figure.dataset.drawn = "yes";
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => scenes.forEach(scene => scene.paint()));
   }
 
-  if (webgl()) document.querySelectorAll("figure.structures").forEach(attach);
+  const near = new IntersectionObserver(seen => {
+    for (const one of seen.filter(one => one.isIntersecting)) {
+      near.unobserve(one.target);
+      if (webgl()) begin(one.target);
+    }
+  }, {rootMargin: "300px"});
+  document.querySelectorAll("figure.structures").forEach(figure => near.observe(figure));
 }

@@ -144,7 +144,7 @@ def chain_sections(run: Finished[Any]) -> list[Section]:
     sets = [guided] if beside is None else [guided, beside]
     sizes = Axis("radius of gyration  (nm)", [evaluate(radius_of_gyration(), one.x)[:, 0] for one in sets])
     ends = Axis("end-to-end distance  (nm)", [evaluate(end_to_end(), one.x)[:, 0] for one in sets])
-    caption = "Chains of atoms, superposed on the first of the samples (black)."
+    caption = "Chains of atoms, superposed on the first of the samples (black, or white in the dark scheme)."
     if guides is None and len(sets) > 1:
         caption += " Those of the model are guided samples drawn again by the weights of their paths."
     return [Section("Structures", structures=[structures_of(sets, guided.x[0], caption, (sizes, ends))])]

@@ -1,6 +1,7 @@
 """The protocol of a job, which a kind of run implements; :mod:`leastwork.runs.carry_out` does the rest."""
 
 from abc import abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from warnings import catch_warnings, simplefilter
@@ -14,7 +15,7 @@ from leastwork.models.base import Model
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.step_error import StepError
-from leastwork.support.progress import Progress
+from leastwork.support.progress import Progress, no_progress
 
 __all__ = ["Job", "step_error_of"]
 
@@ -43,11 +44,18 @@ class Job(Generic[_Fitted]):
         """Largest number of network evaluations of the fit, or None if its method has no such bound."""
         return self.config.chosen.most_evaluations
 
-    def step_error(self, fitted: _Fitted) -> StepError:
+    @property
+    def goal(self) -> str:
+        """What is asked of which model, in a sentence without a full stop, said before anything is done."""
+        return f"{self.config.name} guides the model {self.config.source.label} by method: {self.config.method}"
+
+    def step_error(self, fitted: _Fitted, progress: Progress = no_progress) -> StepError:
         """Errors of the averages and of ln⟨w⟩ due to the number of steps; the report warns of them."""
         with catch_warnings():
             simplefilter("ignore", LeastworkWarning)
-            return fitted.step_error
+            known = "step_error" in fitted.__dict__
+            told = fitted if known else replace(fitted, progress=progress)  # pyright: ignore[reportArgumentType]  (a dataclass)
+            return told.step_error
 
     @abstractmethod
     def load(self, folder: Path) -> _Fitted | None:
@@ -77,7 +85,7 @@ class Job(Generic[_Fitted]):
         """
 
 
-def step_error_of(task: Job[_Fitted], fitted: _Fitted) -> StepError:
+def step_error_of(task: Job[_Fitted], fitted: _Fitted, progress: Progress = no_progress) -> StepError:
     """What the number of steps does to averages; not known for a chain with churn, which halved steps would change."""
     steps = task.choices.sampler(task.model).steps
-    return StepError(None, None, None, len(steps), 0, 0) if steps.chain else task.step_error(fitted)
+    return StepError(None, None, None, len(steps), 0, 0) if steps.chain else task.step_error(fitted, progress)

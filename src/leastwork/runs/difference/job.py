@@ -53,6 +53,12 @@ class DifferenceJob(Job[DifferenceRun]):
             coordinate = memberships(a, b, model)
         return cls(config, AlongInputs(model, coordinate, sampling_choices(config.sampling)))
 
+    @property
+    def goal(self) -> str:
+        return (
+            f"the difference of the free energies of two states of the model {self.config.source.label} is to be known"
+        )
+
     def load(self, folder: Path) -> DifferenceRun | None:
         config, inputs = self.config, self.inputs
         return load_difference(folder, inputs.model, inputs.coordinate, config.method, inputs.choices, config.seed)

@@ -14,6 +14,7 @@ from leastwork.runs.base.sentences import pm
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.base.summary import add_cost, table_of_pairs
 from leastwork.runs.difference.config import DifferenceConfig
+from leastwork.runs.difference.first_screen import checks
 from leastwork.runs.difference.job import DifferenceJob
 from leastwork.runs.difference.numbers import difference_numbers
 from leastwork.runs.difference.sections import part
@@ -52,4 +53,5 @@ KIND = KindOfRun(
     asked=lambda config, metrics: "F_B − F_A of two states",
     reached=lambda config, metrics: f"{pm(difference_numbers(metrics).quality.difference)} k_BT",
     summary=_summary,
+    checks=lambda run: checks(run, difference_numbers(run.metrics)),
 )

@@ -3,9 +3,10 @@
 from leastwork.fit.methods import Told
 from leastwork.report.blocks import Fact, Mark, Part, Section, Table, Words
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.sections import UNIT_OF_WORK, fact_of_work, made_with, work_section
+from leastwork.runs.base.sections import CITED_FOR_WORK, UNIT_OF_WORK, fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import drawing, few_effective, gone_astray, pm, share, too_few_steps
 from leastwork.runs.difference.config import DifferenceConfig
+from leastwork.runs.difference.first_screen import asked_for, believable, checks, how_far_met
 from leastwork.runs.difference.numbers import DifferenceNumbers, difference_numbers
 from leastwork.support.numerals import plain
 
@@ -29,6 +30,11 @@ def part(run: Finished[DifferenceConfig]) -> Part:
         [_states(config, metrics), work_section(run, certificate)],
         f"{drawing(config, metrics)} {config.chosen.sentence(Told())}",
         [*run.drawing_settings(), *config.chosen.table(Told()), *made_with(metrics)],
+        asked_for(config),
+        how_far_met(metrics),
+        believable(metrics),
+        checks(run, metrics),
+        [*CITED_FOR_WORK, "mbar"],
     )
 
 

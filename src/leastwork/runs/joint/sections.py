@@ -38,7 +38,7 @@ def overview(parts: Sequence[Finished[AnyConfig]], warnings: Sequence[int] = ())
 
     Args:
         parts: finished runs.
-        warnings: number of warnings of each part, or none for no such row.
+        warnings: number of warnings of each part, or none for no such row, and none of its checks.
     """
     lines: dict[str, Callable[[Finished[AnyConfig]], str]] = {
         "model": lambda run: run.config.source.label,
@@ -55,8 +55,16 @@ def overview(parts: Sequence[Finished[AnyConfig]], warnings: Sequence[int] = ())
     }
     rows = [Row(label, [cell(run) for run in parts]) for label, cell in lines.items()]
     if warnings:
+        rows.append(Row("checks", [_checks(run) for run in parts]))
         rows.append(Row("warnings", ["none" if n == 0 else f"{n}, below" for n in warnings]))
     return [row for row in rows if any(cell != _NONE for cell in row.cells)]
+
+
+def _checks(run: Finished[AnyConfig]) -> str:
+    """How many of the checks of a run are good, doubtful and so on."""
+    states = [check.state for check in kind_of_run(run.config).checks(run)]
+    words = {"good": "good", "doubtful": "doubtful", "bad": "not good", "unknown": "not known"}
+    return ", ".join(f"{states.count(state)} {word}" for state, word in words.items() if state in states) or _NONE
 
 
 def _cost(run: Finished[AnyConfig], cost: Callable[[CertificateNumbers], Number]) -> str:

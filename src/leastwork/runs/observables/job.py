@@ -31,6 +31,7 @@ from leastwork.runs.observables.truth import ceiling, quality, truth
 from leastwork.runs.observables.without_data import group_means, reported
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.work import kish_ess
+from leastwork.support.numerals import count
 from leastwork.support.progress import Progress
 
 __all__ = ["ObservableJob"]
@@ -47,6 +48,20 @@ class ObservableJob(Job[ObservableRun]):
     def of(cls, config: RunConfig) -> "ObservableJob":
         """Load and check everything."""
         return cls(config, build_inputs(config))
+
+    @property
+    def goal(self) -> str:
+        config, names = self.config, self.inputs.data.names
+        fitted = len(names) - int(self.inputs.data.held_out.sum())
+        how = "changed as little as possible" if config.chosen.guides else "weighted as little as possible"
+        first = names[self.inputs.data.held_out.tolist().index(False)]
+        averages = f"the average of {first} agrees" if fitted == 1 else f"{count(fitted)} averages agree"
+        rest = len(names) - fitted
+        held_out = "1 datum is held out and judges" if rest == 1 else f"{count(rest)} data are held out and judge"
+        judged = f", while {held_out} the result" if rest else ""
+        return (
+            f"samples of the model {config.source.label} are to be {how}, so that {averages} with measured data{judged}"
+        )
 
     def load(self, folder: Path) -> ObservableRun | None:
         config = self.config

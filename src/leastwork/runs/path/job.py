@@ -26,6 +26,7 @@ from leastwork.runs.path.quality import path_quality, region_share
 from leastwork.runs.path.truth import RegionTruth, known_region
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.work import Certificate
+from leastwork.support.numerals import count, fraction
 from leastwork.support.progress import Progress
 
 __all__ = ["PathJob"]
@@ -42,6 +43,14 @@ class PathJob(Job[PathRun]):
     def of(cls, config: PathConfig) -> "PathJob":
         """Load and check everything."""
         return cls(config, build_path_inputs(config))
+
+    @property
+    def goal(self) -> str:
+        config, guides = self.config, len(leaves(self.inputs.points)[0])
+        return (
+            f"{fraction(config.success)} of the samples of the model {config.source.label} are to lie in a rare "
+            f"region, known from {count(guides)} examples, and the free energy of that region is measured"
+        )
 
     def load(self, folder: Path) -> PathRun | None:
         config, inputs = self.config, self.inputs

@@ -53,6 +53,11 @@ class ProfileJob(Job[ProfileRun]):
         seen = of_data(_built(config, model) if coordinate is None else coordinate, model)
         return cls(config, AlongInputs(model, seen, sampling_choices(config.sampling)))
 
+    @property
+    def goal(self) -> str:
+        names = " and ".join(self.inputs.coordinate.names)
+        return f"the free energy of the model {self.config.source.label} along {names} is to be known, bin by bin"
+
     def load(self, folder: Path) -> ProfileRun | None:
         config, inputs = self.config, self.inputs
         return load_profile(folder, inputs.model, inputs.coordinate, config.method, inputs.choices, config.seed)

@@ -14,6 +14,7 @@ from leastwork.runs.base.kind_of_run import KindOfRun
 from leastwork.runs.base.settings import sampling_choices
 from leastwork.runs.base.summary import add_cost, table_of_pairs
 from leastwork.runs.profile.config import ProfileConfig
+from leastwork.runs.profile.first_screen import checks
 from leastwork.runs.profile.job import ProfileJob
 from leastwork.runs.profile.numbers import profile_numbers
 from leastwork.runs.profile.sections import largest_error, part, span
@@ -58,4 +59,5 @@ KIND = KindOfRun(
         f"{span(profile_numbers(metrics))} k_BT, errors below {largest_error(profile_numbers(metrics))} k_BT"
     ),
     summary=_summary,
+    checks=lambda run: checks(run, profile_numbers(run.metrics)),
 )

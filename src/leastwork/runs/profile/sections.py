@@ -3,18 +3,18 @@
 import numpy as np
 
 from leastwork.fit.methods import Told
+from leastwork.free_energy.mbar import LEAST_OVERLAP
 from leastwork.report.blocks import Fact, Image, Part, Section, Table
 from leastwork.runs.base.finished import Finished
-from leastwork.runs.base.sections import fact_of_work, made_with, work_section
+from leastwork.runs.base.sections import CITED_FOR_WORK, fact_of_work, made_with, work_section
 from leastwork.runs.base.sentences import drawing, few_effective, gone_astray, pm, share, too_few_steps
 from leastwork.runs.profile.config import ProfileConfig
 from leastwork.runs.profile.figures import overlaps, profile
+from leastwork.runs.profile.first_screen import asked_for, believable, checks, how_far_met
 from leastwork.runs.profile.numbers import ProfileNumbers, WindowNumbers, profile_numbers
 from leastwork.support.numerals import count, plain
 
 __all__ = ["largest_error", "part", "span"]
-
-_LEAST_OVERLAP = 0.03  # below which a window is joined with the others by path weights alone
 
 
 def part(run: Finished[ProfileConfig]) -> Part:
@@ -36,6 +36,11 @@ def part(run: Finished[ProfileConfig]) -> Part:
         [_profile(run, metrics), _windows(run, metrics), work_section(run, metrics.certificate)],
         f"{drawing(config, metrics)} {config.chosen.sentence(Told())}",
         [*run.drawing_settings(), *config.chosen.table(Told()), *made_with(metrics)],
+        asked_for(config, metrics),
+        how_far_met(metrics, span(metrics), largest_error(metrics)),
+        believable(metrics),
+        checks(run, metrics),
+        [*CITED_FOR_WORK, "mbar"],
     )
 
 
@@ -60,10 +65,10 @@ def _warnings(metrics: ProfileNumbers) -> list[str]:
             f"{count(lost)} of {count(len(shown.values))} bins have no samples, and no free energy: give a narrower "
             "range, or more fit.window_samples."
         )
-    alone = [i for i, one in enumerate(shown.windows) if (one.next_overlap or 0.0) < _LEAST_OVERLAP]
+    alone = [i for i, one in enumerate(shown.windows) if (one.next_overlap or 0.0) < LEAST_OVERLAP]
     if alone and len(shown.windows) > 1:
         found.append(
-            f"Window {alone[0]} overlaps with no other by {_LEAST_OVERLAP:g}, so that path weights alone join it: take "
+            f"Window {alone[0]} overlaps with no other by {LEAST_OVERLAP:g}, so that path weights alone join it: take "
             "wider windows, or more fit.window_samples."
         )
     return found
