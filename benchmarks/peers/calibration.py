@@ -25,9 +25,9 @@ from torch import Tensor
 
 import leastwork as lw
 from benchmarks.command import options
-from benchmarks.peers.given import quiet
+from benchmarks.peers.given import put_rows, quiet
 from benchmarks.peers.products import Factors, product_model
-from benchmarks.table import DOCS, insert, markdown
+from benchmarks.table import markdown
 from leastwork.geometry.state import State
 from leastwork.guidance.base import Composable
 from leastwork.guidance.learned import LearnedGuidance
@@ -186,9 +186,8 @@ def main() -> None:
     rows = product_rows(given.dims, given.steps, given.budget) if given.dims else []
     rows += [rare_row(100, 2_000_000)] if given.rare else []
     rows += untold_rows(given.untold, 100, 5_000_000)
-    table = markdown(HEAD, rows)
-    print(table)
-    insert(DOCS / "peers.md", "calibration", table)
+    print(markdown(HEAD, rows))
+    put_rows("calibration", HEAD, rows)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def test_a_step_on_kept_paths_moves_towards_the_target() -> None:
 def test_a_linear_tilt_of_a_gaussian_is_met() -> None:
     """q = N(m + s² a, s²) and ln Z = a m + ½ a² s², with a reward that has no gradient."""
     choices = {"solver": "exponential", "steps": 40}
-    fit = match_variance(MODEL, _reward, rounds=24, paths=512, choices=Choices(**choices), seed=1)
+    fit = match_variance(MODEL, _reward, rounds=16, updates=12, paths=512, choices=Choices(**choices), seed=1)
     ens = lw.sample(MODEL, 4000, fit.guidance, seed=2, **choices)
     mean = ens.mean(_first)
     assert abs(mean.value - (0.5 + 0.36 * 1.5)) < 5 * mean.stderr + 0.02  # z = 5, and 0.02 for the bias of 40 steps
@@ -73,7 +73,7 @@ def test_populations_of_a_mixture_are_met() -> None:
     model = two_states(1, (0.5, 0.5), separation=2.0, std=0.25).model(SCHEDULE)
     choices = {"solver": "exponential", "steps": 50, "t_grid": "balanced"}
     fit = match_variance(
-        model, lambda x: math.log(9.0) * (x[:, 0] > 0).double(), rounds=40, paths=512, seed=1,
+        model, lambda x: math.log(9.0) * (x[:, 0] > 0).double(), rounds=24, updates=12, paths=512, seed=1,
         choices=Choices(**choices),
     )  # fmt: skip
     right = lw.sample(model, 4000, fit.guidance, seed=2, **choices).mean(lambda x: (x[:, 0] > 0).double())

@@ -54,7 +54,7 @@ def match_variance(
     rounds: int = 40,
     paths: int = 1024,
     updates: int = 20,
-    batch_size: int = 256,
+    batch_size: int = 128,
     learning_rate: float = 3e-3,
     progress: Progress = no_progress,
     choices: Choices = _ONE_STEP,
