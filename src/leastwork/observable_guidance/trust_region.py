@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.fit.training import warm_cosine
-from leastwork.geometry.state import State, event_numel, flatten
+from leastwork.geometry.state import State, event_numel, flatten, shapes
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model, Scored, is_periodic, is_scored
 from leastwork.models.placement import evaluating, placement
@@ -191,7 +191,7 @@ def _variance(
     with torch.enable_grad():
         _, h = value_and_gradient(network, x.flatten(0, 1), alpha, sigma)
         lever = torch.where(steps.e != 0, steps.e / steps.c, 0.0).to(x)[:, None, None]
-        guided = h.reshape(count * n, *model.event_shape)
+        guided = h.reshape(count * n, *shapes(model.event_shape)[0])
         moved = lever * flatten(sampler.process.project(guided)).reshape(count, n, -1) - kept.kick[:, some]
         ratio = (moved * kept.z[:, some] - 0.5 * moved.square()).sum(dim=(0, 2))
         return (ratio - (fraction * kept.log_w[some]).to(ratio)).var()
