@@ -158,6 +158,12 @@ def untold_row(name: str, dim: int, model: lw.DiffusionModel, log_tilt: Callable
     return row(name, dim, model, run.guidance, log_tilt, exact, modes, 20_000, steps, run.network_evaluations, begin)
 
 
+def well_row(dim: int, method: Method, steps: int, budget: int) -> tuple[str, ...]:
+    m = min(dim, 5)
+    modes = lambda x: (x[:, :m] > 0).long() @ 2 ** torch.arange(m)  # noqa: E731
+    return untold_row(f"Many Well, d = {dim}, untold", dim, base(dim), wells(m), m * WELL, modes, steps, budget, method)
+
+
 def mixture(dim: int) -> GaussianMixture:
     """Ten modes of standard deviation 1, with weights from 1 to 3."""
     random = torch.Generator().manual_seed(dim)
@@ -180,12 +186,8 @@ def main() -> None:
     torch.set_num_threads(1)
     quiet()
     rows = told_rows(given.dims, given.steps, given.fine, given.budget, given.drawn) if given.dims else []
-    wanted: dict[Method, list[int]] = {"least-work": given.untold, "trust-region": given.lv}
-    for method, d in ((method, d) for method, dims in wanted.items() for d in dims):
-        m = min(d, 5)
-        modes = lambda x, m=m: (x[:, :m] > 0).long() @ 2 ** torch.arange(m)  # noqa: E731
-        rows.append(untold_row(f"Many Well, d = {d}, untold", d, base(d), wells(m), m * WELL, modes, given.steps,
-                               2 * given.budget, method))  # fmt: skip
+    rows += [well_row(d, "least-work", given.steps, 2 * given.budget) for d in given.untold]
+    rows += [well_row(d, "trust-region", given.steps, 2 * given.budget) for d in given.lv]
     for d in given.mixtures:
         target, prior = mixture(d), GaussianMixture([1.0], [[0.0] * d], 2.5)
         rows.append(untold_row(f"ten modes, d = {d}, untold", -d, base(d, 2.5),

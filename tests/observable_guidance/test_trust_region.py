@@ -29,6 +29,10 @@ def _reward(x: Any) -> torch.Tensor:
     return 1.5 * x[:, 0].detach()
 
 
+def _right(x: Any) -> torch.Tensor:
+    return (x[:, 0] > 0).double()
+
+
 def _nan(x: Any) -> torch.Tensor:
     return torch.full_like(x[:, 0], torch.nan)
 
@@ -73,10 +77,10 @@ def test_populations_of_a_mixture_are_met() -> None:
     model = two_states(1, (0.5, 0.5), separation=2.0, std=0.25).model(SCHEDULE)
     choices = {"solver": "exponential", "steps": 50, "t_grid": "balanced"}
     fit = match_variance(
-        model, lambda x: math.log(9.0) * (x[:, 0] > 0).double(), rounds=24, updates=12, paths=512, seed=1,
+        model, lambda x: math.log(9.0) * _right(x), rounds=24, updates=12, paths=512, seed=1,
         choices=Choices(**choices),
     )  # fmt: skip
-    right = lw.sample(model, 4000, fit.guidance, seed=2, **choices).mean(lambda x: (x[:, 0] > 0).double())
+    right = lw.sample(model, 4000, fit.guidance, seed=2, **choices).mean(_right)
     assert abs(right.value - 0.9) < 5 * right.stderr + 0.02  # z = 5, and 0.02 for 40 short steps
 
 
