@@ -35,7 +35,8 @@ __all__ = ["COMPARED", "Compared", "Row", "compare", "strangers"]
 Compared: TypeAlias = Method | Literal["smc", "driftlite"]
 
 COMPARED: tuple[Compared, ...] = (
-    "reweight", "smc", "driftlite", "loss", "scheduled", "adjoint-matching", "ram", "least-work",
+    "reweight", "smc", "driftlite", "loss", "scheduled", "adjoint-matching", "ram", "trust-region",
+    "least-work",
 )  # fmt: skip
 """The methods of the library, in the order of a table."""
 

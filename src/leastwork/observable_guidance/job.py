@@ -68,7 +68,8 @@ def guide_observables(
             stages if the data are far. "scheduled": the published form h = −η(t) Σ λ_k ∇O_k(D) with a schedule fitted
             to mismatch + γ·work. "loss": h = −Σ λ_k ∇ₓO_k(D(x, t)), the gradient of the tilt at the denoised estimate.
             "adjoint-matching": h = ∇V learned on guided paths alone. "ram": h = ∇V regressed on the reward of re-noised
-            endpoints of guided paths. "reweight": weights and no guidance. For a VelocityModel, which has no score,
+            endpoints of guided paths. "trust-region": h = ∇V from the variance of log-weights of its own paths, in
+            steps of bounded divergence. "reweight": weights and no guidance. For a VelocityModel, which has no score,
             "least-work" fits the added velocity of least kinetic action. Or a method object, such as
             ``Scheduled(gamma=0.01)`` or one of your own (:mod:`leastwork.observable_guidance.methods`).
         seed: seed of all random numbers.

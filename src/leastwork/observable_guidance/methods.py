@@ -34,6 +34,7 @@ from leastwork.observable_guidance.objective import Objective
 from leastwork.observable_guidance.ram import match_reward
 from leastwork.observable_guidance.scheduled import Search, fit_schedule
 from leastwork.observable_guidance.search import gaussian_process_search
+from leastwork.observable_guidance.trust_region import match_variance
 from leastwork.observables import check_differentiable
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
@@ -52,6 +53,7 @@ __all__ = [
     "RewardMatching",
     "Reweight",
     "Scheduled",
+    "TrustRegion",
     "register_method",
 ]
 
@@ -325,6 +327,40 @@ class RewardMatching(ObservableMethod):
 
 
 @dataclass(frozen=True)
+class TrustRegion(ObservableMethod):
+    """h = ∇V from the variance of log-weights of its own paths, towards the target by steps of bounded divergence.
+
+    Args:
+        budget: a third of it pays for the model's own samples, unless their number is given.
+        rounds: number of steps, each with new paths.
+        bound: largest divergence of one step, nats.
+    """
+
+    budget: int = _budget()
+    rounds: int = setting(40, "the number of steps, each with new paths, at least 1", ge=1)
+    bound: float = setting(
+        0.1, "the largest divergence of one step, nats, at least 0.0001", ge=1e-4, allow_inf_nan=False
+    )
+
+    choices: ClassVar[Mapping[str, Any]] = {"solver": "exponential"}  # the kept paths need steps without memory
+
+    def fit(self, problem: Problem) -> Outcome:
+        maxent = fit_lambdas(problem.observed, problem.data)
+        found = match_variance(
+            problem.model, maxent.log_tilt(problem.data.observable), seed=problem.seed, rounds=self.rounds,
+            bound=self.bound, progress=problem.progress, choices=problem.choices,
+        )  # fmt: skip
+        evaluations = problem.own.network_evaluations + found.network_evaluations
+        return Outcome(maxent, found.guidance, found, evaluations)
+
+    def sentence(self, told: Told) -> str:
+        return (
+            f"The score was shifted by h = ∇V, V learned from the variance of the log-weights of its own paths in "
+            f"{count(self.rounds)} steps of at most {plain(self.bound)} nats each (arXiv:2508.12511)."
+        )
+
+
+@dataclass(frozen=True)
 class Reweight(ObservableMethod):
     """No guidance: weights on the model's own samples."""
 
@@ -359,4 +395,5 @@ register_method("scheduled", Scheduled)
 register_method("loss", Loss)
 register_method("adjoint-matching", AdjointMatching)
 register_method("ram", RewardMatching)
+register_method("trust-region", TrustRegion)
 register_method("reweight", Reweight)

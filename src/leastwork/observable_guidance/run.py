@@ -28,7 +28,9 @@ from leastwork.support.random import derive_seed
 
 __all__ = ["Method", "ObservableRun"]
 
-Method: TypeAlias = Literal["least-work", "scheduled", "loss", "adjoint-matching", "ram", "reweight"]
+Method: TypeAlias = Literal[
+    "least-work", "scheduled", "loss", "adjoint-matching", "ram", "trust-region", "reweight"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
