@@ -70,6 +70,21 @@ def test_a_table_goes_between_its_markers(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8") == expected
 
 
+def test_rows_of_other_commands_stay(tmp_path: Path) -> None:
+    page, head = tmp_path / "page.md", ("a", "b")
+    page.write_text("<!-- one -->\n<!-- end one -->\n", encoding="utf-8")
+    for rows in ([("x", "1"), ("y", "1")], [("y", "2"), ("z", "2")]):
+        table.merge(page, "one", table.markdown(head, rows))
+    expected = table.markdown(head, [("x", "1"), ("y", "2"), ("z", "2")])
+    assert page.read_text(encoding="utf-8") == f"<!-- one -->\n{expected}\n<!-- end one -->\n"
+
+
+def test_the_commands_of_the_peers_are_those_of_the_page() -> None:
+    commands = import_module("benchmarks.peers.all").commands()
+    assert {f"peers.{command[0]}" for command in commands} < set(peers)
+    assert len(commands) == len(set(commands)) > 5
+
+
 def test_a_given_tilt_has_lambda_minus_one() -> None:
     """ln Z of a·x under N(m, s²) is a·m + ½ a² s²; five standard errors give a false alarm in 1.7 million."""
     given = import_module("benchmarks.peers.given")

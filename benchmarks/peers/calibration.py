@@ -27,7 +27,7 @@ import leastwork as lw
 from benchmarks.command import options
 from benchmarks.peers.given import quiet
 from benchmarks.peers.products import Factors, product_model
-from benchmarks.table import DOCS, insert, markdown
+from benchmarks.table import DOCS, markdown, merge
 from leastwork.geometry.state import State
 from leastwork.guidance.base import Composable
 from leastwork.guidance.learned import LearnedGuidance
@@ -188,7 +188,7 @@ def main() -> None:
     rows += untold_rows(given.untold, 100, 5_000_000)
     table = markdown(HEAD, rows)
     print(table)
-    insert(DOCS / "peers.md", "calibration", table)
+    merge(DOCS / "peers.md", "calibration", table)
 
 
 if __name__ == "__main__":

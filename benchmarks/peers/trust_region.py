@@ -27,7 +27,7 @@ import leastwork as lw
 from benchmarks.command import options
 from benchmarks.peers.given import given_tilt, quiet
 from benchmarks.peers.products import Factors, Stationary
-from benchmarks.table import DOCS, insert, markdown
+from benchmarks.table import DOCS, markdown, merge
 from leastwork.guidance.base import Guidance
 from leastwork.networks.value import ValueNetwork
 from leastwork.systems.mixtures import GaussianMixture
@@ -136,7 +136,7 @@ def main() -> None:
                                given.budget))  # fmt: skip
     table = markdown(HEAD, rows)
     print(table)
-    insert(DOCS / "peers.md", "trust-region", table)
+    merge(DOCS / "peers.md", "trust-region", table)
 
 
 if __name__ == "__main__":
