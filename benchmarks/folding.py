@@ -26,9 +26,7 @@ from leastwork.statistics.estimate import Estimate
 
 __all__ = ["least_ratio", "main", "rarity_for"]
 
-_COST = (
-    1 + PULL
-)  # evaluations in a step of a path whose V sees the denoised state; paths that also polish take twice as many
+_COST = 1 + PULL  # evaluations a step where V sees the denoised state; paths that also polish take more
 _WANTED = 0.2
 
 
