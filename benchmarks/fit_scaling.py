@@ -42,6 +42,7 @@ SIZES: dict[str, tuple[float, ...]] = {
 }  # fmt: skip
 AHEAD = {"d": (100, 1000, 3000), "K": (100, 1000), "ln 1/p": tuple(math.log(10) * k for k in (4, 6, 9))}
 WANTED = 0.1  # k_BT of dissipation, at which four fifths to nine tenths of the samples are effective
+_SPREAD = 0.3  # of ln n, below which the points of an axis have the same budget
 COLOURS = {"d": "#0072b2", "K": "#d55e00", "ln 1/p": "#009e73"}
 LABELS = ("dissipation, $k_BT$", "CPU seconds of the fit")
 POINTS = ("axis", "size", "evaluations, 10⁶", "CPU s", "memory, MiB", "dissipation, k_BT", "ESS", "µs of the network")
@@ -124,15 +125,23 @@ class Law:
 
     @classmethod
     def of(cls, rows: Sequence[dict[str, Any]], key: str) -> "Law":
-        """By least squares over the points of one axis."""
+        """By least squares over the points of one axis; where all have the same n, b is not known."""
         n, y = (np.log([row[name] for row in rows]) for name in ("evaluations", key))
         design = np.column_stack([np.ones(len(rows)), n, np.log([_size(row) for row in rows])])
-        return cls(*_least_squares(design, y))
+        known = [0, 1, 2] if np.ptp(n) > _SPREAD else [0, 2]
+        found, covariance = np.zeros(3), np.full((3, 3), math.nan)
+        found[known], covariance[np.ix_(known, known)] = _least_squares(design[:, known], y)
+        return cls(found, covariance)
+
+    @property
+    def complete(self) -> bool:
+        """Whether b is known."""
+        return not math.isnan(self.covariance[1, 1])
 
     def exponents(self) -> tuple[str, str]:
         """b and c with their standard errors."""
         b, c = (f"{self.found[i]:.2f} ± {math.sqrt(self.covariance[i, i]):.2f}" for i in (1, 2))
-        return b, c
+        return (b if self.complete else "–"), c
 
     def evaluations(self, y: float, size: float) -> tuple[float, float]:
         """n at which the law has that y, and the standard error of ln n."""
@@ -167,7 +176,7 @@ def tables(rows: list[dict[str, Any]]) -> dict[str, str]:
     for axis, sizes in AHEAD.items():
         of = {key: Law.of(good[axis], key) for key in ("dissipation", "seconds", "memory")}
         laws.append((axis, *(exponent for law in of.values() for exponent in law.exponents())))
-        for size in sizes:
+        for size in sizes if of["dissipation"].complete else ():
             n, spread = of["dissipation"].evaluations(WANTED, size)
             ahead.append((axis, f"{size:.3g}", f"{n / 1e6:.2g}", f"{math.exp(spread):.2g}", *_on_gpus(n)))
     x = np.array([row["microseconds"] for row in good["network"]])

@@ -29,6 +29,8 @@ TEMPERATURE, SCALE = 2.0, 2.1  # SCALE is the standard deviation of a coordinate
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--chains", type=int, default=16_384)
+    parser.add_argument("--sweeps", type=int, default=400)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--iterations", type=int, default=30_000)
@@ -38,7 +40,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     begin = time.process_time()
-    seen = chains(16_384, TEMPERATURE, 400, seed=given.seed)
+    seen = chains(given.chains, TEMPERATURE, given.sweeps, seed=given.seed)
     print("autocorrelation times", seen.autocorrelation_times(), "drift", seen.drift(), flush=True)
     pool, random = seen.kept.flatten(0, 1), torch.Generator().manual_seed(given.seed)
 

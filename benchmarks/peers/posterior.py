@@ -26,8 +26,8 @@ from leastwork.systems.mixtures import GaussianMixture
 
 DIM, NOISE, DRAWN = 8, 0.3, 4096
 LEVELS = (0.5, 0.8, 0.95)
-HEAD = ("method, evaluations", "SW / floor", *(f"of {100 * level:g} %" for level in LEVELS), "evaluations, 10⁶",
-        "CPU s")  # fmt: skip
+HEAD = ("method, evaluations", "measurements", "SW / floor", *(f"of {100 * level:g} %" for level in LEVELS),
+        "evaluations, 10⁶", "CPU s")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def main() -> None:
     torch.set_num_threads(1)
     quiet()
     found: dict[str, list[list[float]]] = {}
+    failed: dict[str, str] = {}
     for seed in range(given.measurements):
         problem = measured(seed)
         model, random = problem.prior.model(lw.VPSchedule()), torch.Generator().manual_seed(100 + seed)
@@ -102,12 +103,15 @@ def main() -> None:
                     name = f"{one.method}, {total / 1e6:g}·10⁶"
                     print(seed, name, one.reason, f"{one.seconds:.0f} s", flush=True)
                     if one.reason:
+                        failed[name] = one.reason.split(":")[0]
                         continue
                     row = [sliced_wasserstein(one.x, exact, one.log_weight) / floor,
                            *coverage(one.x, one.log_weight, exact)]  # fmt: skip
                     found.setdefault(name, []).append([*row, one.evaluations / 1e6, one.seconds])
                     print(*(f"{v:.3f}" for v in found[name][-1]), flush=True)
-    table = markdown(HEAD, [_row(name, torch.tensor(parts)) for name, parts in found.items()])
+    rows = [_row(name, torch.tensor(parts)) for name, parts in found.items()]
+    rows += [(name, "0", reason, *["–"] * 5) for name, reason in failed.items() if name not in found]
+    table = markdown(HEAD, rows)
     print(table)
     merge(DOCS / "peers.md", "posterior", table)
 
@@ -117,7 +121,7 @@ def _row(name: str, parts: Tensor) -> tuple[str, ...]:
     mean = parts.mean(dim=0).tolist()
     errors = (parts.std(dim=0) / len(parts) ** 0.5).tolist() if len(parts) > 1 else [float("nan")] * len(mean)
     cover = (f"{100 * c:.1f} ± {100 * e:.1f} %" for c, e in zip(mean[1:4], errors[1:4], strict=True))
-    return (name, f"{mean[0]:.2f} ± {errors[0]:.2f}", *cover, f"{mean[4]:.2f}", f"{mean[5]:.0f}")
+    return (name, str(len(parts)), f"{mean[0]:.2f} ± {errors[0]:.2f}", *cover, f"{mean[4]:.2f}", f"{mean[5]:.0f}")
 
 
 if __name__ == "__main__":
