@@ -141,7 +141,7 @@ class Law:
     def exponents(self) -> tuple[str, str]:
         """b and c with their standard errors."""
         b, c = (f"{self.found[i]:.2f} ± {math.sqrt(self.covariance[i, i]):.2f}" for i in (1, 2))
-        return (b if self.complete else "–"), c
+        return (b if self.complete else "–"), c.replace(" ± nan", "")
 
     def evaluations(self, y: float, size: float) -> tuple[float, float]:
         """n at which the law has that y, and the standard error of ln n."""
@@ -154,7 +154,8 @@ class Law:
 def _least_squares(design: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The solution and its covariance."""
     found = np.linalg.lstsq(design, y, rcond=None)[0]
-    scatter = np.square(y - design @ found).sum() / max(len(y) - design.shape[1], 1)
+    left = len(y) - design.shape[1]
+    scatter = np.square(y - design @ found).sum() / left if left else math.nan  # no scatter is known from so few points
     return found, scatter * np.linalg.inv(design.T @ design)
 
 
@@ -209,13 +210,19 @@ def draw(rows: list[dict[str, Any]]) -> None:
         for axes, key, label in zip(panels[:, column], ("dissipation", "seconds"), LABELS, strict=True):
             for budget, style in zip(BUDGETS[axis], ("o--", "s-"), strict=True):
                 at = [row for row in some if row["budget"] == budget]
+                if not at:
+                    continue
                 axes.plot([_size(row) for row in at], [row[key] for row in at], style, color=COLOURS[axis],
                           label=f"{budget / 1e6:g}·10⁶ evaluations at most")  # fmt: skip
-            axes.set(xscale="log", yscale="log", xlabel=axis, ylabel=label if column == 0 else "")
+            axes.set(xscale="log", xlabel=axis, ylabel=label if column == 0 else "")
+            if key == "dissipation":
+                axes.set(yscale="log", ylim=(5e-4, 10))
+            else:
+                axes.set_ylim(0, 1.2 * max(row[key] for row in some))
             axes.set_xticks(sizes, [f"{size:.3g}" for size in sizes])
             axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
             open_frame(axes)
-        panels[0, column].legend(frameon=False, fontsize=8)
+        panels[1, column].legend(frameon=False, fontsize=8, loc="lower left")
     save(figure, "fit-scaling")
 
 

@@ -3,7 +3,7 @@
     loss = E |v̂(x_t, t) − (α ε − σ x_0)|²,    x_t = α x_0 + σ ε
 
 Times are stratified, more of them at little noise, and every batch is turned, mirrored and its particles exchanged at
-random. From the repository's root, five minutes on one core:
+random. From the repository's root, about five minutes on one core:
 
     PYTHONPATH=. python scripts/train_dw4.py
 """
@@ -31,9 +31,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--chains", type=int, default=16_384)
     parser.add_argument("--sweeps", type=int, default=400)
+    parser.add_argument("--chains", type=int, default=8192)
+    parser.add_argument("--sweeps", type=int, default=400)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--depth", type=int, default=4)
-    parser.add_argument("--iterations", type=int, default=30_000)
+    parser.add_argument("--iterations", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)

@@ -8,7 +8,7 @@ are printed. MMD has a Gaussian kernel as wide as the median distance, `SW` is s
 coordinates, W₁ that of E and of the six distances.
 
 All methods have the same network evaluations, learning included. `exact` is a second set of chains. `limit of the
-model` is what 50,000 samples of the model by weights still miss, which no method can make good.
+model` is what 20,000 samples of the model by weights still miss, which no method can make good.
 
 Takes ten minutes on one core.
 """
@@ -29,7 +29,7 @@ from benchmarks.table import DOCS, markdown, merge
 from leastwork.statistics.discrepancy import wasserstein
 
 MODEL = Path(__file__).parent / "dw4_model"
-DRAWN, HOT, MANY = 4096, 2.0, 50_000
+DRAWN, HOT, MANY = 4096, 2.0, 20_000
 HEAD = ("method, T", "MMD", "SW", "W₁ of E", "W₁ of distances", "ESS", "evaluations, 10⁶", "CPU s")
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.5])
     parser.add_argument("--total", type=int, default=1_250_000)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--sweeps", type=int, default=200)
+    parser.add_argument("--sweeps", type=int, default=120)
     given = parser.parse_args()
     torch.set_num_threads(1)
     quiet()
