@@ -26,7 +26,8 @@ from torch import Tensor
 import leastwork as lw
 from benchmarks.command import options
 from benchmarks.problems import two_state_problem
-from leastwork.observable_guidance.least_work import LeastWorkFit, learn_guidance
+from leastwork.observable_guidance.least_work import learn_guidance
+from leastwork.observable_guidance.stages import LeastWorkFit
 from leastwork.observables import component, evaluate, smooth_interval, stack
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.work import Certificate, certify
@@ -85,6 +86,7 @@ def judged(
     model: lw.DiffusionModel, data: lw.Experiment, fit: LeastWorkFit, n: int, **choices: Any
 ) -> tuple[Tensor, Certificate | None]:
     """Fresh samples, and their certificate, with the misses from the data's own values, where they have weights."""
+    choices = {"t_grid": fit.times, **choices}
     ensemble = lw.sample(model, n, fit.guidance, seed=FRESH, batch_size=16_384, **choices)
     if choices.get("process") == "ode":
         return ensemble.x, None
@@ -103,12 +105,12 @@ def kl_to_truth(x: Tensor) -> Estimate:
     return Estimate.from_influence(kl_histogram(x, prinz(), BINS, INTERVAL), -(truth / share)[cell])
 
 
-def exact_guidance(density: LineDensity, model: lw.DiffusionModel, n: int, steps: int) -> Estimate:
+def exact_guidance(density: LineDensity, model: lw.DiffusionModel, n: int, times: Tensor | None) -> Estimate:
     """Efficiency of Doob's transform to the true mean of x; ``density`` is the biased one in network units."""
     optimum = maximum_entropy(prinz_biased(), position, [float(prinz().mean(position))])
     slope = -float(optimum.lambdas[0]) * 0.5  # network units are 2x
     doob: Any = LineDoob(density, lambda z: slope * z[:, 0], model.schedule)
-    ensemble = lw.sample(model, n, doob, seed=FRESH, solver="euler", steps=steps, batch_size=16_384)
+    ensemble = lw.sample(model, n, doob, seed=FRESH, solver="euler", steps=200, t_grid=times, batch_size=16_384)
     moved = model.to_network_units(ensemble.x)
     assert isinstance(moved, Tensor)
     tilt = slope * moved[:, 0].double()
@@ -128,8 +130,8 @@ def prinz_position(n: int) -> Iterator[Row]:
     yield judge.miss(certificate, 0.02)
     yield judge.row("efficiency, 200 steps", certificate.efficiency, least=0.95)
     density = prinz_biased().rescaled(0.5)
-    yield judge.row("  exact h, exact model", exact_guidance(density, density.model(model.schedule), n // 4, 200))
-    yield judge.row("  exact h, this model", exact_guidance(density, model, n // 4, 200))
+    yield judge.row("  exact h, exact model", exact_guidance(density, density.model(model.schedule), n // 4, fit.times))
+    yield judge.row("  exact h, this model", exact_guidance(density, model, n // 4, fit.times))
     yield judge.row("ESS", certificate.ess, least=0.99)
     best = prinz().kl(maximum_entropy(prinz_biased(), position, aim).density)
     kl = kl_to_truth(x)
@@ -211,7 +213,7 @@ def thirty_dimensions(n: int) -> Iterator[Row]:
     assert certificate is not None
     yield judge.row("efficiency, 300 steps", certificate.efficiency, least=0.95)
     doob: Any = mixture.doob(mixture.reweighted([0.47, 0.53]), model.schedule)
-    exact = lw.sample(model, n // 2, doob, seed=FRESH, solver="euler", steps=300)
+    exact = lw.sample(model, n // 2, doob, seed=FRESH, solver="euler", steps=300, t_grid=fit.times)
     ceiling = certify(exact.work, exact.log_weight, doob.log_tilt(exact.x))
     yield judge.row("  exact h", ceiling.efficiency)
     yield judge.row("ESS", certificate.ess, least=0.97)

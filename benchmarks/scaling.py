@@ -54,10 +54,11 @@ def measure_dimension(d: int, quick: bool) -> dict[str, Any]:
     mixture, model, data = two_state_problem(d, 0.15, 0.53)
     fit = learn_guidance(model, data, **QUICK if quick else {}, choices=Choices(solver="euler", steps=STEPS))
     n = 2000 if quick else 20_000
-    learned = lw.sample(model, n, fit.guidance, solver="euler", steps=STEPS, seed=FRESH)
+    law = {"solver": "euler", "steps": STEPS, "t_grid": fit.times}
+    learned = lw.sample(model, n, fit.guidance, seed=FRESH, **law)
     highest = peak()
     doob: Any = mixture.doob(mixture.reweighted([0.47, 0.53]), model.schedule)
-    exact = lw.sample(model, n, doob, solver="euler", steps=STEPS, seed=FRESH)
+    exact = lw.sample(model, n, doob, seed=FRESH, **law)
     tilt = fit.maxent.log_tilt_of(data.observable(learned.x).double())
     found = certify(learned.work, learned.log_weight, tilt).efficiency
     best = certify(exact.work, exact.log_weight, doob.log_tilt(exact.x)).efficiency
@@ -99,9 +100,9 @@ def measure_count(count: int, quick: bool) -> dict[str, Any]:
     torch.set_num_threads(1)
     model, data = averages_of_a_mixture(count)
     fit = learn_guidance(model, data, **QUICK if quick else MANY, choices=Choices(solver="euler", steps=STEPS))
-    ensemble = lw.sample(
-        model, 20_000 if quick else 100_000, fit.guidance, solver="euler", steps=STEPS, seed=FRESH, batch_size=16_384
-    )
+    law = {"solver": "euler", "steps": STEPS, "t_grid": fit.times}
+    n = 20_000 if quick else 100_000
+    ensemble = lw.sample(model, n, fit.guidance, seed=FRESH, batch_size=16_384, **law)
     observed = evaluate(data.observable, ensemble.x)
     tilt = fit.maxent.log_tilt_of(observed)
     found = certify(ensemble.work, ensemble.log_weight, tilt, observed, data.values, fit.maxent.model_std)

@@ -14,7 +14,8 @@ from leastwork.fit.value import LearningError
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.velocity import VelocityModel
 from leastwork.observable_guidance.approach import part_way
-from leastwork.observable_guidance.least_work import LeastWorkFit, learn_guidance
+from leastwork.observable_guidance.least_work import learn_guidance
+from leastwork.observable_guidance.stages import LeastWorkFit
 from leastwork.observables import Observable, evaluate
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.sample import sample
@@ -40,7 +41,7 @@ def problem(dim: int, before: float, after: float) -> tuple[GaussianMixture, Dif
 
 def judge(model: DiffusionModel, data: Experiment, fit: LeastWorkFit, n: int, steps: int) -> Certificate:
     """Fresh samples, judged by the data's own values."""
-    ens = sample(model, n, fit.guidance, steps=steps, seed=991)
+    ens = sample(model, n, fit.guidance, steps=steps, t_grid=fit.times, seed=991)
     observed = evaluate(data.observable, ens.x)
     tilt = (fit.maxent.reference - observed) @ fit.maxent.lambdas
     return certify(ens.work, ens.log_weight, tilt, observed, data.values, fit.maxent.model_std)

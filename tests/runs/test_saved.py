@@ -64,6 +64,13 @@ def test_a_saved_run_goes_on_as_before(fitted: ObservableRun, tmp_path: Path) ->
     assert again.fit.record() == fitted.fit.record()
     assert again.certificate.efficiency == fitted.certificate.efficiency  # drawn anew, from the same seed
     assert again.settings["budget"] == 200_000
+    assert fitted.times is not None  # the fit has placed the steps, and a saved run takes the same
+    assert again.times is not None
+    assert torch.equal(again.times, fitted.times)
+    assert torch.equal(again.sample(8, seed=9).ledger.times, fitted.times)
+    assert len(again.sample(8, seed=9, steps=30).ledger.times) == 31
+    plain = again.sample(8, seed=9, t_grid="signal").ledger.times
+    assert not torch.equal(plain, fitted.times)
 
 
 def test_a_report_holds_the_certificate_of_the_run(fitted: ObservableRun, tmp_path: Path) -> None:

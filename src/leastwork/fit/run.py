@@ -13,6 +13,7 @@ from leastwork.errors import LeastworkError, NoPathWeightsError
 from leastwork.models.base import Model
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.ensemble import Ensemble
+from leastwork.sampling.placed import with_steps
 from leastwork.sampling.sample import sample
 from leastwork.sampling.step_error import StepError
 from leastwork.sampling.work import Certificate, certify
@@ -58,6 +59,16 @@ class FittedRun:
         guidance: Any  # a Guidance, or None of a run that only weighs
         log_tilt: Any  # r of the target: states -> nats, float64 (B,); a method, or a property that returns it
 
+    @property
+    def times(self) -> Tensor | None:
+        """Times at which the fit has placed the steps, (S + 1,), or None where they are as chosen."""
+        return None
+
+    @property
+    def drawing(self) -> Choices:
+        """The choices of the fit, with the times at which it has placed the steps."""
+        return self.choices if self.times is None else replace(self.choices, t_grid=self.times)
+
     def with_target(self, ensemble: Ensemble) -> Ensemble:
         """The samples with the log-tilt of the target."""
         return replace(ensemble, log_tilt=self.log_tilt(ensemble.x))
@@ -70,7 +81,10 @@ class FittedRun:
         """
         if seed == self.seed:
             raise LeastworkError(f"seed={seed} was used for the fit: draw with another, so that figures are honest")
-        options = {**self.choices.given, **choices, "seed": seed, "out": None}
+        drawing = self.drawing
+        if self.times is not None and "steps" in choices:
+            drawing = replace(drawing, t_grid=with_steps(self.model, self.times, Choices.of(choices).steps))
+        options = {**drawing.given, **choices, "seed": seed, "out": None}
         return self.with_target(sample(self.model, n, self.guidance, **options))
 
     @cached_property

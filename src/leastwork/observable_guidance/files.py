@@ -114,6 +114,8 @@ def save_fit(run: ObservableRun, folder: Path) -> None:
     parts = {field.name: getattr(found.maxent, field.name) for field in fields(MaxEnt)}
     tensors = {name: part.contiguous() for name, part in parts.items() if isinstance(part, Tensor)}
     tensors["observed"] = found.observed
+    if run.times is not None:
+        tensors["times"] = run.times.contiguous()
     if found.x is not None:
         tensors["x"] = found.x.contiguous()
     data = stated_data(run)
@@ -236,7 +238,7 @@ def load_fit(folder: Path, model: Model, data: Data, method: str, choices: Choic
     return ObservableRun(
         model, data, method, found.maxent, guidance, choices, seed, samples, found.observed, found.record,
         network_evaluations=found.network_evaluations, seconds=found.seconds, trust=found.trust,
-        theta=found.theta, linearisation=found.linearisation,
+        theta=found.theta, linearisation=found.linearisation, placed=tensors.get("times"),
     )  # fmt: skip
 
 

@@ -90,6 +90,7 @@ def guide_observables(
         on_metrics: called as ``on_metrics(step, values)`` while the fit goes on, with losses, effective samples, misses
             and work by name; :func:`leastwork.support.sinks.sink` makes one for a CSV file or a tracker.
         choices: process, solver, steps, t_grid, kappa, batch_size, device, dtype as in :func:`leastwork.sample`.
+            Without ``t_grid``, "least-work" places the steps where its guidance wastes most (``run.times``).
 
     Returns:
         ObservableRun: λ, the target, the guidance and its certificate; its methods draw, certify, save and report.
@@ -161,4 +162,5 @@ def guide_observables(
         1.0 if curve is None else curve.theta,
         settings_given(chosen),
         linearisation=None if indirect is None else indirect.point,
+        placed=found.times,
     )

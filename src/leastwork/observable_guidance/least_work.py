@@ -2,17 +2,17 @@
 
 A stage learns V from samples that the guidance of the stage before has drawn (:mod:`leastwork.fit.value`). It aims at
 averages that reweighting these samples can still reach (:mod:`leastwork.observable_guidance.approach`), and polishes V
-on fresh paths (:mod:`leastwork.fit.on_policy`). The last stage, which aims at the data themselves, learns V once more
-before the polish, on states of guided paths (:mod:`leastwork.fit.labels`). Whenever paths have been drawn, λ is solved
-for again on all samples so far. At the end a few more paths measure how far the averages are from their targets, and
-one step of the head, whose effect on the averages is known from the polish, corrects them. The budget of network
-evaluations is an upper limit, divided by :mod:`leastwork.fit.budget`.
+on fresh paths (:mod:`leastwork.fit.on_policy`). The last stage, which aims at the data themselves, first places the
+steps of its chain where V wastes most (:mod:`leastwork.fit.placing`), and before the polish it learns V once more, on
+states of guided paths (:mod:`leastwork.fit.labels`). Whenever paths have been drawn, λ is solved for again on all
+samples so far. At the end a few more paths measure how far the averages are from their targets, and one step of the
+head, whose effect on the averages is known from the polish, corrects them. The budget of network evaluations is an
+upper limit, divided by :mod:`leastwork.fit.budget`.
 """
 
 import time
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,8 @@ from leastwork.fit.budget import FEWEST, Share, least_budget, own_samples, share
 from leastwork.fit.labels import LabelFit, draw_labelled, fit_labels
 from leastwork.fit.network import directed_network
 from leastwork.fit.on_policy import Polish, draw_response, off_target, polish
-from leastwork.fit.result import FitRecord
-from leastwork.fit.value import Check, LearningError, ValueFit, fit_value
+from leastwork.fit.placing import Pilot, pilot_of, place_steps
+from leastwork.fit.value import LearningError, ValueFit, fit_value
 from leastwork.geometry.state import State, cat, event_numel, flatten, shapes
 from leastwork.guidance.learned import Bound, LearnedGuidance
 from leastwork.models.base import Model, Scored, is_scored
@@ -42,6 +42,7 @@ from leastwork.observable_guidance.approach import (
     solve,
     solve_pooled,
 )
+from leastwork.observable_guidance.stages import LeastWorkFit, Stage
 from leastwork.observables import evaluate
 from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.ensemble import Ensemble
@@ -51,7 +52,7 @@ from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
-__all__ = ["LeastWorkFit", "Stage", "learn_guidance"]
+__all__ = ["learn_guidance"]
 
 _MOST_VARIANCE_AT_END = 0.01  # Var V at t_max, nats², above which a warning is given
 _MAX_STAGES = 20
@@ -60,48 +61,6 @@ _BUDGET_OF_OWN = 0.5  # share of the budget for the model's own samples, at most
 _BUDGET_OF_LAST = 0.3  # share of the rest of the budget that is kept for the last of several stages
 _BUDGET_OF_A_STAGE = 0.35  # share of what remains besides that a stage on the way takes
 _PILOT = 1024  # guided paths that decide what V is a function of
-_MISS_TO_CORRECT = 2.0  # smallest miss that is corrected, in standard errors
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: how far towards the data it aimed, its effective samples, and how V was learned and polished."""
-
-    fraction: float
-    """β, the fraction of the way from the model's averages to the data."""
-    ess: float
-    """Kish fraction of the weights dP/dQ · e^r on the samples of the guidance before."""
-    checks: tuple[Check, ...]
-    polishes: tuple[Polish, ...] = ()
-    labels: LabelFit | None = None
-    bound: Bound | None = None
-    """Of |h|, from the guided paths that V was learned on."""
-
-    def record(self) -> dict[str, Any]:
-        """Plain values: β, the effective samples, the held-out losses and the variance before and after each polish."""
-        return {
-            "fraction": self.fraction,
-            "ess": self.ess,
-            "iterations": [check.iteration for check in self.checks],
-            "validation": [check.validation for check in self.checks],
-            "variance_before": [polish.variance_before for polish in self.polishes],
-            "variance_after": [polish.variance_after for polish in self.polishes],
-        }
-
-
-@dataclass(frozen=True)
-class LeastWorkFit:
-    """The guidance, the target that it was fitted to, and the cost of the fit; the history has one entry per stage."""
-
-    guidance: LearnedGuidance
-    maxent: MaxEnt
-    history: tuple[Stage, ...]
-    network_evaluations: int
-    seconds: float
-
-    def record(self) -> FitRecord:
-        """Cost and history as plain values."""
-        return FitRecord(self.network_evaluations, self.seconds, tuple(stage.record() for stage in self.history))
 
 
 @dataclass(frozen=True)
@@ -117,12 +76,22 @@ class _Task:
     iterations: int
     progress: Progress
     choices: Choices
+    placing: bool
     bound: Bound | None = None
 
     def share(self, left: int, network: nn.Module) -> Share:
         """How a stage divides the network evaluations that are left."""
-        polished = self.rounds if isinstance(network, ValueNetwork) else 0
-        return share(left, self.steps, sees_denoised(network), polished)
+        return share(left, self.steps, sees_denoised(network), self.rounds_of(network))
+
+    def rounds_of(self, network: nn.Module) -> int:
+        """Rounds of polish; only a ValueNetwork has a head to polish."""
+        return self.rounds if isinstance(network, ValueNetwork) else 0
+
+    def pilot(self, left: int, network: nn.Module) -> Pilot:
+        """The pilot that places the steps."""
+        if not self.placing or not self.rounds_of(network):
+            return Pilot(0, 0)
+        return pilot_of(self.model, self.choices, sees_denoised(network), left)
 
     def seed_of(self, purpose: str) -> int:
         return derive_seed(self.seed, purpose)
@@ -192,8 +161,8 @@ def learn_guidance(
     begin = time.perf_counter()
     if not is_scored(model):
         raise LeastworkError("a VelocityModel has no score, so it has no value to learn: use learn_control")
-    unused = 0
-    if not choices.has_least_work(model):
+    unused, placing = 0, choices.has_least_work(model)
+    if not placing:
         choices = replace(choices, process="sde", kappa=None, solver=None, t_grid=None)
         unused, own = 0 if own is None else own.network_evaluations, None  # these samples came from another process
     steps = len(choices.sampler(model).steps)
@@ -202,7 +171,7 @@ def learn_guidance(
             f"budget={budget} is too small for {steps} steps: a fit takes at least {least_budget(steps)} network "
             "evaluations; give so many, or take fewer steps"
         )
-    task = _Task(model, data, seed, steps, budget, rounds, iterations or 0, progress, choices)
+    task = _Task(model, data, seed, steps, budget, rounds, iterations or 0, progress, choices, placing)
     here = _own_samples(task, own, observed)
     start = here.observed.mean(dim=0)
     spent = unused + here.evaluations
@@ -300,9 +269,13 @@ def _stage(
     """Learn V and polish it with ``left`` network evaluations; also returns the network, λ and the evaluations used."""
     last, maxent = goal.fraction == 1, goal.maxent
     report_metrics("stage", {"number": number + 1, "fraction of the way": goal.fraction, "ess": goal.ess})
-    part = task.share(left, network)
+    pilot = task.pilot(left, network) if last else Pilot(0, 0)
+    part = task.share(left - pilot.evaluations, network)
     fit = _learn(task, maxent, here, network, number, last, part)
-    network, evaluations = fit.network, fit.network_evaluations
+    network, evaluations = fit.network, fit.network_evaluations + pilot.evaluations
+    if pilot.paths:
+        seed, guidance = task.seed_of("placing the steps"), task.guidance(network)
+        task = replace(task, choices=place_steps(task.model, guidance, task.choices, pilot, seed, task.progress))
     data = part_way(task.data, start, goal.fraction)
     pool = [] if number else [here]
     labels: LabelFit | None = None
@@ -333,22 +306,29 @@ def _stage(
         polishes.append(done)
         network = done.network
     if last and polishes and part.meeting:
-        network, more = _meet_averages(task, network, maxent, polishes[-1], part.meeting)
+        network, more = _meet_averages(task, network, maxent, polishes[-1], part)
         evaluations += more
-    stage = Stage(goal.fraction, goal.ess, fit.history, tuple(polishes), labels, task.bound)
+    times = task.choices.sampler(task.model).steps.times if pilot.paths else None
+    stage = Stage(goal.fraction, goal.ess, fit.history, tuple(polishes), labels, task.bound, times)
     return stage, network, maxent, evaluations
 
 
-def _meet_averages(task: _Task, network: nn.Module, maxent: MaxEnt, last: Polish, n: int) -> tuple[nn.Module, int]:
-    """Correct the averages of fresh paths where they miss their targets; also returns the evaluations used."""
+def _meet_averages(task: _Task, network: nn.Module, maxent: MaxEnt, last: Polish, part: Share) -> tuple[nn.Module, int]:
+    """Correct the averages of fresh paths where they miss their targets; also returns the evaluations used.
+
+    The last polish has met the averages on its own paths. So a miss on fresh paths has a prior variance v, which is the
+    sampling variance of these paths, or m² − s² for a miss m with standard error s, whichever is larger, and the part
+    v/(v + s²) of it is corrected.
+    """
     assert isinstance(network, ValueNetwork)
-    drawn = task.draw(n, network, "meeting the averages")
+    drawn = task.draw(part.meeting, network, "meeting the averages")
     binding = torch.where(maxent.lambdas != 0, maxent.model_std, 0.0)
     miss = off_target(drawn.log_w(maxent), drawn.observed, maxent.target, binding)
-    seen = miss.value.abs() > _MISS_TO_CORRECT * miss.stderr
-    if last.meeting is None or not bool(seen.any()):
+    if last.meeting is None:
         return network, drawn.evaluations
-    change = last.meeting @ torch.where(seen, miss.value, 0.0)
+    noise = miss.stderr.square()
+    prior = torch.maximum(noise * part.meeting / part.paths, miss.value.square() - noise)
+    change = last.meeting @ torch.where(noise > 0, miss.value * prior / (prior + noise), 0.0)
     return network.with_head(change.reshape(-1, network.head.out_features)), drawn.evaluations
 
 

@@ -90,12 +90,14 @@ class Outcome:
         guidance: h, or None if the method only reweights.
         fit: the record of how the guidance was found, or None if there was nothing to search for.
         network_evaluations: number of network evaluations of the whole fit, the model's own samples included.
+        times: times at which the fit has placed the steps, (S + 1,), or None where they are as chosen.
     """
 
     maxent: MaxEnt
     guidance: Guidance | None
     fit: Fit | None
     network_evaluations: int
+    times: Tensor | None = None
 
 
 class ObservableMethod(Method):
@@ -164,7 +166,7 @@ class LeastWork(ObservableMethod):
         found = learn_guidance(
             problem.model, problem.data, network=self.network, budget=self.budget, iterations=self.iterations, **shared
         )
-        return Outcome(found.maxent, found.guidance, found, found.network_evaluations)
+        return Outcome(found.maxent, found.guidance, found, found.network_evaluations, found.times)
 
     def sentence(self, told: Told) -> str:
         if told.kind == "control":

@@ -55,6 +55,7 @@ class ObservableRun(FittedRun):
         settings: the settings of the method, by name.
         linearisation: where functions of averages were linearised, with their unknowns; None where data are averages.
         ensemble: guided samples that a run read from a folder has already.
+        placed: the times at which the fit has placed the steps, (S + 1,), or None where they are as chosen.
     """
 
     kind_of_run: ClassVar[str] = "observables"
@@ -78,6 +79,12 @@ class ObservableRun(FittedRun):
     settings: Mapping[str, Any] = field(default_factory=dict)
     linearisation: Linearisation | None = None
     ensemble: Ensemble | None = field(default=None, repr=False)
+    placed: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def times(self) -> Tensor | None:
+        """Times at which the fit has placed the steps, (S + 1,), or None where they are as chosen."""
+        return self.placed
 
     @property
     def lambdas(self) -> Estimate:
@@ -128,7 +135,7 @@ class ObservableRun(FittedRun):
         """
         found = step_check(
             self.model, self.data.observable, self.guidance, log_tilt=self.log_tilt,
-            seed=derive_seed(self.seed, "steps"), **self.choices.law,
+            seed=derive_seed(self.seed, "steps"), **self.drawing.law,
         )  # fmt: skip
         warn_of_steps(found, self.data.names, stacklevel=3)
         return found

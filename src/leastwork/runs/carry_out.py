@@ -337,7 +337,7 @@ def measure_run(
     judged = ensemble
     if fitted.guidance is not None and config.certificate_samples is not None and ensemble.ledger.work is not None:
         seed = derive_seed(config.seed, "certificate")
-        n, choices = config.certificate_samples, task.choices
+        n, choices = config.certificate_samples, fitted.drawing
         judged = draw(task.model, n, choices, fitted.guidance, seed=seed, progress=progress)
         judged = replace(judged, log_tilt=task.log_tilt(fitted, judged.x))
     step_error = step_error_of(task, fitted)
@@ -348,7 +348,7 @@ def measure_run(
         "versions": versions(),
         "seconds": fitted.seconds + sum(one.seconds for one in drawn),
         "network_evaluations": sum(one.network_evaluations for one in (fitted, *drawn, step_error, *loss)),
-        "discretisation": {"t_grid": _grid(task), **step_metrics(step_error, *loss)},
+        "discretisation": {"t_grid": _grid(task, fitted), **step_metrics(step_error, *loss)},
         **task.measure(folder, fitted, ensemble, judged),
     }
     write_metrics(folder, metrics)
@@ -360,11 +360,13 @@ def _step_loss(config: AnyConfig, task: Job[_Fitted], fitted: _Fitted, ensemble:
     if fitted.guidance is None or ledger.log_weight is None or ledger.chain:
         return []
     seed = derive_seed(config.seed, "loss of the steps")
-    return [step_loss(task.model, fitted.guidance, seed=seed, **task.choices.law)]
+    return [step_loss(task.model, fitted.guidance, seed=seed, **fitted.drawing.law)]
 
 
-def _grid(task: Job[Any]) -> str | None:
+def _grid(task: Job[_Fitted], fitted: _Fitted) -> str | None:
     """The name of the grid of times, or None where the run file gives the times."""
+    if fitted.times is not None:
+        return "placed"
     asked = task.choices.t_grid
     if asked is None:
         return usual_grid(task.model, as_solver(task.choices.solver or usual_solver(task.model)))

@@ -63,5 +63,5 @@ def draw_blocks(
     to = Destination(folder / "ensemble.zarr", share=share, log_tilt=partial(task.log_tilt, fitted), worker=worker)
     seed = derive_seed(config.seed, "ensemble")
     return draw_stored(
-        task.model, n, task.choices, fitted.guidance, to, seed=seed, progress=progress, executor=executor
+        task.model, n, fitted.drawing, fitted.guidance, to, seed=seed, progress=progress, executor=executor
     )

@@ -22,10 +22,11 @@ from torch import Tensor
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.geometry.state import State, cat, smap
 from leastwork.guidance.base import Guidance
-from leastwork.models.base import Model, is_scored
+from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
 from leastwork.sampling.choices import LAW, Choices
 from leastwork.sampling.noise import BlockNoise
+from leastwork.sampling.placed import with_steps
 from leastwork.sampling.solvers import Exponential, Heun, SolverLike, Steps
 from leastwork.sampling.stepping import Carry, Cost, Sampler, advance
 from leastwork.statistics.estimate import Estimate
@@ -36,7 +37,7 @@ __all__ = ["StepError", "step_check", "warn_of_steps"]
 LARGE = 0.05
 """Errors larger than this part of σ_O, or than this many k_BT of ln⟨w⟩, matter."""
 
-_BATCH = 256
+_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,9 @@ def step_check(
     coarse = choices.sampler(model, guidance)
     if coarse.steps.chain:
         raise LeastworkError("churn depends on the steps, and half a step has another: draw at two numbers of steps")
-    fine = replace(choices, t_grid=_halved(model, coarse.steps.times)).sampler(model, guidance)
+    fine = replace(choices, t_grid=with_steps(model, coarse.steps.times, 2 * len(coarse.steps))).sampler(
+        model, guidance
+    )
     device, dtype = placement(model)
     ends: list[tuple[State, State]] = []
     weights: list[tuple[Tensor, Tensor]] = []
@@ -143,17 +146,6 @@ def warn_of_steps(found: StepError, names: tuple[str, ...], stacklevel: int = 2)
         LeastworkWarning,
         stacklevel=stacklevel + 1,
     )
-
-
-def _halved(model: Model, times: Tensor) -> Tensor:
-    """The times with one between each two, (2S + 1,)."""
-    middle = 0.5 * (times[:-1] + times[1:])
-    if is_scored(model) and not model.has_rotations:
-        log_snr = model.schedule.log_snr(times)
-        halves = 0.5 * (log_snr[:-1] + log_snr[1:])
-        finite = torch.isfinite(halves)
-        middle[finite] = model.schedule.time_of(halves[finite])
-    return torch.cat([torch.stack([times[:-1], middle], dim=1).flatten(), times[-1:]])
 
 
 def _pair(coarse: Sampler, fine: Sampler, noise: BlockNoise) -> tuple[tuple[State, State], tuple[Tensor, Tensor]]:

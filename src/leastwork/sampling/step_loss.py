@@ -20,7 +20,7 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.rotations import exp
-from leastwork.geometry.state import State, flatten, smap
+from leastwork.geometry.state import State, batch_size, cat, flatten, smap, take
 from leastwork.guidance.base import Guidance
 from leastwork.models.base import Model
 from leastwork.models.placement import evaluating, placement
@@ -31,7 +31,7 @@ from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import number, seed_number, whole
 
-__all__ = ["StepLoss", "step_loss"]
+__all__ = ["StepLoss", "evaluations_of_loss", "step_loss"]
 
 _BATCH = 256
 _DIFFERENCE = 0.3  # of the step's own noise: where h is compared, to either side
@@ -94,7 +94,14 @@ def step_loss(model: Model, guidance: Guidance, *, paths: int = 256, seed: int =
             noise = BlockNoise(seed, start, min(start + _BATCH, paths), model.noise_shape, dtype, device)
             batches.append(_losses(sampler, noise).cpu())
     lost = torch.cat(batches)
-    return StepLoss(Estimate.from_samples(lost.sum(dim=1)), lost.mean(dim=0), paths * (3 * sampler.evaluations - 2))
+    return StepLoss(
+        Estimate.from_samples(lost.sum(dim=1)), lost.mean(dim=0), evaluations_of_loss(paths, sampler.evaluations)
+    )
+
+
+def evaluations_of_loss(paths: int, each: int) -> int:
+    """Network evaluations of an estimate from so many paths, of which each takes ``each`` when it is drawn."""
+    return paths * (3 * each - 2)
 
 
 def _losses(sampler: Sampler, noise: BlockNoise) -> Tensor:
@@ -104,22 +111,35 @@ def _losses(sampler: Sampler, noise: BlockNoise) -> Tensor:
     found: list[Tensor] = []
     for step in sampler.steps.table():
         z = process.project(noise.draw())
-        y, h = evaluate(sampler, carry.x, step.t)
         probe = process.project(noise.draw())
-        ahead, behind = (_guidance_beside(sampler, step, carry.x, probe, side) for side in (_DIFFERENCE, -_DIFFERENCE))
+        beside = [_beside(step, carry.x, probe, side) for side in (_DIFFERENCE, -_DIFFERENCE)]
+        y, h = evaluate(sampler, cat([carry.x, *(state for state, _ in beside)]), step.t)
+        (here, h_here), *others = zip(_thirds(y), _thirds(h), strict=True)
+        ahead, behind = (_as_tangent(step, h, turn) for (_, h), (_, turn) in zip(others, beside, strict=True))
         found.append(0.25 * (ahead - behind).div(2 * _DIFFERENCE).square().sum(dim=1).to(torch.float64))
-        carry, _ = move(sampler, step, carry, y, h, z)
+        carry, _ = move(sampler, step, carry, here, h_here, z)
     return torch.stack(found, dim=1)
 
 
-def _guidance_beside(sampler: Sampler, step: Step, x: State, probe: State, by: float) -> Tensor:
-    """e h/c of a step at x + by · c · probe, as tangents at x, (B, k)."""
+def _beside(step: Step, x: State, probe: State, by: float) -> tuple[State, Tensor | None]:
+    """x + by · c · probe, and the turn from x to it where there are rotations."""
     if step.turn is None or not isinstance(x, tuple) or not isinstance(probe, tuple):
-        _, h = evaluate(sampler, smap(lambda a, b: a + by * step.c * b, x, probe), step.t)
-        assert h is not None
-        return step.lever * flatten(h)
+        return smap(lambda a, b: a + by * step.c * b, x, probe), None
     turn = by * step.turn.c * probe[1]
-    _, h = evaluate(sampler, (x[0] + by * step.c * probe[0], x[1] @ exp(turn)), step.t)
+    return (x[0] + by * step.c * probe[0], x[1] @ exp(turn)), turn
+
+
+def _thirds(state: State | None) -> list[State]:
+    """The state itself and the two beside it, which were evaluated as one batch."""
+    assert state is not None
+    n = batch_size(state) // 3
+    return [take(state, torch.arange(i * n, (i + 1) * n)) for i in range(3)]
+
+
+def _as_tangent(step: Step, h: State, turn: Tensor | None) -> Tensor:
+    """e h/c of a step beside a state, as tangents at that state, (B, k)."""
+    if step.turn is None or turn is None:
+        return step.lever * flatten(h)
     assert isinstance(h, tuple)
     back = (exp(0.5 * turn) @ h[1][..., None]).squeeze(-1)
     return torch.cat([step.lever * h[0].flatten(1), step.turn.e / step.turn.c * back.flatten(1)], dim=1)

@@ -73,6 +73,7 @@ def drawing(config: AnyConfig, metrics: RunNumbers) -> str:
         "log-snr": "uniform in the logarithmic signal-to-noise ratio",
         "balanced": "half of them uniform in the logarithmic signal-to-noise ratio, half in the signal's share",
         "karras": "uniform in the power 1/ρ of the noise level σ/α",
+        "placed": "that the fit placed, denser where a pilot of guided paths wasted more work",
         "signal": "denser where basins and structures form, uniform in α²/(α² + σ²), α/(α + 3σ) and the logarithmic "
         "signal-to-noise ratio in the proportion 2 : 2 : 1",
     }
