@@ -28,6 +28,7 @@ __all__ = [
     "LAW",
     "Count",
     "Problem",
+    "averages_of_a_mixture",
     "chignolin_stability",
     "count",
     "pass_between_wells",
@@ -118,6 +119,31 @@ def two_state_problem(
     mixture = two_states(dim, (1 - before, before), separation=2.0, std=0.3)
     right = lw.Observable(lambda x: mixture.populations(x)[:, 1], names=("right state",))
     return mixture, mixture.model(lw.VPSchedule()), lw.Experiment(right, values=[after])
+
+
+def averages_of_a_mixture(count: int) -> tuple[lw.DiffusionModel, lw.Experiment]:
+    """Six states in thirty dimensions, and up to 100 averages of x_i, x_i² and x_i x_j of a mixture a little different.
+
+    The means and weights of the other mixture differ, and its averages are exact.
+    """
+    d, states, std = 30, 6, 0.6
+    random = torch.Generator().manual_seed(3)
+    means = 0.9 * torch.randn(states, d, generator=random, dtype=torch.float64)
+    shift = 0.12 * torch.randn(states, d, generator=random, dtype=torch.float64)
+    p = GaussianMixture([0.25, 0.2, 0.2, 0.15, 0.1, 0.1], means, std)
+    q = GaussianMixture([0.15, 0.2, 0.15, 0.2, 0.15, 0.15], means + shift, std)
+    pairs = [(i, (i + step) % d) for step, most in ((0, d), (7, d), (3, 10)) for i in range(most)]
+    left, right = torch.tensor(pairs).T
+    names = [f"x{i}" for i in range(d)] + [f"x{i} x{j}" for i, j in pairs]
+    order = torch.arange(len(names)).reshape(10, 10).T.reshape(-1)[:count]  # so that the first ten are of all kinds
+
+    def fn(x: Tensor) -> Tensor:
+        return torch.cat([x, x[:, left] * x[:, right]], dim=1)[:, order]
+
+    second = torch.einsum("k,ki,kj->ij", q.weights, q.means, q.means) + std**2 * torch.eye(d, dtype=torch.float64)
+    wanted = torch.cat([q.mean, second[left, right]])[order]
+    observable = lw.Observable(fn, names=tuple(names[i] for i in order.tolist()))
+    return p.model(lw.VPSchedule()), lw.Experiment(observable, values=wanted)
 
 
 def chignolin_stability() -> lw.Experiment:

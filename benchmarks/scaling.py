@@ -91,31 +91,14 @@ def measure_count(count: int, quick: bool) -> dict[str, Any]:
     from scipy.stats import norm
 
     import leastwork as lw
+    from benchmarks.problems import averages_of_a_mixture
     from leastwork.observable_guidance.least_work import learn_guidance
     from leastwork.observables import evaluate
     from leastwork.sampling.choices import Choices
     from leastwork.sampling.work import certify
-    from leastwork.systems.mixtures import GaussianMixture
 
     torch.set_num_threads(1)
-    d, states, std = 30, 6, 0.6
-    random = torch.Generator().manual_seed(3)
-    means = 0.9 * torch.randn(states, d, generator=random, dtype=torch.float64)
-    shift = 0.12 * torch.randn(states, d, generator=random, dtype=torch.float64)
-    p = GaussianMixture([0.25, 0.2, 0.2, 0.15, 0.1, 0.1], means, std)
-    q = GaussianMixture([0.15, 0.2, 0.15, 0.2, 0.15, 0.15], means + shift, std)
-    pairs = [(i, (i + step) % d) for step, most in ((0, d), (7, d), (3, 10)) for i in range(most)]
-    left, right = torch.tensor(pairs).T
-    names = [f"x{i}" for i in range(d)] + [f"x{i} x{j}" for i, j in pairs]
-    order = torch.arange(len(names)).reshape(10, 10).T.reshape(-1)[:count]  # so that the first ten are of all kinds
-
-    def fn(x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([x, x[:, left] * x[:, right]], dim=1)[:, order]
-
-    second = torch.einsum("k,ki,kj->ij", q.weights, q.means, q.means) + std**2 * torch.eye(d, dtype=torch.float64)
-    wanted = torch.cat([q.mean, second[left, right]])[order]
-    data = lw.Experiment(lw.Observable(fn, names=tuple(names[i] for i in order.tolist())), values=wanted)
-    model = p.model(lw.VPSchedule())
+    model, data = averages_of_a_mixture(count)
     fit = learn_guidance(model, data, **QUICK if quick else MANY, choices=Choices(solver="euler", steps=STEPS))
     law = {"solver": "euler", "steps": STEPS, "t_grid": fit.times}
     n = 20_000 if quick else 100_000

@@ -70,6 +70,43 @@ def test_a_table_goes_between_its_markers(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8") == expected
 
 
+def test_rows_of_other_commands_stay(tmp_path: Path) -> None:
+    page, head = tmp_path / "page.md", ("a", "b")
+    page.write_text("<!-- one -->\n<!-- end one -->\n", encoding="utf-8")
+    for rows in ([("x", "1"), ("y", "1")], [("y", "2"), ("z", "2")]):
+        table.merge(page, "one", table.markdown(head, rows))
+    expected = table.markdown(head, [("x", "1"), ("y", "2"), ("z", "2")])
+    assert page.read_text(encoding="utf-8") == f"<!-- one -->\n{expected}\n<!-- end one -->\n"
+
+
+def test_the_commands_of_the_peers_are_those_of_the_page() -> None:
+    commands = import_module("benchmarks.peers.all").commands()
+    assert {f"peers.{command[0]}" for command in commands} < set(peers)
+    assert len(commands) == len(set(commands)) > 5
+
+
+def test_moves_of_four_particles_leave_their_energy_as_it_is() -> None:
+    wells, random = import_module("benchmarks.peers.double_well"), torch.Generator().manual_seed(0)
+    x = 2 * torch.randn(50, wells.DIM, generator=random, dtype=torch.float64)
+    at = wells.particles(x)
+    assert at.mean(dim=1).abs().max() < 1e-12
+    torch.testing.assert_close(at.square().sum(dim=(1, 2)), x.square().sum(dim=1))
+    pairs = [(at[:, i] - at[:, j]).norm(dim=1) - 4 for i in range(4) for j in range(i)]
+    torch.testing.assert_close(wells.energy(x), sum(0.9 * d**4 - 4 * d**2 for d in pairs))
+    other = wells.moved(x, random)
+    assert (other - x).abs().max() > 1
+    torch.testing.assert_close(wells.energy(other), wells.energy(x))
+
+
+def test_chains_forget_where_they_began() -> None:
+    """The mean energy at T = 1, and by weights from T = 2; five standard errors, a false alarm in 1.7 million."""
+    wells = import_module("benchmarks.peers.double_well")
+    cold, warm = (wells.chains(400, t, 60, seed=1, every=30).x for t in (1.0, 2.0))
+    mean = lw.Estimate.from_samples(wells.energy(cold))
+    weighted = lw.Estimate.from_log_weights(wells.energy(warm), -0.5 * wells.energy(warm))
+    assert abs(mean.value - weighted.value) < 5 * (mean.stderr**2 + weighted.stderr**2) ** 0.5
+
+
 def test_a_given_tilt_has_lambda_minus_one() -> None:
     """ln Z of a·x under N(m, s²) is a·m + ½ a² s²; five standard errors give a false alarm in 1.7 million."""
     given = import_module("benchmarks.peers.given")

@@ -24,9 +24,9 @@ from torch import Tensor
 
 import leastwork as lw
 from benchmarks.command import options
-from benchmarks.peers.given import put_rows, quiet
+from benchmarks.peers.given import quiet
 from benchmarks.peers.products import Factors, product_model
-from benchmarks.table import markdown
+from benchmarks.table import DOCS, markdown, merge
 from leastwork.kernels.region import Slab
 from leastwork.networks.value import ValueNetwork
 from leastwork.path_guidance.methods import LeastWork
@@ -155,8 +155,9 @@ def main() -> None:
     rows = product_rows(given.dims, given.steps, given.budget) if given.dims else []
     rows += [rare_row(given.rare_steps, given.rare_budget)] if given.rare else []
     rows += untold_rows(given.untold, 100, 5_000_000)
-    print(markdown(HEAD, rows))
-    put_rows("calibration", HEAD, rows)
+    table = markdown(HEAD, rows)
+    print(table)
+    merge(DOCS / "peers.md", "calibration", table)
 
 
 if __name__ == "__main__":

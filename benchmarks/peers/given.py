@@ -5,18 +5,16 @@ large s, λ is −1 up to E[r]/s², whatever E[r] is; part of the way β to the 
 anneal geometrically.
 """
 
-import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 import leastwork as lw
-from benchmarks.table import DOCS, cells, insert, markdown
 from leastwork.statistics.discrepancy import wasserstein
 
-__all__ = ["given_tilt", "put_rows", "quiet", "sliced_wasserstein"]
+__all__ = ["given_tilt", "quiet", "sliced_wasserstein"]
 
 _ERROR = 1e5
 
@@ -34,16 +32,6 @@ def given_tilt(log_tilt: Callable[[Tensor], Tensor]) -> lw.Experiment:
 def quiet() -> None:
     """Leave out the warnings that a datum of so large an error brings, that it lies far from the model."""
     warnings.filterwarnings("ignore", category=lw.LeastworkWarning)
-
-
-def put_rows(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Put rows into a table of docs/peers.md; of the rows that are there, those with another first cell stay."""
-    page = DOCS / "peers.md"
-    found = re.search(rf"<!-- {name} -->(.*?)<!-- end {name} -->", page.read_text(encoding="utf-8"), re.DOTALL)
-    there = [] if found is None else [line for line in found[1].splitlines() if line.startswith("| ")][1:]
-    new = {row[0]: cells(row) for row in rows}
-    kept = [new.pop(line.split("|")[1].strip(), line) for line in there]
-    insert(page, name, "\n".join([markdown(head, []), *kept, *new.values()]))
 
 
 def sliced_wasserstein(

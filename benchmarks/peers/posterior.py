@@ -2,16 +2,15 @@
 
 A mixture of four Gaussians in 8 dimensions (standard deviation 0.5, means drawn from N(0, 4)) is the prior, and two
 random directions are measured with noise 0.3, y = A x + 0.3 ε, for an x drawn from the prior. The posterior is a
-mixture of four correlated Gaussians. Each method draws 4096 samples. `SW / floor` is their sliced Wasserstein distance
-from draws of the posterior, over that between two sets of draws. Coverage is the probability under the exact posterior
-of the method's central intervals of 50, 80 and 95 %, in the mean over coordinates. `loss` is diffusion posterior
-sampling (Chung et al., ICLR 2023) with strength 1. All means are over the measurements, and the weighted samples of
-`smc` and `driftlite` count with their weights.
+mixture of four correlated Gaussians. All methods have the same network evaluations, learning included. `SW / floor` is
+the sliced Wasserstein distance of their samples from 4096 draws of the posterior, over that between two sets of 4096
+draws. Coverage is the probability under the exact posterior of the method's central intervals of 50, 80 and 95 %, in
+the mean over coordinates. `loss` is diffusion posterior sampling (Chung et al., ICLR 2023) with strength 1. Means and
+standard errors are those over the measurements; weighted samples count with their weights.
 
-Takes about ten minutes on one core.
+Takes twenty minutes on one core.
 """
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +19,15 @@ from torch import Tensor
 
 import leastwork as lw
 from benchmarks.command import options
-from benchmarks.peers.given import given_tilt, quiet, sliced_wasserstein
-from benchmarks.table import DOCS, insert, markdown
-from leastwork.sampling.drift_control import drift_control
+from benchmarks.peers.drawn import METHODS, drawn_by
+from benchmarks.peers.given import quiet, sliced_wasserstein
+from benchmarks.table import DOCS, markdown, merge
 from leastwork.systems.mixtures import GaussianMixture
 
 DIM, NOISE, DRAWN = 8, 0.3, 4096
 LEVELS = (0.5, 0.8, 0.95)
-METHODS = ("smc", "driftlite", "loss", "adjoint-matching", "ram", "least-work")
-LAW = {"solver": "exponential", "t_grid": "balanced"}
+HEAD = ("method, evaluations", "measurements", "SW / floor", *(f"of {100 * level:g} %" for level in LEVELS),
+        "evaluations, 10⁶", "CPU s")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,56 +82,46 @@ def coverage(x: Tensor, log_weight: Tensor, exact: Tensor) -> list[float]:
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--measurements", type=int, default=1)
-    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--measurements", type=int, default=5)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--budget", type=int, default=8_000_000)
+    parser.add_argument("--totals", type=int, nargs="+", default=[1_250_000])
     given = parser.parse_args()
     torch.set_num_threads(1)
     quiet()
-    found: dict[str, list[list[float]]] = {method: [] for method in given.methods}
+    found: dict[str, list[list[float]]] = {}
+    failed: dict[str, str] = {}
     for seed in range(given.measurements):
         problem = measured(seed)
         model, random = problem.prior.model(lw.VPSchedule()), torch.Generator().manual_seed(100 + seed)
         exact, again = problem.posterior(DRAWN, random), problem.posterior(DRAWN, random)
         floor = sliced_wasserstein(again, exact)
-        for method in given.methods:
-            begin = time.process_time()
-            x, log_weight, evaluations = draw(method, model, problem, given.steps, given.budget)
-            row = [sliced_wasserstein(x, exact, log_weight) / floor, *coverage(x, log_weight, exact)]
-            found[method].append([*row, evaluations / 1e6, time.process_time() - begin])
-            print(seed, method, *(f"{v:.3f}" for v in found[method][-1]), flush=True)
-    rows = []
-    for method, parts in found.items():
-        sw, *cover, evaluations, seconds = torch.tensor(parts).mean(dim=0).tolist()
-        rows.append((method, f"{sw:.2f}", *(f"{100 * c:.1f} %" for c in cover), f"{evaluations:.2f}", f"{seconds:.0f}"))
-    head = ("method", "SW / floor", *(f"of {100 * level:g} %" for level in LEVELS), "evaluations, 10⁶", "CPU s")
-    table = markdown(head, rows)
+        for total in given.totals:
+            for method in given.methods:
+                for one in drawn_by(method, model, problem.log_likelihood, total, steps=given.steps, probes=2,
+                                    least=DRAWN):  # fmt: skip
+                    name = f"{one.method}, {total / 1e6:g}·10⁶"
+                    print(seed, name, one.reason, f"{one.seconds:.0f} s", flush=True)
+                    if one.reason:
+                        failed[name] = one.reason.split(":")[0]
+                        continue
+                    row = [sliced_wasserstein(one.x, exact, one.log_weight) / floor,
+                           *coverage(one.x, one.log_weight, exact)]  # fmt: skip
+                    found.setdefault(name, []).append([*row, one.evaluations / 1e6, one.seconds])
+                    print(*(f"{v:.3f}" for v in found[name][-1]), flush=True)
+    rows = [_row(name, torch.tensor(parts)) for name, parts in found.items()]
+    rows += [(name, "0", reason, *["–"] * 5) for name, reason in failed.items() if name not in found]
+    table = markdown(HEAD, rows)
     print(table)
-    insert(DOCS / "peers.md", "posterior", table)
+    merge(DOCS / "peers.md", "posterior", table)
 
 
-def draw(
-    method: str, model: lw.DiffusionModel, problem: Measured, steps: int, budget: int
-) -> tuple[Tensor, Tensor, int]:
-    """Samples (n, d), float64, their log-weights and the network evaluations of everything."""
-    law = {**LAW, "steps": steps}
-    if method == "smc":
-        ens = lw.steer(model, DRAWN, problem.log_likelihood, **law)
-    elif method == "driftlite":
-        ens = drift_control(model, DRAWN, problem.log_likelihood, steps=steps, t_grid="balanced")
-    else:
-        run = lw.guide_observables(
-            model, given_tilt(problem.log_likelihood), method, budget=budget if method == "least-work" else None,
-            samples=None if method == "least-work" else 4096, **law,
-        )  # fmt: skip
-        drawn = run.sample(DRAWN, seed=1)
-        assert isinstance(drawn.x, Tensor)
-        evaluations = run.network_evaluations + drawn.network_evaluations
-        return drawn.x.double(), torch.zeros(DRAWN, dtype=torch.float64), evaluations
-    assert isinstance(ens.x, Tensor)
-    assert ens.log_tilt is not None
-    return ens.x.double(), ens.log_weight + ens.log_tilt, ens.network_evaluations
+def _row(name: str, parts: Tensor) -> tuple[str, ...]:
+    """Means of parts (measurements, 6), with standard errors where there are several."""
+    mean = parts.mean(dim=0).tolist()
+    errors = (parts.std(dim=0) / len(parts) ** 0.5).tolist() if len(parts) > 1 else [float("nan")] * len(mean)
+    cover = (f"{100 * c:.1f} ± {100 * e:.1f} %" for c, e in zip(mean[1:4], errors[1:4], strict=True))
+    return (name, str(len(parts)), f"{mean[0]:.2f} ± {errors[0]:.2f}", *cover, f"{mean[4]:.2f}", f"{mean[5]:.0f}")
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ from torch import Tensor
 
 import leastwork as lw
 from benchmarks.command import options
-from benchmarks.peers.given import given_tilt, put_rows, quiet
+from benchmarks.peers.given import given_tilt, quiet
 from benchmarks.peers.products import Stationary, Tabled, tabled
-from benchmarks.table import markdown
+from benchmarks.table import DOCS, markdown, merge
 from leastwork.guidance.base import Guidance
 from leastwork.networks.value import ValueNetwork
 from leastwork.observable_guidance.run import Method
@@ -194,8 +194,9 @@ def main() -> None:
                                lambda x, p=prior, q=target: p.log_ratio(q, x), 0.0,
                                lambda x, q=target: q.populations(x).argmax(dim=1), given.steps,
                                given.budget))  # fmt: skip
-    print(markdown(HEAD, rows))
-    put_rows("trust-region", HEAD, rows)
+    table = markdown(HEAD, rows)
+    print(table)
+    merge(DOCS / "peers.md", "trust-region", table)
 
 
 if __name__ == "__main__":

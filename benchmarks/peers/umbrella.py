@@ -27,7 +27,7 @@ from torch import Tensor
 
 import leastwork as lw
 from benchmarks.command import options
-from benchmarks.table import DOCS, insert, markdown
+from benchmarks.table import DOCS, markdown, merge
 from leastwork.free_energy.mbar import solve_mbar
 from leastwork.free_energy.result import bin_of
 from leastwork.free_energy.windows import Window, balanced
@@ -180,7 +180,7 @@ def main() -> int:
     table = markdown(head, rows)
     print(table)
     for page in ("peers.md", "free-energy.md"):
-        insert(DOCS / page, "umbrella", table)
+        merge(DOCS / page, "umbrella", table)
     return 0
 
 

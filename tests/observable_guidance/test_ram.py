@@ -65,6 +65,19 @@ def test_one_round_points_to_where_the_reward_is() -> None:
     assert bool((h > 0).all())
 
 
+def test_divergence_is_told_and_its_remedy_helps() -> None:
+    """r = −200 (x − 1)² differs by a hundred nats; the learning rate that the error names improves on no guidance."""
+
+    def steep(x: Any) -> torch.Tensor:
+        return -200 * (x[:, 0] - 1).square()
+
+    few: dict[str, Any] = {"rounds": 4, "endpoints": 256, "points": 256, "choices": Choices(steps=10)}
+    with pytest.raises(lw.LeastworkError, match=r"diverges: in round 4 .* a smaller learning_rate, such as 0\.0003"):
+        match_reward(MODEL, steep, **few)
+    fit = match_reward(MODEL, steep, learning_rate=3e-4, **few)
+    assert fit.history[-1].objective < 0.5 * fit.history[0].objective
+
+
 def test_kind_errors() -> None:
     flow = lw.VelocityModel(lambda x, t: 0.3 * x, (1,))
     with pytest.raises(lw.LeastworkError, match="pass a DiffusionModel"):

@@ -304,17 +304,19 @@ class RewardMatching(ObservableMethod):
     Args:
         budget: a third of it pays for the model's own samples, unless their number is given.
         rounds: number of rounds, each with new endpoints.
+        learning_rate: largest learning rate; rewards that differ by tens of nats take a tenth of the default.
     """
 
     budget: int = _budget()
     rounds: int = setting(40, "the number of rounds, each with new endpoints, at least 1", ge=1)
+    learning_rate: float = setting(3e-3, "the largest learning rate, above 0", gt=0, allow_inf_nan=False)
 
     def fit(self, problem: Problem) -> Outcome:
         maxent = fit_lambdas(problem.observed, problem.data)
         tilt = maxent.log_tilt(problem.data.observable)
         found = match_reward(
-            problem.model, tilt, seed=problem.seed, rounds=self.rounds, progress=problem.progress,
-            choices=problem.choices,
+            problem.model, tilt, seed=problem.seed, rounds=self.rounds, learning_rate=self.learning_rate,
+            progress=problem.progress, choices=problem.choices,
         )  # fmt: skip
         evaluations = problem.own.network_evaluations + found.network_evaluations
         return Outcome(maxent, found.guidance, found, evaluations)

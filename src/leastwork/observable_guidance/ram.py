@@ -11,8 +11,13 @@ The fixed point has ∇E_Q[r | x_t] where least-work guidance has ∇ln E[e^r | 
 remains after t is left out, as in the paper's main method. Both agree for a linear tilt of a Gaussian, whose posterior
 given x_t is moved by the same amount everywhere; in general the guidance is too strong, since remaining work is not
 charged.
+
+Where rewards differ by many nats, a learning rate that suits rewards of order one takes V too far, and the next
+endpoints are worse, not better. W − ⟨r⟩ should fall below −⟨r⟩ of paths without guidance; if it stands significantly
+above in several rounds, the regression stops with an error.
 """
 
+import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -31,12 +36,15 @@ from leastwork.networks.value import ValueNetwork, sees_denoised, value_and_grad
 from leastwork.observable_guidance.adjoint_matching import AdjointFit, Round
 from leastwork.sampling.choices import USUAL, Choices
 from leastwork.sampling.sample import draw
+from leastwork.statistics.estimate import Estimate
 from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
 from leastwork.support.random import derive_seed, generator
 
 __all__ = ["match_reward"]
 
+_MOST_WORSE = 3  # rounds that may be worse than no guidance
+_SURE = 5.0  # standard errors by which such a round is worse: false alarms are one in 3 million
 _LEVELS = 64  # log-SNRs at which the endpoints of one round are noised
 
 
@@ -74,7 +82,8 @@ def match_reward(
 
     Raises:
         NonFiniteError: the reward of an endpoint is NaN or infinite.
-        LeastworkError: the model has no score, or is one of frames.
+        LeastworkError: the model has no score, or is one of frames; or endpoints are worse than those without guidance,
+            in several rounds.
     """
     begin = time.perf_counter()
     if not is_scored(model) or model.has_rotations:
@@ -89,13 +98,20 @@ def match_reward(
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
     history: list[Round] = []
-    evaluations, total = 0, rounds * updates
+    evaluations, total, worse = 0, rounds * updates, 0
+    unguided = Estimate(0.0, 0.0)
     with progress("matching rewards", rounds) as tick:
         for i in range(rounds):
             drawn = draw(model, endpoints, choices, guidance if i else None, seed=derive_seed(seed, f"endpoints {i}"))
             reward = log_tilt(drawn.x).detach().double()
             if not bool(torch.isfinite(reward).all()):
                 raise NonFiniteError(f"the reward of endpoints of round {i + 1} is not finite: give it a finite floor")
+            work = drawn.ledger.work
+            price = Estimate.from_samples((0.0 if work is None else work.double()) - reward)
+            unguided = unguided if i else price
+            worse += price.value - unguided.value > _SURE * math.hypot(price.stderr, unguided.stderr)
+            if worse == _MOST_WORSE:
+                raise LeastworkError(_diverged(i + 1, rounds, price, unguided, learning_rate))
             x0 = model.to_network_units(drawn.x)
             if fresh and i == 0 and isinstance(network, ValueNetwork):
                 network.standardise(flatten(x0))
@@ -116,9 +132,15 @@ def match_reward(
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(parameters, 1.0)
                 optimiser.step()
-            work = drawn.ledger.work
-            spent = 0.0 if work is None else float(work.mean())
-            history.append(Round(i + 1, float(loss.detach()), spent - float(reward.mean())))
-            report_metrics("matching rewards", {**vars(history[-1]), "work": spent})
+            history.append(Round(i + 1, float(loss.detach()), price.value))
+            report_metrics("matching rewards", {**vars(history[-1]), "work": float(drawn.work.mean())})
             tick()
     return AdjointFit(guidance, tuple(history), evaluations, time.perf_counter() - begin)
+
+
+def _diverged(number: int, rounds: int, price: Estimate, unguided: Estimate, learning_rate: float) -> str:
+    return (
+        f"reinforce adjoint matching diverges: in round {number} of {rounds}, work minus reward is {price.value:.3g} "
+        f"nats, and {unguided.value:.3g} without guidance, for the {_MOST_WORSE}rd time; take a smaller learning_rate, "
+        f"such as {learning_rate / 10:.1g}, or method 'least-work', which anneals the tilt"
+    )
