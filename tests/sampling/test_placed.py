@@ -39,7 +39,7 @@ def test_an_interval_wastes_less_on_placed_steps() -> None:
 
 @pytest.mark.parametrize("schedule", [VPSchedule(), CosineSchedule()])
 def test_they_are_as_many_in_the_same_interval_and_never_far_apart(schedule: VPSchedule | CosineSchedule) -> None:
-    """A fifth of the steps is where it was, so that no step grows fivefold."""
+    """Two fifths of the steps are where they were, so that no step grows more than 2.5-fold."""
     model = normal(schedule)
     times = Choices(steps=40).sampler(model).steps.times
     loss = torch.zeros(40).index_fill(0, torch.tensor([7]), 1.0)  # all in one step
@@ -49,8 +49,8 @@ def test_they_are_as_many_in_the_same_interval_and_never_far_apart(schedule: VPS
     assert found[-1] == times[-1]
     assert bool((found.diff() < 0).all())
     long = torch.from_numpy(np.diff(np.interp(-found.numpy(), -times.numpy(), np.arange(41.0))))  # in old steps
-    assert float(long.max()) < 1 / 0.199
-    assert float(long.min()) < 0.4  # where the loss is
+    assert float(long.max()) < 1 / 0.38
+    assert float(long.min()) < 0.5  # where the loss is
     assert int(long.argmin()) > 1
 
 

@@ -102,7 +102,9 @@ def test_a_typographic_minus_is_a_minus(tmp_path: Path) -> None:
 def test_three_decimals_after_a_quoted_comma_could_be_thousands(tmp_path: Path) -> None:
     file = tmp_path / "measured.csv"
     file.write_text(PLAIN.replace("0.31", '"1,310"'))
-    with pytest.raises(lw.ConfigError, match=r"measured\.csv, line 2: the value of 'a' is '1,310': write a finite"):
+    with pytest.raises(
+        lw.ConfigError, match=r"measured\.csv, line 2: the value of 'a' is '1,310': write it without commas"
+    ):
         lw.Experiment.from_csv(file, BOTH)
 
 

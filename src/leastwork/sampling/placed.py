@@ -1,6 +1,6 @@
 """Times of the steps, placed by what each step wastes: their density ρ follows the root of the loss.
 
-    Σ_k ℓ(u_k)/ρ(u_k) → min  for  ρ ∝ √ℓ        ρ(u) = (1 − w) + w √ℓ(u)/⟨√ℓ⟩,  w = 0.8
+    Σ_k ℓ(u_k)/ρ(u_k) → min  for  ρ ∝ √ℓ        ρ(u) = (1 − w) + w √ℓ(u)/⟨√ℓ⟩,  w = 0.6
 
 A step that is shorter by a factor ρ wastes ρ times less per unit of the old grid, since its loss ¼ c⁴ tr H² falls as
 the square of its length (:mod:`leastwork.sampling.step_loss`). By the inequality of Cauchy and Schwarz the sum is least

@@ -101,11 +101,11 @@ def with_outlook(
         tell: is told the sentences.
         at_once: whether the parts are worked on side by side, and not one after the other.
 
-    >>> parts = {"": {"fit": 30.0, "samples": 60.0}}
+    >>> parts = {"": {"fit": 30.0, "samples": 150.0}}
     >>> from leastwork.support.progress import no_progress
     >>> with with_outlook(no_progress, parts, print)("samples: sampling", 10) as tick:
     ...     tick()
-    samples (2 of 2); about 1 min until the end
+    samples (2 of 2); about 2 min 30 s until the end
     """
     known = {name: _Part(name, phases) for name, phases in parts.items()}
     places = {

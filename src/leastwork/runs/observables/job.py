@@ -139,6 +139,7 @@ class ObservableJob(Job[ObservableRun]):
             of_model = evaluate(own.observable, fitted.model_samples.x)
             known["left_out"] = left_out(of_model, own, self.inputs.techniques, config.seed)
         known["unknowns"] = [{"name": name, **with_stderr(one)} for name, one in fitted.unknowns.items()]
+        known["posterior"] = None
         if config.posterior:
             shown = self.inputs.reported
             of_shown = None if shown is None else evaluate(shown, fitted.model_samples.x)
