@@ -64,6 +64,27 @@ def test_a_run_of_an_older_version_is_reported(average: Path, tmp_path: Path) ->
     assert "part of it that finite steps waste" in write_report(average).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("miss", "stderr", "light"), [(0.01, 0.02, "good"), (0.07, 0.02, "doubtful"), (0.2, 0.02, "bad")]
+)
+def test_a_miss_that_may_be_chance_is_neither_met_nor_missed(
+    average: Path, miss: float, stderr: float, light: str
+) -> None:
+    """Two standard errors decide whether it exceeds what is tolerated."""
+    metrics, file = metrics_of(average), average / "metrics.json"
+    before = file.read_bytes()
+    metrics["certificate"]["miss"][0] |= {"value": miss, "stderr": stderr}
+    metrics["certificate"]["on_target"]["value"] = light == "good"
+    file.write_text(json.dumps(metrics))
+    try:
+        page = write_report(average).read_text(encoding="utf-8")
+    finally:
+        file.write_bytes(before)
+    assert ("With these sampling errors, that may be chance." in page) == (light == "doubtful")
+    assert ("that may be chance, and more samples decide" in page) == (light == "doubtful")
+    assert ("fitted averages are off" in page) == (light != "good")
+
+
 def test_a_key_that_is_missing_or_unknown_is_named_with_its_place(average: Path) -> None:
     metrics = metrics_of(average)
     del metrics["certificate"]["ess"]

@@ -20,7 +20,7 @@ from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.numbers import ObservableNumbers, ObservableRow
 from leastwork.runs.observables.sentences import nothing_corrected, wanted
 from leastwork.sampling.work import ON_TARGET
-from leastwork.support.numerals import count, plain
+from leastwork.support.numerals import count, plain, plus_minus
 
 __all__ = ["asked_for", "believable", "checks", "how_far_met", "lambda_in_words"]
 
@@ -50,7 +50,7 @@ def how_far_met(config: RunConfig, metrics: ObservableNumbers) -> list[Words]:
     nothing = nothing_corrected(metrics)
     if nothing:
         return [nothing]
-    misses = [abs(miss) for _, miss in _misses(config, metrics)]
+    misses = [abs(miss) for _, miss, _ in _misses(config, metrics)]
     if not misses:
         return ["No datum was fitted."]
     met = sum(miss <= ON_TARGET for miss in misses)
@@ -132,23 +132,28 @@ def _on_target(config: RunConfig, metrics: ObservableNumbers) -> Check:
         return Check(
             name, "good", f"{whose} within {plain(ON_TARGET)} standard deviations of the target distribution's average."
         )
-    worst, miss = off[0]
+    worst, miss, stderr = off[0]
     finding: Words = [
         f"{count(len(off))} of {count(len(misses))} fitted averages are off, the farthest ",
         Mark(worst, "name"),
-        f", by {plain(miss, 2)} standard deviations (tolerated: {plain(ON_TARGET)}).",
+        f", by {plus_minus(miss, stderr)} standard deviations (tolerated: {plain(ON_TARGET)}).",
     ]
+    if all(abs(one[1]) - _CLEARLY * one[2] <= ON_TARGET for one in off):
+        finding.append(" With these sampling errors, that may be chance.")
+        return Check(name, "doubtful", finding, f"draw more samples, which decide; if it stays, {config.chosen.remedy}")
     weighted = metrics.certificate is not None or not config.chosen.guides
     return Check(name, "bad", finding, config.chosen.remedy if weighted else "take more sampling.steps")
 
 
-def _misses(config: RunConfig, metrics: ObservableNumbers) -> list[tuple[str, float]]:
-    """The distance of each fitted average from its target, in standard deviations of the observable."""
+def _misses(config: RunConfig, metrics: ObservableNumbers) -> list[tuple[str, float, float]]:
+    """The distance of each fitted average from its target, with its error, in standard deviations of the observable."""
     fitted = {row.name for row in metrics.fitted}
     if metrics.certificate is not None and metrics.certificate.miss is not None:
-        return [(one.name, one.value or 0.0) for one in metrics.certificate.miss if one.name in fitted]
+        return [
+            (one.name, one.value or 0.0, one.stderr or 0.0) for one in metrics.certificate.miss if one.name in fitted
+        ]
     return [
-        (row.name, (value - row.optimum) / row.sigma)
+        (row.name, (value - row.optimum) / row.sigma, (row.after(config.chosen.guides).stderr or 0.0) / row.sigma)
         for row in metrics.fitted
         if row.sigma and row.optimum is not None and (value := row.after(config.chosen.guides).value) is not None
     ]

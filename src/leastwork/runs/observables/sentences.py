@@ -118,10 +118,12 @@ def warnings(config: RunConfig, metrics: ObservableNumbers, why_no_weights: str,
         fitted = {row.name for row in metrics.fitted}
         misses = (miss for miss in certificate.miss or () if miss.name in fitted)
         worst = max(misses, key=lambda miss: abs(miss.value or 0.0))
+        tolerance = certificate.on_target.tolerance
+        chance = abs(worst.value or 0.0) - 2 * (worst.stderr or 0.0) <= tolerance
         found.append(
             f"The guided samples miss the target: {worst.name} is off by {pm(worst)} standard deviations of the "
-            f"observable (tolerance {plain(certificate.on_target.tolerance)}): "
-            f"{config.chosen.remedy}."
+            f"observable (tolerance {plain(tolerance)}): "
+            f"{'that may be chance, and more samples decide; if it stays, ' if chance else ''}{config.chosen.remedy}."
         )
     return found
 
