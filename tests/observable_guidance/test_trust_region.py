@@ -92,7 +92,7 @@ def test_it_is_a_method_with_settings_of_its_own() -> None:
     assert run.network_evaluations == 2000 * 11 + 1024 * 11
     with pytest.raises(lw.LeastworkError, match="gamma= is a setting of 'scheduled'"):
         lw.guide_observables(MODEL, data, "trust-region", gamma=0.1)
-    with pytest.raises(lw.LeastworkError, match=r"bound=0\.0 .*at least 0\.0001"):
+    with pytest.raises(lw.LeastworkError, match=r"bound=0\.0 .*0\.0001 nats or more"):
         TrustRegion(bound=0.0)
 
 

@@ -340,7 +340,7 @@ class TrustRegion(ObservableMethod):
 
     budget: int = _budget()
     rounds: int = setting(40, "the number of steps, each with new paths, at least 1", ge=1)
-    bound: float = setting(0.1, "largest divergence of a step in nats, 0.0001 or more", ge=1e-4, allow_inf_nan=False)
+    bound: float = setting(0.1, "the largest divergence of a step, 0.0001 nats or more", ge=1e-4, allow_inf_nan=False)
 
     choices: ClassVar[Mapping[str, Any]] = {"solver": "exponential"}  # the kept paths need steps without memory
 

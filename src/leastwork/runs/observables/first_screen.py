@@ -50,11 +50,13 @@ def how_far_met(config: RunConfig, metrics: ObservableNumbers) -> list[Words]:
     nothing = nothing_corrected(metrics)
     if nothing:
         return [nothing]
-    misses = [abs(miss) for _, miss, _ in _misses(config, metrics)]
+    found = _misses(config, metrics)
+    misses = [abs(miss) for _, miss, _ in found]
     if not misses:
         return ["No datum was fitted."]
     met = sum(miss <= ON_TARGET for miss in misses)
-    verdict = "Yes" if met == len(misses) else "In part" if met else "Not yet"
+    chance = all(_may_be_chance(*one[1:]) for one in found)
+    verdict = "Yes" if met == len(misses) else "Perhaps" if chance else "In part" if met else "Not yet"
     largest = plain(max(misses), 2) if max(misses) >= _LEAST_MISS else f"less than {plain(_LEAST_MISS)}"
     miss = f"{largest} standard deviations of the observable, where {plain(ON_TARGET)} are tolerated"
     if len(misses) > 1:
@@ -132,17 +134,23 @@ def _on_target(config: RunConfig, metrics: ObservableNumbers) -> Check:
         return Check(
             name, "good", f"{whose} within {plain(ON_TARGET)} standard deviations of the target distribution's average."
         )
+    weighted = metrics.certificate is not None or not config.chosen.guides
+    remedy = config.chosen.remedy if weighted else "take more sampling.steps"
     worst, miss, stderr = off[0]
     finding: Words = [
         f"{count(len(off))} of {count(len(misses))} fitted averages are off, the farthest ",
         Mark(worst, "name"),
         f", by {plus_minus(miss, stderr)} standard deviations (tolerated: {plain(ON_TARGET)}).",
     ]
-    if all(abs(one[1]) - _CLEARLY * one[2] <= ON_TARGET for one in off):
+    if all(_may_be_chance(*one[1:]) for one in off):
         finding.append(" With these sampling errors, that may be chance.")
-        return Check(name, "doubtful", finding, f"draw more samples, which decide; if it stays, {config.chosen.remedy}")
-    weighted = metrics.certificate is not None or not config.chosen.guides
-    return Check(name, "bad", finding, config.chosen.remedy if weighted else "take more sampling.steps")
+        return Check(name, "doubtful", finding, f"draw more samples, which decide; if it stays, {remedy}")
+    return Check(name, "bad", finding, remedy)
+
+
+def _may_be_chance(miss: float, stderr: float) -> bool:
+    """Whether a miss exceeds what is tolerated by less than two standard errors, or not at all."""
+    return abs(miss) - _CLEARLY * stderr <= ON_TARGET
 
 
 def _misses(config: RunConfig, metrics: ObservableNumbers) -> list[tuple[str, float, float]]:
