@@ -219,7 +219,7 @@ def test_a_rare_state_is_reached_in_stages(dim: int) -> None:
     _, model, data = problem(dim, 0.001, 0.5)
     fit = learn_guidance(model, data, choices=Choices(steps=200))
     certificate = judge(model, data, fit, 20_000, 200)
-    ens = sample(model, 20_000, fit.guidance, steps=200, seed=77)
+    ens = sample(model, 20_000, fit.guidance, steps=200, t_grid=fit.times, seed=77)
     print(ens.mean(data.observable), certificate)  # the figures of docs/learning.md, with pytest -s
     assert len(fit.history) > 1
     assert abs(float(ens.mean(data.observable).value) - 0.5) < 0.02

@@ -118,7 +118,7 @@ class ObservableJob(Job[ObservableRun]):
         exact = None
         if certificate is not None:
             tilt = fitted.maxent.log_tilt(data.observable)
-            exact = ceiling(str(config.source.plain()), self.model, tilt, 4096, config.seed, fitted.drawing)
+            exact = ceiling(str(config.source.plain()), self.model, tilt, 4096, config.seed, self.choices)
         density = truth(config.system)
         reweighted = fitted.maxent.log_tilt_of(fitted.observed)
         known: dict[str, Any] = {}
