@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -53,6 +54,11 @@ class Problem:
     def rank(self) -> int:
         """R, the number of coordinates of λ."""
         return self.basis.shape[1]
+
+    @cached_property
+    def precision(self) -> Tensor:
+        """The inverse of the covariance of the fitted data's errors as stated, (F, F)."""
+        return torch.linalg.pinv(self.data.covariance[self.of][:, self.of], hermitian=True)
 
     def lambdas(self, places: Tensor) -> Tensor:
         """λ of all data, (S, K), of places (S, R + T)."""
@@ -134,7 +140,6 @@ def log_density(problem: Problem, places: Tensor) -> tuple[Tensor, Tensor]:
     of = problem.of
     centre = problem.log_p.exp() @ problem.values
     z = (problem.values - centre)[:, of] @ problem.basis
-    precision = torch.linalg.pinv(problem.data.covariance[of][:, of], hermitian=True)
     densities, samples = [], []
     for block in places.split(max(_TOGETHER // z.numel(), 1)):
         along, log = block[:, : problem.rank], block[:, problem.rank :]
@@ -145,7 +150,7 @@ def log_density(problem: Problem, places: Tensor) -> tuple[Tensor, Tensor]:
         kl = -(along * mean).sum(dim=1) - log_z
         whole = weight @ problem.values
         miss = problem.data.outside(whole)[:, of] / _scaled(problem, log)
-        chi = ((miss @ precision) * miss).sum(dim=1)
+        chi = ((miss @ problem.precision) * miss).sum(dim=1)
         moments = (weight[:, None, :] * z.T) @ z  # about the model's averages, so that little cancels
         size_of = torch.linalg.slogdet(moments - mean[:, :, None] * mean[:, None, :]).logabsdet
         of_theta = torch.zeros(len(block), dtype=torch.float64)
@@ -187,12 +192,11 @@ def _mode(problem: Problem) -> tuple[Tensor, Tensor]:
         start = fit.lambdas
         if not problem.count:
             break
-        precision = torch.linalg.pinv(problem.data.covariance[of][:, of], hermitian=True)
         miss = problem.data.outside(fit.predicted)[of]
         found = log_theta.clone()
         for t in range(problem.count):
             mine = problem.member == t
-            chi = float(miss[mine] @ precision[mine][:, mine] @ miss[mine])
+            chi = float(miss[mine] @ problem.precision[mine][:, mine] @ miss[mine])
             found[t] = _log_theta(chi, int(mine.sum()), problem.spread)
         moved = float((found - log_theta).abs().max())
         log_theta = found

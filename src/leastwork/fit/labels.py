@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import NonFiniteError
-from leastwork.fit.training import follow, restore, state_of, warm_cosine
+from leastwork.fit.training import follow, optimiser_of, restore, state_of, take_step, warm_cosine
 from leastwork.geometry.state import State, all_finite, cat, flatten
 from leastwork.guidance.learned import Bound
 from leastwork.models.base import Scored
@@ -233,8 +233,7 @@ def fit_labels(
         base = network(*seen)
     start = best_loss, variance = loss_of(network)
     network, average, best = deepcopy(network), deepcopy(network), deepcopy(network)
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
+    optimiser = optimiser_of(network, learning_rate)
     every = max(1, iterations // _CHECKS)
     point, first = resumable("learning V on guided paths"), 0
     if point.state is not None:
@@ -243,14 +242,10 @@ def fit_labels(
     with progress("learning V on guided paths", iterations) as tick, torch.enable_grad():
         tick(first)
         for i in range(first, iterations):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
             *look, y = batch(learned, batch_size)
             value = network(*look)
-            (-torch.expm1((y - value.detach()).clamp(max=_MOST_EXCESS)) * value).mean().backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            optimiser.zero_grad()
+            loss = (-torch.expm1((y - value.detach()).clamp(max=_MOST_EXCESS)) * value).mean()
+            take_step(optimiser, loss, learning_rate * warm_cosine((i + 1) / iterations))
             follow(average, network, min(0.99, (i + 1) / (i + 10)))
             tick()
             if (i + 1) % every == 0 or i + 1 == iterations:

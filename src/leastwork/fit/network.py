@@ -1,25 +1,41 @@
 """Networks for V: of invariants if model and functions do not depend on orientation, else of coordinates."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from leastwork.fit.denoiser import is_denoiser
 from leastwork.geometry.state import State, event_numel, flatten
 from leastwork.models.base import Scored, is_periodic
 from leastwork.models.denoised import is_differentiable
-from leastwork.models.placement import evaluating
+from leastwork.models.placement import evaluating, placement
 from leastwork.models.symmetry import has_no_orientation, is_invariant
 from leastwork.networks.frames import turn_signal
 from leastwork.networks.value import ValueNetwork
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.support.random import derive_seed, generator
 
-__all__ = ["directed_network", "value_network"]
+__all__ = ["directed_network", "noisy_network", "value_network"]
 
 _TURNS = 65  # log-SNRs at which the signal of rotations is tabulated
+
+
+def noisy_network(model: Scored, given: nn.Module | None, seed: int) -> nn.Module:
+    """V of the noisy state where there are no samples of the model yet, where the model is placed.
+
+    Args:
+        model: the model that is guided.
+        given: a network to begin with, which is copied, or None for V = 0, which has to be scaled to states later.
+        seed: seed of the initial weights.
+    """
+    device, dtype = placement(model)
+    if given is not None:
+        return deepcopy(given).to(device=device, dtype=dtype)
+    fresh = ValueNetwork(event_numel(model.event_shape), seed=derive_seed(seed, "network"), angles=is_periodic(model))
+    return fresh.to(device=device, dtype=dtype)
 
 
 def value_network(

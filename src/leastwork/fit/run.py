@@ -44,6 +44,9 @@ class FittedRun:
     kind_of_run: ClassVar[str]
     """The name of its kind among the runs of run files."""
 
+    times: Tensor | None = None
+    """Times at which the fit has placed the steps, (S + 1,), or None where they are as chosen."""
+
     if TYPE_CHECKING:
         model: Model
         method: str
@@ -58,11 +61,6 @@ class FittedRun:
         seconds: float
         guidance: Any  # a Guidance, or None of a run that only weighs
         log_tilt: Any  # r of the target: states -> nats, float64 (B,); a method, or a property that returns it
-
-    @property
-    def times(self) -> Tensor | None:
-        """Times at which the fit has placed the steps, (S + 1,), or None where they are as chosen."""
-        return None
 
     @property
     def drawing(self) -> Choices:

@@ -49,7 +49,7 @@ from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
 from leastwork.fit.noised import PROBES, Noised, Pool, evaluations_of_noised, noise_states, pool_of
-from leastwork.fit.training import follow, restore, state_of, warm_cosine
+from leastwork.fit.training import follow, optimiser_of, restore, state_of, take_step, warm_cosine
 from leastwork.geometry.state import State, cat
 from leastwork.geometry.state import batch_size as batch_size_of
 from leastwork.models.base import Scored
@@ -261,9 +261,8 @@ def _train(
     evaluations = evaluations_of_noised(through, reference is not None) * (len(seen.seen) + len(trial.seen))
 
     network = deepcopy(network)
-    parameters = [p for p in network.parameters() if p.requires_grad]
     average, best = deepcopy(network), deepcopy(network)
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
+    optimiser = optimiser_of(network, learning_rate)
     every = max(1, iterations // _CHECKS)
     history: list[Check] = []
     since = first = 0
@@ -274,15 +273,10 @@ def _train(
     with progress("learning V", iterations) as tick, torch.enable_grad():
         tick(first)
         for i in range(first, iterations):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate * warm_cosine((i + 1) / iterations)
             drawn = rows + torch.randint(columns, (batch_size,), generator=random)
             bregman, score, _ = loss_of(network, seen.at(drawn))
             loss = (rarely[drawn] * (_BREGMAN_WEIGHT * bregman + score)).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
+            take_step(optimiser, loss, learning_rate * warm_cosine((i + 1) / iterations))
             follow(average, network, min(0.98, (i + 1) / (i + 10)))
             tick()
             if (i + 1) % every and i + 1 < iterations:

@@ -25,6 +25,7 @@ __all__ = [
     "smap",
     "take",
     "unflatten",
+    "writes",
 ]
 
 State: TypeAlias = Tensor | tuple[Tensor, ...]
@@ -119,3 +120,14 @@ def unflatten(flat: Tensor, like: State) -> State:
     parts = flat.split([leaf[0].numel() for leaf in leaves(like)], dim=1)
     shaped = tuple(part.reshape(len(part), *leaf.shape[1:]) for part, leaf in zip(parts, leaves(like), strict=True))
     return shaped if isinstance(like, tuple) else shaped[0]
+
+
+def writes(state: State | None) -> list[int]:
+    """How often each tensor of a state has been written to; tensors of ``torch.inference_mode`` do not count it.
+
+    >>> x = torch.zeros(2)
+    >>> before = writes(x)
+    >>> writes(x.add_(1)) == before
+    False
+    """
+    return [] if state is None else [0 if leaf.is_inference() else leaf._version for leaf in leaves(state)]

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
-from leastwork.geometry.state import State, flatten, leaves, smap
+from leastwork.geometry.state import State, flatten, leaves, smap, writes
 from leastwork.support.text import brief
 
 __all__ = [
     "CHANGES_X", "HALF", "NetworkError", "answered", "asked", "never_denoised", "refuse_half", "remedy_of",
-    "undenoised", "versions", "what_is_wrong",
+    "undenoised", "what_is_wrong",
 ]  # fmt: skip
 
 HALF = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
@@ -48,7 +48,7 @@ def asked(net: Callable[..., Any], inside: State, t: Tensor, given: Mapping[str,
     Raises:
         NetworkError: the network raises an error, or changes x.
     """
-    before = versions(x)
+    before = writes(x)
     try:
         found = net(inside, t, **given)
     except (LeastworkError, torch.OutOfMemoryError, MemoryError):
@@ -61,7 +61,7 @@ def asked(net: Callable[..., Any], inside: State, t: Tensor, given: Mapping[str,
             f"of shape {_shapes(leaves(inside))}, a scalar tensor t in {str(t.dtype).removeprefix('torch.')}{shapes}: "
             f"{remedy_of(error) or 'wrap the network in a function that takes these, or mend event_shape or context'}"
         ) from error
-    if versions(x) != before:
+    if writes(x) != before:
         raise NetworkError(CHANGES_X)
     return found
 
@@ -73,11 +73,6 @@ def remedy_of(error: Exception) -> str:
     if "can't allocate memory" in str(error):  # torch's allocator of the CPU raises a RuntimeError
         return "there is no memory for a batch of this size, so give a smaller batch_size"
     return ""
-
-
-def versions(x: State | None) -> list[int]:
-    """How often each tensor of a state has been written to; tensors of ``torch.inference_mode`` do not count it."""
-    return [] if x is None else [0 if leaf.is_inference() else leaf._version for leaf in leaves(x)]
 
 
 def what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> str:

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError
-from leastwork.geometry.state import EventShape, State, batch_size, cat, leaves, shapes, smap, take
-from leastwork.models.contract import versions
+from leastwork.geometry.state import EventShape, State, batch_size, cat, leaves, shapes, smap, take, writes
 from leastwork.models.placement import evaluating
 from leastwork.models.units import ToData
 from leastwork.observables.function import Observable
@@ -75,10 +74,10 @@ class Decoder:
         first = leaves(z)[0]
         parameters = self.decode.parameters() if isinstance(self.decode, nn.Module) else iter(())
         own = next((p for p in parameters if p.is_floating_point()), first)
-        before = versions(z)
+        before = writes(z)
         with evaluating(self.decode):
             x = self.decode(smap(lambda leaf: leaf.to(own.device, own.dtype), z))
-        if versions(z) != before:
+        if writes(z) != before:
             raise LeastworkError("the decoder changes its latents in place: let it work on a copy, z = z.clone()")
         parts = x if isinstance(x, tuple) else (x,)
         if not all(isinstance(part, Tensor) for part in parts):

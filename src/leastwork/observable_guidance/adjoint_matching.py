@@ -13,18 +13,18 @@ zero on the others, so its average converges slowly.
 
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.fit.network import noisy_network
 from leastwork.fit.result import FitRecord
-from leastwork.fit.training import restore, state_of, warm_cosine
-from leastwork.geometry.state import State, event_numel, flatten, leaves, smap
+from leastwork.fit.training import optimiser_of, restore, state_of, take_step, warm_cosine
+from leastwork.geometry.state import State, flatten, leaves, smap
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Model, Scored, is_periodic, is_scored
+from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.placement import evaluating, placement
 from leastwork.networks.value import ValueNetwork, value_and_gradient
 from leastwork.sampling.choices import Choices
@@ -126,18 +126,12 @@ def match_adjoint(
     begin = time.perf_counter()
     model = _check_model(model, choices)
     device, dtype = placement(model)
-    dimension = event_numel(model.event_shape)
     random = generator(seed, "adjoint matching")
     fresh = network is None
-    if network is None:
-        network = ValueNetwork(dimension, seed=derive_seed(seed, "network"), angles=is_periodic(model))
-    else:
-        network = deepcopy(network)
-    network = network.to(device=device, dtype=dtype)
+    network = noisy_network(model, network, seed)
     guidance = LearnedGuidance(network, model.schedule)
     sampler = choices.sampler(model, guidance)
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
+    optimiser = optimiser_of(network, learning_rate)
     history: list[Round] = []
     total = iterations * updates
     point, first = resumable("matching adjoints", Round), 0
@@ -157,13 +151,8 @@ def match_adjoint(
                 network.standardise(paths.x[-1])  # the states before the last step, which are nearly samples
             losses = []
             for j in range(updates):
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate * warm_cosine((i * updates + j + 1) / total)
                 loss = _loss(network, sampler, paths, points, random)
-                optimiser.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-                optimiser.step()
+                take_step(optimiser, loss, learning_rate * warm_cosine((i * updates + j + 1) / total))
                 losses.append(float(loss.detach()))
             history.append(Round(i + 1, sum(losses) / updates, float((paths.work - paths.log_tilt).mean())))
             report_metrics("matching adjoints", {**vars(history[-1]), "work": float(paths.work.mean())})
@@ -252,7 +241,7 @@ def _check_model(model: Model, choices: Choices) -> Scored:
     if choices.process != "sde" or choices.kappa not in (None, 1):
         raise LeastworkError("adjoint matching is for κ = 1: leave out process and kappa")
     steps = choices.sampler(model).steps
-    if not steps.has_density or steps.chain or bool((steps.b_previous != 0).any()):
+    if not steps.has_density or steps.chain or steps.has_memory:
         raise LeastworkError(
             f"adjoint matching needs steps with a density and without memory, not solver={choices.solver!r}: "
             "use 'euler' or 'exponential'"

@@ -238,7 +238,7 @@ def load_fit(folder: Path, model: Model, data: Data, method: str, choices: Choic
     return ObservableRun(
         model, data, method, found.maxent, guidance, choices, seed, samples, found.observed, found.record,
         network_evaluations=found.network_evaluations, seconds=found.seconds, trust=found.trust,
-        theta=found.theta, linearisation=found.linearisation, placed=tensors.get("times"),
+        theta=found.theta, linearisation=found.linearisation, times=tensors.get("times"),
     )  # fmt: skip
 
 

@@ -163,5 +163,5 @@ def guide_observables(
         1.0 if curve is None else curve.theta,
         settings_given(chosen),
         linearisation=None if indirect is None else indirect.point,
-        placed=found.times,
+        times=found.times,
     )

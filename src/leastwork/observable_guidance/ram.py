@@ -20,18 +20,17 @@ above in several rounds, the regression stops with an error.
 import math
 import time
 from collections.abc import Callable
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.fit.network import noisy_network
 from leastwork.fit.noised import evaluations_of_noised, noise_states, pool_of
-from leastwork.fit.training import warm_cosine
-from leastwork.geometry.state import State, event_numel, flatten
+from leastwork.fit.training import optimiser_of, take_step, warm_cosine
+from leastwork.geometry.state import State, flatten
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Model, is_periodic, is_scored
-from leastwork.models.placement import placement
+from leastwork.models.base import Model, is_scored
 from leastwork.networks.value import ValueNetwork, sees_denoised, value_and_gradient
 from leastwork.observable_guidance.adjoint_matching import AdjointFit, Round
 from leastwork.sampling.choices import USUAL, Choices
@@ -88,15 +87,10 @@ def match_reward(
     begin = time.perf_counter()
     if not is_scored(model) or model.has_rotations:
         raise LeastworkError("reinforce adjoint matching needs a score in plain coordinates: pass a DiffusionModel")
-    device, dtype = placement(model)
     fresh, random = network is None, generator(seed, "reinforce adjoint matching")
-    if network is None:
-        d = event_numel(model.event_shape)
-        network = ValueNetwork(d, seed=derive_seed(seed, "network"), angles=is_periodic(model))
-    network = deepcopy(network).to(device=device, dtype=dtype)
+    network = noisy_network(model, network, seed)
     guidance, through = LearnedGuidance(network, model.schedule), sees_denoised(network)
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
+    optimiser = optimiser_of(network, learning_rate)
     history: list[Round] = []
     evaluations, total, worse = 0, rounds * updates, 0
     unguided = Estimate(0.0, 0.0)
@@ -122,16 +116,11 @@ def match_reward(
             evaluations += drawn.network_evaluations + evaluations_of_noised(through, True) * order.numel()
             loss = torch.zeros(())
             for j in range(updates):
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate * warm_cosine((i * updates + j + 1) / total)
                 some = seen.at(torch.randint(order.numel(), (points,), generator=random))
                 with torch.enable_grad():
                     _, slope = value_and_gradient(network, some.seen, some.alpha, some.sigma)
                     loss = (0.5 * some.square(slope) + some.omega * (slope * some.along).sum(dim=1)).mean()
-                optimiser.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-                optimiser.step()
+                take_step(optimiser, loss, learning_rate * warm_cosine((i * updates + j + 1) / total))
             history.append(Round(i + 1, float(loss.detach()), price.value))
             report_metrics("matching rewards", {**vars(history[-1]), "work": float(drawn.work.mean())})
             tick()

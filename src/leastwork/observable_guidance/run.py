@@ -57,7 +57,7 @@ class ObservableRun(FittedRun):
         settings: the settings of the method, by name.
         linearisation: where functions of averages were linearised, with their unknowns; None where data are averages.
         ensemble: guided samples that a run read from a folder has already.
-        placed: the times at which the fit has placed the steps, (S + 1,), or None where they are as chosen.
+        times: the times at which the fit has placed the steps, (S + 1,), or None where they are as chosen.
     """
 
     kind_of_run: ClassVar[str] = "observables"
@@ -81,12 +81,7 @@ class ObservableRun(FittedRun):
     settings: Mapping[str, Any] = field(default_factory=dict)
     linearisation: Linearisation | None = None
     ensemble: Ensemble | None = field(default=None, repr=False)
-    placed: Tensor | None = field(default=None, repr=False)
-
-    @property
-    def times(self) -> Tensor | None:
-        """Times at which the fit has placed the steps, (S + 1,), or None where they are as chosen."""
-        return self.placed
+    times: Tensor | None = field(default=None, repr=False)
 
     @property
     def lambdas(self) -> Estimate:

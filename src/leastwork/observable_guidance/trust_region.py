@@ -17,17 +17,17 @@ least-squares problem no longer solves. Samples of the model are not used, and n
 import math
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.fit.training import warm_cosine
-from leastwork.geometry.state import State, event_numel, flatten, shapes
+from leastwork.fit.network import noisy_network
+from leastwork.fit.training import optimiser_of, take_step, warm_cosine
+from leastwork.geometry.state import State, flatten, shapes
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Model, Scored, is_periodic, is_scored
+from leastwork.models.base import Model, Scored, is_scored
 from leastwork.models.placement import evaluating, placement
 from leastwork.networks.value import ValueNetwork, sees_denoised, value_and_gradient
 from leastwork.observable_guidance.adjoint_matching import AdjointFit, Round
@@ -85,15 +85,11 @@ def match_variance(
     model = _check(model, choices)
     device, dtype = placement(model)
     fresh, random = network is None, generator(seed, "trust region")
-    if network is None:
-        d = event_numel(model.event_shape)
-        network = ValueNetwork(d, seed=derive_seed(seed, "network"), angles=is_periodic(model))
+    network = noisy_network(model, network, seed)
     if sees_denoised(network):
         raise LeastworkError("the log-variance of kept paths takes V of the noisy state: build it with denoised=False")
-    network = deepcopy(network).to(device=device, dtype=dtype)
     guidance = LearnedGuidance(network, model.schedule)
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-4)
+    optimiser = optimiser_of(network, learning_rate)
     history: list[Round] = []
     evaluations, reached = 0, 0.0
     with progress("trust-region steps", rounds) as tick, evaluating(model.net):
@@ -112,14 +108,9 @@ def match_variance(
             reached = reached + (1 - reached) * fraction
             loss = torch.zeros(())
             for j in range(updates):
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate * warm_cosine((i * updates + j + 1) / (rounds * updates))
                 some = torch.randperm(paths, generator=random)[:batch_size]
                 loss = _variance(network, sampler, model, kept, some, fraction)
-                optimiser.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-                optimiser.step()
+                take_step(optimiser, loss, learning_rate * warm_cosine((i * updates + j + 1) / (rounds * updates)))
             history.append(Round(i + 1, float(loss.detach()), -float(kept.log_w.mean())))
             report_metrics("trust-region steps", {**vars(history[-1]), "divergence": spent, "way": reached})
             tick()
@@ -200,9 +191,7 @@ def _variance(
 def _check(model: Model, choices: Choices) -> Scored:
     if not is_scored(model) or model.has_rotations:
         raise LeastworkError("trust-region steps need a score in plain coordinates: pass a DiffusionModel")
-    steps = choices.sampler(model).steps
-    memory = bool((steps.b_previous != 0).any() | (steps.e_previous != 0).any())
-    if choices.process != "sde" or choices.kappa not in (None, 1) or not steps.has_density or steps.chain or memory:
+    if not choices.has_least_work(model) or choices.sampler(model).steps.has_memory:
         raise LeastworkError(
             "trust-region steps need the SDE with κ = 1 and steps with path weights and without memory: leave out "
             "process, kappa and solver, or take solver='exponential'"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError, LeastworkError, NonFiniteError
-from leastwork.geometry.state import State, batch_size, leaves, smap, take
+from leastwork.geometry.state import State, batch_size, leaves, smap, take, writes
 from leastwork.support.text import plural
 
 __all__ = ["Observable", "check_differentiable", "component", "evaluate", "smooth_interval", "stack"]
@@ -76,10 +76,10 @@ class Observable:
 
     def __call__(self, x: State) -> Tensor:
         """The observables of every sample, (B, K); differentiable in x unless declared otherwise."""
-        before = [0 if leaf.is_inference() else leaf._version for leaf in leaves(x)]
+        before = writes(x)
         values = self.fn(x) if self.differentiable else self._of_black_box(x)
         size = _count_samples(x)
-        if before != [0 if leaf.is_inference() else leaf._version for leaf in leaves(x)]:
+        if writes(x) != before:
             raise LeastworkError(f"fn of {self.names} changes its samples in place: let it work on x = x.clone()")
         if not isinstance(values, Tensor):
             raise LeastworkError(

@@ -241,7 +241,7 @@ def exact_chain(
     >>> round(exact_chain(data, schedule, steps, data.for_mean(0.2)).efficiency, 3)
     0.998
     """
-    if not steps.has_density or bool((steps.b_previous != 0).any() | (steps.e_previous != 0).any()):
+    if not steps.has_density or steps.has_memory:
         raise NoPathWeightsError(
             "the exact chain needs a first-order solver with noise in every step: κ > 0, no corrector"
         )

@@ -18,7 +18,7 @@ from leastwork.runs.base.finished import Finished
 from leastwork.runs.base.sentences import pm, share
 from leastwork.runs.observables.config import RunConfig
 from leastwork.runs.observables.numbers import ObservableNumbers, ObservableRow
-from leastwork.runs.observables.sentences import nothing_corrected, wanted
+from leastwork.runs.observables.sentences import may_be_chance, nothing_corrected, wanted
 from leastwork.sampling.work import ON_TARGET
 from leastwork.support.numerals import count, plain, plus_minus
 
@@ -55,7 +55,7 @@ def how_far_met(config: RunConfig, metrics: ObservableNumbers) -> list[Words]:
     if not misses:
         return ["No datum was fitted."]
     met = sum(miss <= ON_TARGET for miss in misses)
-    chance = all(_may_be_chance(*one[1:]) for one in found)
+    chance = all(may_be_chance(*one[1:], ON_TARGET) for one in found)
     verdict = "Yes" if met == len(misses) else "Perhaps" if chance else "In part" if met else "Not yet"
     largest = plain(max(misses), 2) if max(misses) >= _LEAST_MISS else f"less than {plain(_LEAST_MISS)}"
     miss = f"{largest} standard deviations of the observable, where {plain(ON_TARGET)} are tolerated"
@@ -142,15 +142,10 @@ def _on_target(config: RunConfig, metrics: ObservableNumbers) -> Check:
         Mark(worst, "name"),
         f", by {plus_minus(miss, stderr)} standard deviations (tolerated: {plain(ON_TARGET)}).",
     ]
-    if all(_may_be_chance(*one[1:]) for one in off):
+    if all(may_be_chance(*one[1:], ON_TARGET) for one in off):
         finding.append(" With these sampling errors, that may be chance.")
         return Check(name, "doubtful", finding, f"draw more samples, which decide; if it stays, {remedy}")
     return Check(name, "bad", finding, remedy)
-
-
-def _may_be_chance(miss: float, stderr: float) -> bool:
-    """Whether a miss exceeds what is tolerated by less than two standard errors, or not at all."""
-    return abs(miss) - _CLEARLY * stderr <= ON_TARGET
 
 
 def _misses(config: RunConfig, metrics: ObservableNumbers) -> list[tuple[str, float, float]]:

@@ -12,6 +12,7 @@ __all__ = [
     "asked",
     "averages_after",
     "kind_of",
+    "may_be_chance",
     "methods",
     "nothing_corrected",
     "outcome",
@@ -19,7 +20,13 @@ __all__ = [
     "wanted",
     "warnings",
 ]
+_CLEARLY = 2.0  # standard errors
 _DATA_IN_A_LINE = 3  # data in a table of runs
+
+
+def may_be_chance(miss: float, stderr: float, tolerance: float) -> bool:
+    """Whether a miss exceeds what is tolerated by less than two standard errors, or not at all."""
+    return abs(miss) - _CLEARLY * stderr <= tolerance
 
 
 def kind_of(config: RunConfig) -> str:
@@ -119,7 +126,7 @@ def warnings(config: RunConfig, metrics: ObservableNumbers, why_no_weights: str,
         misses = (miss for miss in certificate.miss or () if miss.name in fitted)
         worst = max(misses, key=lambda miss: abs(miss.value or 0.0))
         tolerance = certificate.on_target.tolerance
-        chance = abs(worst.value or 0.0) - 2 * (worst.stderr or 0.0) <= tolerance
+        chance = may_be_chance(worst.value or 0.0, worst.stderr or 0.0, tolerance)
         found.append(
             f"The guided samples miss the target: {worst.name} is off by {pm(worst)} standard deviations of the "
             f"observable (tolerance {plain(tolerance)}): "

@@ -112,6 +112,11 @@ class Steps:
         """Step lengths t_i − t_{i+1} > 0, (S,)."""
         return -self.times.diff()
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether a step uses values of the step before."""
+        return bool((self.b_previous != 0).any() | (self.e_previous != 0).any())
+
     @cached_property
     def has_density(self) -> bool:
         """Whether every transition is Gaussian with known mean and c > 0, or takes no notice of the guidance."""
