@@ -64,7 +64,16 @@ def test_a_saved_run_goes_on_as_before(fitted: ObservableRun, tmp_path: Path) ->
     assert again.fit.record() == fitted.fit.record()
     assert again.certificate.efficiency == fitted.certificate.efficiency  # drawn anew, from the same seed
     assert again.settings["budget"] == 200_000
-    assert fitted.times is not None  # the fit has placed the steps, and a saved run takes the same
+
+
+def test_a_saved_run_draws_on_the_steps_that_its_fit_has_placed(tmp_path: Path) -> None:
+    model = lw.load_model("prinz")
+    fitted = lw.guide_observables(model, data(), budget=500_000, iterations=40, steps=20, samples=3000, seed=3)
+    fitted.save(tmp_path / "run")
+    again = lw.load_run(tmp_path / "run", observable=POSITION)
+    assert isinstance(again, ObservableRun)
+    assert fitted.network_evaluations <= 500_000
+    assert fitted.times is not None
     assert again.times is not None
     assert torch.equal(again.times, fitted.times)
     assert torch.equal(again.sample(8, seed=9).ledger.times, fitted.times)

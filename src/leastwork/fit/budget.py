@@ -80,10 +80,11 @@ def share(left: int, steps: int, through: bool, rounds: int) -> Share:
     noised = min(max(int(_NOISED_SHARE * left / evaluations_of_noised(through)), _LEAST_NOISED), _MOST_NOISED)
     guided = steps * (1 + PULL * through) + 1
     rest = left - (noised + _LEAST_NOISED) * evaluations_of_noised(through, True)  # _LEAST_NOISED more for validation
-    meeting = min(int(_MEETING_SHARE * left / guided), _MOST_MEETING) if rounds else 0
-    labelled = min(int(_LABELLED_SHARE * left / guided), _MOST_PATHS) if rounds else 0
+    labelled = min(int(min(_LABELLED_SHARE * left, rest) / guided), _MOST_PATHS) if rounds else 0
     labelled = labelled if labelled >= FEWEST else 0
-    rest -= (meeting + labelled) * guided
+    rest -= labelled * guided
+    meeting = min(int(_MEETING_SHARE * left / guided), _MOST_MEETING) if rounds else 0
+    rest -= meeting * guided
     path = guided + PUSH * steps * through
     while rounds and rest / rounds / path < FEWEST:
         rounds -= 1

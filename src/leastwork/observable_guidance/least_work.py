@@ -88,10 +88,9 @@ class _Task:
         return self.rounds if isinstance(network, ValueNetwork) else 0
 
     def pilot(self, left: int, network: nn.Module) -> Pilot:
-        """The pilot that places the steps."""
-        if not self.placing or not self.rounds_of(network):
-            return Pilot(0, 0)
-        return pilot_of(self.model, self.choices, sees_denoised(network), left)
+        """The pilot that places the steps, where guided paths are drawn on these afterwards."""
+        found = pilot_of(self.model, self.choices, sees_denoised(network), left) if self.placing else Pilot(0, 0)
+        return found if self.share(left - found.evaluations, network).labelled else Pilot(0, 0)
 
     def seed_of(self, purpose: str) -> int:
         return derive_seed(self.seed, purpose)
