@@ -20,12 +20,13 @@ demo: install
 	@echo "transition states. It says in a moment what it does, where its report comes and when it will end."
 	$(BIN)/leastwork run chignolin --out runs/demo
 
-# Types are checked beside the tests; a core has one process, so each is told to run one thread.
+# Types are checked beside the tests and told after them; a core has one process, so each is told to run one thread.
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@echo "pyright, and pytest"; $(BIN)/pyright & types=$$!; \
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal; tests=$$?; wait $$types && exit $$tests
+	@echo "pyright, and pytest"; $(BIN)/pyright > $(VENV)/types.txt 2>&1 & types=$$!; \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal; tests=$$?; \
+	wait $$types; types=$$?; echo "pyright:"; cat $(VENV)/types.txt; test $$types -eq 0 && exit $$tests
 
 test-all: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[azula,diffusers,flow-matching]'

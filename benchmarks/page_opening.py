@@ -47,7 +47,7 @@ def main() -> None:
     if not pages:
         print("no pages: name some, or make those of the gallery by make gallery")
         return
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import sync_playwright  # pyright: ignore[reportMissingImports]
 
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     rows = []
