@@ -36,16 +36,7 @@ fit: {samples: 300, fit_samples: 64}
 sampling: {n: 96, steps: 4, batch_size: 16}
 """
 
-
-@pytest.fixture(autouse=True)
-def _blank_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take most of the time of a small run; reports have tests of their own."""
-
-    def blank(folder: Path) -> Path:
-        (folder / "report.html").touch()
-        return folder / "report.html"
-
-    monkeypatch.setattr("leastwork.runs.carry_out.write_report", blank)
+pytestmark = pytest.mark.usefixtures("blank_pages")
 
 
 @pytest.fixture
