@@ -41,8 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("free energies")
     (place / "normal.py").write_text(_NORMAL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.free_energy.guided._ITERATIONS", 60)
-        patch.setattr("leastwork.free_energy.job._ITERATIONS", 300)
+        patch.setattr("leastwork.free_energy.guided._ITERATIONS", 40)
+        patch.setattr("leastwork.free_energy.job._ITERATIONS", 120)
         for name, text in (("profile", _PROFILE), ("difference", _DIFFERENCE)):
             (place / f"{name}.yaml").write_text(text)
             run(load_config(place / f"{name}.yaml"), place / name)

@@ -233,7 +233,7 @@ def test_a_least_work_run_is_read_back_with_its_guidance_and_reported(
     file: Path, tmp_path: Path, brief: Callable[[float], None]
 ) -> None:
     brief(0.1)
-    settings = ["method=least-work", "fit.budget=200000", "sampling.steps=20"]
+    settings = ["method=least-work", "fit.budget=200000", "sampling.steps=20", "sampling.batch_size=256"]
     run(load_config(file, settings), tmp_path / "out")
     config = load_config(tmp_path / "out" / "config.yaml")
     assert isinstance(config, PathConfig)
