@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from leastwork.fit.labels import fit_labels
-from leastwork.fit.value import fit_ratio
+from leastwork.fit.value import fit_ratio, fit_value
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.schedules.gaussian import VPSchedule
 from leastwork.systems.mixtures import GaussianMixture, MixtureDoob, two_states
@@ -40,20 +40,24 @@ def doob(mixture: GaussianMixture) -> MixtureDoob:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Cuts what no argument of a fit can: the optimiser's steps on labels and on populations, to a share of them, and
-    the moves of the chains that look for members of a region, to a fourth.
+    to a fourth the noise levels of each of its steps and the moves of chains that look for members of a region.
 
     For tests that ask what a fit does; how good it is with all its steps is asked by those that are slow.
     """
 
     def cut(share: float) -> None:
         def ratio(*arguments: Any, iterations: int = 1500, **choices: Any) -> Any:
-            return fit_ratio(*arguments, iterations=int(share * iterations), **choices)
+            return fit_ratio(*arguments, iterations=int(share * iterations), batch_size=128, **choices)
+
+        def value(*arguments: Any, **choices: Any) -> Any:
+            return fit_value(*arguments, batch_size=128, **choices)
 
         def labels(*arguments: Any, iterations: int = 600, **choices: Any) -> Any:
             return fit_labels(*arguments, iterations=int(share * iterations), **choices)
 
         for job in ("path_guidance", "observable_guidance"):
             monkeypatch.setattr(f"leastwork.{job}.least_work.fit_labels", labels)
+        monkeypatch.setattr("leastwork.observable_guidance.least_work.fit_value", value)
         monkeypatch.setattr("leastwork.path_guidance.least_work.fit_ratio", ratio)
         monkeypatch.setattr("leastwork.path_guidance.renoise._ROUNDS", 5)
 
