@@ -4,7 +4,8 @@ Shared by all: two states in one dimension, their model and the exact guidance f
 take few steps; and processes that begin at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import get_all_start_methods, get_context
 from typing import Any
 
@@ -35,6 +36,17 @@ def model(mixture: GaussianMixture) -> DiffusionModel:
 @pytest.fixture(scope="module")
 def doob(mixture: GaussianMixture) -> MixtureDoob:
     return mixture.doob(mixture.reweighted([0.2, 0.8]), VPSchedule())
+
+
+@pytest.fixture(scope="module")
+def few_levels() -> Iterator[None]:
+    """A fourth of the noise levels in each step of the optimiser, for a file that does not ask how good its fits are."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("observable_guidance.least_work", "free_energy.guided"):
+            patch.setattr(f"leastwork.{module}.fit_value", partial(fit_value, batch_size=128))
+        for module in ("path_guidance.least_work", "free_energy.job"):
+            patch.setattr(f"leastwork.{module}.fit_ratio", partial(fit_ratio, batch_size=128))
+        yield
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ sampling: {n: 400, steps: 20}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory, few_levels: None) -> Iterator[Path]:
     """Both runs, finished, with guidances that were learned in few steps."""
     place = tmp_path_factory.mktemp("free energies")
     (place / "normal.py").write_text(_NORMAL)

@@ -20,6 +20,9 @@ from leastwork.runs.page import write_report
 POSITION = lw.Observable(lambda x: x, names=("x",), unit="nm")
 
 
+pytestmark = pytest.mark.usefixtures("few_levels")
+
+
 def data(value: float = 0.2) -> lw.Experiment:
     return lw.Experiment(POSITION, values=[value], errors=[0.05])
 
