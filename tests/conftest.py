@@ -40,7 +40,7 @@ def doob(mixture: GaussianMixture) -> MixtureDoob:
 
 @pytest.fixture(scope="module")
 def few_levels() -> Iterator[None]:
-    """A fourth of the noise levels in each step of the optimiser, for a file that does not ask how good its fits are."""
+    """A fourth of the noise levels in each step of the optimiser, for files that do not ask how good their fits are."""
     with pytest.MonkeyPatch.context() as patch:
         for module in ("observable_guidance.least_work", "free_energy.guided"):
             patch.setattr(f"leastwork.{module}.fit_value", partial(fit_value, batch_size=128))
