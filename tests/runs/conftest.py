@@ -52,6 +52,7 @@ def _without_pages() -> Iterator[None]:
         for module in ("carry_out", "top_up"):
             patch.setattr(f"leastwork.runs.{module}.write_report", blank)
         patch.setattr("leastwork.runs.observables.job._EXACTLY_GUIDED", 64)
+        patch.setattr("leastwork.cases.plane.case._POINTS", 100)
         yield
 
 
@@ -59,7 +60,8 @@ def _without_pages() -> Iterator[None]:
 def without_pages() -> Callable[[], AbstractContextManager[None]]:
     """A context of runs that leave a blank page, since figures take most of the time of a small run.
 
-    Of one whose model's density is known, few samples are drawn by its exact guidance, which takes the rest.
+    What is known exactly takes the rest: where the density is, few samples are drawn by the exact guidance, and regions
+    of a plane are integrated over fewer cells.
     """
     return _without_pages
 
