@@ -1,12 +1,14 @@
 """One thread: the networks here are small, and on shared cores a second one costs more in waiting than it gives.
 
 Shared by all: two states in one dimension, their model and the exact guidance from one half to four fifths; fits that
-take few steps; and processes that begin at once.
+take few steps; runs without pages; and processes that begin at once.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +76,37 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         monkeypatch.setattr("leastwork.path_guidance.renoise._ROUNDS", 5)
 
     return cut
+
+
+@contextmanager
+def _without_pages() -> Iterator[None]:
+    def blank(folder: Path) -> Path:
+        (folder / "report.html").write_text("blank")
+        return folder / "report.html"
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("carry_out", "top_up"):
+            patch.setattr(f"leastwork.runs.{module}.write_report", blank)
+        patch.setattr("leastwork.runs.observables.job._EXACTLY_GUIDED", 64)
+        patch.setattr("leastwork.cases.plane.case._POINTS", 100)
+        yield
+
+
+@pytest.fixture(scope="session")
+def without_pages() -> Callable[[], AbstractContextManager[None]]:
+    """A context of runs that leave a blank page, since figures take most of the time of a small run.
+
+    What is known exactly takes the rest: where the density is, few samples are drawn by the exact guidance, and regions
+    of a plane are integrated over fewer cells.
+    """
+    return _without_pages
+
+
+@pytest.fixture
+def blank_pages() -> Iterator[None]:
+    """The same for a whole test; pages have tests of their own."""
+    with _without_pages():
+        yield
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
-"""What tests share: a finished run, small runs of Path Guidance, also in joint runs, runs without pages, a reader of
-pages by rules.
-"""
+"""What tests share: a finished run, small runs of Path Guidance, also in joint runs, and a reader of pages by rules."""
 
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -42,42 +40,11 @@ sampling: {n: 96, solver: euler, steps: 4, batch_size: 16}
 BEGUN = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
 
 
-@contextmanager
-def _without_pages() -> Iterator[None]:
-    def blank(folder: Path) -> Path:
-        (folder / "report.html").write_text("blank")
-        return folder / "report.html"
-
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("carry_out", "top_up"):
-            patch.setattr(f"leastwork.runs.{module}.write_report", blank)
-        patch.setattr("leastwork.runs.observables.job._EXACTLY_GUIDED", 64)
-        patch.setattr("leastwork.cases.plane.case._POINTS", 100)
-        yield
-
-
 @pytest.fixture(scope="session")
-def without_pages() -> Callable[[], AbstractContextManager[None]]:
-    """A context of runs that leave a blank page, since figures take most of the time of a small run.
-
-    What is known exactly takes the rest: where the density is, few samples are drawn by the exact guidance, and regions
-    of a plane are integrated over fewer cells.
-    """
-    return _without_pages
-
-
-@pytest.fixture
-def blank_pages() -> Iterator[None]:
-    """The same for a whole test; pages have tests of their own."""
-    with _without_pages():
-        yield
-
-
-@pytest.fixture(scope="session")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def begun(tmp_path_factory: pytest.TempPathFactory, without_pages: Callable[[], AbstractContextManager[None]]) -> Path:
     """A finished run of 40 samples with a blank page; whoever changes it takes a copy."""
     out = tmp_path_factory.mktemp("runs") / "small"
-    with _without_pages():
+    with without_pages():
         run(load_config("prinz", [*BEGUN, "sampling.n=40"]), out)
     return out
 
