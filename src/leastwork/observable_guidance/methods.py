@@ -287,6 +287,8 @@ class AdjointMatching(ObservableMethod):
         tilt = maxent.log_tilt(problem.data.observable)
         check_differentiable(problem.data.observable, "method='adjoint-matching'")
         check_decoder_gradient(problem.model, problem.own.x, "adjoint-matching")
+        if is_scored(problem.model):
+            check_gradient(problem.model, problem.own.x)
         found = match_adjoint(
             problem.model, tilt, seed=problem.seed, progress=problem.progress, choices=problem.choices
         )
