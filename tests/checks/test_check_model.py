@@ -307,6 +307,7 @@ def test_a_fault_is_exit_code_one(tmp_path: Path) -> None:
         ("model = 1", "its model is a int"),
         ("\nimport no_such_thing", "line 2: ModuleNotFoundError"),
         ("model = (", "line 1: SyntaxError"),
+        ("raise SystemExit(3)", "line 1: SystemExit: 3"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, text: str, words: str) -> None:
