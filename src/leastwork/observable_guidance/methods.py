@@ -292,8 +292,7 @@ class AdjointMatching(ObservableMethod):
         found = match_adjoint(
             problem.model, tilt, seed=problem.seed, progress=problem.progress, choices=problem.choices
         )
-        evaluations = problem.own.network_evaluations + found.network_evaluations
-        return Outcome(maxent, found.guidance, found, evaluations)
+        return Outcome(maxent, found.guidance, found, problem.own.network_evaluations + found.network_evaluations)
 
     def sentence(self, told: Told) -> str:
         return "The score was shifted by h = ∇V, V learned on guided paths by adjoint matching (arXiv:2409.08861)."
