@@ -168,7 +168,7 @@ def denoising_errors(subject: Subject, data: State, wanted: Iterable[Hypothesis]
                 continue
             products[given].append(Products.of(known, output, linear))
     return {
-        h: Trial(tuple(products[given]), tuple(h.weights(m, unit) for m in moments))
+        h: Trial(tuple(products[given]), tuple(h.weights(m, unit) for m in moments), model.periodic)
         for given, group in groups if given in products
         for h in group
     }  # fmt: skip

@@ -117,10 +117,12 @@ class Trial:
     Args:
         products: of its outputs.
         weights: (p, q) with D = p y + q x.
+        winds: whether coordinates are angles, which a function of x without their period could not correct.
     """
 
     products: tuple[Products, ...]
     weights: tuple[tuple[float, float], ...]
+    winds: bool = False
 
     @cached_property
     def mean(self) -> float:
@@ -130,7 +132,7 @@ class Trial:
     @property
     def excess(self) -> float:
         """The largest part of the linear estimate's error that combinations save."""
-        return max(one.error(p, q) - one.floor for one, (p, q) in self._each)
+        return 0.0 if self.winds else max(one.error(p, q) - one.floor for one, (p, q) in self._each)
 
     @property
     def fits(self) -> bool:

@@ -30,9 +30,9 @@ def placed_by_loss(model: Model, times: Tensor, loss: Tensor) -> Tensor:
         loss: mean loss of each step on these times, nats, (S,); times stay as they are if it is zero or not finite.
 
     >>> import leastwork as lw
-    >>> model = lw.DiffusionModel(lambda x, t: -x, lw.VPSchedule(), predicts="score", event_shape=(1,))
+    >>> model = lw.VelocityModel(lambda x, t: -x, event_shape=(1,))
     >>> times = torch.linspace(1.0, 0.0, 11).double()
-    >>> placed_by_loss(lw.VelocityModel(model, event_shape=(1,)), times, torch.ones(10)).allclose(times)
+    >>> placed_by_loss(model, times, torch.ones(10)).allclose(times)
     True
     """
     root = loss.double().clamp(min=0).sqrt()
