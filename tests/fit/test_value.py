@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.fit.losses import loss_of_clean, unexplained
+from leastwork.fit.noised import pool_of
 from leastwork.fit.value import LearningError, ValueFit, fit_value
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.networks.value import ValueNetwork
@@ -173,3 +175,19 @@ def test_samples_of_a_guided_model_learn_what_is_missing() -> None:
     fit = fit_value(first, MODEL, x1.float(), halfway.log_ratio(q, x1), reference=first, iterations=250)
     before, after = (error(LearnedGuidance(network, SCHEDULE), p, q) for network in (first, fit.network))
     assert after < 0.1 < before
+
+
+def test_a_term_of_clean_samples_teaches_what_the_noisy_ones_leave_unknown() -> None:
+    """r is known to a hundredth of its variance after a few steps; a network held to another r follows that one."""
+    _, _, x0, r = problem(4000)
+    x0, clean = x0.float(), (r - r.mean()).float()
+    network, pool = ValueNetwork(1, denoised=True).standardise(x0), pool_of(x0, torch.ones(len(x0)), MODEL)
+    every, random = torch.arange(len(x0)), torch.Generator().manual_seed(0)
+    assert unexplained(network, pool, every, clean, SCHEDULE) == pytest.approx(1.0)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss_of_clean(network, pool, every, clean, SCHEDULE, random).backward()
+        optimiser.step()
+    assert unexplained(network, pool, every, clean, SCHEDULE) < 0.02
+    assert unexplained(network, pool, every, -clean, SCHEDULE) > 1

@@ -29,6 +29,15 @@ matching on the target's samples determines h = s_q − s,
 
     ½ E_p[ln (1 + e^V)] + ½ E_q[ln (1 + e^{−V})]          E_q[½ |σh|² + σh·(ε − ε̂)]
 
+At little noise V is known: D is the sample itself, and V = r − ln Z. If after two fifths of the steps V̂
+misses more than a twentieth of Var r there, at held-out samples, a third term holds it to r from then on,
+
+    E[huber(V̂(x_0, ℓ) − r(x_0) + ln Z)],        ℓ uniform between 8 and 12
+
+It takes no evaluation of the model and no derivative of r, and teaches the network on which of hundreds of inputs r
+depends; V at more noise is a mean over the same features. Where V̂ knows r without it, it is left out, since sharp
+features of r at little noise, where guidance does little work, would cost accuracy at more noise.
+
 Heavy samples are noised more often, in proportion to (1 + ω)/2, and have the inverse weight in the loss, since a target
 that is rare under the model would otherwise be seen in hardly any step of the optimiser.
 
@@ -42,18 +51,19 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
+from leastwork.fit.losses import CLEAN, Terms, loss_of_clean, loss_of_ratio, loss_of_tilt, unexplained
 from leastwork.fit.noised import PROBES, Noised, Pool, evaluations_of_noised, noise_states, pool_of
 from leastwork.fit.training import follow, optimiser_of, restore, state_of, take_step, warm_cosine
 from leastwork.geometry.state import State, cat
 from leastwork.geometry.state import batch_size as batch_size_of
 from leastwork.models.base import Scored
-from leastwork.networks.value import sees_denoised, value_and_gradient
+from leastwork.networks.value import sees_denoised
 from leastwork.support.checkpoints import resumable
 from leastwork.support.metrics import report_metrics
 from leastwork.support.progress import Progress, no_progress
@@ -62,6 +72,7 @@ from leastwork.support.random import generator
 __all__ = ["Check", "LearningError", "ValueFit", "fit_ratio", "fit_value"]
 _HELD_OUT_EVERY = 7  # one sample in this many is held out
 _CHECKS = 20  # validations in a full run
+_JUDGED_AT, _MUCH = 8, 0.05  # validation by which V without noise is judged, and the share that it may miss
 _PATIENCE = 8  # validations without improvement after which training stops
 _LEVELS = 64  # log-SNRs at which the held-out samples are noised
 _BREGMAN_WEIGHT = 0.25  # weight of the first term of the loss
@@ -78,13 +89,15 @@ class Check:
     ``evidence`` is √(n−1) times the larger of the correlations of V with ω and with √ω over the n held-out samples. If
     the tilt is unrelated to the state, each is a standard normal number, since all permutations of ω are then equally
     likely. The correlation with ω detects a few heavy weights at neighbouring states, for which the mean loss is too
-    noisy; that with √ω detects many light weights besides a few heavy ones.
+    noisy; that with √ω detects many light weights besides a few heavy ones. ``unknown`` is the share of Var r that V
+    does not explain at held-out samples without noise; None where V sees the noisy state or its reference is unknown.
     """
 
     iteration: int
     training: float
     validation: float
     evidence: float
+    unknown: float | None = None
 
 
 class LearningError(LeastworkError):
@@ -106,41 +119,13 @@ class ValueFit:
     seconds: float
 
 
-Terms: TypeAlias = tuple[Tensor, Tensor, Tensor]
-
-
-def _loss_of_tilt(ceiling: float, network: nn.Module, seen: Noised) -> Terms:
-    """Both terms of the loss for a tilt, and V or V − V₀, (B,) each."""
-    value, slope = _correction(network, seen)
-    within = value.clamp(max=ceiling)
-    tilt = within.exp()
-    bregman = tilt + tilt.detach() * (value - within) - seen.omega * value
-    level = tilt.detach()
-    score = 0.25 * (seen.omega + level) * seen.square(slope)
-    return bregman, score + (seen.omega - level) * (slope * seen.along).sum(dim=1), value
-
-
-def _loss_of_ratio(network: nn.Module, seen: Noised) -> Terms:
-    """Both terms of the loss for two populations, marked by ω = 0 and ω = 2, and V, (B,) each."""
-    value, slope = _correction(network, seen)
-    member = seen.omega > 0
-    logistic = torch.nn.functional.softplus(torch.where(member, -value, value)) / math.log(2)
-    score = 0.5 * seen.square(slope) + (slope * seen.along).sum(dim=1)
-    return logistic, torch.where(member, score, 0.0), value
-
-
-def _correction(network: nn.Module, seen: Noised) -> tuple[Tensor, Tensor]:
-    """V and its slope, minus V₀ and its slope if the samples were guided."""
-    value, slope = value_and_gradient(network, seen.seen, seen.alpha, seen.sigma)
-    return (value, slope) if seen.known is None else (value - seen.known[0], slope - seen.known[1])
-
-
 def fit_value(
     network: nn.Module,
     model: Scored,
     x0: State,
     log_tilt: Tensor,
     *,
+    log_weight: Tensor | None = None,
     reference: nn.Module | None = None,
     iterations: int = 1500,
     batch_size: int = 512,
@@ -155,7 +140,8 @@ def fit_value(
         network: the network of the initial V(x, α, σ).
         model: the model from which the samples were drawn, with or without guidance.
         x0: samples in network units, (n, *event).
-        log_tilt: r of the model's own samples, or ln dP/dQ + r of guided samples, up to a constant, nats, (n,).
+        log_tilt: r of the samples, up to a constant, nats, (n,).
+        log_weight: ln dP/dQ of guided samples, nats, (n,); None for the model's own samples.
         reference: V₀ of the guidance that drew the samples, or None for the model's own samples.
         iterations: largest number of optimiser steps.
         batch_size: number of noised samples in each step, each with another log-SNR.
@@ -169,12 +155,14 @@ def fit_value(
         NonFiniteError: the log-tilt is not finite on some samples.
         LearningError: the loss diverged, or V is no better on held-out samples than V = 0 (or V₀).
     """
-    log_omega = _log_omega(log_tilt, batch_size_of(x0))
+    ratio = 0.0 if log_weight is None else log_weight.detach().to(torch.float64)
+    log_omega = _log_omega(log_tilt + ratio, batch_size_of(x0))
     pool = pool_of(x0, log_omega.exp(), model)
     random = generator(seed, "value fit")
     return _train(
-        network, model, pool, partial(_loss_of_tilt, float(log_omega.max())), _split(pool.omega.cpu(), random),
+        network, model, pool, partial(loss_of_tilt, float(log_omega.max())), _split(pool.omega.cpu(), random),
         _shares(pool.omega.cpu()), random, reference, iterations, batch_size, noised, learning_rate, progress,
+        (log_omega - ratio).to(pool.omega) if sees_denoised(network) and pool.ends[1] > CLEAN else None,
     )  # fmt: skip
 
 
@@ -210,7 +198,7 @@ def fit_ratio(
     parts = [_split(torch.zeros(k), random) for k in (n, m)]
     held, learned = (_equally_many(a, n + b, random) for a, b in zip(*parts, strict=True))
     return _train(
-        network, model, pool, _loss_of_ratio, (held, learned), torch.ones(n + m), random, None, iterations, batch_size,
+        network, model, pool, loss_of_ratio, (held, learned), torch.ones(n + m), random, None, iterations, batch_size,
         noised, learning_rate, progress,
     )  # fmt: skip
 
@@ -240,11 +228,12 @@ def _train(
     noised: int,
     learning_rate: float,
     progress: Progress,
+    clean: Tensor | None = None,
 ) -> ValueFit:
     """Minimise the loss and keep the network with the least validation loss.
 
     ``parts`` are the held-out and the training samples, and ``share`` says how often each sample is noised, relative
-    to the others; its loss has the inverse weight.
+    to the others; its loss has the inverse weight. ``clean`` is V of the samples without noise, (n,), if it is known.
     """
     begin = time.perf_counter()
     validation, training = parts
@@ -276,6 +265,8 @@ def _train(
             drawn = rows + torch.randint(columns, (batch_size,), generator=random)
             bregman, score, _ = loss_of(network, seen.at(drawn))
             loss = (rarely[drawn] * (_BREGMAN_WEIGHT * bregman + score)).mean()
+            if clean is not None and _misses_much(history):
+                loss = loss + loss_of_clean(network, pool, order.flatten(), clean, model.schedule, random)
             take_step(optimiser, loss, learning_rate * warm_cosine((i + 1) / iterations))
             follow(average, network, min(0.98, (i + 1) / (i + 10)))
             tick()
@@ -286,8 +277,10 @@ def _train(
                 bregman, _, value = loss_of(average, trial)
             found = float(bregman.mean())
             evidence = _evidence(*_mean_by_sample(judged.flatten(), value, pool.omega))
-            history.append(Check(i + 1, float(loss.detach()), found, evidence))
-            report_metrics("learning V", vars(history[-1]))
+            unknown = None if clean is None else unexplained(average, pool, validation, clean, model.schedule)
+            history.append(Check(i + 1, float(loss.detach()), found, evidence, unknown))
+            told = {name: value for name, value in vars(history[-1]).items() if value is not None}
+            report_metrics("learning V", told)
             if not math.isfinite(found):
                 raise LearningError(
                     f"learning V diverged after {i + 1} iterations: {_SCALE}",
@@ -315,6 +308,11 @@ def _train(
             evaluations,
         )
     return ValueFit(best, tuple(history), evaluations, time.perf_counter() - begin)
+
+
+def _misses_much(history: Sequence[Check]) -> bool:
+    """Whether V without noise, where it is known, was far off when it was judged."""
+    return len(history) >= _JUDGED_AT and (history[_JUDGED_AT - 1].unknown or 0.0) > _MUCH
 
 
 def _state(

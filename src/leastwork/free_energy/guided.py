@@ -111,9 +111,9 @@ class Task:
         assert near.x is not None
         learned = fit_value(
             self.network(near), self.model, self.model.to_network_units(near.x),
-            near.log_weight + log_tilt(near.seen), reference=near.network, iterations=_ITERATIONS, noised=self.noised,
-            learning_rate=3e-3 if near.network is None else 2e-3, seed=derive_seed(self.seed, f"V of {purpose}"),
-            progress=self.progress,
+            log_tilt(near.seen), log_weight=near.log_weight, reference=near.network, iterations=_ITERATIONS,
+            noised=self.noised, learning_rate=3e-3 if near.network is None else 2e-3,
+            seed=derive_seed(self.seed, f"V of {purpose}"), progress=self.progress,
         )  # fmt: skip
         return self.polished(
             cast(ValueNetwork, learned.network), learned.network_evaluations, log_tilt, n, purpose, rounds

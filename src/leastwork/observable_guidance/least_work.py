@@ -339,7 +339,8 @@ def _learn(
             network,
             task.model,
             task.model.to_network_units(here.x),
-            here.log_w(maxent),
+            maxent.log_tilt_of(here.observed),
+            log_weight=here.log_weight if number else None,
             reference=network if number else None,
             learning_rate=1e-3 if number else 3e-3,  # warm start: later stages take a smaller learning rate
             iterations=task.iterations if last else task.iterations // 2,
