@@ -107,7 +107,9 @@ def posed(
     log_p = log_p.log_softmax(dim=0)
     basis = _whitening(values[:, of], log_p.exp())
     if not basis.shape[1]:
-        raise LeastworkError("the observables of all fitted data are the same in every sample: there is no posterior")
+        raise LeastworkError(
+            "the observables of all fitted data are the same in every sample: there is no posterior, so ask for none"
+        )
     return Problem(values, log_p, experiment, of, member, len(known), spread, basis), tuple(known)
 
 
