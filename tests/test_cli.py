@@ -43,7 +43,7 @@ def path_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lw.save_model(model, tmp_path / "net")
     (tmp_path / "guides.csv").write_text("x\n1.5\n1.6\n1.8\n1.9\n2.1\n")
     text = "model: net\nguides: {csv: guides.csv}\nregion: {kind: interval, lower: 1.4}\nmethod: loss\n"
-    text += "fit: {samples: 400}\nsampling: {n: 64, steps: 6}\n"
+    text += "fit: {samples: 400, budget: 150000}\nsampling: {n: 64, steps: 6}\n"
     (tmp_path / "path.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "path.yaml"
@@ -158,6 +158,7 @@ def test_a_joint_run_prints_its_parts_goes_on_after_ctrl_c_and_reports_again(
     assert page.read_bytes() == before
 
 
+@pytest.mark.usefixtures("blank_pages")
 def test_settings_reach_the_parts_of_a_joint_run(joint_file: Path) -> None:
     settings = ["--set", "seed=5", "--set", "average.method=reweight", "--set", "rare.sampling.n=48"]
     assert call("run", str(joint_file), "--quiet", "--out", "o", *settings) == (0, "o/report.html\n", "")
@@ -218,6 +219,7 @@ def test_each_of_several_errors_has_a_line(file: Path) -> None:
     assert [line.split(": ")[0] for line in err.splitlines()] == ["error", "error"]
 
 
+@pytest.mark.usefixtures("blank_pages")
 def test_a_folder_in_use_is_not_overwritten(file: Path) -> None:
     assert call("run", str(file), "--quiet")[0] == 0
     code, _, err = call("run", str(file), "--quiet")

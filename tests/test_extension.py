@@ -150,7 +150,7 @@ def test_a_latent_model_is_sampled_guided_and_certified(brief: Callable[[float],
     own = height(drawn.x)[:, 0]
     data = lw.Experiment(height, [float(own.mean() + 0.3 * own.std())], errors=0.0)
     found = lw.guide_observables(
-        model, data, seed=2, samples=3000, steps=30, budget=700_000, certificate_samples=2000, iterations=250
+        model, data, seed=2, samples=3000, steps=30, budget=400_000, certificate_samples=2000, iterations=120
     )
     certificate = found.certificate
     assert isinstance(found.certificate_ensemble.x, Tensor)

@@ -307,6 +307,7 @@ def test_a_fault_is_exit_code_one(tmp_path: Path) -> None:
         ("model = 1", "its model is a int"),
         ("\nimport no_such_thing", "line 2: ModuleNotFoundError"),
         ("model = (", "line 1: SyntaxError"),
+        ("raise SystemExit(3)", "line 1: SystemExit: 3"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, text: str, words: str) -> None:
@@ -414,6 +415,9 @@ def test_a_decoder_that_cannot_be_used_is_told(decode, words: str) -> None:
     assert check.status == "fault"
     assert re.search(words, check.words)
     assert lw.check_model(replace(exact("noise", lw.VPSchedule()), decode=lambda z: z[:, :1]))["decoder"].status == "ok"
+    latent = replace(exact("noise", lw.VPSchedule()), decode=lambda z: 2 * z, encode=lambda x: x)
+    assert re.search(r"encode\(decode\(z\)\) differs from z by 100\.0%", lw.check_model(latent)["decoder"].words)
+    assert lw.check_model(replace(latent, encode=lambda x: x / 2))["decoder"].status == "ok"
 
 
 def denoiser(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

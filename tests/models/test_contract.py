@@ -30,6 +30,9 @@ def model(net, shape: tuple[int, ...] = (1,), predicts: str = "noise", **more) -
     (lambda y: None, "returns a NoneType, but .*: end it with return"),
     (lambda y: y.numpy(), r"returns a ndarray, but .*: return a tensor, torch\.from_numpy\(y\)"),
     (lambda y: torch.cat([y, y], dim=1), r"of a prediction and a learned variance, return y\[:, :1\]"),
+    (lambda y: y.to_sparse(), r"returns a sparse tensor: return y\.to_dense\(\)"),
+    (lambda y: [y], r"returns a list, but .*: return the prediction alone, such as y\[0\]"),
+    (lambda y: 0.5, "returns a float, but .*: return a tensor of the shape of x"),
     (lambda y: y.long(), "returns torch.int64 for x in torch.float32: return real numbers"),
 ])  # fmt: skip
 def test_a_wrong_answer_is_refused_wherever_it_enters(answer, message: str) -> None:
@@ -120,7 +123,7 @@ def drawn(net, predicts: str = "noise", **choices) -> Tensor:
 
 
 def test_an_error_of_the_network_is_told_with_what_it_is_called_with() -> None:
-    words = r"net\(x, t\) raised IndexError .*x of shape \(16, 2\), a scalar tensor t in float32: wrap the network"
+    words = r"net\(x, t\) raised IndexError .*x of shape \(16, 2\), a scalar tensor t in float32: it takes one time"
     with pytest.raises(lw.LeastworkError, match=words) as caught:
         drawn(lambda x, t: t[0] * x)
     assert isinstance(caught.value.__cause__, IndexError)
@@ -211,3 +214,60 @@ def test_a_network_that_fails_late_is_told_with_a_remedy_that_works() -> None:
         drawn(late)
     before = lw.DiffusionModel(late, lw.VPSchedule(0.1, 20.0, t_min=0.06), "noise", (2,))
     assert bool(torch.isfinite(lw.sample(before, 16, steps=6).x).all())  # pyright: ignore[reportArgumentType, reportCallIssue]  (a tensor)
+
+
+class TimeEach(nn.Module):
+    """ε with a layer that takes one time for each state, in the way that it is given."""
+
+    def __init__(self, use) -> None:
+        super().__init__()
+        self.layer, self.use = nn.Linear(1, 2).requires_grad_(False), use
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return noise_of(x, t.flatten()[0]) + 0 * self.layer(self.use(t))
+
+
+@pytest.mark.parametrize(("use", "remedy"), [
+    (lambda t: t[:, None], "t.expand(len(x))"),
+    (lambda t: torch.cat([t])[:, None], "t.expand(len(x))"),
+    (lambda t: t, "t.expand(len(x), 1)"),
+])  # fmt: skip
+def test_a_network_of_one_time_for_each_state_is_told_what_to_give_it(use, remedy: str) -> None:
+    net = TimeEach(use)
+    with pytest.raises(lw.LeastworkError) as caught:
+        drawn(net)
+    assert str(caught.value).endswith(f"it takes one time for each state, so give it {remedy}")
+    shape = (16,) if remedy == "t.expand(len(x))" else (16, 1)
+    assert drawn(lambda x, t: net(x, t.expand(*shape))).shape == (16, 2)
+
+
+def test_half_precision_within_a_network_is_told() -> None:
+    layer = nn.Linear(2, 2).requires_grad_(False)
+    with pytest.raises(lw.LeastworkError, match=r"in half precision inside, so take \.half\(\) or \.bfloat16\(\) out"):
+        drawn(lambda x, t: noise_of(x, t) + 0 * layer(x.half()))
+
+
+@pytest.mark.parametrize(("parts", "message"), [
+    ({"net": Scaled}, r"net is the class Scaled: pass an object of it, Scaled\(…\)"),
+    ({"net": None}, "net is a NoneType, which cannot be called: pass a network or a function of x and t"),
+    ({"schedule": lw.VPSchedule}, r"schedule is the class VPSchedule: pass an object of it, VPSchedule\(…\)"),
+    ({"context": [1]}, "context is a list: give keyword arguments"),
+    ({"mask": [True, False]}, r"mask is a list: give a tensor of bools, .* such as torch\.as_tensor\(mask\) > 0"),
+])  # fmt: skip
+def test_parts_of_a_model_that_are_of_the_wrong_kind(parts, message: str) -> None:
+    given = {"net": noise_of, "schedule": SCHEDULE, "predicts": "noise", "event_shape": (2,), **parts}
+    with pytest.raises(lw.LeastworkError, match=message):
+        lw.DiffusionModel(**given)
+    if "net" in parts:
+        with pytest.raises(lw.LeastworkError, match=message):
+            lw.VelocityModel(parts["net"], (2,))
+
+
+@pytest.mark.parametrize("cut", [torch.no_grad(), torch.inference_mode()])
+def test_adjoint_matching_is_refused_where_the_network_has_no_gradient(cut) -> None:
+    """ε without a graph leaves D = (x − σε)/α one through x, and adjoints of that would be wrong."""
+    data = lw.Experiment(lw.Observable(lambda x: x[:, 0], names=("x",)), values=[0.3])
+    with pytest.raises(
+        lw.LeastworkError, match=r"has no gradient with respect to x: take \.detach\(\), numpy and no_grad"
+    ):
+        lw.guide_observables(model(cut(noise_of), (2,)), data, "adjoint-matching", samples=16, steps=4)

@@ -79,12 +79,12 @@ def test_a_fit_on_a_mixture(dim: int) -> None:
     p = two_states(dim, (0.5, 0.5), separation=2.0, std=0.6)
     model, doob = p.model(SCHEDULE), p.doob(p.reweighted([0.2, 0.8]), SCHEDULE)
     law = Choices(solver="exponential", steps=30)
-    fit = match_adjoint(model, doob.log_tilt, iterations=30, batch_size=256, updates=8, points=1024, choices=law)
+    fit = match_adjoint(model, doob.log_tilt, iterations=20, batch_size=256, updates=8, points=1024, choices=law)
     plain, guided = (lw.sample(model, 4000, h, steps=30, seed=5) for h in (None, fit.guidance))
     before, after = (lw.certify(e.work, e.log_weight, doob.log_tilt(e.x)) for e in (plain, guided))
     assert after.dissipation.value < 0.12 * before.dissipation.value
     assert after.efficiency.value > 0.85
-    assert fit.network_evaluations == 30 * 256 * (31 + 30)
+    assert fit.network_evaluations == 20 * 256 * (31 + 30)
     assert fit.history[-1].objective < fit.history[0].objective
 
 

@@ -17,7 +17,7 @@ SMALL = {"steps": 50, "samples": 8000, "certificate_samples": 8000}
 
 
 def test_scheduled() -> None:
-    run = lw.guide_observables(MODEL, DATA, "scheduled", seed=3, fit_samples=2000, **SMALL)
+    run = lw.guide_observables(MODEL, DATA, "scheduled", seed=3, fit_samples=1000, **SMALL)
     assert abs(run.lambdas.value[0] - 0.1 / 0.09) < 5 * run.lambdas.stderr[0] + 0.05  # z = 5, and the steps' bias
     assert run.lambdas.value[1] == 0  # held out
     c = run.certificate
@@ -73,7 +73,7 @@ def test_reweight() -> None:
 
 
 def test_the_ode_has_no_certificate() -> None:
-    run = lw.guide_observables(MODEL, DATA, "scheduled", process="ode", fit_samples=500, **SMALL)
+    run = lw.guide_observables(MODEL, DATA, "scheduled", process="ode", fit_samples=64, **SHORT)
     assert run.sample(100, seed=9).action.shape == (100,)
     with pytest.raises(lw.NoPathWeightsError):
         run.certificate  # noqa: B018
@@ -102,7 +102,7 @@ def test_held_out_data_do_not_enter() -> None:
     runs = []
     for held in (0.25, 7.0):
         data = lw.Experiment(OBSERVABLE, values=[0.4, held], held_out=[False, True])
-        runs.append(lw.guide_observables(MODEL, data, "scheduled", fit_samples=500, **SHORT))
+        runs.append(lw.guide_observables(MODEL, data, "scheduled", fit_samples=64, **SHORT))
     first, second = runs
     assert torch.equal(first.lambdas.value, second.lambdas.value)
     assert first.guidance.strength == second.guidance.strength
@@ -115,7 +115,7 @@ def test_held_out_data_do_not_enter() -> None:
 
 def test_a_seed_repeats_a_run_and_another_does_not() -> None:
     first, second, other = (
-        lw.guide_observables(MODEL, DATA, "scheduled", seed=s, fit_samples=500, **SHORT) for s in (0, 0, 1)
+        lw.guide_observables(MODEL, DATA, "scheduled", seed=s, fit_samples=64, **SHORT) for s in (0, 0, 1)
     )
     assert torch.equal(first.lambdas.value, second.lambdas.value)
     assert (first.guidance.strength, first.guidance.decay) == (second.guidance.strength, second.guidance.decay)
@@ -144,7 +144,7 @@ def test_an_exact_target_costs_at_least_its_divergence() -> None:
 
     λ's sampling error, 1.4 % at 5000 samples, moves the bound by twice that; another 2 % are left to the steps.
     """
-    choices = {**SHORT, "samples": 5000, "fit_samples": 5000, "certificate_samples": 5000, "steps": 60}
+    choices = {**SHORT, "samples": 5000, "fit_samples": 2000, "certificate_samples": 5000, "steps": 60}
     run = lw.guide_observables(MODEL, DATA, "scheduled", seed=2, **choices)
     kl = 0.5 * (0.1 / 0.3) ** 2
     bound = run.certificate.bound
@@ -158,7 +158,7 @@ def test_a_flow_is_guided_by_the_ode_only() -> None:
     with pytest.raises(lw.LeastworkError, match="process='ode'"):
         lw.guide_observables(flow, data, "scheduled")
     choices = {key: value for key, value in SHORT.items() if key != "t_grid"}
-    run = lw.guide_observables(flow, data, "scheduled", process="ode", **choices)
+    run = lw.guide_observables(flow, data, "scheduled", process="ode", fit_samples=2000, **choices)
     mean = run.sample(2000, seed=5).mean(lambda x: x[:, 0])
     # λ was fitted to 2000 samples, too; the guidance is to within 0.1 σ of the target
     assert abs(mean.value - 0.3) < 5 * mean.stderr + 0.1 * math.exp(-0.3)

@@ -65,12 +65,12 @@ def test_samples_are_decoded() -> None:
 def test_an_observable_of_the_decoded_state_is_met_and_certified(
     method: str, tmp_path: Path, brief: Callable[[float], None]
 ) -> None:
-    brief(0.3)
+    brief(0.2)
     model = latent()
-    own = HEIGHT(lw.sample(model, 4000, steps=40).x)
+    own = HEIGHT(lw.sample(model, 4000, steps=20).x)
     data = lw.Experiment(HEIGHT, [float(own.mean() + 0.3 * own.std())], errors=0.02)
-    few = {"iterations": 250, "budget": 1_000_000} if method == "least-work" else {}
-    run = lw.guide_observables(model, data, method, seed=1, samples=4000, steps=40, certificate_samples=2000, **few)
+    few = {"iterations": 120, "budget": 300_000} if method == "least-work" else {}
+    run = lw.guide_observables(model, data, method, seed=1, samples=3000, steps=20, certificate_samples=2000, **few)
     guided = HEIGHT(run.certificate_ensemble.x)
     if method == "least-work":
         assert abs(float(guided.mean() - data.values[0])) < 0.05 * float(own.std()) + 0.06

@@ -140,7 +140,7 @@ def test_the_objective_is_its_formula() -> None:
 def test_standard_error_of_the_objective() -> None:
     """200 seeds: their spread is the standard error, within the 10⁻⁶ range of χ²(199)/199."""
     guidance = ScheduledGuidance(X, torch.tensor([-0.5, 0.2]), 0.7, 0.5)
-    found = [objective(steps=10).value(guidance, 1024, seed) for seed in range(200)]
+    found = [objective(steps=10).value(guidance, 256, seed) for seed in range(200)]
     values, errors = (torch.tensor([getattr(e, k) for e in found], dtype=torch.float64) for k in ("value", "stderr"))
     ratio = float(values.var() / errors.square().mean())
     assert 0.58 < ratio < 1.6

@@ -101,7 +101,7 @@ def test_own_samples_are_used_and_counted_once() -> None:
     own = sample(model, 3000, steps=10, seed=17)
     fit = learn_guidance(model, data, own=own, budget=200_000, iterations=20, rounds=0, choices=Choices(steps=10))
     judged = 8 * (3000 // 7) // 64 * 64  # held-out samples, each at eight noise levels
-    assert fit.network_evaluations == own.network_evaluations + 8 * (8192 + judged)  # eight for each noised state
+    assert fit.network_evaluations == own.network_evaluations + 8 * (2560 + judged)  # eight for each noised state
     assert fit.history[0].polishes == ()
 
 

@@ -41,14 +41,14 @@ def model(well: TwoWell) -> lw.DiffusionModel:
 def run(model: lw.DiffusionModel, points: torch.Tensor, well: TwoWell) -> PathRun:
     """The cheapest method, which any method shares the run with."""
     return guide_path(
-        model, points, "loss", region=well.region, samples=4000, budget=3_000_000, certificate_samples=8000, **LAW
+        model, points, "loss", region=well.region, samples=4000, budget=1_500_000, certificate_samples=8000, **LAW
     )
 
 
 @pytest.fixture(scope="module")
 def count(model: lw.DiffusionModel, well: TwoWell) -> torch.Tensor:
     """1_A of the model's own samples with the same steps, by count."""
-    return well.region(lw.sample(model, 40_000, seed=99, **LAW).x).double()
+    return well.region(lw.sample(model, 20_000, seed=99, **LAW).x).double()
 
 
 def test_its_free_energy_is_that_of_a_count_from_the_same_discretised_model(run, count) -> None:
@@ -69,12 +69,12 @@ def test_its_work_is_above_the_least_and_its_bound_is_the_least(run, count) -> N
 
 
 def test_samples_inside_stand_for_the_model_given_the_region(run, model, well) -> None:
-    drawn = run.sample(20_000, seed=5)
+    drawn = run.sample(8000, seed=5)
     inside = run.inside(drawn)
     assert bool(well.region(inside.x).all())
     assert len(inside) == int(well.region(drawn.x).sum()) == len(inside.work) == len(inside.log_weight)
     found = inside.mean(lambda x: x[:, 0].square(), under="model")
-    exact = well.conditional_sample(100_000, torch.Generator().manual_seed(1))[:, 0].square()
+    exact = well.conditional_sample(50_000, torch.Generator().manual_seed(1))[:, 0].square()
     assert abs(found.value - float(exact.mean())) < Z * found.stderr + 2e-4  # 40 steps
 
 
@@ -166,9 +166,9 @@ def own_count(model: lw.DiffusionModel, well: TwoWell) -> torch.Tensor:
 
 
 def test_least_work_reaches_a_region_of_a_network_and_weighs_it(brief: Callable[[float], None]) -> None:
-    brief(0.3)
+    brief(0.15)
     model = lw.load_model("moons")
-    own = lw.sample(model, 10_000, seed=3, steps=50, t_grid="log-snr").x
+    own = lw.sample(model, 10_000, seed=3, steps=30, t_grid="log-snr").x
     assert isinstance(own, Tensor)
 
     def region(x: State) -> Tensor:
@@ -178,9 +178,9 @@ def test_least_work_reaches_a_region_of_a_network_and_weighs_it(brief: Callable[
     inside = region(own)
     share = lw.Estimate.from_samples(inside.double())
     run = lw.guide_path(
-        model, own[inside][:10], region=region, budget=1_500_000, certificate_samples=2000, steps=50, t_grid="log-snr"
+        model, own[inside][:10], region=region, budget=800_000, certificate_samples=2000, steps=30, t_grid="log-snr"
     )
-    assert run.network_evaluations <= 1_500_000
+    assert run.network_evaluations <= 800_000
     assert run.success.value > 20 * share.value
     difference = run.free_energy.value + math.log(share.value)
     assert abs(difference) < 5 * math.hypot(run.free_energy.stderr, share.stderr / share.value)
@@ -191,13 +191,13 @@ def test_least_work_reaches_a_region_of_a_network_and_weighs_it(brief: Callable[
 
 
 def test_an_interval_is_met_by_its_border(brief: Callable[[float], None]) -> None:
-    brief(0.3)
+    brief(0.15)
     model = lw.load_model("moons")
-    own = lw.sample(model, 4000, seed=3, steps=50, t_grid="log-snr").x
+    own = lw.sample(model, 4000, seed=3, steps=30, t_grid="log-snr").x
     assert isinstance(own, Tensor)
     slab = Slab(0, 1.2, 1.4)
     run = lw.guide_path(
-        model, own[slab(own)][:10], region=slab, budget=1_000_000, certificate_samples=1000, steps=50, t_grid="log-snr"
+        model, own[slab(own)][:10], region=slab, budget=500_000, certificate_samples=1000, steps=30, t_grid="log-snr"
     )
     assert isinstance(run.fit, RegionFit)
     tried = [one for one in run.fit.history if one.variance is None][:2]

@@ -48,7 +48,7 @@ def test_a_drawing_has_the_numbers_that_it_shows() -> None:
     assert (steps.x, steps.y) == ([0, 1, 3], [1, 2, None])
     heights = next(one for one in right.series if one.kind == "map").heights
     assert heights == [[1, None], [3, 4]]
-    assert left.labels[1] == "work  (kT)"
+    assert left.labels[1] == "work  (k_BT)"
 
 
 def test_a_drawing_is_the_same_each_time_and_takes_the_colours_of_the_page() -> None:

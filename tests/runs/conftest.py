@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -22,7 +23,7 @@ model: net
 guides: {csv: guides.csv}
 region: {kind: interval, index: 0, lower: 1.4}
 method: loss
-fit: {samples: 500, budget: 300000}
+fit: {samples: 400, budget: 300000}
 sampling: {n: 96, solver: euler, t_grid: log-snr, steps: 8, batch_size: 16}
 """
 
@@ -40,11 +41,10 @@ BEGUN = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.
 
 
 @pytest.fixture(scope="session")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of 40 samples without a page; whoever changes it takes a copy."""
+def begun(tmp_path_factory: pytest.TempPathFactory, without_pages: Callable[[], AbstractContextManager[None]]) -> Path:
+    """A finished run of 40 samples with a blank page; whoever changes it takes a copy."""
     out = tmp_path_factory.mktemp("runs") / "small"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder / "report.html")
+    with without_pages():
         run(load_config("prinz", [*BEGUN, "sampling.n=40"]), out)
     return out
 

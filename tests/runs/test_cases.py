@@ -84,6 +84,7 @@ def average_run(folder: Path, observable: str, name: str) -> Path:
     return folder / "mine.yaml"
 
 
+@pytest.mark.usefixtures("blank_pages")
 def test_a_strangers_case_has_its_region_its_truth_and_its_sections(
     tmp_path: Path, path_case: Callable[[Path], Path], text_of: Callable[[Path], str]
 ) -> None:

@@ -27,13 +27,6 @@ def carried_out(out: Path, n: int, *more: str) -> Path:
     return out
 
 
-@pytest.fixture
-def _blank_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take most of the time of a small run."""
-    for module in ("carry_out", "top_up"):
-        monkeypatch.setattr(f"leastwork.runs.{module}.write_report", lambda folder: folder / "report.html")
-
-
 def same(one: lw.Ensemble, other: lw.Ensemble) -> bool:
     """Whether samples, work and weights are the same bit for bit, and of the same chain."""
     assert one.ledger.chain == other.ledger.chain == WORDS
@@ -82,7 +75,7 @@ def _seed(folder: Path) -> int:
     return derive_seed(load_config(folder / "config.yaml").parts[""].seed, "ensemble")
 
 
-@pytest.mark.usefixtures("_blank_report")
+@pytest.mark.usefixtures("blank_pages")
 def test_more_samples_are_those_of_a_run_that_asked_at_once(tmp_path: Path) -> None:
     wanted, found = carried_out(tmp_path / "at once", 60), carried_out(tmp_path / "grown", 40)
     told: list[str] = []
@@ -91,7 +84,7 @@ def test_more_samples_are_those_of_a_run_that_asked_at_once(tmp_path: Path) -> N
     assert same(*(lw.open_ensemble(folder / "ensemble.zarr") for folder in (wanted, found)))
 
 
-@pytest.mark.usefixtures("_blank_report")
+@pytest.mark.usefixtures("blank_pages")
 def test_a_region_is_fitted_by_the_sde_and_drawn_with_churn(path_case: Callable[..., Path], tmp_path: Path) -> None:
     settings = ["sampling.t_grid=karras", *SETTINGS]
     carry_out(load_config(path_case(tmp_path), settings), tmp_path / "out")

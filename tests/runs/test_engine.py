@@ -76,6 +76,7 @@ def test_processes_take_their_gpus() -> None:
         assert set(executor.map(seen_gpu, range(40))) <= {"0", "3"}
 
 
+@pytest.mark.usefixtures("blank_pages")
 def test_a_run_draws_and_fits_on_its_workers(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[int] = []
 
@@ -85,7 +86,6 @@ def test_a_run_draws_and_fits_on_its_workers(begun: Path, tmp_path: Path, monkey
         with ThreadPoolExecutor(count) as pool:
             yield pool
 
-    monkeypatch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder / "report.html")
     config = load_config("prinz", [*SMALL, "sampling.n=40"])
     monkeypatch.setattr("leastwork.runs.carry_out.processes", threads)
     run(config, tmp_path / "two", workers=2)

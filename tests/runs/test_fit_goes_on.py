@@ -9,6 +9,7 @@ import pytest
 
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.fit.labels import fit_labels
+from leastwork.fit.value import fit_value
 from leastwork.models.files import load_model, save_model
 from leastwork.observable_guidance import least_work
 from leastwork.runs.base.finished import read_metrics
@@ -20,6 +21,8 @@ OBSERVABLES = ["sampling.n=64", "sampling.steps=10", "fit.budget=140000", "fit.i
 SCHEDULED = ["sampling.n=64", "sampling.steps=8", "method=scheduled", "fit.samples=200", "fit.fit_samples=50"]
 PATH = ["sampling.n=64", "sampling.steps=12", "fit.budget=260000", "fit.samples=400", "certificate_samples=null"]
 SEARCH = ["sampling.n=64", "sampling.steps=30", "method=transported", "fit.budget=600000", "fit.samples=200"]
+
+pytestmark = pytest.mark.usefixtures("blank_pages")
 
 
 class Stopped(BaseException):
@@ -71,6 +74,7 @@ def test_it_ends_the_same(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(checkpoints, "_SECONDS_BETWEEN", 0.0)
     monkeypatch.setattr(least_work, "fit_labels", partial(fit_labels, iterations=12))  # each of which is written
+    monkeypatch.setattr(least_work, "fit_value", partial(fit_value, batch_size=64))
     key = f"{name} {settings}"
     config = load_config(name, settings)
     if key not in undisturbed:

@@ -36,13 +36,13 @@ sampling: {n: 400, steps: 20}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory, few_levels: None) -> Iterator[Path]:
     """Both runs, finished, with guidances that were learned in few steps."""
     place = tmp_path_factory.mktemp("free energies")
     (place / "normal.py").write_text(_NORMAL)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.free_energy.guided._ITERATIONS", 60)
-        patch.setattr("leastwork.free_energy.job._ITERATIONS", 300)
+        patch.setattr("leastwork.free_energy.guided._ITERATIONS", 40)
+        patch.setattr("leastwork.free_energy.job._ITERATIONS", 120)
         for name, text in (("profile", _PROFILE), ("difference", _DIFFERENCE)):
             (place / f"{name}.yaml").write_text(text)
             run(load_config(place / f"{name}.yaml"), place / name)

@@ -1,6 +1,8 @@
 """Metrics as frozen dataclasses: what is written is what is read back, and other versions are named."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,17 +23,21 @@ SMALL = ["fit.samples=300", "sampling.n=64", "sampling.steps=6"]
 
 
 @pytest.fixture(scope="module")
-def average(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def average(
+    tmp_path_factory: pytest.TempPathFactory, without_pages: Callable[[], AbstractContextManager[None]]
+) -> Path:
     out = tmp_path_factory.mktemp("average") / "out"
-    run(load_config("prinz", [*SMALL, "method=scheduled", "fit.fit_samples=64"]), out)
+    with without_pages():
+        run(load_config("prinz", [*SMALL, "method=scheduled", "fit.fit_samples=64"]), out)
     return out
 
 
 @pytest.fixture(scope="module")
-def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def region(tmp_path_factory: pytest.TempPathFactory, without_pages: Callable[[], AbstractContextManager[None]]) -> Path:
     wide = "region={kind: interval, lower: -0.5, upper: 0.5}"
     out = tmp_path_factory.mktemp("region") / "out"
-    run(load_config("moons", [*SMALL, "method=loss", wide]), out)
+    with without_pages():
+        run(load_config("moons", [*SMALL, "method=loss", wide]), out)
     return out
 
 

@@ -70,6 +70,7 @@ def written(place: Path, **keys: Any) -> Path:
     return file
 
 
+@pytest.mark.usefixtures("blank_pages")
 @pytest.mark.parametrize("form", FORMS)
 def test_a_run_folder_holds_what_its_model_needs(form: str, place: Path) -> None:
     config = load_config(written(place, model=FORMS[form]))

@@ -47,11 +47,10 @@ def _checks(begun: Path) -> None:
 
 
 @pytest.fixture
-def folder(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_pages: None) -> Path:
     """Without metrics and figures, which these tests do not look at."""
     known = read_metrics(begun)
     monkeypatch.setattr("leastwork.runs.carry_out.measure_run", lambda folder, *_: write_metrics(folder, known))
-    monkeypatch.setattr("leastwork.runs.top_up.write_report", lambda folder: folder / "report.html")
     return Path(shutil.copytree(begun, tmp_path / "small"))
 
 

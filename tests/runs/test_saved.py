@@ -20,6 +20,9 @@ from leastwork.runs.page import write_report
 POSITION = lw.Observable(lambda x: x, names=("x",), unit="nm")
 
 
+pytestmark = pytest.mark.usefixtures("few_levels")
+
+
 def data(value: float = 0.2) -> lw.Experiment:
     return lw.Experiment(POSITION, values=[value], errors=[0.05])
 
@@ -68,11 +71,11 @@ def test_a_saved_run_goes_on_as_before(fitted: ObservableRun, tmp_path: Path) ->
 
 def test_a_saved_run_draws_on_the_steps_that_its_fit_has_placed(tmp_path: Path) -> None:
     model = lw.load_model("prinz")
-    fitted = lw.guide_observables(model, data(), budget=500_000, iterations=40, steps=20, samples=3000, seed=3)
+    fitted = lw.guide_observables(model, data(), budget=260_000, iterations=20, steps=20, samples=2000, seed=3)
     fitted.save(tmp_path / "run")
     again = lw.load_run(tmp_path / "run", observable=POSITION)
     assert isinstance(again, ObservableRun)
-    assert fitted.network_evaluations <= 500_000
+    assert fitted.network_evaluations <= 260_000
     assert fitted.times is not None
     assert again.times is not None
     assert torch.equal(again.times, fitted.times)
@@ -186,6 +189,7 @@ def test_a_run_of_double_precision_comes_back_in_it(tmp_path: Path) -> None:
     assert torch.equal(again.sample(5, seed=2).x, run.sample(5, seed=2).x)  # type: ignore[arg-type]  (tensors)
 
 
+@pytest.mark.usefixtures("blank_pages")
 def test_the_folder_of_a_run_file_is_loaded_as_well(tmp_path: Path) -> None:
     config = load_config("prinz", ["sampling.n=64", "sampling.steps=10", "method=loss", "fit.samples=200"])
     carry_out(config, tmp_path / "out")
@@ -199,6 +203,7 @@ def test_the_folder_of_a_run_file_is_loaded_as_well(tmp_path: Path) -> None:
         lw.load_run(tmp_path / "out")
 
 
+@pytest.mark.usefixtures("blank_pages")
 @pytest.mark.parametrize("kind", ["observable", "region"])
 def test_code_of_a_folder_is_run_only_if_asked_for(kind: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def inside(x):\n    return x[:, 0] > 0\n\n\ndef first(x):\n    return x[:, 0]\n")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,12 +39,11 @@ def _no_cases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, without_pages: Callable[[], AbstractContextManager[None]]) -> Path:
     """A finished joint run of one system."""
     case = tmp_path_factory.mktemp("case")
     (case / "twice.yaml").write_text("runs: {first: moons, second: moons}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder)
+    with without_pages():
         run(load_config(case / "twice.yaml", [*SMALL, "second.seed=1"]), case / "out")
     return case / "out"
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -17,17 +19,7 @@ from leastwork.support.locks import lock
 
 TIMED = ("seconds", "sha256")
 
-
-@pytest.fixture(autouse=True)
-def _blank_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take most of the time of a small run; reports have tests of their own."""
-
-    def blank(folder: Path) -> Path:
-        (folder / "report.html").write_text("blank")
-        return folder / "report.html"
-
-    for module in ("carry_out", "top_up"):
-        monkeypatch.setattr(f"leastwork.runs.{module}.write_report", blank)
+pytestmark = pytest.mark.usefixtures("blank_pages")
 
 
 @pytest.fixture
@@ -42,11 +34,10 @@ def folder(begun: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wanted(begun: Path) -> Path:
+def wanted(begun: Path, without_pages: Callable[[], AbstractContextManager[None]]) -> Path:
     """The folder of a run that asked for 100 samples."""
     out = Path(shutil.copytree(begun, begun.with_name("at once") / "small"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.runs.top_up.write_report", lambda folder: folder / "report.html")
+    with without_pages():
         more_samples(out, 100)
     return out
 

@@ -20,12 +20,7 @@ from leastwork.schedules.files import describe_schedule
 
 SMALL = ("fit.samples=300", "fit.fit_samples=64", "sampling.steps=4", "sampling.batch_size=16", "method=scheduled")
 
-
-@pytest.fixture(autouse=True)
-def _blank_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take most of the time of a small run; reports have tests of their own."""
-    for module in ("carry_out", "top_up"):
-        monkeypatch.setattr(f"leastwork.runs.{module}.write_report", lambda folder: folder / "report.html")
+pytestmark = pytest.mark.usefixtures("blank_pages")
 
 
 def carried_out(out: Path, n: int, *more: str) -> Path:

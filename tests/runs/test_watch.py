@@ -1,5 +1,7 @@
 """A run that is watched: how far it is, the newest numbers of its fit, and an end when it is finished."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,13 @@ from leastwork.support.sinks import FIT_CSV
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, without_pages: Callable[[], AbstractContextManager[None]]
+) -> Path:
     small = ["sampling.n=64", "sampling.steps=8", "method=scheduled", "fit.samples=200", "fit.fit_samples=50"]
     folder = tmp_path_factory.mktemp("watched") / "run"
-    run(load_config("prinz", small), folder)
+    with without_pages():
+        run(load_config("prinz", small), folder)
     return folder
 
 

@@ -200,8 +200,8 @@ def test_states_of_two_tensors() -> None:
             return (torch.full_like(x[0], 0.2), torch.zeros_like(x[1]))
 
     model = lw.DiffusionModel(lambda x, t: (-x[0], -x[1]), lw.VPSchedule(), "score", ((2,), (1, 3)))
-    ens = lw.sample(model, 20_000, Pair(), steps=40)
-    assert ens.x[1].shape == (20_000, 1, 3)
+    ens = lw.sample(model, 8000, Pair(), steps=40)
+    assert ens.x[1].shape == (8000, 1, 3)
     weight = lw.Estimate.from_samples(ens.log_weight.exp())
     assert abs(weight.value - 1) < 5 * weight.stderr  # z = 5
     back = ens.mean(lambda x: x[0][:, 0], under="model")
@@ -471,8 +471,8 @@ def test_a_state_of_two_tensors_has_unbiased_weights(solver: str) -> None:
     model = lw.DiffusionModel(lambda x, t: (parts[0](x[0], t), parts[1](x[1], t)), SCHEDULE, "data", ((2,), (1, 3)))
     push = Constant((0.15, torch.tensor([0.3, 0.0, -0.3])))
     choices = {"steps": 40, "t_grid": "log-snr", "solver": solver}
-    guided, own = lw.sample(model, 20_000, push, seed=1, **choices), lw.sample(model, 20_000, seed=2, **choices)
-    assert [tuple(leaf.shape) for leaf in guided.x] == [(20_000, 2), (20_000, 1, 3)]
+    guided, own = lw.sample(model, 8000, push, seed=1, **choices), lw.sample(model, 8000, seed=2, **choices)
+    assert [tuple(leaf.shape) for leaf in guided.x] == [(8000, 2), (8000, 1, 3)]
     assert 0.1 < float(guided.work.mean()) < 2
     weight = lw.Estimate.from_samples(guided.log_weight.exp())
     assert abs(weight.value - 1) < 5 * weight.stderr

@@ -57,7 +57,7 @@ def test_step_cost_is_the_ratio_of_two_gaussians() -> None:
 @pytest.mark.parametrize("guidance", BAD, ids=lambda g: g.kind)
 def test_weights_are_unbiased(solver: str, guidance: Push) -> None:
     model = two_states(1, (0.4, 0.6), 2.0, 0.3).model(SCHEDULE)
-    ens = lw.sample(model, 20_000, guidance, solver=solver, steps=40, t_grid="log-snr", seed=1)
+    ens = lw.sample(model, 6000, guidance, solver=solver, steps=40, t_grid="log-snr", seed=1)
     assert 0.3 <= float(ens.work.mean()) <= 2
     weight = lw.Estimate.from_samples(ens.log_weight.exp())
     assert abs(weight.value - 1) < 5 * weight.stderr
@@ -74,8 +74,8 @@ def test_weighted_means_are_the_models_own(steps: int, dimension: int, kappa: fl
     model = two_states(dimension, (0.4, 0.6), 2.0, 0.3).model(SCHEDULE)
     strength = {1.0: 0.3, 0.5: 0.12}[kappa] / math.sqrt(dimension)
     choices = {"steps": steps, "kappa": kappa, "t_grid": "log-snr"}
-    guided = lw.sample(model, 10_000, Push("constant", strength), seed=2, **choices)
-    own = lw.sample(model, 10_000, seed=3, **choices)
+    guided = lw.sample(model, 5000, Push("constant", strength), seed=2, **choices)
+    own = lw.sample(model, 5000, seed=3, **choices)
     assert 0.02 < float(guided.work.mean()) <= 2
     for phi in (lambda x: x[:, 0], lambda x: x.square().sum(dim=1), lambda x: (x[:, 0] > 0).double()):
         a = lw.Estimate.from_samples(phi(guided.x).double() * guided.log_weight.exp())
@@ -86,8 +86,8 @@ def test_weighted_means_are_the_models_own(steps: int, dimension: int, kappa: fl
 @pytest.mark.parametrize("steps", [20, 50, pytest.param(200, marks=pytest.mark.slow)])
 def test_weighted_means_on_prinz(steps: int) -> None:
     model = lw.load_model("prinz")
-    guided = lw.sample(model, 10_000, Push("constant", 0.4), solver="euler", steps=steps, seed=4)
-    own = lw.sample(model, 10_000, solver="euler", steps=steps, seed=5)
+    guided = lw.sample(model, 5000, Push("constant", 0.4), solver="euler", steps=steps, seed=4)
+    own = lw.sample(model, 5000, solver="euler", steps=steps, seed=5)
     assert 0.1 < float(guided.work.mean()) <= 2
     for phi in (lambda x: x[:, 0], lambda x: x[:, 0] ** 2, lambda x: (x[:, 0] > 0.5).double()):
         a = lw.Estimate.from_samples(phi(guided.x).double() * guided.log_weight.exp())
@@ -99,7 +99,7 @@ def test_weighted_means_on_prinz(steps: int) -> None:
 def test_second_law(guidance) -> None:
     """dissipation = KL(guided ‖ target) ≥ 0 for any guidance and any target, and W ≥ bound."""
     model = two_states(2, (0.4, 0.6), 2.0, 0.3).model(SCHEDULE)
-    ens = lw.sample(model, 10_000, guidance, steps=40, t_grid="log-snr", seed=6)
+    ens = lw.sample(model, 4000, guidance, steps=40, t_grid="log-snr", seed=6)
     for tilt in (0.0, 0.7, -0.7):
         certificate = certify(ens.work, ens.log_weight, tilt * ens.x[:, 0])
         assert certificate.dissipation.value > 5 * certificate.dissipation.stderr
@@ -113,7 +113,7 @@ def scaled_doob(strength: float, steps: int):
     gaussian = Gaussian(0.5, 0.3, 1)
     tilt = gaussian.for_mean(0.2)
     guidance = Scaled(gaussian.doob(tilt, SCHEDULE), strength)
-    ens = lw.sample(gaussian.model(SCHEDULE), 8_000, guidance, steps=steps, seed=8, dtype=torch.float64)
+    ens = lw.sample(gaussian.model(SCHEDULE), 2000, guidance, steps=steps, seed=8, dtype=torch.float64)
     return certify(ens.work, ens.log_weight, tilt(ens.x), ens.x, torch.tensor([0.2]), torch.tensor([0.3]))
 
 

@@ -148,7 +148,7 @@ def test_edm_keeps_the_size_of_the_data_and_has_karras_levels_at_even_times() ->
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: lw.EDMSchedule(80.0, 0.002), "0 < sigma_min < sigma_max"),
+        (lambda: lw.EDMSchedule(80.0, 0.002), "exchange them"),
         (lambda: lw.EDMSchedule(1.0, 1.0), "0 < sigma_min < sigma_max"),
         (lambda: lw.EDMSchedule(0.0, 80.0), "leave out σ = 0"),
         (lambda: lw.EDMSchedule(sigma_max=float("inf")), "0 < sigma_min < sigma_max"),

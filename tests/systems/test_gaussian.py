@@ -148,7 +148,7 @@ def test_ledger_against_a_simulated_chain(schedule, solver, spacing, strength):
 @pytest.mark.parametrize("spacing", ["uniform", "log-snr"])
 @pytest.mark.parametrize("solver", [Euler(), Exponential(order=1)], ids=["euler", "exponential"])
 def test_ledger_against_the_sampler(solver, spacing):
-    data, schedule, n = Gaussian(0.5, 0.4, dim=2), VPSchedule(), 20_000
+    data, schedule, n = Gaussian(0.5, 0.4, dim=2), VPSchedule(), 8000
     tilt = QuadraticTilt(linear=1.0, quadratic=0.8, direction=(0.6, 0.8))
     guidance = 0.6 * data.doob(tilt, schedule)
     ens = lw.sample(

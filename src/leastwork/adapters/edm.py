@@ -33,7 +33,6 @@ Predicts: TypeAlias = Literal["data", "raw", "noise"]
 Conditioning: TypeAlias = Literal["log", "relative", "sigma"]
 
 _PREDICTS: dict[str, Prediction] = {"data": "data", "raw": "v", "noise": "noise"}
-_USUAL_SIGMA_DATA = (0.5, 1.0, 16.0)  # of EDM, k-diffusion and AlphaFold 3, tried by check-model
 _ROOM = 1e-3  # by which a schedule may exceed the network's range, which is often in float32
 
 
@@ -45,27 +44,11 @@ class Reading:
     sigma_data: float
     conditioning: Conditioning
 
-    def words(self) -> str:
-        """The reading as arguments of :func:`from_edm`."""
-        if self.predicts != "raw":
-            return f"predicts={self.predicts!r}"
-        return f"predicts='raw', conditioning={self.conditioning!r} and sigma_data={self.sigma_data:.3g}"
-
     def noise_input(self, level: Tensor) -> Tensor:
         """The noise level as the network takes it, float64."""
         if self.predicts != "raw" or self.conditioning == "sigma":
             return level
         return (level if self.conditioning == "log" else level / self.sigma_data).log() / 4
-
-    def denoised(self, net: Callable[..., Tensor], x: Tensor, level: Tensor, context: Mapping[str, Any]) -> Tensor:
-        """D in EDM units at x (B, *event)."""
-        noise_input = self.noise_input(level).to(x).expand(len(x))
-        norm, sigma = float((level**2 + self.sigma_data**2).sqrt()), float(level)
-        if self.predicts == "raw":
-            raw = net(x / norm, noise_input, **context)
-            return (self.sigma_data / norm) ** 2 * x + sigma * self.sigma_data / norm * raw
-        found = net(x, noise_input, **context)
-        return found if self.predicts == "data" else x - sigma * found
 
 
 class EDMNetwork(Wrapped):
@@ -97,30 +80,6 @@ class EDMNetwork(Wrapped):
     def _x(self, z: Tensor, level: Tensor) -> Tensor:
         """x = n z, z in units of σ_d."""
         return z * (level**2 + self.schedule.sigma_data**2).sqrt().to(z)
-
-    @property
-    def words(self) -> str:
-        """How the network is declared."""
-        return self.reading.words()
-
-    def readings(self, spread: float) -> Mapping[str, Callable[..., Tensor]]:
-        """Other readings of the network by their words, each a function (z, t, **context) -> D in network units.
-
-        Args:
-            spread: the standard deviation of the data, network units, which σ_d should be.
-        """
-        own = self.schedule.sigma_data
-        tried = {*_USUAL_SIGMA_DATA, own, float(f"{own * spread:.2g}")}
-        raw = [Reading("raw", one, how) for one in sorted(tried) for how in ("log", "relative", "sigma")]
-        every = [Reading("data", own, "log"), Reading("noise", own, "log"), *raw]
-        return {one.words(): self._at(one) for one in every if one.words() != self.words}
-
-    def _at(self, reading: Reading) -> Callable[..., Tensor]:
-        def denoise(z: Tensor, t: Tensor, **context: Any) -> Tensor:
-            level = self.schedule.level(t.double())
-            return reading.denoised(self.net, self._x(z, level), level, context) / self.schedule.sigma_data
-
-        return denoise
 
 
 def from_edm(

@@ -18,6 +18,7 @@ __all__ = ["check_coordinates", "check_decoder", "check_parameters", "check_puri
 
 _PLACES = (0.0, 0.1, 0.5, 0.9, 1.0)  # fractions of the interval
 _SAME = 1e-6  # largest change between two calls, relative to the output's size, from another order of sums
+_INVERSE = 1e-3  # largest change by decoding and encoding, relative to the latents
 _APART = 1e-3  # largest change of a sample with the others of its batch, relative to the output's size
 
 
@@ -101,6 +102,12 @@ def check_decoder(subject: Subject) -> list[Check]:
         return [Check("decoder", "fault", f"decode(z) raised {type(error).__name__} ({brief(error)}): mend it")]
     if not bool(all_finite(x).all()):
         return [Check("decoder", "fault", "it returns values that are not finite for latents of noise: mend it")]
+    if getattr(subject.model, "encode", None) is not None:
+        z = subject.noise("decoder", 3)
+        lost = relative(smap(torch.sub, subject.model.to_network_units(x), z), z)
+        if not lost < _INVERSE:
+            words = f"encode(decode(z)) differs from z by {lost:.1%} of it, and must be z: leave encode out, or mend it"
+            return [Check("decoder", "fault", words)]
     sizes = ", ".join(str(("B", *leaf.shape[1:])).replace("'", "") for leaf in leaves(x))
     return [Check("decoder", "ok", f"decodes to {sizes}")]
 

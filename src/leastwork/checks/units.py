@@ -13,6 +13,7 @@ from torch import Tensor
 
 from leastwork.checks.report import Check
 from leastwork.checks.subject import Subject
+from leastwork.checks.trial import Trial
 from leastwork.geometry.state import State, smap
 from leastwork.models.diffusion import DiffusionModel
 
@@ -32,13 +33,13 @@ class Units:
     check: Check
 
 
-def other_units(subject: Subject, mine: Tensor, error_of: Callable[[State], Tensor]) -> Units | None:
+def other_units(subject: Subject, mine: Trial, trial_of: Callable[[State], Trial]) -> Units | None:
     """The change of unit after which the model denoises the data clearly better, or None.
 
     Args:
         subject: the model and its data.
-        mine: the errors of the samples as they are, (n,).
-        error_of: the errors of samples in other units, (n,).
+        mine: the errors of the data as they are.
+        trial_of: the errors of data in other units.
     """
     model, data = subject.model, subject.data
     assert isinstance(model, DiffusionModel)
@@ -46,13 +47,16 @@ def other_units(subject: Subject, mine: Tensor, error_of: Callable[[State], Tens
     if model.periodic:
         return None
     changes = _changes(data, subject.variance**0.5, whole=model.subspace is not None)
-    errors = {words: error_of(changed) for words, changed in changes}
-    best = min(errors, key=lambda words: float(errors[words].mean()))
-    least, gain = float(errors[best].mean()), mine - errors[best]
-    doubt = _SIGMAS * float(gain.std()) / len(gain) ** 0.5 if bool(torch.isfinite(gain).all()) else 0.0
-    if least >= _FITS or float(mine.mean()) < _CLEAR * least or float(gain.mean()) < doubt:
+    trials = {words: trial_of(changed) for words, changed in changes}
+    fitting = {words: one.mean for words, one in trials.items() if one.mean < _FITS and one.fits}
+    if not fitting:
         return None
-    return Units(least, Check("prediction", "fault", best.format(ratio=f"{float(mine.mean()) / least:.2g}")))
+    best = min(fitting, key=lambda words: fitting[words])
+    least, gain = fitting[best], mine.errors[0] - trials[best].errors[0]
+    doubt = _SIGMAS * float(gain.std()) / len(gain) ** 0.5 if bool(torch.isfinite(gain).all()) else 0.0
+    if mine.mean < _CLEAR * least or float(gain.mean()) < doubt:
+        return None
+    return Units(least, Check("prediction", "fault", best.format(ratio=f"{mine.mean / least:.2g}")))
 
 
 def _changes(data: State, spread: float, *, whole: bool) -> Iterator[tuple[str, State]]:

@@ -16,16 +16,19 @@ from leastwork.geometry.state import State, flatten, leaves, smap, writes
 from leastwork.support.text import brief
 
 __all__ = [
-    "CHANGES_X", "HALF", "NetworkError", "answered", "asked", "never_denoised", "refuse_half", "remedy_of",
-    "undenoised", "what_is_wrong",
+    "CHANGES_X", "HALF", "NetworkError", "answered", "asked", "check_parts", "never_denoised", "refuse_half",
+    "remedy_of", "undenoised", "what_is_wrong",
 ]  # fmt: skip
 
 HALF = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 CHANGES_X = "the network changes x in place: let it work on a copy, x = x.clone()"
 _SAME = 1e-6  # largest relative difference, from rounding, of values that are the same
+_NEEDS_A_TIME_EACH = ("tensor of dimension 0", "0-dim tensor", "zero-dimensional tensor")
 _REMEDIES = {
     "NoneType": "end it with return",
     "ndarray": "return a tensor, torch.from_numpy(y)",
+    "float": "return a tensor of the shape of x",
+    "list": "return the prediction alone, such as y[0], or a tensor of the numbers, torch.tensor(y)",
     "tuple": "return the prediction alone, such as y[0]",
     "dict": 'return the prediction alone, such as y["sample"]',
 }  # by the type of an output that is no state
@@ -33,6 +36,22 @@ _REMEDIES = {
 
 class NetworkError(LeastworkError):
     """A network that raised an error of its own, or that changed the states which it was asked at."""
+
+
+def check_parts(net: object, context: object, schedule: object = None) -> None:
+    """Raise an error if a part of a model is a class in place of an object, or of the wrong kind.
+
+    Raises:
+        LeastworkError: the network cannot be called with states, or the context is no mapping.
+    """
+    for name, one in (("net", net), ("schedule", schedule)):
+        if isinstance(one, type):
+            raise LeastworkError(f"{name} is the class {one.__name__}: pass an object of it, {one.__name__}(…)")
+    if not callable(net):
+        kind = type(net).__name__
+        raise LeastworkError(f"net is a {kind}, which cannot be called: pass a network or a function of x and t")
+    if not isinstance(context, Mapping):
+        raise LeastworkError(f'context is a {type(context).__name__}: give keyword arguments, such as {{"label": …}}')
 
 
 def asked(net: Callable[..., Any], inside: State, t: Tensor, given: Mapping[str, Any], x: State | None = None) -> Any:
@@ -70,6 +89,12 @@ def remedy_of(error: Exception) -> str:
     """What to do about an error of a network, where that is plain; else empty."""
     if "scalar types: Long, Int" in str(error):  # of an embedding
         return "it takes whole numbers as time, so round it there, t = t.round().long(), and let it run over its steps"
+    if any(words in str(error) for words in _NEEDS_A_TIME_EACH):
+        return "it takes one time for each state, so give it t.expand(len(x))"
+    if "but they are 0D" in str(error):  # of a linear layer
+        return "it takes one time for each state, so give it t.expand(len(x), 1)"
+    if any(f"{words} {kind}" in str(error) for words in ("got", "found", "type") for kind in ("Half", "BFloat16")):
+        return "it computes in half precision inside, so take .half() or .bfloat16() out of it"
     if "can't allocate memory" in str(error):  # torch's allocator of the CPU raises a RuntimeError
         return "there is no memory for a batch of this size, so give a smaller batch_size"
     return ""
@@ -96,6 +121,8 @@ def what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> s
             f"{_reshaped(tuple(parts[0].shape), (count, *wanted[0])) if len(parts) == 1 else ''}"
         )
     for a, b in zip(leaves(x), parts, strict=True):
+        if b.layout != torch.strided:
+            return "a sparse tensor: return y.to_dense()"
         if not b.is_floating_point():
             return f"{b.dtype} for x in {a.dtype}: return real numbers"
         if a.device != b.device:
@@ -113,13 +140,17 @@ def answered(x: State, y: object, wanted: tuple[tuple[int, ...], ...], t: float)
     Raises:
         LeastworkError: the output has another structure or shape than the model declares.
     """
-    if isinstance(x, Tensor) and isinstance(y, Tensor) and (y.shape, y.dtype, y.device) == (x.shape, x.dtype, x.device):
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and _looks(x) == _looks(y):
         return y  # as nearly always
     wrong = what_is_wrong(x, y, wanted)
     if wrong:
         raise LeastworkError(f"at t = {t:.4g} the network returns {wrong}")
     kind = leaves(x)[0].dtype
     return smap(lambda leaf: leaf if kind in HALF else leaf.to(kind), y)  # pyright: ignore[reportArgumentType]  (checked)
+
+
+def _looks(x: Tensor) -> tuple[object, ...]:
+    return x.shape, x.dtype, x.device, x.layout
 
 
 def refuse_half(parameters: Iterable[Tensor]) -> None:

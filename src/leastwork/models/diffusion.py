@@ -18,7 +18,7 @@ from leastwork.geometry.state import EventShape, State, event_numel, flatten, in
 from leastwork.geometry.torus import noise_on_circle, uniform_angles, wrap
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.context import arguments
-from leastwork.models.contract import answered, asked
+from leastwork.models.contract import answered, asked, check_parts
 from leastwork.models.latents import Decoder
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.predictions import Moments, Prediction, from_data, to_data
@@ -87,6 +87,7 @@ class DiffusionModel:
         if self.predicts not in get_args(Prediction):
             known = ", ".join(repr(kind) for kind in get_args(Prediction))
             raise LeastworkError(f"predicts={quoted(self.predicts)} is not a prediction: choose one of {known}")
+        check_parts(self.net, self.context, self.schedule)
         if not isinstance(self.schedule, Schedule):
             raise LeastworkError(f"schedule={self.schedule!r} lacks alpha, sigma, … : pass e.g. VPSchedule(0.1, 20.0)")
         if self.predicts in ("score", "noise") and Moments.at(self.schedule, self.schedule.t_max).alpha == 0:

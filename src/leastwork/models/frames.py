@@ -23,7 +23,7 @@ from leastwork.geometry.rotations import exp, uniform
 from leastwork.geometry.state import State, shapes
 from leastwork.models.coefficients import Coefficients, gaussian_coefficients
 from leastwork.models.context import arguments
-from leastwork.models.contract import answered, asked
+from leastwork.models.contract import answered, asked, check_parts
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.predictions import Moments
 from leastwork.models.units import ToData, check_units
@@ -68,6 +68,7 @@ class FrameModel:
     mask: MaskLike = None
 
     def __post_init__(self) -> None:
+        check_parts(self.net, self.context, self.schedule)
         mask, (real, *_) = unmasked(self.mask, (self.residues,))
         object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "residues", real)

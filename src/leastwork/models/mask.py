@@ -69,7 +69,8 @@ def unmasked(mask: MaskLike, event_shape: EventShape) -> tuple[Places | None, Ev
         return mask, event_shape
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = str(mask.dtype) if isinstance(mask, Tensor) else f"a {type(mask).__name__}"
-        raise LeastworkError(f"mask is {kind}: give a tensor of bools, True where a place is real, such as mask > 0")
+        remedy = "mask > 0" if isinstance(mask, Tensor) else "torch.as_tensor(mask) > 0"
+        raise LeastworkError(f"mask is {kind}: give a tensor of bools, True where a place is real, such as {remedy}")
     real, events = mask.detach().cpu(), shapes(event_shape)
     while real.ndim > 1 and bool((real == real[..., :1]).all()):
         real = real[..., 0]

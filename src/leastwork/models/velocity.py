@@ -16,7 +16,7 @@ from leastwork.geometry.state import EventShape, State, event_numel, inner, leav
 from leastwork.geometry.torus import uniform_angles, wrap
 from leastwork.models.coefficients import Coefficients, flow_coefficients
 from leastwork.models.context import arguments
-from leastwork.models.contract import answered, asked
+from leastwork.models.contract import answered, asked, check_parts
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.units import Affine, check_units, is_identity, to_data_units, to_network_units
 from leastwork.support.above import above
@@ -102,6 +102,7 @@ class VelocityModel:
     mask: MaskLike = None
 
     def __post_init__(self) -> None:
+        check_parts(self.net, self.context)
         if not isinstance(self.prior, Prior):
             raise LeastworkError(f"prior={self.prior!r} lacks from_noise or log_prob: pass e.g. StandardNormal()")
         mask, event_shape = unmasked(self.mask, self.event_shape)

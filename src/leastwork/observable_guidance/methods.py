@@ -287,11 +287,12 @@ class AdjointMatching(ObservableMethod):
         tilt = maxent.log_tilt(problem.data.observable)
         check_differentiable(problem.data.observable, "method='adjoint-matching'")
         check_decoder_gradient(problem.model, problem.own.x, "adjoint-matching")
+        if is_scored(problem.model):
+            check_gradient(problem.model, problem.own.x)
         found = match_adjoint(
             problem.model, tilt, seed=problem.seed, progress=problem.progress, choices=problem.choices
         )
-        evaluations = problem.own.network_evaluations + found.network_evaluations
-        return Outcome(maxent, found.guidance, found, evaluations)
+        return Outcome(maxent, found.guidance, found, problem.own.network_evaluations + found.network_evaluations)
 
     def sentence(self, told: Told) -> str:
         return "The score was shifted by h = ∇V, V learned on guided paths by adjoint matching (arXiv:2409.08861)."

@@ -60,7 +60,8 @@ class _Kernel:
         length = self.distance(x)
         frequency = _DIPOLAR * length.clamp(min=1e-2) ** -3
         times = length.new_tensor(self.times)
-        latest = float(times.abs().max()) * float(frequency.detach().max())
+        apart = frequency.detach()[length > 0]  # labels in one place, as in a probe of shapes, turn without end
+        latest = float(times.abs().max()) * float(apart.max() if len(apart) else 0.0)
         if latest > _MOST_PHASE and bool((length > 0).all()):
             raise LeastworkError(
                 f"labels {float(length.min()):.3g} nm apart turn by {latest:.3g} rad until the latest time: DEER sees "

@@ -61,6 +61,7 @@ from leastwork.support.random import derive_seed, generator
 
 __all__ = ["RegionFit", "Round", "learn_region"]
 
+_ROUNDS = 2  # of guided paths from which V is learned
 _MOST_DESCENTS = 4  # steps of the head, each on fresh paths
 _PATHS_A_DESCENT = 2500  # paths for one step of the head, if the budget allows
 _MOST_PATHS, _MOST_MEMBERS = 16_384, 50_000
@@ -164,7 +165,6 @@ def learn_region(
     success: float = 0.99,
     seed: int = 0,
     budget: int = 10_000_000,
-    rounds: int = 2,
     focus: bool = False,
     progress: Progress = no_progress,
     choices: Choices = USUAL,
@@ -180,7 +180,6 @@ def learn_region(
         success: s, the share of the target in A, below one.
         seed: seed of all random numbers.
         budget: largest number of network evaluations, those of the model's own samples included.
-        rounds: number of rounds of guided paths from which V is learned.
         focus: whether V has additional units for the part of space where the points are, on its scale.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
         choices: process, solver and steps, which must have path weights at κ = 1.
@@ -196,11 +195,11 @@ def learn_region(
     task = Task(model, region, seed, progress, choices)
     network = value_network(model, [region], own.x, derive_seed(seed, "network"), points if focus else None)
     steps, through = len(choices.sampler(model).steps), sees_denoised(network)
-    share = share_budget(budget, own.network_evaluations, steps, through, has_border(region), rounds)
+    share = share_budget(budget, own.network_evaluations, steps, through, has_border(region), _ROUNDS)
     estimates = [Estimate.from_samples(region(own.x).to(torch.float64).cpu())]
     so_far = _SoFar(network, success, estimates, own.network_evaluations)
     try:
-        _learn(task, so_far, share, points, own, rounds)
+        _learn(task, so_far, share, points, own)
     except stops() as stop:
         if so_far.guidance is None or float(weighted_mean(so_far.estimates).value) == 0:
             raise
@@ -208,7 +207,7 @@ def learn_region(
     return so_far.fit(time.perf_counter() - begin)
 
 
-def _learn(task: Task, so_far: _SoFar, share: Share, points: State, own: Ensemble, rounds: int) -> None:
+def _learn(task: Task, so_far: _SoFar, share: Share, points: State, own: Ensemble) -> None:
     """Learn V, part by part, each of which ``so_far`` has when it is complete."""
     model, region, seed, progress = task.model, task.region, task.seed, task.progress
     bounded = has_border(region)
@@ -228,7 +227,7 @@ def _learn(task: Task, so_far: _SoFar, share: Share, points: State, own: Ensembl
     so_far.handover = HANDOVERS[0] if bounded else None
     so_far.guidance = task.guidance(so_far.network, so_far.odds, so_far.handover)
     seen: list[Paths] = []
-    for number in range(rounds):
+    for number in range(_ROUNDS):
         drawn = task.draw(so_far.guidance, so_far.network, n, share.budget - so_far.evaluations, f"round {number}")
         so_far.put_down(drawn)
         seen.append(drawn)

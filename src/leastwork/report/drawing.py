@@ -215,8 +215,8 @@ def _label(artist: Any) -> str:
 
 
 def _plain(label: str) -> str:
-    """A label without the marks of formulas, but kT for the thermal energy."""
-    return re.sub(r"[$_{}\\]", "", label.replace("k_BT", "kT")).strip()
+    """A label without the marks of formulas, but k_BT for the thermal energy, as the text of a page has it."""
+    return "k_BT".join(re.sub(r"[$_{}\\]", "", part) for part in label.split("k_BT")).strip()
 
 
 def _list(values: NDArray[Any]) -> list[float | None]:

@@ -7,6 +7,8 @@ from typing import Any
 from leastwork.runs.base.forecast import seconds_of, seconds_of_learning
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.settings import AnyConfig
+from leastwork.sampling.step_error import PAIRS
+from leastwork.sampling.step_loss import PATHS
 from leastwork.support.numerals import count, duration
 from leastwork.support.outlook import Phases, with_outlook
 from leastwork.support.progress import Progress
@@ -16,7 +18,7 @@ __all__ = ["CERTIFICATE", "CHECKS", "FIT", "REPORT", "SAMPLES", "opened"]
 FIT, SAMPLES, CERTIFICATE, CHECKS, REPORT = "fit", "samples", "certificate", "checks", "report"
 """The phases of a run, with which the labels of its stages begin."""
 
-_CHECKED = 512 * 3 + 256 * 3  # paths of a step, of the check of the number of steps and of the loss of the steps
+_CHECKED = 3 * (PAIRS + PATHS)  # guided samples for whose cost both checks of the number of steps are had
 _SECONDS_OF_A_REPORT = 10.0  # also where there is little to draw
 
 Tasks = Mapping[str, tuple[AnyConfig, Job[Any]]]

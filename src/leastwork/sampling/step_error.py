@@ -33,10 +33,13 @@ from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import seed_number, whole
 from leastwork.support.progress import Progress, Tick, no_progress
 
-__all__ = ["StepError", "step_check", "warn_of_steps"]
+__all__ = ["PAIRS", "StepError", "step_check", "warn_of_steps"]
 
 LARGE = 0.05
 """Errors larger than this part of σ_O, or than this many k_BT of ln⟨w⟩, matter."""
+
+PAIRS = 512
+"""Paths that a check draws with S and with 2S steps, unless it is told how many."""
 
 _BATCH = 512
 
@@ -81,7 +84,7 @@ def step_check(
     guidance: Guidance | None = None,
     *,
     log_tilt: Callable[[State], Tensor] | None = None,
-    paths: int = 512,
+    paths: int = PAIRS,
     seed: int = 0,
     progress: Progress = no_progress,
     **law: Any,

@@ -32,7 +32,10 @@ from leastwork.statistics.estimate import Estimate
 from leastwork.support.arguments import number, seed_number, whole
 from leastwork.support.progress import Progress, Tick, no_progress
 
-__all__ = ["StepLoss", "evaluations_of_loss", "step_loss"]
+__all__ = ["PATHS", "StepLoss", "evaluations_of_loss", "step_loss"]
+
+PATHS = 256
+"""Paths of an estimate, unless it is told how many."""
 
 _BATCH = 256
 _DIFFERENCE = 0.3  # of the step's own noise: where h is compared, to either side
@@ -63,7 +66,7 @@ class StepLoss:
 
 @torch.no_grad()
 def step_loss(
-    model: Model, guidance: Guidance, *, paths: int = 256, seed: int = 0, progress: Progress = no_progress, **law: Any
+    model: Model, guidance: Guidance, *, paths: int = PATHS, seed: int = 0, progress: Progress = no_progress, **law: Any
 ) -> StepLoss:
     """Estimate what the steps alone waste, at three times the cost of so many guided samples.
 

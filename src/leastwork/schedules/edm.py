@@ -54,9 +54,10 @@ class EDMSchedule(FromMoments):
     def __post_init__(self) -> None:
         check_interval(self.t_min, self.t_max)
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            swapped = 0 < self.sigma_max < self.sigma_min < math.inf
             raise ConfigError(
-                f"EDMSchedule needs 0 < sigma_min < sigma_max, not {self.sigma_min}, {self.sigma_max}: leave out "
-                "σ = 0, which the last denoising step reaches"
+                f"EDMSchedule needs 0 < sigma_min < sigma_max < ∞, not {self.sigma_min}, {self.sigma_max}: "
+                + ("exchange them" if swapped else "leave out σ = 0, which the last denoising step reaches")
             )
         for name in ("sigma_data", "rho"):
             if not 0 < getattr(self, name) < math.inf:

@@ -87,7 +87,7 @@ def execute(file: Path, beside: bool = False) -> dict[str, Any]:
     with _importing_beside(file, module) if beside else nullcontext():
         try:
             exec(compile(file.read_bytes(), file, "exec"), vars(module))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that ends by sys.exit would end this run without a word
             raise ConfigError(_blame(error, file)) from error
     return vars(module)
 
@@ -107,7 +107,7 @@ def _importing_beside(file: Path, module: ModuleType) -> Iterator[None]:
             sys.modules[file.stem] = before
 
 
-def _blame(error: Exception, file: Path) -> str:
+def _blame(error: Exception | SystemExit, file: Path) -> str:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     if isinstance(error, SyntaxError) and error.filename == str(file):
         lines = [error.lineno]

@@ -3,7 +3,7 @@
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,7 @@ from leastwork.sampling.storage import open_ensemble
 
 GUIDED = 6 * 8  # batches times steps of the second part
 
-
-@pytest.fixture(autouse=True)
-def _blank_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take most of the time of a small run; reports have tests of their own."""
-    monkeypatch.setattr("leastwork.runs.carry_out.write_report", _blank)
-
-
-def _blank(folder: Path) -> Path:
-    (folder / "report.html").touch()
-    return folder / "report.html"
+pytestmark = pytest.mark.usefixtures("blank_pages")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +30,9 @@ def file(tmp_path_factory: pytest.TempPathFactory, joint_case: Callable[[Path], 
 
 
 @pytest.fixture(scope="module")
-def told(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def told(
+    file: Path, tmp_path_factory: pytest.TempPathFactory, without_pages: Callable[[], AbstractContextManager[None]]
+) -> tuple[Path, list[str]]:
     """Its run, finished, and what was told of its progress."""
     out, seen = tmp_path_factory.mktemp("finished") / "out", []
 
@@ -48,8 +41,7 @@ def told(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, li
         seen.append(what)
         yield lambda count=1: None
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.runs.carry_out.write_report", _blank)
+    with without_pages():
         assert run(load_config(file), out, progress=progress) == out / "report.html"
     return out, seen
 

@@ -246,8 +246,8 @@ def test_the_folder_makes_the_report_again(done: Path, tmp_path: Path, text_of: 
     assert text_of(write_report(tmp_path / "moved")) == first
 
 
+@pytest.mark.usefixtures("blank_pages")
 def test_a_resumed_run_is_the_same(done: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leastwork.runs.carry_out.write_report", lambda path: path)
     observables = "observables=[{kind: distances, pairs: [[0, 9]], names: [ends]}]"
     again = config(folder, "method=loss", observables)
     shutil.copytree(done, tmp_path / "resumed")
@@ -260,8 +260,8 @@ def test_a_resumed_run_is_the_same(done: Path, folder: Path, tmp_path: Path, mon
     assert metrics(tmp_path / "resumed") == metrics(done)
 
 
-def test_the_same_seed_gives_the_same_curve(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leastwork.runs.carry_out.write_report", lambda path: path)
+@pytest.mark.usefixtures("blank_pages")
+def test_the_same_seed_gives_the_same_curve(folder: Path, tmp_path: Path) -> None:
     found = []
     for name in ("one", "two"):
         run(config(folder), tmp_path / name)

@@ -46,6 +46,7 @@ def inputs(folder: Path, text: str) -> Inputs:
     return build_inputs(config)
 
 
+@pytest.mark.usefixtures("blank_pages")
 def test_a_curve_and_bounds_run_and_find_the_scale(folder: Path, tmp_path: Path) -> None:
     (folder / "both.yaml").write_text(
         "model: net\ndata:\n  - {saxs: curve.dat, sequence: GAGAGAGAG, q_unit: 1/nm, points: 10}\n"
@@ -97,6 +98,7 @@ def test_credible_intervals_are_drawn_and_shown(folder: Path, tmp_path: Path) ->
         build_inputs(load_config(folder / "drawn.yaml"))  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.usefixtures("blank_pages")
 def test_a_curve_that_is_held_out_has_a_scale_of_its_own(folder: Path, tmp_path: Path) -> None:
     (folder / "held.yaml").write_text(
         f"model: net\n{SIZE}data:\n  - {{name: R_g, value: 0.5, error: 0.2}}\n"
@@ -126,11 +128,11 @@ def test_kinds_are_those_of_python(folder: Path) -> None:
         "  - {kind: fret, pairs: [[0, 8]], radius: 1.5}\n"
         "  - {kind: rdc, bonds: {N-H: [2, 3]}, tensor: [0.001, 0, 0, 0, 0], backbone: {residues: 3}}\n"
         "  - {kind: pre, pairs: [[0, 8]], correlation_time: 4}\n"
-        "  - {kind: deer, pairs: [[0, 8]], times: [0.01], unit: Å}\n"
+        "  - {kind: deer, pairs: [[0, 8]], times: [0.001], unit: Å}\n"
         "data:\n" + "".join(
             f"  - {{name: {name!r}, value: {value}, error: 10}}\n"
             for name, value in [("I(0.05)", 1e5), ("I(0.1)", 1e5), ("E Cβ 1 – Cβ 3", 0.5), ("E d(0,8)", 0.5),
-                                ("D(N-H) 2", 1), ("D(N-H) 3", 1), ("Γ2 d(0,8)", 1), ("K(0.01)", 1)]
+                                ("D(N-H) 2", 1), ("D(N-H) 3", 1), ("Γ2 d(0,8)", 1), ("K(0.001)", 1)]
         )
     )  # fmt: skip
     data = inputs(folder, text).data
@@ -140,7 +142,7 @@ def test_kinds_are_those_of_python(folder: Path) -> None:
     torch.testing.assert_close(found[:, 2:3], fret(beta_distances(chain, [(1, 3)]), 1.5, 0.1)(x))
     nanometres = 0.1 * (x[:, :1] - x[:, 8:9]).norm(dim=2)
     near = lw.Observable(lambda _: nanometres, ("d",), "nm")
-    torch.testing.assert_close(found[:, 7:8], deer(near, [0.01])(x))
+    torch.testing.assert_close(found[:, 7:8], deer(near, [0.001])(x))
     bonds = [("N-H", 2), ("N-H", 3)]
     torch.testing.assert_close(found[:, 4:6], residual_couplings(chain, bonds, [0.001, 0, 0, 0, 0])(x))
 

@@ -126,7 +126,7 @@ def test_the_free_energy_is_told_beside_what_is_known(metrics: dict[str, Any]) -
     metrics["free_energy"]["probability"] = {"value": 0.00124, "stderr": 0.00003}
     first, second, third = free_energy(path_numbers(metrics))
     assert first == "−ln p(A) = 6.691 ± 0.021 k_BT, p(A) = 0.001240 ± 0.000030 under the model."
-    assert second.startswith("Of 500 samples of the model itself ")
+    assert second.startswith("Of 400 samples of the model itself ")
     assert "−ln p(A) = 6.775 k_BT, p(A) = 0.001142 in the density, by quadrature: a difference" in third
     metrics["free_energy"] |= {"value": None, "probability": None, "exact": None}
     assert (

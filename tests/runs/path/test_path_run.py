@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,7 @@ from leastwork.runs.path.quality import FACTORS, path_quality
 
 GUIDED = 6 * 8  # batches times steps; the model's own samples take more of both
 
-
-@pytest.fixture(autouse=True)
-def _blank_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take most of the time of a small run; reports have tests of their own."""
-    monkeypatch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder / "report.html")
+pytestmark = pytest.mark.usefixtures("blank_pages")
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +35,12 @@ def file(tmp_path_factory: pytest.TempPathFactory, path_case: Callable[..., Path
 
 
 @pytest.fixture(scope="module")
-def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(
+    file: Path, tmp_path_factory: pytest.TempPathFactory, without_pages: Callable[[], AbstractContextManager[None]]
+) -> Path:
     """Its run, finished."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leastwork.runs.carry_out.write_report", lambda folder: folder)
+    with without_pages():
         run(load_config(file), out)
     return out
 
@@ -59,7 +56,7 @@ def same_numbers(a: Path, b: Path) -> bool:
 
 def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
     kept = {"config.yaml", "ensemble.zarr", "fit", "fit.csv", "guidance", "inputs", "metrics.json", "plots.safetensors"}
-    assert {path.name for path in finished.iterdir()} == kept
+    assert {path.name for path in finished.iterdir()} == kept | {"report.html"}
     assert {path.name for path in (finished / "fit").iterdir()} == {"fit.json", "model.zarr"}
     assert not list(finished.rglob("*.tmp"))
     lw.load_guidance(finished / "guidance")
@@ -236,7 +233,7 @@ def test_a_least_work_run_is_read_back_with_its_guidance_and_reported(
     file: Path, tmp_path: Path, brief: Callable[[float], None]
 ) -> None:
     brief(0.1)
-    settings = ["method=least-work", "fit.budget=200000", "sampling.steps=20"]
+    settings = ["method=least-work", "fit.budget=200000", "sampling.steps=20", "sampling.batch_size=256"]
     run(load_config(file, settings), tmp_path / "out")
     config = load_config(tmp_path / "out" / "config.yaml")
     assert isinstance(config, PathConfig)

@@ -1,6 +1,7 @@
 """The cases of two moons and of the Müller–Brown potential, as run files name them."""
 
 from collections.abc import Callable
+from functools import cache, partial
 
 from torch import Tensor
 
@@ -16,15 +17,16 @@ _POINTS = 300
 _MOONS = (-2.4, -1.7), (2.4, 1.7)  # eight widths of the blur beyond the arcs
 
 
-def _of_moons(region: Callable[[Tensor], Tensor]) -> KnownRegion | None:
-    return region_of(PlaneDensity(Moons().log_prob, *_MOONS, _POINTS), region, _POINTS)
+@cache
+def _moons(points: int) -> PlaneDensity:
+    return PlaneDensity(Moons().log_prob, *_MOONS, points)
 
 
-def _of_muller_brown(region: Callable[[Tensor], Tensor]) -> KnownRegion | None:
-    return region_of(muller_brown(_POINTS), region, _POINTS)
+def _truth_of(density: Callable[[int], PlaneDensity], region: Callable[[Tensor], Tensor]) -> KnownRegion | None:
+    return region_of(density(_POINTS), region, _POINTS)
 
 
 CASES = {
-    "moons": Case(event_shape=(2,), region_truth=_of_moons),
-    "muller-brown": Case(event_shape=(2,), region_truth=_of_muller_brown),
+    "moons": Case(event_shape=(2,), region_truth=partial(_truth_of, _moons)),
+    "muller-brown": Case(event_shape=(2,), region_truth=partial(_truth_of, cache(muller_brown))),
 }

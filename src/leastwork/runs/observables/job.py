@@ -36,6 +36,8 @@ from leastwork.support.progress import Progress
 
 __all__ = ["ObservableJob"]
 
+_EXACTLY_GUIDED = 4096  # samples of the exact guidance, whose efficiency is the ceiling
+
 
 @dataclass(frozen=True)
 class ObservableJob(Job[ObservableRun]):
@@ -118,7 +120,7 @@ class ObservableJob(Job[ObservableRun]):
         exact = None
         if certificate is not None:
             tilt = fitted.maxent.log_tilt(data.observable)
-            exact = ceiling(str(config.source.plain()), self.model, tilt, 4096, config.seed, self.choices)
+            exact = ceiling(str(config.source.plain()), self.model, tilt, _EXACTLY_GUIDED, config.seed, self.choices)
         density = truth(config.system)
         reweighted = fitted.maxent.log_tilt_of(fitted.observed)
         known: dict[str, Any] = {}

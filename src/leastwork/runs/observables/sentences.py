@@ -38,7 +38,7 @@ def kind_of(config: RunConfig) -> str:
 
 def asked(metrics: ObservableNumbers) -> str:
     """The data that were fitted, in a line."""
-    return _line([f"⟨{row.name}⟩ {_wanted(row)}{_unit(row)}" for row in metrics.fitted])
+    return _line([f"⟨{row.name}⟩ {_datum(row, '= ')}{_unit(row)}" for row in metrics.fitted])
 
 
 def reached(config: RunConfig, metrics: ObservableNumbers) -> str:
@@ -186,23 +186,17 @@ def _result(config: RunConfig, metrics: ObservableNumbers) -> str:
 
 def _moved(row: ObservableRow, guides: bool) -> str:
     ends = f"{pm(row.before)} to {pm(row.after(guides))}{_unit(row)}"
-    return f"the mean of {row.name} from {ends} ({_datum(row)})"
-
-
-def _datum(row: ObservableRow) -> str:
-    return _bounds(row) if row.target is None else f"target {plus_minus(row.target, row.error)}"
-
-
-def _wanted(row: ObservableRow) -> str:
-    return _bounds(row) if row.target is None else f"= {plus_minus(row.target, row.error)}"
+    return f"the mean of {row.name} from {ends} ({_datum(row, 'target ')})"
 
 
 def wanted(row: ObservableRow) -> str:
     """The datum of an observable in words, with its unit."""
-    return (_bounds(row) if row.target is None else plus_minus(row.target, row.error)) + _unit(row)
+    return _datum(row) + _unit(row)
 
 
-def _bounds(row: ObservableRow) -> str:
+def _datum(row: ObservableRow, before_a_value: str = "") -> str:
+    if row.target is not None:
+        return f"{before_a_value}{plus_minus(row.target, row.error)}"
     bounds = [f"{sign} {plain(bound)}" for bound, sign in ((row.lower, "≥"), (row.upper, "≤")) if bound is not None]
     return " and ".join(bounds)
 

@@ -145,7 +145,10 @@ def _against_bandwidth(quality: PathQualityNumbers) -> Drawing:
     rows = quality.bandwidth_sensitivity
     x = np.array([row.bandwidth for row in rows])
     inside, energy = _curve([row.share for row in rows]), _curve([row.free_energy for row in rows])
-    panels = [Panel("guided samples in the region", [inside], (0, 1.05)), Panel("−ln p of the region  (kT)", [energy])]
+    panels = [
+        Panel("guided samples in the region", [inside], (0, 1.05)),
+        Panel("−ln p of the region  (k_BT)", [energy]),
+    ]
     return path_figures.curves(x, panels, "bandwidth of the guides' kernel", logarithmic=True, chosen=quality.bandwidth)
 
 
