@@ -254,7 +254,7 @@ def test_constant_observable() -> None:
     exact = fit_lambdas(x, data(0.2, 3.0))
     assert exact.lambdas[1] == 0
     assert close(exact.predicted, [0.2, 3.0], 1e-9)
-    with pytest.warns(LeastworkWarning, match=r"'b' is 3.5, where the samples reach \[3, 3\]: check its unit"):
+    with pytest.warns(LeastworkWarning, match="'b' is 3.5, where all 500 samples have 3, which no weights"):
         measured = fit_lambdas(x, data(0.2, 3.5, errors=[0.0, 0.1]))
     assert close(measured.target, [0.2, 3.0], 1e-9)
     with pytest.raises(InfeasibleError, match="'b'"):
@@ -504,3 +504,13 @@ def test_bounds_in_another_unit_are_doubted_though_all_samples_meet_them(unit: s
     told = [str(one.message) for one in found if "bounds do nothing" in str(one.message)]
     assert len(told) == (said is not None)
     assert said is None or re.search(said, told[0])
+
+
+def test_a_constant_in_float32_agrees_with_its_exact_datum() -> None:
+    """Observables come in float64 from states in float32: 0.146 nm is then 0.14600000530481339 nm in every sample."""
+    x = normal(500, 2)
+    x[:, 1] = torch.tensor(0.146, dtype=torch.float32)
+    fit = fit_lambdas(x, data(0.2, 0.146))
+    assert fit.lambdas[1] == 0
+    with pytest.raises(InfeasibleError, match=r"no weighting of them gives its value 0\.14601"):
+        fit_lambdas(x, data(0.2, 0.14601))

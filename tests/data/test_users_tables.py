@@ -44,7 +44,7 @@ def histogram(path: Path) -> object:
 
 
 def curve(path: Path) -> object:
-    found = read_saxs(path)
+    found = read_saxs(path, q_max=0.3)
     return found.q.tolist(), found.intensity.tolist()
 
 
@@ -73,6 +73,8 @@ def of_star(*values: str) -> str:
         (table, '"Name","VALUE","error"\r"a","0.31","0.02"\r"b","0.45","0.03"\r', READ),
         (table, "name,value [nm],error (nm)\n\na,0.31,0.02\n,,\n" + B, None),
         (table, "# DATA = JCOUPLINGS PRIOR = GAUSS\na\t0.31\t0.02\nb\t0.45\t0.03\n", READ),
+        (table, "name;value;error;held_out\na;0,31;0,02;FALSCH\nb;0,45;0,03;wahr\n", READ),
+        (table, "# by us\n# DATA=JCOUPLINGS PRIOR=GAUSS\na 0,31 0,02\nb 0.45 3e-2\n", READ),
         (couplings, "kind\tresidue\tvalue\terror\n3JHNHA\t2\t5,59\t0,05\n", [(2, 5.59, 0.05)]),
         (couplings, KIND + "³J(HN;Hα),2,5.59,0.05\n", [(2, 5.59, 0.05)]),
         (residues, "resid,resname,value,error\n2,hie,7.35,0.15\n", [(2, 7.35)]),
@@ -106,6 +108,9 @@ def test_what_is_meant_is_read(tmp_path: Path, read: Callable, text: str | bytes
         (table, HEAD + "a,1.2D-3,0.02\n" + B, "write it as -1.2e-3"),
         (table, HEAD + "a,\u20130.31,0.02\n" + B, "write it as -1.2e-3"),
         (table, HEAD + 'a,"1,234",0.02\n' + B, "write it without commas"),
+        (table, HEAD + 'a,"1,234.5",0.02\n' + B, "write it without marks of thousands, and with a point"),
+        (table, "name;value;error\na;1.234,5;0,02\n", "write it without marks of thousands, and with a point"),
+        (table, HEAD + "a,0,31,0,02\n" + B, "5 cells for 3 columns: quote commas, and write decimals with points"),
         (table, HEAD + "a,0.31 nm,0.02\n" + B, "leave out the unit"),
         (table, HEAD + "a,0.31,0.02 # good\n" + B, "let a comment stand in a line of its own"),
         (table, HEAD + "a,0.31,.\n" + B, "line 2: the error of 'a' is '.': write a number, or leave the row out"),
@@ -134,6 +139,7 @@ def test_what_is_meant_is_read(tmp_path: Path, read: Callable, text: str | bytes
         (noe, "assign (resid 3 and name HA) (resid 4 and name HN) 2.5 0.7 0.5\n", "begin with the line i,j,upper"),
         (histogram, "lower (Å),upper (Å),count\n0,5,3\n5,10,4\n", "the column 'lower' is in 'Å'"),
         (curve, "1 0.01 10 0.1\n2 0.02 9 0.1\n3 0.03 8 0.1\n", "line 1: the first column counts the points"),
+        (curve, "".join(f"{q} 9 1\n" for q in (0.2, 1, 2, 3, 4)), "1 lie from .* the last is at 4 1/Å.*q_unit = 1/nm"),
         (curve, "0.01 10.0\n0.02 9.5\n", "there is no error beside"),
         (curve, "0.01 10 0.1\n# frame 2\n0.02 9.5 0.1\n", "words stand between the numbers"),
         (star, of_star("5,5"), "'5,5': write a finite number, in Hz"),
@@ -147,3 +153,11 @@ def test_what_is_not_read_ends_in_a_remedy(tmp_path: Path, read: Callable, text:
     with pytest.raises(ConfigError, match=said) as refused:
         read(path)
     assert str(refused.value).startswith(str(path))
+
+
+def test_a_name_that_looks_the_same_is_meant(tmp_path: Path) -> None:
+    """A keyboard has the micro sign and an alphabet the letter; macOS writes accents apart from their letters."""
+    path = tmp_path / "measured.csv"
+    path.write_text(HEAD + "\u03bcs,0.31,0.02\nA\u030a,0.45,0.03\n")
+    named = stack(component(0, "\u00b5s"), component(1, "\u00c5"))
+    assert Experiment.from_csv(path, named).values.tolist() == READ[0]

@@ -10,6 +10,7 @@ import torch
 import leastwork as lw
 from leastwork.data.experiment import Experiment
 from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning, NonFiniteError
+from leastwork.fit.budget import least_budget
 from leastwork.fit.value import LearningError
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.velocity import VelocityModel
@@ -77,7 +78,7 @@ def test_one_seed_is_one_fit_and_the_global_generator_is_left_alone() -> None:
 def test_data_that_the_model_meets_need_no_guidance() -> None:
     _, model, _ = problem(1, 0.5, 0.5)
     right = Observable(lambda x: x[:, 0], names="x")
-    fit = learn_guidance(model, Experiment(right, upper=[5.0]), budget=200_000, choices=Choices(steps=10))
+    fit = learn_guidance(model, Experiment(right, upper=[3.0]), budget=200_000, choices=Choices(steps=10))
     assert fit.history == ()
     assert float(fit.maxent.lambdas.abs().max()) == 0
     guided = sample(model, 32, fit.guidance, steps=10)
@@ -166,7 +167,10 @@ def test_what_cannot_be_done_is_refused() -> None:
 
 def test_data_out_of_reach_are_told_how_near_the_model_comes() -> None:
     _, model, data = problem(1, 0.5, 0.8)
-    with pytest.raises(InfeasibleError, match=r"reach \[\S+, 1\] in 'right', so no weighting .* its value 1\.5"):
+    with (
+        pytest.warns(LeastworkWarning, match="'right' is 1.5, where the samples reach"),
+        pytest.raises(InfeasibleError, match=r"reach \[\S+, 1\] in 'right', so no weighting .* its value 1\.5"),
+    ):
         learn_guidance(model, replace(data, values=[1.5]), budget=200_000, iterations=10, choices=Choices(steps=10))
 
 
@@ -186,6 +190,20 @@ def test_an_observable_that_is_noise_is_refused_with_its_history() -> None:
     with pytest.raises(LearningError, match="does not beat h = 0") as caught:
         learn_guidance(model, Experiment(noise, values=[0.3]), budget=200_000, iterations=60, choices=Choices(steps=10))
     assert len(caught.value.history) > 0
+
+
+def test_data_in_another_unit_are_warned_of_before_anything_is_spent_on_them() -> None:
+    """As those of reweighting; the error that follows is of the 14 evaluations that this budget leaves."""
+    _, model, _ = problem(1, 0.5, 0.8)
+    data = Experiment(Observable(lambda x: x[:, 0], names="d", unit="nm"), values=[12.0], errors=[0.5])
+    choices = Choices(steps=8)
+    own = sample(model, 400, steps=8)
+    budget = least_budget(len(choices.sampler(model).steps))
+    with (
+        pytest.warns(LeastworkWarning, match="'d' is 12, .* and 1.2, as of a unit ten times another, would lie there"),
+        pytest.raises(LeastworkError, match="budget"),
+    ):
+        learn_guidance(model, data, own=own, budget=budget, iterations=5, choices=choices)
 
 
 @pytest.mark.slow

@@ -10,18 +10,21 @@ import shutil
 import signal
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from forked import DONE, KILLED, bytes_of, end_of
+from forked import DONE, KILLED, bytes_of, end_of, forked
 
 from leastwork.fit.labels import fit_labels
-from leastwork.observable_guidance import least_work
+from leastwork.observable_guidance import job, least_work
+from leastwork.runs import carry_out
 from leastwork.support.checkpoints import Checkpoints
 
 EVERY = 0.2
@@ -114,3 +117,86 @@ def test_killed_at_random_moments(kind: str, kills: int, runs, tmp_path: Path) -
         lost += [] if cost is None else [cost]
     words = f"{statistics.mean(lost):.2f} s on average, {max(lost):.2f} s at most"
     print(f"{kind}: {kills} kills of a run of {one.seconds:.1f} s cost {words}: {[round(cost, 2) for cost in lost]}")
+
+
+STAGES: tuple[tuple[ModuleType, str], ...] = (
+    (job, "draw"), (least_work, "_learn"), (least_work, "draw_labelled"), (least_work, "fit_labels"),
+    (carry_out, "_draw"), (carry_out, "finish_run"), (carry_out, "write_report"),
+)  # fmt: skip
+"""What a run does from its first samples to its report, by the functions that do it."""
+
+
+def killed_in(stage: tuple[ModuleType, str], after: float, act: Callable[[], Any]) -> int:
+    """How a forked process ended that is killed when it has computed for so many seconds in a stage."""
+
+    def acted() -> None:
+        module, name = stage
+        real = getattr(module, name)
+
+        def doomed(*arguments: Any, **named: Any) -> Any:
+            signal.setitimer(signal.ITIMER_PROF, after)  # ends in SIGPROF, which ends the process as it stands
+            try:
+                return real(*arguments, **named)
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
+
+        setattr(module, name, doomed)
+        act()
+
+    return forked(acted)
+
+
+def seconds_of_stages(act: Callable[[], Any], notes: Path) -> dict[tuple[ModuleType, str], float]:
+    """Seconds that each stage computes when it is called first, from a forked process."""
+
+    def acted() -> None:
+        for number, (module, name) in enumerate(STAGES):
+            setattr(module, name, _noted(getattr(module, name), notes / str(number)))
+        act()
+
+    notes.mkdir()
+    assert forked(acted) == DONE
+    return {stage: float((notes / str(number)).read_text()) for number, stage in enumerate(STAGES)}
+
+
+def _noted(real: Callable[..., Any], note: Path) -> Callable[..., Any]:
+    def timed(*arguments: Any, **named: Any) -> Any:
+        begin = time.process_time()
+        found = real(*arguments, **named)
+        if not note.exists():
+            note.write_text(str(time.process_time() - begin))
+        return found
+
+    return timed
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_by_time")
+def test_killed_in_each_stage(runs, tmp_path: Path) -> None:
+    """The same command ends in the same bytes, whichever stage of the fit or of the sampling the kill falls in."""
+    torch.set_num_threads(1)
+    (runs.place / "least-work.yaml").write_text(LEAST_WORK.replace("140000", "300000"))  # enough for labels
+    out, chance = tmp_path / "out", random.Random("stages")
+    act = partial(runs.carry_out, "least-work", out)
+    wanted = whole(partial(runs.carry_out, "least-work"), out).files
+    lengths = seconds_of_stages(act, tmp_path / "seconds")
+    fitted = tmp_path / "fitted"
+    shutil.copytree(out, fitted, ignore=shutil.ignore_patterns("ensemble.zarr", "metrics.json", "report.html", "*.csv"))
+    killed, kills = Counter[str](), int(os.environ.get("LEASTWORK_KILLS", 3))
+    for stage, length in lengths.items():
+        for _ in range(3 * kills):
+            if killed[stage[1]] == kills:
+                break
+            shutil.rmtree(out, ignore_errors=True)
+            if stage[0] is carry_out:
+                shutil.copytree(fitted, out)  # spares the fit
+            ended = killed_in(stage, max(chance.uniform(0.0, 0.7 * length), 1e-6), act)
+            if ended == DONE:
+                continue
+            assert ended == -signal.SIGPROF, stage
+            killed[stage[1]] += 1
+            assert forked(act) == DONE
+            found = bytes_of(out)
+            assert {name for name in {*found, *wanted} if found.get(name) != wanted.get(name)} == set(), stage
+    print(dict(killed), {stage[1]: round(length, 2) for stage, length in lengths.items()})
+    assert all(killed[name] == kills for _, name in STAGES)

@@ -3,11 +3,12 @@
     # DATA=JCOUPLINGS PRIOR=GAUSS          # DATA=NOE BOUND=LOWER
     label  average  error                  label  bound  error
 
-Comments beside the first one are passed over. Averages of powers, ``POWER=6``, are refused: the observable itself has
-to be the power then.
+Other comments are passed over, and decimals may have commas. Averages of powers, ``POWER=6``, are refused: the
+observable itself has to be the power then.
 """
 
 import re
+from itertools import takewhile
 from pathlib import Path
 
 from leastwork.errors import ConfigError
@@ -20,6 +21,7 @@ __all__ = ["bme_as_csv"]
 _KEY = re.compile(
     r"(?<![A-Za-z_])([A-Za-z_]+)[ \t]*=[ \t]*(\S+)"
 )  # begins at a word, or long words take quadratic time
+_DECIMAL_COMMA = re.compile(r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$", re.ASCII)
 _COLUMN = {"": "value", "LOWER": "lower", "UPPER": "upper"}
 
 
@@ -38,9 +40,9 @@ def bme_as_csv(path: Path, text: str) -> str:
     "a",5.2,0.1
     """
     lines = text.splitlines()
-    first = next((line for line in lines if line.strip()), "")
-    keys = {key.upper(): value.upper() for key, value in _KEY.findall(first)}
-    if not first.lstrip().startswith("#") or "DATA" not in keys:
+    comments = takewhile(lambda line: not line.strip() or line.lstrip().startswith("#"), lines)
+    first, keys = next(((line, found) for line in comments if "DATA" in (found := _keys(line))), ("", {}))
+    if "DATA" not in keys:
         _refuse_blanks(path, text)
         return text
     where = f"{path}, line {lines.index(first) + 1}"
@@ -59,6 +61,10 @@ def bme_as_csv(path: Path, text: str) -> str:
     )
 
 
+def _keys(line: str) -> dict[str, str]:
+    return {key.upper(): value.upper() for key, value in _KEY.findall(line)}
+
+
 def _row(path: Path, number: int, line: str) -> str:
     if not line.strip() or line.lstrip().startswith("#"):
         return ""
@@ -69,7 +75,7 @@ def _row(path: Path, number: int, line: str) -> str:
         raise ConfigError(
             f"{path}, line {number}: {len(cells)} cells, where BME has label, average and error: give three"
         )
-    return ",".join([f'"{cells[0]}"', *cells[1:]])
+    return ",".join([f'"{cells[0]}"', *(_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in cells[1:])])
 
 
 def _refuse_blanks(path: Path, text: str) -> None:

@@ -24,7 +24,7 @@ from leastwork.support.csv_rows import as_number, cells, check_unit, columns, fl
 from leastwork.support.data_text import data_text
 from leastwork.support.html import html_table
 from leastwork.support.numerals import plain, plus_minus
-from leastwork.support.text import nearest, plural, quoted
+from leastwork.support.text import as_known, nearest, plural, quoted
 
 __all__ = ["Experiment", "data_of_table"]
 
@@ -261,6 +261,7 @@ def data_of_table(path: Path, observable: Observable) -> dict[str, dict[str, Any
     for number, line in lines[1:]:
         where = f"{path}, line {number}"
         name, datum = _row(line, header, where)
+        name = as_known(name, observable.names)
         if name not in observable.names:
             raise ConfigError(f"{where}: there is no observable {quoted(name)}{nearest(name, observable.names)}")
         first, known = found.setdefault(name, (number, datum))
@@ -291,7 +292,10 @@ def _row(line: str, header: list[str], where: str) -> tuple[str, dict[str, Any]]
     """The name of a row, and its datum as arguments of Experiment."""
     found = cells(line)
     if len(found) > len(header):
-        raise ConfigError(f"{where}: {plural(len(found), 'cell')} for {plural(len(header), 'column')}: quote commas")
+        raise ConfigError(
+            f"{where}: {plural(len(found), 'cell')} for {plural(len(header), 'column')}: quote commas, and "
+            "write decimals with points"
+        )
     row = dict(zip(header, found, strict=False))
     name = row.get("name", "")
     if not name:

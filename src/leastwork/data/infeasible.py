@@ -44,14 +44,14 @@ class Words:
         upper: Array,
         values: Array,
         fitted: NDArray[np.int64],
-        rounding: float,
+        rounding: Array,
     ) -> None:
         self.units = units
         self.names, self.lower, self.upper, self.fitted, self.n = names, lower, upper, fitted, len(values)
         self.least, self.most = values.min(axis=0)[fitted], values.max(axis=0)[fitted]
         size = np.maximum(np.abs(self.least), np.abs(self.most))
         self.constant = self.most - self.least <= rounding * size
-        self.slack = np.where(self.constant, max(2 * rounding, 1e-9) * size, 0.0)
+        self.slack = np.where(self.constant, np.maximum(2 * rounding, 1e-9) * size, 0.0)
 
     def check_reach(self, exact: NDArray[np.bool_]) -> None:
         """Check that exact data lie strictly inside the range of the samples, or equal it if it is one number."""
@@ -109,6 +109,11 @@ class Words:
 
     def _far(self, k: int) -> str:
         datum = self.lower[k] if self.lower[k] > self.most[k] else self.upper[k]
+        if self.constant[k]:
+            return (
+                f"{self.names[k]!r} is {datum:.6g}, where all {self.n} samples have {self.least[k]:.6g}, which no "
+                "weights change: check it, or draw more samples"
+            )
         others = (*_OF_ENERGY, *_OTHER_UNITS) if re.search("J|cal", self.units[k]) else _OTHER_UNITS
         inside = ((f, said) for f, said in others if self.least[k] <= f * datum <= self.most[k])
         factor, unit = next(inside, (0.0, ""))

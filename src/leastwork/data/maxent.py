@@ -25,7 +25,7 @@ from leastwork.observables.function import Observable
 from leastwork.support.html import html_table
 from leastwork.support.numerals import fraction, plain, plus_minus
 
-__all__ = ["Array", "LogTilt", "MaxEnt", "fit_lambdas"]
+__all__ = ["Array", "LogTilt", "MaxEnt", "fit_lambdas", "warn_of_data"]
 
 _MANY, _FEW = 100, 3  # number of samples, and the number of them that make half of the variance when they are named
 _NARROWER = 1e-3  # ratio of the standard deviations under the tilt and before it below which λ is refined
@@ -146,9 +146,7 @@ def fit_lambdas(
     fitted = experiment.fitted.numpy()
     lower, upper = (end.numpy()[fitted] for end in experiment.interval)
     sigma = experiment.covariance.numpy()[np.ix_(fitted, fitted)]
-    rounding = 4 * torch.finfo(observed.dtype).eps if observed.is_floating_point() else 1e-12
-    names, units = ([named[k] for k in fitted] for named in (experiment.names, experiment.units))
-    words = Words(names, units, lower, upper, values, fitted, max(rounding, 1e-12))
+    words = _words(values, experiment)
     words.check_reach(exact=sigma.diagonal() == 0)
     met = words.constant & ~words.outside  # there is nothing to weigh
     lower, upper = (np.where(met, mean[fitted], end) for end in (lower, upper))
@@ -177,13 +175,7 @@ def fit_lambdas(
     target[fitted[dual.valued]] = (lower + scale * (dual.sigma @ best.lambdas))[dual.valued]
     log_z = best.tilted.log_mean + float(lambdas @ (target - centre))  # log_mean is relative to the centre
     ess = min(1 / (n * float(weight @ weight)), 1.0)
-    _warn_of_few_samples(words, values, mean[fitted], variance[fitted], p)
-    far = words.far_off(np.sqrt(variance[fitted]), np.sqrt(sigma.diagonal()))
-    if far:
-        warnings.warn(f"the data lie far from the model: {far}", LeastworkWarning, stacklevel=2)
-    idle = words.idle()
-    if idle:
-        warnings.warn(f"bounds do nothing: {idle}: check their unit", LeastworkWarning, stacklevel=2)
+    _warn_of_data(words, values, mean[fitted], variance[fitted], p, sigma)
     if ess < _LEAST_ESS:
         warnings.warn(
             f"the data leave {n * ess:.3g} effective samples of {n} (ESS {ess:.2g}), so λ and all reweighted averages "
@@ -201,6 +193,44 @@ def fit_lambdas(
         iterations=steps,
         converged=True,
     )
+
+
+def warn_of_data(observed: Tensor, experiment: Experiment) -> None:
+    """Warn of data as :func:`fit_lambdas` does, but not of few effective samples, and without a fit.
+
+    Args:
+        observed: the observables of the model's samples, (n, K).
+        experiment: the K data.
+
+    Warns:
+        LeastworkWarning: data lie far from the model, bounds do nothing, or a few samples decide λ.
+    """
+    values, log_p = _check_samples(observed, experiment, None)
+    p, fitted = np.exp(log_p), experiment.fitted.numpy()
+    mean, sigma = p @ values, experiment.covariance.numpy()[np.ix_(fitted, fitted)]
+    variance = p @ (values - mean) ** 2
+    _warn_of_data(_words(values, experiment), values, mean[fitted], variance[fitted], p, sigma)
+
+
+def _words(values: Array, experiment: Experiment) -> Words:
+    """Words on the fitted data; numbers that float32 holds are taken to be rounded to it, as the samples of models."""
+    fitted = experiment.fitted.numpy()
+    lower, upper = (end.numpy()[fitted] for end in experiment.interval)
+    names, units = ([named[k] for k in fitted] for named in (experiment.names, experiment.units))
+    with np.errstate(over="ignore"):
+        coarse = (values.astype(np.float32) == values).all(axis=0)[fitted]
+    rounding = np.where(coarse, 4 * np.finfo(np.float32).eps, 1e-12)
+    return Words(names, units, lower, upper, values, fitted, rounding)
+
+
+def _warn_of_data(words: Words, values: Array, mean: Array, variance: Array, p: Array, sigma: Array) -> None:
+    _warn_of_few_samples(words, values, mean, variance, p)
+    far = words.far_off(np.sqrt(variance), np.sqrt(sigma.diagonal()))
+    if far:
+        warnings.warn(f"the data lie far from the model: {far}", LeastworkWarning, stacklevel=3)
+    idle = words.idle()
+    if idle:
+        warnings.warn(f"bounds do nothing: {idle}: check their unit", LeastworkWarning, stacklevel=3)
 
 
 def _warn_of_few_samples(words: Words, values: Array, mean: Array, variance: Array, p: Array) -> None:
@@ -230,7 +260,7 @@ def _warn_of_few_samples(words: Words, values: Array, mean: Array, variance: Arr
         warnings.warn(
             f"{who} λ: {'; '.join(told)}: look at these structures, leave them out, or measure something bounded",
             LeastworkWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from leastwork.data.experiment import Experiment
 from leastwork.data.importance import importance_draws
-from leastwork.data.posterior_density import log_density, mode_and_root, posed, weights_of
+from leastwork.data.posterior_density import bootstrapped, log_density, mode_and_root, posed
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.statistics.tails import NOT_TO_TRUST, tail_index
 from leastwork.support.random import derive_seed, generator
@@ -175,8 +175,10 @@ def posterior(
 
 
 def _averages(lambdas: Tensor, observed: Tensor, log_p: Tensor, seed: int, values: Tensor) -> Tensor:
-    random = generator(seed, "samples")
-    return torch.cat([w @ values.to(torch.float64) for w in weights_of(lambdas, observed, log_p, random)])
+    columns = values.to(torch.float64)
+    columns = columns[:, None] if columns.ndim == 1 else columns
+    found = bootstrapped(lambdas, observed, log_p, generator(seed, "samples"), columns)
+    return found[:, 0] if values.ndim == 1 else found
 
 
 def _median(values: Tensor, share: Tensor) -> float:

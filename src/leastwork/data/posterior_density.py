@@ -8,7 +8,7 @@ every sample, of which the data say nothing, are left out.
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,11 +21,11 @@ from leastwork.data.mixture import Data
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.support.text import plural
 
-__all__ = ["Problem", "check_posed", "log_density", "mode_and_root", "posed", "weights_of"]
+__all__ = ["Problem", "bootstrapped", "check_posed", "log_density", "mode_and_root", "posed"]
 
 _ROUNDS = 200  # of the search for the mode of θ
 _MOST = 200  # fitted data, of whose covariance a determinant is taken for each draw
-_TOGETHER = 2**23  # weights of samples in memory at a time
+_TOGETHER = 2**19  # weights of samples in memory at a time: 4 MB, which a cache holds
 _SAME = 1e-10  # variance of a combination of standardised observables that is the same in every sample
 
 
@@ -107,7 +107,9 @@ def posed(
     log_p = log_p.log_softmax(dim=0)
     basis = _whitening(values[:, of], log_p.exp())
     if not basis.shape[1]:
-        raise LeastworkError("the observables of all fitted data are the same in every sample: there is no posterior")
+        raise LeastworkError(
+            "the observables of all fitted data are the same in every sample: there is no posterior, so ask for none"
+        )
     return Problem(values, log_p, experiment, of, member, len(known), spread, basis), tuple(known)
 
 
@@ -122,11 +124,16 @@ def _whitening(values: Tensor, weight: Tensor) -> Tensor:
     return (vectors[:, kept] / deviation[:, None]) * size[kept].rsqrt()
 
 
-def weights_of(lambdas: Tensor, values: Tensor, log_p: Tensor, random: torch.Generator) -> Iterator[Tensor]:
-    """Weights of the samples for each draw, in blocks (b, n), each of another bootstrap of the samples."""
-    for block in lambdas.split(max(_TOGETHER // len(values), 1)):
-        shares = torch.empty(len(block), len(values), dtype=torch.float64).exponential_(generator=random)
-        yield (log_p - block @ values.T + shares.log()).softmax(dim=1)
+def bootstrapped(lambdas: Tensor, observed: Tensor, log_p: Tensor, random: torch.Generator, of: Tensor) -> Tensor:
+    """Averages of values (n, M) with the weights of each draw, (S, M), each of another bootstrap of the samples."""
+    found = []
+    for block in lambdas.split(max(_TOGETHER // len(observed), 1)):
+        weight = log_p - block @ observed.T
+        weight = weight.sub_(weight.amax(dim=1, keepdim=True)).exp_()
+        even = torch.rand(len(block), len(observed), dtype=torch.float64, generator=random)
+        weight.mul_(even.neg_().log1p_().neg_())  # shares of a Bayesian bootstrap are exponential
+        found.append((weight @ of) / weight.sum(dim=1, keepdim=True))
+    return torch.cat(found)
 
 
 def _scaled(problem: Problem, log_theta: Tensor) -> Tensor:
@@ -141,17 +148,18 @@ def log_density(problem: Problem, places: Tensor) -> tuple[Tensor, Tensor]:
     centre = problem.log_p.exp() @ problem.values
     z = (problem.values - centre)[:, of] @ problem.basis
     densities, samples = [], []
-    for block in places.split(max(_TOGETHER // z.numel(), 1)):
+    for block in places.split(max(_TOGETHER // len(z), 1)):
         along, log = block[:, : problem.rank], block[:, problem.rank :]
-        exponent = problem.log_p - along @ z.T
-        log_z = exponent.logsumexp(dim=1)
-        weight = (exponent - log_z[:, None]).exp()
+        weight = problem.log_p - along @ z.T
+        top = weight.amax(dim=1, keepdim=True)
+        total = weight.sub_(top).exp_().sum(dim=1, keepdim=True)
+        weight.div_(total)
         mean = weight @ z
-        kl = -(along * mean).sum(dim=1) - log_z
+        kl = -(along * mean).sum(dim=1) - (top + total.log())[:, 0]
         whole = weight @ problem.values
         miss = problem.data.outside(whole)[:, of] / _scaled(problem, log)
         chi = ((miss @ problem.precision) * miss).sum(dim=1)
-        moments = (weight[:, None, :] * z.T) @ z  # about the model's averages, so that little cancels
+        moments = torch.stack([weight @ (z * one[:, None]) for one in z.T], dim=1)  # about the model's averages
         size_of = torch.linalg.slogdet(moments - mean[:, :, None] * mean[:, None, :]).logabsdet
         of_theta = torch.zeros(len(block), dtype=torch.float64)
         if problem.count:

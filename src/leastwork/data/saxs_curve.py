@@ -32,6 +32,7 @@ _CELLS = re.compile(r"[\s;,]+")
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 _GUINIER = 1.3  # largest q R_g of the fit
 _FEWEST = 5  # points of a fit
+_FARTHEST = 1.0  # q that SAXS reaches, 1/Å
 _SLACK = 2.0  # by which R_g may lie outside what folded and unfolded chains have
 
 
@@ -147,6 +148,11 @@ def read_saxs(path: str | Path, q_unit: str = "1/Å", *, q_min: float = 0.0, q_m
         if q_min <= q * scale <= q_max or q <= 0:
             _check(f"{path}, line {number}", q, intensity, error, kept[-1][0] if kept else 0.0)
             kept.append((q, intensity, error))
+    if q_unit == "1/Å" and len(kept) < _FEWEST <= len(rows) and rows[-1][1][0] > _FARTHEST:
+        raise ConfigError(
+            f"{path}: of {len(rows)} points, {len(kept)} lie from q = {q_min:g} to {q_max:g} 1/Å, and the last is at "
+            f"{rows[-1][1][0]:g} 1/Å, where no SAXS reaches: read the file with q_unit = 1/nm"
+        )
     if not kept:
         raise ConfigError(f"{path}: no q lies from {q_min:g} to {q_max:g} 1/Å: widen that")
     q, intensity, error = torch.tensor(kept, dtype=torch.float64).T

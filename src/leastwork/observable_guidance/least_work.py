@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.data.experiment import Experiment
-from leastwork.data.maxent import MaxEnt
+from leastwork.data.maxent import MaxEnt, warn_of_data
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.fit.budget import FEWEST, Share, least_budget, own_samples, share
 from leastwork.fit.labels import LabelFit, draw_labelled, fit_labels
@@ -172,6 +172,7 @@ def learn_guidance(
         )
     task = _Task(model, data, seed, steps, budget, rounds, iterations or 0, progress, choices, placing)
     here = _own_samples(task, own, observed)
+    warn_of_data(here.observed, data)  # before anything is spent on data in another unit
     start = here.observed.mean(dim=0)
     spent = unused + here.evaluations
     goal = aim(here, data, start)

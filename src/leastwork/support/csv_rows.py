@@ -20,12 +20,16 @@ _REMEDIES = (
     (r".*(±|\+/?-|\+-).*|[+-]?\d*\.?\d+\s*\(\d+\)", "give the error in a column of its own"),
     (r"[+-]?[\d.]+\s*%", "write a fraction, as 0.25"),
     (r"[<>≤≥~≈].*", "write a number, and a bound in the column for it"),
+    (r"[+-]?\d{1,3}([.,'’ ]\d{3})+[.,]\d+", "write it without marks of thousands, and with a point for the decimals"),
     (r"[+-]?\d{1,3}(,\d{3})+", "write it without commas, or with a point for the decimals"),
     (r"[+-]?[\d.]+\s*([x×*·]|[dD][+-]?\d).*|\u2013[\d.].*", "write it as -1.2e-3"),
     (r"[^#]*[\d.]\s*#.*", "let a comment stand in a line of its own, after #"),
     (r"[+-]?[\d.]+(e[+-]?\d+)?\s*[^\W\d].*", "leave out the unit"),
 )  # of cells that are no numbers, the first that fits
-_FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+_FLAGS = {
+    **dict.fromkeys(("", "0", "false", "no", "falsch", "faux", "falso"), False),
+    **dict.fromkeys(("1", "true", "yes", "wahr", "vrai", "verdadero", "vero"), True),
+}  # also as Excel writes them in German, French, Spanish and Italian
 
 
 def numbered(text: str) -> list[tuple[int, str]]:

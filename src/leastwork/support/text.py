@@ -2,9 +2,10 @@
 
 import difflib
 import reprlib
+import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["brief", "nearest", "plural", "quoted"]
+__all__ = ["as_known", "brief", "nearest", "plural", "quoted"]
 
 _MOST_QUOTED = 80  # characters of what is refused that a message quotes
 _MOST_TOLD = 120  # characters of what another program says
@@ -42,6 +43,16 @@ def brief(told: object) -> str:
     """The message of an error of another program, on one line of bounded length."""
     line = " ".join(str(told).split())
     return line if len(line) <= _MOST_TOLD else line[: _MOST_TOLD - 1] + "…"
+
+
+def as_known(word: str, known: Sequence[str]) -> str:
+    """The known word that looks the same, as µ of a keyboard and μ of an alphabet do, or else the word itself.
+
+    >>> as_known("\u03bcs", ["\u00b5s"]) == "\u00b5s", as_known("ms", ["s"])
+    (True, 'ms')
+    """
+    alike = {unicodedata.normalize("NFKC", one): one for one in known}
+    return word if word in known else alike.get(unicodedata.normalize("NFKC", word), word)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -96,7 +96,7 @@ def read_yaml(path: Path) -> Any:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not text in UTF-8: give a YAML file") from None
+        raise ConfigError(f"{path} is not text in UTF-8: save it so, or give a YAML file") from None
     return yaml_value(text, str(path))
 
 

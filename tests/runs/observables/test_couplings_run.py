@@ -169,14 +169,15 @@ def test_fit_says_what_is_held_out_and_the_file_where_it_does_not(folder: Path) 
     )
 
 
-def test_an_nmr_star_file_is_read_by_its_suffix(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["mine.str", "mine.txt"])
+def test_an_nmr_star_file_is_known_by_its_suffix_or_its_first_line(folder: Path, name: str) -> None:
     pytest.importorskip("pynmrstar")
     tags = ("ID", "Code", "Comp_index_ID_1", "Atom_ID_1", "Comp_index_ID_2", "Atom_ID_2", "Val", "Val_err")
     rows = ("1 3JHNHA 2 H 2 HA 6.0 .", "2 1JNCA 2 N 2 CA 10.9 .")
     text = "data_t\nsave_c\n_Coupling_constant_list.Sf_category coupling_constants\nloop_\n"
     text += "\n".join([*(f"_Coupling_constant.{tag}" for tag in tags), *rows, "stop_", "save_"])
-    (folder / "mine.str").write_text(text)
-    found = build_inputs(config(folder, "data.couplings=mine.str", "data.measurement_error=0.2")).data
+    (folder / name).write_text(text)
+    found = build_inputs(config(folder, f"data.couplings={name}", "data.measurement_error=0.2")).data
     assert found.names == ("3J(HN,HA) 2", "1J(N,CA) 2")
     assert found.covariance[0, 0] == pytest.approx(0.42**2 + 0.2**2)
 

@@ -37,7 +37,11 @@ _BLOCK = 1024  # samples are drawn in whole blocks of so many
 
 
 def compare_methods(
-    config: RunConfig, out: Path, begin: Callable[[], None], progress: Progress = no_progress
+    config: RunConfig,
+    out: Path,
+    begin: Callable[[], None],
+    progress: Progress = no_progress,
+    methods: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Compare all methods on the data of one run; each row is written as soon as it is there, and found rows are kept.
 
@@ -46,6 +50,7 @@ def compare_methods(
         out: folder of the results.
         begin: makes the folder, called when everything has been checked.
         progress: pass ``leastwork.support.progress.bar`` for a progress bar.
+        methods: names of the methods; by default all.
 
     Returns:
         the rows, plain values, as they stand in comparison.json.
@@ -75,7 +80,7 @@ def compare_methods(
         return kl_histogram(values, density, BINS, log_weight=log_weight)
 
     done = {row["method"] for row in rows}
-    left = [method for method in (*COMPARED, *strangers()) if method not in done]
+    left = [method for method in methods or (*COMPARED, *strangers()) if method not in done]
     found = compare(
         inputs.model,
         with_theta(inputs.data, theta),

@@ -23,7 +23,7 @@ from leastwork.runs.observables.couplings.config import CouplingsConfig
 from leastwork.runs.observables.couplings.inputs import KindsOfData, LeftOut, coupling_data
 from leastwork.runs.observables.data import CsvConfig, DatumConfig, DistributionConfig
 from leastwork.runs.observables.files_of_data import FILES_OF_DATA, FileOfData
-from leastwork.support.text import nearest, quoted
+from leastwork.support.text import as_known, nearest, quoted
 
 __all__ = ["Measured", "Read", "read_data"]
 
@@ -52,9 +52,11 @@ def _names_of(items: Sequence[Measured]) -> Observable:
     return Observable(len, names, tuple(unit for item in items for unit in item.unit))
 
 
-def _check_name(name: str, known: Sequence[str]) -> None:
-    if name not in known:
+def _known_name(name: str, known: Sequence[str]) -> str:
+    found = as_known(name, known)
+    if found not in known:
         raise ConfigError(f"data: there is no observable {quoted(name)}{nearest(name, known)}")
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,29 +116,29 @@ def _of_table(data: CsvConfig, config: RunConfig, event_shape: EventShape, items
 
 
 def _of_datum(data: DatumConfig, config: RunConfig, event_shape: EventShape, items: Sequence[Measured]) -> _Member:
-    _check_name(data.name, _names_of(items).names)
+    name = _known_name(data.name, _names_of(items).names)
     if data.value is not None and data.error is None:
-        raise ConfigError(f"data: {quoted(data.name)} has no error: write 0 if it is exact, or its standard error")
+        raise ConfigError(f"data: {quoted(name)} has no error: write 0 if it is exact, or its standard error")
     ends = {"values": data.value, "lower": data.lower, "upper": data.upper}
     row = {**ends, "errors": data.error or 0.0, "held_out": data.held_out}
-    return _Member({data.name: _Row(row, data.name, data.scale, data.offset)})
+    return _Member({name: _Row(row, name, data.scale, data.offset)})
 
 
 def _of_distribution(
     data: DistributionConfig, config: RunConfig, event_shape: EventShape, items: Sequence[Measured]
 ) -> _Member:
     plain = [item.observable for item in items if item.of_averages is None]
-    _check_name(data.distribution, [name for observable in plain for name in observable.names])
-    owner = next(observable for observable in plain if data.distribution in observable.names)
-    one = column(owner, data.distribution)
+    name = _known_name(data.distribution, [name for observable in plain for name in observable.names])
+    owner = next(observable for observable in plain if name in observable.names)
+    one = column(owner, name)
     bins = data.histogram(one.units[0])
     found = distribution(
         one, bins.edges, counts=bins.counts, populations=bins.populations,
         errors=bins.errors, width=data.width,
     )  # fmt: skip
-    kinds = (data.distribution,) * len(found.names)
+    kinds = (name,) * len(found.names)
     held_out = torch.full((len(found.names),), data.held_out)
-    return _Member(parts=[_Part(KindsOfData(found, kinds, kinds), held_out)], distribution=data.distribution)
+    return _Member(parts=[_Part(KindsOfData(found, kinds, kinds), held_out)], distribution=name)
 
 
 def _of_file(data: FileOfData, config: RunConfig, event_shape: EventShape, items: Sequence[Measured]) -> _Member:

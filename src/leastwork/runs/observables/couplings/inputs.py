@@ -135,9 +135,19 @@ def _check_atoms(backbone: Backbone, config: CouplingsConfig, event_shape: Event
 
 def _read(config: CouplingsConfig) -> Couplings:
     path: Path = config.couplings
-    if path.suffix.lower() in _STAR:
+    if path.suffix.lower() in _STAR or _begins_as_star(path):
         return Couplings.from_nmr_star(path, config.measurement_error, config.molecule)
     return Couplings.from_csv(path, config.measurement_error)
+
+
+def _begins_as_star(path: Path) -> bool:
+    """Whether the first line that is no comment begins a block of NMR-STAR; files that cannot be read do not."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            first = next((line for line in file if line.strip() and not line.lstrip().startswith("#")), "")
+    except OSError:
+        return False
+    return first.lower().startswith("data_") and "," not in first
 
 
 def _backbone(config: CouplingsConfig, system: str | None) -> Backbone:
