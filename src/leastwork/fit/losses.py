@@ -7,16 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.fit.noised import Noised, Pool
-from leastwork.networks.value import value_and_gradient
+from leastwork.networks.value import ValueNetwork, sees_denoised, value_and_gradient
 from leastwork.schedules.base import Schedule
 
-__all__ = ["CLEAN", "Terms", "loss_of_clean", "loss_of_ratio", "loss_of_tilt", "unexplained"]
+__all__ = ["Terms", "knows_clean", "loss_of_clean", "loss_of_ratio", "loss_of_tilt"]
 
-CLEAN = 8.0
-"""Log-SNR from which V is taken as r − ln Z."""
-
+_CLEAN = 8.0  # log-SNR from which V is taken as r − ln Z
+_MANY_INPUTS = 256  # inputs of a network from which it is told so
 _CLEAN_STATES = 256  # samples at which it is, in each step
-_MOST_JUDGED = 2048  # held-out samples that judge it
 
 Terms: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
@@ -47,6 +45,12 @@ def _correction(network: nn.Module, seen: Noised) -> tuple[Tensor, Tensor]:
     return (value, slope) if seen.known is None else (value - seen.known[0], slope - seen.known[1])
 
 
+def knows_clean(network: nn.Module, pool: Pool) -> bool:
+    """Whether V without noise is told to a network: it takes denoised states, has many inputs and sees little noise."""
+    inputs = network.view.count if isinstance(network, ValueNetwork) else pool.x0.shape[1]
+    return sees_denoised(network) and inputs >= _MANY_INPUTS and pool.ends[1] > _CLEAN
+
+
 def loss_of_clean(
     network: nn.Module, pool: Pool, index: Tensor, clean: Tensor, schedule: Schedule, random: torch.Generator
 ) -> Tensor:
@@ -61,22 +65,7 @@ def loss_of_clean(
         random: generator of the draws.
     """
     drawn = index[torch.randint(len(index), (_CLEAN_STATES,), generator=random)]
-    log_snr = CLEAN + (pool.ends[1] - CLEAN) * torch.rand(_CLEAN_STATES, generator=random, dtype=torch.float64)
+    log_snr = _CLEAN + (pool.ends[1] - _CLEAN) * torch.rand(_CLEAN_STATES, generator=random, dtype=torch.float64)
     times = schedule.time_of(log_snr)
     value = network(pool.x0[drawn], schedule.alpha(times).to(pool.x0), schedule.sigma(times).to(pool.x0))
     return torch.nn.functional.huber_loss(value, clean[drawn].to(value))
-
-
-@torch.no_grad()
-def unexplained(network: nn.Module, pool: Pool, index: Tensor, clean: Tensor, schedule: Schedule) -> float:
-    """The share of the variance of r that V does not explain at samples without noise, Var(V − r)/Var r.
-
-    Args:
-        network, pool, clean, schedule: as in :func:`loss_of_clean`.
-        index: indices of held-out samples.
-    """
-    some = index[:_MOST_JUDGED]
-    time = schedule.time_of(torch.tensor([CLEAN], dtype=torch.float64))
-    value = network(pool.x0[some], schedule.alpha(time).to(pool.x0), schedule.sigma(time).to(pool.x0))
-    spread = float(clean[some].var())
-    return float((value - clean[some].to(value)).var()) / spread if spread > 0 else 0.0

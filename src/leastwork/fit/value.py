@@ -29,14 +29,14 @@ matching on the target's samples determines h = s_q − s,
 
     ½ E_p[ln (1 + e^V)] + ½ E_q[ln (1 + e^{−V})]          E_q[½ |σh|² + σh·(ε − ε̂)]
 
-At little noise V is known: D is the sample itself, and V = r − ln Z. If after two fifths of the steps V̂
-misses more than a twentieth of Var r there, at held-out samples, a third term holds it to r from then on,
+At little noise V is known: D is the sample itself, and V = r − ln Z. For a network of hundreds of inputs a third term
+holds V̂ to r there,
 
     E[huber(V̂(x_0, ℓ) − r(x_0) + ln Z)],        ℓ uniform between 8 and 12
 
-It takes no evaluation of the model and no derivative of r, and teaches the network on which of hundreds of inputs r
-depends; V at more noise is a mean over the same features. Where V̂ knows r without it, it is left out, since sharp
-features of r at little noise, where guidance does little work, would cost accuracy at more noise.
+It takes no evaluation of the model and no derivative of r, and teaches on which of the inputs r depends, which the
+noisy terms above leave half unknown; V at more noise is a mean over the same features. A network of few inputs learns
+r without it, and would spend accuracy at more noise, where the work is done, on the sharpest features of r.
 
 Heavy samples are noised more often, in proportion to (1 + ω)/2, and have the inverse weight in the loss, since a target
 that is rare under the model would otherwise be seen in hardly any step of the optimiser.
@@ -57,7 +57,7 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.fit.losses import CLEAN, Terms, loss_of_clean, loss_of_ratio, loss_of_tilt, unexplained
+from leastwork.fit.losses import Terms, knows_clean, loss_of_clean, loss_of_ratio, loss_of_tilt
 from leastwork.fit.noised import PROBES, Noised, Pool, evaluations_of_noised, noise_states, pool_of
 from leastwork.fit.training import follow, optimiser_of, restore, state_of, take_step, warm_cosine
 from leastwork.geometry.state import State, cat
@@ -72,7 +72,6 @@ from leastwork.support.random import generator
 __all__ = ["Check", "LearningError", "ValueFit", "fit_ratio", "fit_value"]
 _HELD_OUT_EVERY = 7  # one sample in this many is held out
 _CHECKS = 20  # validations in a full run
-_JUDGED_AT, _MUCH = 8, 0.05  # validation by which V without noise is judged, and the share that it may miss
 _PATIENCE = 8  # validations without improvement after which training stops
 _LEVELS = 64  # log-SNRs at which the held-out samples are noised
 _BREGMAN_WEIGHT = 0.25  # weight of the first term of the loss
@@ -89,15 +88,13 @@ class Check:
     ``evidence`` is √(n−1) times the larger of the correlations of V with ω and with √ω over the n held-out samples. If
     the tilt is unrelated to the state, each is a standard normal number, since all permutations of ω are then equally
     likely. The correlation with ω detects a few heavy weights at neighbouring states, for which the mean loss is too
-    noisy; that with √ω detects many light weights besides a few heavy ones. ``unknown`` is the share of Var r that V
-    does not explain at held-out samples without noise; None where V sees the noisy state or its reference is unknown.
+    noisy; that with √ω detects many light weights besides a few heavy ones.
     """
 
     iteration: int
     training: float
     validation: float
     evidence: float
-    unknown: float | None = None
 
 
 class LearningError(LeastworkError):
@@ -162,7 +159,7 @@ def fit_value(
     return _train(
         network, model, pool, partial(loss_of_tilt, float(log_omega.max())), _split(pool.omega.cpu(), random),
         _shares(pool.omega.cpu()), random, reference, iterations, batch_size, noised, learning_rate, progress,
-        (log_omega - ratio).to(pool.omega) if sees_denoised(network) and pool.ends[1] > CLEAN else None,
+        (log_omega - ratio).to(pool.omega) if knows_clean(network, pool) else None,
     )  # fmt: skip
 
 
@@ -265,7 +262,7 @@ def _train(
             drawn = rows + torch.randint(columns, (batch_size,), generator=random)
             bregman, score, _ = loss_of(network, seen.at(drawn))
             loss = (rarely[drawn] * (_BREGMAN_WEIGHT * bregman + score)).mean()
-            if clean is not None and _misses_much(history):
+            if clean is not None:
                 loss = loss + loss_of_clean(network, pool, order.flatten(), clean, model.schedule, random)
             take_step(optimiser, loss, learning_rate * warm_cosine((i + 1) / iterations))
             follow(average, network, min(0.98, (i + 1) / (i + 10)))
@@ -277,10 +274,8 @@ def _train(
                 bregman, _, value = loss_of(average, trial)
             found = float(bregman.mean())
             evidence = _evidence(*_mean_by_sample(judged.flatten(), value, pool.omega))
-            unknown = None if clean is None else unexplained(average, pool, validation, clean, model.schedule)
-            history.append(Check(i + 1, float(loss.detach()), found, evidence, unknown))
-            told = {name: value for name, value in vars(history[-1]).items() if value is not None}
-            report_metrics("learning V", told)
+            history.append(Check(i + 1, float(loss.detach()), found, evidence))
+            report_metrics("learning V", vars(history[-1]))
             if not math.isfinite(found):
                 raise LearningError(
                     f"learning V diverged after {i + 1} iterations: {_SCALE}",
@@ -308,11 +303,6 @@ def _train(
             evaluations,
         )
     return ValueFit(best, tuple(history), evaluations, time.perf_counter() - begin)
-
-
-def _misses_much(history: Sequence[Check]) -> bool:
-    """Whether V without noise, where it is known, was far off when it was judged."""
-    return len(history) >= _JUDGED_AT and (history[_JUDGED_AT - 1].unknown or 0.0) > _MUCH
 
 
 def _state(
