@@ -265,3 +265,23 @@ def test_a_reader_who_leaves_early_is_no_error() -> None:
         command.stdout.close()
         assert command.stderr.read() == b""
     assert command.returncode == 141
+
+
+@pytest.mark.parametrize("where", ["model", "observable"])
+def test_code_of_a_user_that_ends_the_process_is_a_failure(where: str, tmp_path: Path) -> None:
+    """SystemExit(0) of a network would otherwise look like success."""
+    net = "raise SystemExit(0)" if where == "model" else "return -x"
+    (tmp_path / "net.py").write_text(
+        f"import leastwork as lw\ndef net(x, t):\n    {net}\n"
+        'model = lw.DiffusionModel(net, lw.VPSchedule(), "score", (3,))\n'
+    )
+    (tmp_path / "obs.py").write_text("import sys\ndef size(x):\n    sys.exit()\n")
+    kinds = {"model": "{kind: component, name: size}", "observable": "{kind: python, file: obs.py, function: size}"}
+    (tmp_path / "run.yaml").write_text(
+        f"model: {{python: net.py}}\nobservables: [{kinds[where]}]\ndata: [{{name: size, value: 0, error: 1}}]\n"
+        "method: reweight\nfit: {samples: 16}\nsampling: {n: 16, steps: 2, batch_size: 16}\n"
+    )
+    code, out, err = call("run", str(tmp_path / "run.yaml"), "--quiet", "--out", str(tmp_path / "out"))
+    file, line, name = ("net.py", 3, "net") if where == "model" else ("obs.py", 3, "size")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {tmp_path / file}, line {line}: {name} ended the process by SystemExit(")

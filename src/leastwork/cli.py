@@ -212,12 +212,14 @@ def submit_command(
     defaults: Annotated[
         Path | None, typer.Option(metavar="FILE.yaml", help="Defaults of these options, such as gpus_per_task: 1.")
     ] = None,
-    here: Annotated[bool, typer.Option("--here", help="Start the tasks on this machine, all at once.")] = False,
+    here: Annotated[
+        bool, typer.Option("--here", help="Start the tasks on this machine, all at once, and wait.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the file for sbatch, and leave.")] = False,
 ) -> None:
     """Draw more guided samples as a job array of SLURM, each task a share of them; takes the extra slurm."""
     with kindly():
-        from leastwork.runs.submit import queue_settings, sbatch_file, submit
+        from leastwork.runs.submit import await_here, queue_settings, sbatch_file, submit
 
         asked = {"tasks": tasks, "time": time, "gpus_per_task": gpus_per_task, "cpus_per_task": cpus_per_task}
         asked |= {"memory": memory, "partition": partition, "account": account, "constraint": constraint, "qos": qos}
@@ -225,8 +227,11 @@ def submit_command(
         if dry_run:
             typer.echo(sbatch_file(folder, n, queue, say), nl=False)
             return
-        for job in submit(folder, n, queue, here, say):
+        jobs = submit(folder, n, queue, here, say)
+        for job in jobs:
             typer.echo(job.job_id)
+        if here:
+            typer.echo(await_here(folder, n, jobs))
 
 
 @app.command("compare")

@@ -49,6 +49,8 @@ def test_a_registered_adapter_is_known_everywhere() -> None:
         ({"adapter": 3}, "has adapter 3"),
         ({"adapter": "bioemuu"}, "no adapter 'bioemuu': did you mean 'bioemu'"),
         ({"adapter": "xx"}, "no adapter 'xx': known are azula, bioemu, diffusers"),
+        ({"adapter": "boltz", "checkpoint": "c.ckpt"}, r"boltz has no keys.*ends in model = from_boltz\(…\)"),
+        ({"adapter": "bioemu2"}, "bioemu2 has no keys, since its package has to load the network .*python: FILE.py"),
         ({"adapter": "states", "separation": 1, "separaton": 1}, "unknown key 'separaton' in 'model': did you mean"),
         ({"adapter": "states", "separation": 1, "zz": 1}, "unknown key 'zz' in 'model': known are separation, weights"),
         ({"adapter": "states"}, "'separation' is missing in 'model' with adapter states: give the distance"),

@@ -8,7 +8,7 @@ import torch
 
 from leastwork.data.experiment import Experiment
 from leastwork.errors import ConfigError
-from leastwork.observables import Observable
+from leastwork.observables import Observable, circular
 from leastwork.statistics.estimate import Estimate
 
 AB = Observable(lambda x: x, ("a", "b"), unit=("nm", "rad"))
@@ -57,6 +57,18 @@ def test_bounds_and_interval() -> None:
 def test_held_out() -> None:
     data = Experiment(ABC, [1, 2, 3], held_out=[False, True, False])
     assert same(data.fitted, [0, 2])
+
+
+def test_one_column_that_was_not_measured_is_left_without_datum_as_the_error_says(tmp_path: Path) -> None:
+    observable = circular([0], ["phi"])
+    file = tmp_path / "data.csv"
+    file.write_text("name,value,error\ncos phi,0.2,0.1\n")
+    with pytest.raises(ConfigError, match=r"no row for 'sin phi'.* a bound that all samples meet \(lower = -1 for"):
+        Experiment.from_csv(file, observable)
+    file.write_text("name,value,error,lower,held_out\ncos phi,0.2,0.1\nsin phi,,,-1,true\n")
+    found = Experiment.from_csv(file, observable)
+    assert found.fitted.tolist() == [0]
+    assert float(found.outside(torch.tensor([0.2, -1.0], dtype=torch.float64)).abs().max()) == 0
 
 
 def test_scalars_for_one_observable() -> None:

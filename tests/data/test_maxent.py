@@ -15,7 +15,7 @@ from leastwork.data.dual import Dual
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import LogTilt, MaxEnt, fit_lambdas
 from leastwork.errors import InfeasibleError, LeastworkError, LeastworkWarning, NonFiniteError
-from leastwork.observables import component, evaluate, smooth_interval, stack
+from leastwork.observables import circular, component, evaluate, smooth_interval, stack
 from leastwork.observables.function import Observable
 
 FALSE_ALARM = math.erfc(5 / math.sqrt(2))  # two-sided, z = 5: 5.7e-7
@@ -480,6 +480,30 @@ def test_the_unit_that_may_be_meant_is_named(value: float, unit: str, told: str)
         warnings.simplefilter("always")
         fit_lambdas(observed, data)
     assert any(re.search(told, str(w.message)) for w in said)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        (0, 60.0, "0.5, as of the cosine of an angle in degrees"),
+        (1, -150.0, "-0.5, as of the sine of an angle in degrees"),
+        (0, 2.0, "-0.4161, as of the cosine of an angle in radians"),
+        (1, -3.0, "-0.1411, as of the sine of an angle in radians"),
+    ],
+)
+def test_an_angle_given_for_its_cosine_or_sine_is_named(column: int, value: float, told: str) -> None:
+    observable = circular([0], ["phi"])
+    observed = observable(normal(1000, 1))
+    of = [column == 0, column == 1]
+    values = [value if mine else None for mine in of]
+    bounds: dict[str, Any] = {"lower": [None if mine else -1.0 for mine in of], "held_out": [not mine for mine in of]}
+    with pytest.warns(LeastworkWarning, match=told):
+        fit_lambdas(observed, Experiment(observable, values, abs(value) / 20, **bounds))
+    with pytest.raises(InfeasibleError, match=told):
+        fit_lambdas(observed, Experiment(observable, values, 0.0, **bounds))
+    upper = [abs(value) if mine else None for mine in of]
+    with pytest.warns(LeastworkWarning, match="as of the (co)?sine of an angle in"):
+        fit_lambdas(observed, Experiment(observable, None, 0.1, upper=upper, **bounds))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What a network owes its model: shape and precision of every answer, and something about every coordinate."""
 
+import warnings
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -271,3 +273,19 @@ def test_adjoint_matching_is_refused_where_the_network_has_no_gradient(cut) -> N
         lw.LeastworkError, match=r"has no gradient with respect to x: take \.detach\(\), numpy and no_grad"
     ):
         lw.guide_observables(model(cut(noise_of), (2,)), data, "adjoint-matching", samples=16, steps=4)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        lambda x, t: -x.flip(0),
+        lambda x, t: -(x - 0.5 * x.mean(dim=0)),
+        lambda x, t: -torch.nn.functional.batch_norm(x, None, None, training=True),
+    ],
+)
+def test_a_network_that_mixes_the_states_of_a_batch_is_told(net) -> None:
+    model = lw.DiffusionModel(net, lw.VPSchedule(), "score", (3,))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        lw.sample(model, 32, steps=3, batch_size=16)
+    assert any("answers for one state by others of its batch" in str(one.message) for one in said)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import leastwork as lw
 from leastwork.cli import app
 from leastwork.runs.submit import Queue, ShardTask, minutes_of, queue_settings, sbatch_file, submit
-from leastwork.runs.top_up import more_samples
+from leastwork.runs.top_up import draw_shard, more_samples
 from leastwork.sampling.shares import Share
 
 pytest.importorskip("submitit")
@@ -153,3 +153,27 @@ def test_tasks_on_this_machine_leave_the_store_of_one_process(begun: Path, tmp_p
     assert here.x.equal(there.x)
     assert here.log_weight.equal(there.log_weight)
     assert not marks.exists()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_task_that_is_refused_here_is_told_with_its_log(
+    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store was begun by a worker of another version."""
+    there = Path(shutil.copytree(begun, tmp_path / "there"))
+    with monkeypatch.context() as patched:
+        patched.setattr("leastwork.runs.worker.versions", lambda: {"leastwork": "0.0.9", "torch": "1"})
+        draw_shard(there, 96, Share(1, 2))
+    ended = CliRunner().invoke(app, ["submit", str(there), "--n", "96", "--tasks", "1", "--here"])
+    assert ended.exit_code == 2
+    number = ended.stdout.strip()
+    log = there / "slurm" / number / f"{number}_0_log.err"
+    assert log.exists()
+    assert f"error: 1 of 1 task failed (log: {log}): " in ended.stderr
+    assert "another version of leastwork ('0.0.9', here " in ended.stderr
+    assert "submit again" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    shutil.rmtree(there / "ensemble.zarr.partial")  # the remedy
+    ended = CliRunner().invoke(app, ["submit", str(there), "--n", "96", "--tasks", "1", "--here"])
+    assert ended.exit_code == 0, ended.stderr
+    assert ended.stdout.endswith("report.html\n")

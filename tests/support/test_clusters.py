@@ -37,6 +37,30 @@ def test_a_scheduler_that_is_there_draws_the_same_samples(scheduler: str) -> Non
     assert said[0].startswith(f"Dask at {scheduler} with 2 workers; dashboard: ")
 
 
+def there_is_no_such_file(package: str, name: str) -> bytes:
+    raise FileNotFoundError(name)
+
+
+@pytest.mark.filterwarnings("ignore")  # Dask's own
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        (lambda package, name: b"another", "has another leastwork: install leastwork"),
+        (there_is_no_such_file, "has another leastwork: install leastwork"),
+        (lambda package, name: None, "has no leastwork: install leastwork"),
+    ],
+)
+def test_workers_that_others_started_with_another_leastwork_are_refused_before_they_get_anything(
+    scheduler: str, monkeypatch: pytest.MonkeyPatch, theirs: Any, said: str
+) -> None:
+    """A worker dies of a class that it does not know, and the command would wait for another."""
+    distributed = pytest.importorskip("distributed")
+    run = distributed.Client.run
+    monkeypatch.setattr(distributed.Client, "run", lambda self, _, *rest, **named: run(self, theirs, *rest, **named))
+    with pytest.raises(lw.LeastworkError, match=said), cluster(wanted(scheduler)):
+        pytest.fail("the cluster was taken")
+
+
 def named(_: None, i: int) -> str:
     from distributed import get_worker
 

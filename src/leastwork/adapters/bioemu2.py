@@ -20,7 +20,9 @@ from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.schedules.edm import EDMSchedule
 
-__all__ = ["from_bioemu2"]
+__all__ = ["ONLY_IN_PYTHON", "from_bioemu2"]
+
+ONLY_IN_PYTHON = "its package has to load the network and to evaluate the trunk"
 
 _NEEDED = ("compute_static_context", "denoise", "edm_schedule")
 

@@ -23,7 +23,9 @@ from leastwork.geometry.euclidean import ZeroCentre
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.schedules.edm import EDMSchedule
 
-__all__ = ["from_boltz"]
+__all__ = ["ONLY_IN_PYTHON", "from_boltz"]
+
+ONLY_IN_PYTHON = "its package has to load the network and to evaluate the trunk"
 
 _SHARED = ("s_inputs", "s_trunk", "feats")
 _OF_1, _OF_2 = ("z_trunk", "relative_position_encoding"), ("diffusion_conditioning",)

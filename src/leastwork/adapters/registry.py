@@ -9,9 +9,9 @@
 
     register_adapter("mine", MineSettings)        # model: {adapter: mine, weights: w.safetensors}
 
-A module of this folder names its adapters in a dictionary ``ADAPTERS``; it is imported when its adapter is asked for,
-and imports the package that it adapts only when a model is built. Another package adds an adapter by an entry point
-``mine = "package.module:MineSettings"`` of the group ``leastwork.adapters``.
+A module of this folder names its adapters in a dictionary ``ADAPTERS``, or says in ``ONLY_IN_PYTHON`` why it has none.
+It is imported when its adapter is asked for, and imports the package that it adapts only when a model is built. Another
+package adds an adapter by an entry point ``mine = "package.module:MineSettings"`` of the group ``leastwork.adapters``.
 """
 
 from collections.abc import Callable, Mapping
@@ -71,6 +71,11 @@ def find_adapter(name: str) -> type[ModelSettings]:
     for module in modules:
         if name in (found := _of_module(module)):
             return _checked(name, found[name])
+    if modules[0] == name and (why := getattr(import_module(f"leastwork.adapters.{name}"), "ONLY_IN_PYTHON", "")):
+        raise ConfigError(
+            f"adapter {name} has no keys, since {why}: write a Python file that ends in model = from_{name}(…), and "
+            "model: {python: FILE.py}"
+        )
     raise ConfigError(f"there is no adapter {quoted(name)}{nearest(name, adapter_names())}")
 
 

@@ -26,7 +26,11 @@ from leastwork.support.html import html_table
 from leastwork.support.numerals import plain, plus_minus
 from leastwork.support.text import as_known, nearest, plural, quoted
 
-__all__ = ["Experiment", "data_of_table"]
+__all__ = ["WITHOUT_DATUM", "Experiment", "data_of_table"]
+
+WITHOUT_DATUM = "or give it a bound that all samples meet (lower = -1 for a cosine or sine) and held_out = true"
+"""What helps where one column of an observable was not measured and the others were."""
+
 
 _COLUMNS = ("name", "value", "error", "lower", "upper", "held_out")
 
@@ -230,7 +234,8 @@ def _check_datum(name: str, value: float, lower: float, upper: float) -> None:
         raise ConfigError(f"{quoted(name)} has both a value and a bound: give one or the other")
     if not (valued or bounded):
         raise ConfigError(
-            f"{quoted(name)} has neither a value nor a bound: give one, or leave it out of the observable"
+            f"{quoted(name)} has neither a value nor a bound: give one, or leave it out of the observable, "
+            + WITHOUT_DATUM
         )
     if lower > upper:
         raise ConfigError(
@@ -276,7 +281,10 @@ def _read_csv(cls: type[Experiment], path: Path, observable: Observable) -> Expe
     found = data_of_table(path, observable)
     for name in observable.names:
         if name not in found:
-            raise ConfigError(f"{path}: there is no row for {quoted(name)}: add one, or leave it out of the observable")
+            raise ConfigError(
+                f"{path}: there is no row for {quoted(name)}: add one, or leave it out of the observable, "
+                + WITHOUT_DATUM
+            )
     data = [found[name] for name in observable.names]
     return cls(observable, **{key: [datum[key] for datum in data] for key in data[0]})
 

@@ -2,7 +2,9 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import mul
 from typing import TypeAlias
 
 import numpy as np
@@ -27,6 +29,7 @@ _OTHER_UNITS = (
     (-1.0, "the opposite sign"),
 )  # factors by which data are often off, with their reasons
 _OF_ENERGY = ((4.184, "kcal instead of kJ"), (1 / 4.184, "kJ instead of kcal"))
+_CIRCULAR = re.compile(r"(cos|sin)(?:ine|us)?(?![a-z])", re.IGNORECASE)  # at the beginning of a name
 _LENGTH = re.compile(r"(?:nm|Å|A|pm|angstroms?|ångströms?)(?:\^?[-−]?(\d{1,2}))?", re.IGNORECASE)
 _FAR = 1.5  # times as large as what the samples reach
 MAX_STEPS = 100
@@ -58,8 +61,8 @@ class Words:
         for k in np.flatnonzero(self.outside & exact).tolist():
             raise InfeasibleError(
                 f"the {self.n} samples reach [{self.least[k]:.6g}, {self.most[k]:.6g}] in {self.names[k]!r}, so no "
-                f"weighting of them gives {self._datum(k)}: check its unit, draw more samples, guide in stages or give "
-                "it an error"
+                f"weighting of them gives {self._datum(k)}{self._meant(k)}: check its unit, draw more samples, guide "
+                "in stages or give it an error"
             )
 
     @property
@@ -91,21 +94,45 @@ class Words:
             of = [k for k in np.flatnonzero(bound & (upper == is_upper)).tolist() if self.units[k] == unit]
             ends, edges = (self.upper, self.most) if is_upper else (self.least, self.lower)
             if of and all(0 < _FAR * edges[k] < ends[k] for k in of):
-                told.append(self._in_another_unit(of, self.upper if is_upper else self.lower, _factors(unit)))
+                told.append(self._in_another_unit(of, self.upper if is_upper else self.lower))
         return "; ".join(filter(None, told))
 
-    def _in_another_unit(self, of: Sequence[int], bounds: Array, factors: Sequence[tuple[float, str]]) -> str:
-        for factor, said in factors:
-            amid = [k for k in of if self.least[k] < factor * bounds[k] < self.most[k]]
+    def _in_another_unit(self, of: Sequence[int], bounds: Array) -> str:
+        every = {k: self._of_an_angle(k, bounds[k]) or _factors(self.units[k]) for k in of}
+        for number in range(len(every[of[0]])):
+            readings = {k: found[number : number + 1] for k, found in every.items()}
+            amid = [k for k in of if any(self.least[k] < read(bounds[k]) < self.most[k] for read, _ in readings[k])]
             if 2 * len(amid) > len(of):
                 k = amid[0]
+                read, said = readings[k][0]
                 more = f" and {len(of) - 1} more" if len(of) > 1 else ""
                 return (
                     f"{self.names[k]!r}{more}, whose bound {bounds[k]:.4g} lies far outside of [{self.least[k]:.4g}, "
-                    f"{self.most[k]:.4g}], which the samples reach, while {factor * bounds[k]:.4g}, as of {said}, "
+                    f"{self.most[k]:.4g}], which the samples reach, while {read(bounds[k]):.4g}, as of {said}, "
                     "would lie there"
                 )
         return ""
+
+    def _of_an_angle(self, k: int, datum: float) -> "list[_Reading]":
+        """What a datum is as an angle, the likelier unit first, if the observable is a cosine or a sine by its name."""
+        found = _CIRCULAR.match(self.names[k])
+        if not found or self.units[k] or max(abs(self.least[k]), abs(self.most[k])) > 1 + 1e-6:
+            return []
+        function, said = (math.cos, "cosine") if found[1].lower() == "cos" else (math.sin, "sine")
+        if abs(datum) <= 1:
+            return _multiples([(-1.0, "the opposite sign")])
+        of_degrees = (lambda angle: function(math.radians(angle)), f"the {said} of an angle in degrees")
+        of_radians = (function, f"the {said} of an angle in radians")
+        return [of_radians, of_degrees] if abs(datum) <= 2 * math.pi else [of_degrees, of_radians]
+
+    def _meant(self, k: int) -> str:
+        """What the datum would be in another unit in which the samples reach it, or nothing."""
+        datum = self.lower[k] if self.lower[k] > self.most[k] else self.upper[k]
+        known = (*_OF_ENERGY, *_OTHER_UNITS) if re.search("J|cal", self.units[k]) else _OTHER_UNITS
+        readings = self._of_an_angle(k, datum) or _multiples(known)
+        inside = ((read(datum), said) for read, said in readings if self.least[k] <= read(datum) <= self.most[k])
+        value, unit = next(inside, (0.0, ""))
+        return f", and {value:.4g}, as of {unit}, would lie there" if unit else ""
 
     def _far(self, k: int) -> str:
         datum = self.lower[k] if self.lower[k] > self.most[k] else self.upper[k]
@@ -114,13 +141,9 @@ class Words:
                 f"{self.names[k]!r} is {datum:.6g}, where all {self.n} samples have {self.least[k]:.6g}, which no "
                 "weights change: check it, or draw more samples"
             )
-        others = (*_OF_ENERGY, *_OTHER_UNITS) if re.search("J|cal", self.units[k]) else _OTHER_UNITS
-        inside = ((f, said) for f, said in others if self.least[k] <= f * datum <= self.most[k])
-        factor, unit = next(inside, (0.0, ""))
-        meant = f", and {factor * datum:.4g}, as of {unit}, would lie there" if unit else ""
         return (
             f"{self.names[k]!r} is {datum:.6g}, where the samples reach [{self.least[k]:.4g}, {self.most[k]:.4g}]"
-            f"{meant}: check its unit"
+            f"{self._meant(k)}: check its unit"
         )
 
     def out_of_reach(self, direction: Array) -> InfeasibleError:
@@ -170,10 +193,17 @@ class Words:
         return ", ".join(parts)
 
 
-def _factors(unit: str) -> list[tuple[float, str]]:
-    """Factors between a unit and others that are taken for it: powers of ten for lengths, percent for pure numbers."""
+_Reading: TypeAlias = tuple[Callable[[float], float], str]
+
+
+def _multiples(factors: Sequence[tuple[float, str]]) -> list[_Reading]:
+    return [(partial(mul, factor), said) for factor, said in factors]
+
+
+def _factors(unit: str) -> list[_Reading]:
+    """Readings of a unit that is taken for another: powers of ten for lengths, percent for pure numbers."""
     length = _LENGTH.fullmatch(unit)
     if length:
         ten = 10.0 ** int(length[1] or 1)
-        return [(1 / ten, "a length ten times another"), (ten, "a length ten times another")]
-    return [] if unit else [(0.01, "percent instead of a fraction")]
+        return _multiples([(1 / ten, "a length ten times another"), (ten, "a length ten times another")])
+    return [] if unit else _multiples([(0.01, "percent instead of a fraction")])

@@ -15,6 +15,7 @@ from leastwork.models.predictions import Moments
 __all__ = ["Heard", "listening", "noise_left", "said"]
 
 _Result = TypeVar("_Result")
+_MIXED = 0.02  # change of one output with the other states of a batch, beyond what half precision makes of sums
 _REPEATED = 1e-6  # largest change between two calls, relative to the largest value, from another order of sums
 
 
@@ -26,28 +27,48 @@ class Heard:
         x, y: what it took, and what it returned.
         change: where it drew random numbers, the largest difference to a second call with the same x, relative to the
             largest value; else 0.
+        mixed: by how much the first state's output changes with the other states of the batch, relative to its size.
     """
 
     x: State
     y: State
     change: float
+    mixed: float
 
 
 def listening(model: Model, evaluate: Callable[[Model], _Result]) -> tuple[_Result, list[Heard]]:
     """Evaluate a model, and return the result with what its network took and returned at each call.
 
-    A network that draws from torch's own generator is called once more, to see whether its output changes.
+    Each call is preceded by one with the first state in all places of the batch, where its output must be the same. A
+    network that draws from torch's own generator is called once more, to see whether its output changes.
     """
     heard: list[Heard] = []
 
     def net(x: State, *arguments: Any, **context: Any) -> State:
+        alone = _first_alone(model.net, x, *arguments, **context) if not heard else None
         before = _generators(x)
         y = model.net(x, *arguments, **context)
         drew = any(not torch.equal(a, b) for a, b in zip(before, _generators(x), strict=True))
-        heard.append(Heard(x, y, _change(y, model.net(x, *arguments, **context)) if drew else 0.0))
+        mixed = 0.0 if drew or alone is None else _change(_first(y), alone)
+        heard.append(Heard(x, y, _change(y, model.net(x, *arguments, **context)) if drew else 0.0, mixed))
         return y
 
     return evaluate(replace(cast(Any, model), net=net)), heard
+
+
+def _first_alone(net: Callable[..., Any], x: State, *arguments: Any, **context: Any) -> State | None:
+    """The output for the first state if all others are equal to it; None if the network fails."""
+    if len(leaves(x)[0]) < 2:
+        return None
+    same = smap(lambda part: part.detach()[:1].expand_as(part).clone().requires_grad_(part.requires_grad), x)
+    try:
+        return smap(Tensor.clone, _first(net(same, *arguments, **context)))
+    except Exception:
+        return None
+
+
+def _first(y: Any) -> Any:
+    return smap(lambda part: part.detach()[:1], y)
 
 
 def _generators(x: State) -> list[Tensor]:
@@ -69,8 +90,16 @@ def said(model: Model, one: Heard, t: float) -> list[str]:
         f"two calls of the network with the same x differ by {one.change:.1%}, as it draws random numbers: take out "
         "what is random, such as dropout by function"
     )
+    mixed = (
+        f"the network answers for one state by others of its batch, which change it by {one.mixed:.1%}, or by earlier "
+        "calls: no sample is then independent; take batch norm in its evaluation mode, and sums over the event alone"
+    )
     left = noise_left(model, smap(Tensor.detach, one.x), smap(Tensor.detach, one.y), t)
-    return [words for words in (random if one.change > _REPEATED else "", left) if words]
+    return [
+        words
+        for words in (random if one.change > _REPEATED else "", mixed if one.mixed > _MIXED else "", left)
+        if words
+    ]
 
 
 def noise_left(model: Model, x: State, y: State, t: float) -> str:

@@ -7,6 +7,7 @@ missing. Jobs are submitted through submitit (the extra ``slurm``), whose files 
 import re
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +15,27 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from leastwork.errors import ConfigError
+from leastwork.errors import ConfigError, LeastworkError
 from leastwork.runs.base.complaints import sentences
 from leastwork.runs.base.file import read
 from leastwork.runs.base.settings import Strict
 from leastwork.runs.saved import read_run_file
-from leastwork.runs.top_up import draw_shard
+from leastwork.runs.top_up import draw_shard, is_reported
 from leastwork.sampling.shares import Share
 from leastwork.sampling.storage import StoredEnsemble
 from leastwork.support.arguments import whole
 from leastwork.support.extras import needs
 from leastwork.support.progress import lines
+from leastwork.support.text import plural
 
-__all__ = ["Queue", "ShardTask", "queue_settings", "sbatch_file", "submit"]
+__all__ = ["Queue", "ShardTask", "await_here", "queue_settings", "sbatch_file", "submit"]
 
 _FOLDER = "slurm"
 _MOST_TIMEOUTS = 1000  # of a task, each of which costs no more than the block at work
 _SECONDS_OF_WARNING = 90  # before the end, in which submitit puts the task into the queue again
 _NO_FLAGS = {"array_parallelism", "signal_delay_s", "additional_parameters", "setup"}  # of submitit alone
+_SECONDS_BETWEEN_LOOKS = 0.2
+_SAID = re.compile(r"^leastwork\.errors\.\w+: (.+)$", re.MULTILINE)  # the last line of a traceback
 _TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<h>\d+):(?P<m>\d\d):(?P<s>\d\d)|(?P<days>\d+)-(?P<hours>\d+)|(?P<minutes>\d+)")
 
 
@@ -155,6 +159,44 @@ def submit(
         ) from None
     with executor.batch():
         return [executor.submit(task) for task in tasks]
+
+
+def await_here(folder: Path, n: int, jobs: Sequence[Any]) -> Path:
+    """Wait for tasks that were started on this machine; those still at work are ended if the command is.
+
+    Args:
+        folder: the folder of the run.
+        n: number of samples in all.
+        jobs: what :func:`submit` returned.
+
+    Returns:
+        The report, which the last task has made.
+
+    Raises:
+        LeastworkError: tasks failed; the message has what the first of them said, and where its log is.
+    """
+    try:
+        while not all(job.done() for job in jobs):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    except KeyboardInterrupt:
+        for job in jobs:
+            job.cancel()
+        raise
+    if is_reported(folder, n):
+        return folder / "report.html"
+    logs = [folder / _FOLDER / str(job.job_id) / f"{job.job_id}_0_log.err" for job in jobs]
+    said = [_SAID.findall(log.read_text(errors="replace")) if log.exists() else [] for log in logs]
+    failed = [(log, found[-1]) for log, found in zip(logs, said, strict=True) if found]
+    if not failed:
+        raise LeastworkError(
+            f"not all of the tasks came to their end, as their logs in {folder / _FOLDER} tell: submit again, which "
+            "draws what is missing"
+        )
+    log, why = failed[0]
+    raise LeastworkError(
+        f"{len(failed)} of {plural(len(jobs), 'task')} failed (log: {log}): {why}; then submit again, which draws what "
+        "is missing"
+    )
 
 
 def sbatch_file(folder: Path, n: int, queue: Queue, tell: Callable[[str], None] = lambda sentence: None) -> str:

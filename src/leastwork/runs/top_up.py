@@ -35,7 +35,7 @@ from leastwork.support.locks import BusyError
 from leastwork.support.numerals import count, fraction
 from leastwork.support.progress import Progress, check_progress, no_progress
 
-__all__ = ["draw_shard", "more_samples"]
+__all__ = ["draw_shard", "is_reported", "more_samples"]
 
 _MARGIN = 1.05  # more samples than the Kish fraction so far asks for, since it is an estimate
 _MOST_ROUNDS = 8  # of drawing until there are enough effective samples
@@ -146,7 +146,7 @@ def draw_shard(
     if not isinstance(left, StoredEnsemble) and left:
         tell(f"share {share} is drawn, and {len(left)} blocks of other shares are missing")
         return None
-    if _is_reported(folder, n):
+    if is_reported(folder, n):
         return folder / "report.html"
     if not held.is_real:
         tell(f"all blocks are there, and {folder} lies on a file system without locks: finish by {later}")
@@ -158,7 +158,7 @@ def draw_shard(
         return None
 
 
-def _is_reported(folder: Path, n: int) -> bool:
+def is_reported(folder: Path, n: int) -> bool:
     """Whether the run has that many samples and has been measured and reported with them."""
     made = all((folder / name).exists() for name in ("metrics.json", "report.html"))
     return made and read_run_file(folder).sampling.n == n

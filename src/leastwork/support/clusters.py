@@ -20,9 +20,11 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from itertools import chain, repeat
 from pathlib import Path
+from pkgutil import get_data
 from typing import Any
 
-from leastwork.errors import ConfigError
+from leastwork.errors import ConfigError, LeastworkError
+from leastwork.support.executors import versions_here
 from leastwork.support.extras import needs
 from leastwork.support.text import brief, nearest, plural, quoted
 from leastwork.support.yaml_values import read_yaml
@@ -151,9 +153,24 @@ def cluster(asked: Wanted, tell: Callable[[str], None] | None = None) -> Iterato
                 f"no scheduler answers at {asked.kind} ({brief(error)}): start one by dask scheduler, and see to it "
                 "that this machine may reach it"
             ) from error
+        if asked.is_address:
+            _check_workers(client)
         if tell is not None:
             tell(_in_words(asked, client))
         yield _Dask(client, asked.most)
+
+
+def _check_workers(client: Any) -> None:
+    """Check that workers which somebody else started have this leastwork; another one may die of what is sent to it.
+
+    What is asked of them is a function of Python's own, which every worker knows.
+    """
+    asked = (get_data, "leastwork", "support/executors.py")
+    own = get_data(*asked[1:])
+    for worker, found in client.run(*asked, on_error="return").items():
+        if found != own:
+            has = "another leastwork" if isinstance(found, bytes | OSError) else "no leastwork"
+            raise LeastworkError(f"the worker at {worker} has {has}: install {versions_here()} on all of them")
 
 
 def job_script(asked: Wanted) -> str:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,14 @@ def kindly(again: str = "") -> Iterator[list[Path]]:
     except BrokenPipeError:  # nobody reads on, as after | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(128 + 13) from None
+    except SystemExit as ended:  # by code that a run file names; typer's own is no SystemExit
+        last = traceback.extract_tb(ended.__traceback__)[-1]
+        typer.echo(
+            f"error: {last.filename}, line {last.lineno}: {last.name} ended the process by SystemExit({ended.code!r}), "
+            "so nothing more was done: let it raise an error, or return",
+            err=True,
+        )
+        raise typer.Exit(2) from None
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         typer.echo(f"error: {what}: check the path, its permissions and the space left", err=True)

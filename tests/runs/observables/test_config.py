@@ -69,6 +69,7 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
         ),
         ("sampling=3", "'sampling' is 3: give settings, as keys and values"),
         ("data.0.value=.nan", "'value' in entry 1 of 'data' is nan: give a finite number"),
+        ("data.0.value=no", "'value' in entry 1 of 'data' is 'false': give a finite number"),
         ("data.0.error=-1", "'error' in entry 1 of 'data' is -1: give a standard error, or 0 for exact"),
         ("data=[{value: 1}]", "'name' is missing in entry 1 of 'data': give the name of an observable"),
         ("data={csv: a.csv, cvs: b.csv}", "unknown key 'cvs' in 'data': did you mean 'csv'?"),

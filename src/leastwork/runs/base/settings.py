@@ -49,6 +49,20 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_flag_for_a_number(cls, data: Any) -> Any:
+        """YAML reads yes, no, on and off without quotes as flags, and pydantic takes flags for 1 and 0."""
+        if not isinstance(data, dict):
+            return data
+        return {key: str(one).lower() if isinstance(one, bool) and cls._is_number(key) else one
+                for key, one in data.items()}  # fmt: skip
+
+    @classmethod
+    def _is_number(cls, key: Any) -> bool:
+        about = str(cls.model_fields[key].annotation) if key in cls.model_fields else "bool"
+        return "bool" not in about and ("int" in about or "float" in about)
+
 
 def _step_scale(value: float) -> float:
     why = Churn(step_scale=value).unweighted

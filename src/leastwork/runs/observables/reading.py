@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leastwork.data.experiment import Experiment, data_of_table
+from leastwork.data.experiment import WITHOUT_DATUM, Experiment, data_of_table
 from leastwork.data.functions import Identity, Scaled
 from leastwork.data.histogram import distribution
 from leastwork.data.indirect import Indirect
@@ -107,7 +107,8 @@ def _of_table(data: CsvConfig, config: RunConfig, event_shape: EventShape, items
     missing = [name for name in known.names if name not in rows] if len(config.data.members) == 1 else []
     if missing:
         raise ConfigError(
-            f"{data.csv}: there is no row for {quoted(missing[0])}: add one, or leave it out of the observable"
+            f"{data.csv}: there is no row for {quoted(missing[0])}: add one, or leave out the observable, "
+            + WITHOUT_DATUM
         )
     held_out = {"held_out": True} if data.held_out else {}
     return _Member(
@@ -232,8 +233,10 @@ def _of_observables(items: Sequence[Measured], rows: Mapping[str, _Row]) -> list
     for item in items:
         for name in item.names:
             if name not in rows:
+                also = f", {WITHOUT_DATUM}" if len(item.names) > 1 else ""
                 raise ConfigError(
                     f"data: there is none for observable {quoted(name)}: add an entry, or leave out the observable"
+                    + also
                 )
     plain = [item.of_averages is None and not any(_unknowns(rows[name]) for name in item.names) for item in items]
     if all(plain):
