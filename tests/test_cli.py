@@ -102,6 +102,18 @@ def test_compare_writes_a_table_a_figure_and_goes_on(file: Path, monkeypatch: py
     assert again[2]["work"] == rows[2]["work"]
 
 
+def test_compare_keeps_a_method_that_refuses_the_steps_as_a_row(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leastwork.runs.compare.run.COMPARED", ("reweight", "trust-region", "smc"))
+    some = ("compare", str(file), "--quiet", "--set", "fit.rounds=1")
+    assert call(*some, "--out", "own")[0] == 0
+    rows = json.loads(Path("own/comparison.json").read_text())["rows"]
+    assert [row["reason"] for row in rows] == [""] * 3
+    assert call(*some, "--out", "one", "--set", "sampling.solver=multistep")[0] == 0
+    rows = json.loads(Path("one/comparison.json").read_text())["rows"]
+    assert [bool(row["reason"]) for row in rows] == [False, True, False]
+    assert "take solver='exponential'" in rows[1]["reason"]
+
+
 def test_compare_says_why_no_method_meets_the_data(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("leastwork.runs.compare.run.COMPARED", ("reweight", "smc"))
     code, out, err = call("compare", str(file), "--out", "c", "--set", "data.0.value=999")

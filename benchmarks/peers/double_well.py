@@ -17,7 +17,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["DIM", "Chains", "chains", "distances", "energy", "moved", "particles"]
+__all__ = ["COUNT", "DIM", "Chains", "chains", "distances", "energy", "moved", "pair_vectors", "particles"]
 
 COUNT, DIM = 4, 6
 _A, _B, _MIDDLE = 0.9, -4.0, 4.0
@@ -43,10 +43,15 @@ def particles(x: Tensor) -> Tensor:
     return _BASIS.to(x) @ x.unflatten(1, (COUNT - 1, 2))
 
 
+def pair_vectors(x: Tensor) -> Tensor:
+    """The vectors between the particles of states (n, 6), (n, 6, 2)."""
+    at = particles(x)
+    return at[:, _FIRST] - at[:, _SECOND]
+
+
 def distances(x: Tensor) -> Tensor:
     """The six distances of states (n, 6), (n, 6)."""
-    at = particles(x)
-    return (at[:, _FIRST] - at[:, _SECOND]).square().sum(dim=2).clamp(min=1e-12).sqrt()
+    return pair_vectors(x).square().sum(dim=2).clamp(min=1e-12).sqrt()
 
 
 def energy(x: Tensor) -> Tensor:

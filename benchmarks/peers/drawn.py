@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import leastwork as lw
 from benchmarks.peers.given import given_tilt, sliced_wasserstein
@@ -57,7 +57,7 @@ class Drawn:
 
 def drawn_by(
     method: str, model: lw.DiffusionModel, reward: Callable[[Any], Tensor], total: int, *, steps: int = 100,
-    probes: int | None = None, least: int = 4096, seed: int = 0,
+    probes: int | None = None, least: int = 4096, seed: int = 0, network: nn.Module | None = None,
 ) -> list[Drawn]:  # fmt: skip
     """Samples of p·e^r/Z: one result, or two of `least-work`.
 
@@ -86,7 +86,7 @@ def drawn_by(
             ens = drift_control(model, n, reward, probes=probes, steps=steps, t_grid="balanced", seed=seed)
             found = [(method, ens, _target(ens))]
         else:
-            run = _fitted(method, model, reward, total, law, least, seed)
+            run = _fitted(method, model, reward, total, law, least, seed, network)
             n = max((total - run.network_evaluations) // run.sample(1, seed=2).network_evaluations, least)
             drawn = run.sample(n, seed=seed + 1)
             ens = replace(drawn, network_evaluations=drawn.network_evaluations + run.network_evaluations)
@@ -102,13 +102,14 @@ def drawn_by(
 
 def _fitted(
     method: str, model: lw.DiffusionModel, reward: Callable[[Any], Tensor], total: int, law: dict[str, Any],
-    least: int, seed: int,
+    least: int, seed: int, network: nn.Module | None,
 ) -> ObservableRun:  # fmt: skip
     pull = PULL if model.dimension > _MOST_NOISY else 0
     data, left = given_tilt(reward), total - least * ((1 + pull) * law["steps"] + 1)
     if method == "least-work":
         budget = max(left, total // 2)
-        return lw.guide_observables(model, data, seed=seed, budget=budget, certificate_samples=2, **law)
+        return lw.guide_observables(model, data, seed=seed, network=network, budget=budget,
+                                    certificate_samples=2, **law)  # fmt: skip
     chosen: ObservableMethod = Loss()
     if method == "ram":
         rounds = min(max(left // (_GROUP * ((1 + pull) * law["steps"] + 40)), 5), 40)

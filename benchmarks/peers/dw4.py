@@ -14,6 +14,7 @@ Takes ten minutes on one core.
 """
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import leastwork as lw
 from benchmarks.command import options
 from benchmarks.peers.double_well import chains, distances, energy
 from benchmarks.peers.drawn import METHODS, Drawn, drawn_by, judged
+from benchmarks.peers.dw4_network import PairNetwork, value_of_pairs
 from benchmarks.peers.given import quiet
 from benchmarks.table import DOCS, markdown, merge
 from leastwork.statistics.discrepancy import wasserstein
@@ -37,13 +39,14 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.5])
-    parser.add_argument("--total", type=int, default=1_250_000)
+    parser.add_argument("--totals", type=int, nargs="+", default=[1_250_000])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--sweeps", type=int, default=120)
     given = parser.parse_args()
     torch.set_num_threads(1)
     quiet()
-    model = lw.load_model(MODEL)
+    net = PairNetwork()
+    model = lw.load_model(MODEL, net=net)
     assert isinstance(model, lw.DiffusionModel)
     rows = []
     for temperature in given.temperatures:
@@ -56,8 +59,10 @@ def main() -> None:
         def reward(x: Any, cold: float = temperature) -> Tensor:
             return -(1 / cold - 1 / HOT) * energy(x)
 
-        def row(drawn: Drawn, exact: Tensor = exact, b: float = bandwidth, t: float = temperature) -> tuple[str, ...]:
-            name = f"{drawn.method}, T = {t:g}"
+        def row(
+            drawn: Drawn, asked: int = 0, exact: Tensor = exact, b: float = bandwidth, t: float = temperature
+        ) -> tuple[str, ...]:
+            name = f"{drawn.method}, T = {t:g}" + (f", {asked / 1e6:g}·10⁶" if asked else "")
             if drawn.reason:
                 return (name, drawn.reason.split(":")[0], *["–"] * 5, f"{drawn.seconds:.0f}")
             w = torch.softmax(drawn.log_weight, dim=0)
@@ -71,9 +76,10 @@ def main() -> None:
         drawn = drawn_by("reweight", model, reward, MANY * (given.steps + 1), steps=given.steps, seed=9)[0]
         rows.append(row(replace(drawn, method="limit of the model")))
         print(*rows[-2:], sep="\n", flush=True)
-        for method in given.methods:
-            for found in drawn_by(method, model, reward, given.total, steps=given.steps, probes=2, least=DRAWN):
-                rows.append(row(found))
+        for total, method in product(given.totals, given.methods):
+            for found in drawn_by(method, model, reward, total, steps=given.steps, probes=2, least=DRAWN,
+                                  network=value_of_pairs(net)):  # fmt: skip
+                rows.append(row(found, total))
                 print(rows[-1], flush=True)
     table = markdown(HEAD, rows)
     print(table)

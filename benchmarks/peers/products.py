@@ -70,7 +70,7 @@ class Tabled(Composable):
         left = place.long().clamp(max=last - 1)
         low = row[left]
         rise = row[left + 1] - low
-        return low + (place - left) * rise, rise * (last / (2 * self.reach))
+        return low + (place - left) * rise, rise * (x.abs() < self.reach) * (last / (2 * self.reach))
 
 
 def tabled(guidance: Guidance, times: Tensor, reach: float = 6.0, points: int = 8193) -> Tabled:

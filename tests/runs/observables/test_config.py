@@ -46,6 +46,15 @@ def test_overrides_are_yaml_at_dotted_keys(tmp_path: Path) -> None:
     assert config.sampling.t_grid == (1.0, 0.1)
 
 
+@pytest.mark.parametrize("method", ["adjoint-matching", "trust-region"])
+def test_a_method_that_cannot_use_multistep_steps_has_its_own(method: str, tmp_path: Path) -> None:
+    config = load(tmp_path, MINIMAL, f"method={method}", "sampling.steps=7")
+    assert (config.sampling.solver, config.sampling.steps) == ("exponential", 7)
+    assert load(tmp_path, dump_config(config)) == config
+    assert load(tmp_path, MINIMAL, f"method={method}", "sampling.solver=euler").sampling.solver == "euler"
+    assert load(tmp_path, MINIMAL, "method=loss").sampling.solver == "multistep"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -79,6 +79,9 @@ def compare_methods(
         assert values is not None
         return kl_histogram(values, density, BINS, log_weight=log_weight)
 
+    choices = inputs.choices.given
+    if "solver" not in config.sampling.model_fields_set:
+        del choices["solver"]  # each method has its own default; some cannot use multistep steps
     done = {row["method"] for row in rows}
     left = [method for method in methods or (*COMPARED, *strangers()) if method not in done]
     found = compare(
@@ -91,7 +94,7 @@ def compare_methods(
         samples=config.fit.samples,
         fit=config.settings,
         progress=progress,
-        **inputs.choices.given,
+        **choices,
     )
     held_out = inputs.data.held_out.tolist()
     for row in found:

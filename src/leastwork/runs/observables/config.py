@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from leastwork.fit.methods import Registry
 from leastwork.observable_guidance.methods import METHODS, ObservableMethod
@@ -52,6 +52,16 @@ class RunConfig(AnyConfig):
     posterior: bool | None = Field(
         default=None, description="true to draw λ, averages and errors from their posterior, or left out"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_of_the_method(cls, given: Any) -> Any:
+        """Where a file leaves out the solver, the steps are those that its method can use."""
+        if not isinstance(given, dict) or given.get("method") not in METHODS.names():
+            return given
+        sampling = given.get("sampling", {})
+        preferred = METHODS[given["method"]].choices
+        return given | {"sampling": {**preferred, **sampling}} if preferred and isinstance(sampling, dict) else given
 
     @property
     def chosen(self) -> ObservableMethod:
