@@ -73,9 +73,9 @@ __all__ = ["Check", "LearningError", "ValueFit", "fit_ratio", "fit_value"]
 _HELD_OUT_EVERY = 7  # one sample in this many is held out
 _CHECKS = 20  # validations in a full run
 _PATIENCE = 8  # validations without improvement after which training stops
-_LEVELS = 64  # log-SNRs at which samples are noised, at least; each is one batch of the model
+_LEVELS = 128  # log-SNRs at which samples are noised, at least; each is one batch of the model
 _A_LEVEL = 1024  # noised samples of one log-SNR, at most, where more log-SNRs than these are not needed
-_JUDGED_LEVELS = 32  # log-SNRs at which the held-out samples are noised
+_JUDGED_LEVELS = 64  # log-SNRs at which the held-out samples are noised
 _BREGMAN_WEIGHT = 0.25  # weight of the first term of the loss
 _MOST_NUMBERS = 2**28  # numbers that the noised samples may hold, 1 GiB in float32
 _MORE = "learn it from more samples, as a guided run draws with a larger samples= or budget="
@@ -320,7 +320,7 @@ def _levels_together(batch_size: int, columns: int) -> int:
     """How many of the log-SNRs of a batch are one, so that the model is asked for many noised samples at a time.
 
     >>> _levels_together(512, 16), _levels_together(512, 180), _levels_together(512, 900), _levels_together(48, 16)
-    (8, 4, 1, 1)
+    (4, 4, 1, 1)
     """
     found = 1
     while batch_size % (2 * found) == 0 and batch_size // (2 * found) >= _LEVELS and 2 * found * columns <= _A_LEVEL:
