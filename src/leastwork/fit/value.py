@@ -73,9 +73,7 @@ __all__ = ["Check", "LearningError", "ValueFit", "fit_ratio", "fit_value"]
 _HELD_OUT_EVERY = 7  # one sample in this many is held out
 _CHECKS = 20  # validations in a full run
 _PATIENCE = 8  # validations without improvement after which training stops
-_LEVELS = 128  # log-SNRs at which samples are noised, at least; each is one batch of the model
-_A_LEVEL = 1024  # noised samples of one log-SNR, at most, where more log-SNRs than these are not needed
-_JUDGED_LEVELS = 64  # log-SNRs at which the held-out samples are noised
+_LEVELS = 64  # log-SNRs at which the held-out samples are noised
 _BREGMAN_WEIGHT = 0.25  # weight of the first term of the loss
 _MOST_NUMBERS = 2**28  # numbers that the noised samples may hold, 1 GiB in float32
 _MORE = "learn it from more samples, as a guided run draws with a larger samples= or budget="
@@ -240,12 +238,10 @@ def _train(
     vectors = 3 + PROBES * through  # stored for each noised sample
     most = min(noised, _MOST_NUMBERS // (vectors * pool.x0.shape[1]))
     columns = max(1, min(iterations, most // batch_size))
-    together = _levels_together(batch_size, columns)
-    order = _shuffle(training, batch_size // together, columns * together, random, share[training])
+    order = _shuffle(training, batch_size, columns, random, share[training])
     rarely = (1 / share).to(pool.omega)[order.flatten()]
     seen = noise_states(pool, order, model, through, reference, random, progress)
-    each = max(1, min(8 * len(validation), 8192) // _JUDGED_LEVELS)
-    judged = _shuffle(validation, _JUDGED_LEVELS, each, random)
+    judged = _shuffle(validation, _LEVELS, max(1, min(8 * len(validation), 8192) // _LEVELS), random)
     trial = noise_states(pool, judged, model, through, reference, random)
     rows = torch.arange(batch_size) * columns
     evaluations = evaluations_of_noised(through, reference is not None) * (len(seen.seen) + len(trial.seen))
@@ -314,18 +310,6 @@ def _state(
     random: torch.Generator,
 ) -> tuple[Any, ...]:  # fmt: skip
     return done, since, history, state_of(networks, optimiser, random)
-
-
-def _levels_together(batch_size: int, columns: int) -> int:
-    """How many of the log-SNRs of a batch are one, so that the model is asked for many noised samples at a time.
-
-    >>> _levels_together(512, 16), _levels_together(512, 180), _levels_together(512, 900), _levels_together(48, 16)
-    (4, 4, 1, 1)
-    """
-    found = 1
-    while batch_size % (2 * found) == 0 and batch_size // (2 * found) >= _LEVELS and 2 * found * columns <= _A_LEVEL:
-        found *= 2
-    return found
 
 
 def _shuffle(
