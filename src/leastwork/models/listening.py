@@ -27,7 +27,8 @@ class Heard:
         x, y: what it took, and what it returned.
         change: where it drew random numbers, the largest difference to a second call with the same x, relative to the
             largest value; else 0.
-        mixed: by how much the first state's output changes with the other states of the batch, relative to its size.
+        mixed: by how much the first state's output changes with the other states of the batch, relative to its size; 0
+            at all calls but the first.
     """
 
     x: State
@@ -39,7 +40,7 @@ class Heard:
 def listening(model: Model, evaluate: Callable[[Model], _Result]) -> tuple[_Result, list[Heard]]:
     """Evaluate a model, and return the result with what its network took and returned at each call.
 
-    Each call is preceded by one with the first state in all places of the batch, where its output must be the same. A
+    Before the first call it takes the first state in all places of the batch, where its output must be the same. A
     network that draws from torch's own generator is called once more, to see whether its output changes.
     """
     heard: list[Heard] = []
