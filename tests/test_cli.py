@@ -1,6 +1,7 @@
 """The command line: results on stdout, one sentence on stderr, and the promised exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -214,7 +215,8 @@ def test_version() -> None:
         (["run", "mine.yaml", "--set", "sampling.stepz=3"], "unknown key 'stepz' in 'sampling': did you mean 'steps'?"),
         (["run", "mine.yaml", "--set", "data.0.value=999"], "no weighting of them gives its value 999"),
         (["run", "mine.yaml", "--out", "mine.yaml/x"], "cannot be written (Not a directory)"),
-        (["run", "net"], "error: no run 'net'"),
+        (["run", "net"], "error: net is a folder: give a run file, as RUN.yaml"),
+        (["run", "-"], "error: - is no regular file: save the run file, and give its path"),
         (["report", "nowhere"], "error: nowhere holds no finished run"),
     ],
 )
@@ -266,6 +268,27 @@ def test_warnings_of_the_library_reach_stderr(file: Path) -> None:
     )
     assert code == 0
     assert err.startswith("warning: ")
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", "0.4 +/- 0.2 x 10^-9"), ("utf-8", "0.4 ± 0.2 × 10⁻⁹")])
+def test_letters_that_a_terminal_lacks_are_spelt_out(encoding: str, shown: str) -> None:
+    code = "from leastwork.support.endings import make_writable as do; do(); print('−0.4 ± 0.2 × 10⁻⁹')"
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, check=True)
+    assert done.stdout.decode(encoding).strip()[1:] == shown
+
+
+def test_a_command_whose_stderr_is_closed_does_what_it_should() -> None:
+    shell = f"exec 2>&-; exec {sys.executable} -m leastwork.cli list"
+    done = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE)
+    assert done.returncode == 0
+    assert b"prinz" in done.stdout
+
+
+def test_the_folder_of_a_run_is_no_run_file(file: Path) -> None:
+    assert call("run", "mine.yaml", "--out", "done")[0] == 0
+    assert "done is the folder of a run: give done/config.yaml to make the run again" in call("run", "done")[2]
+    assert call("run", "done/config.yaml", "--out", "again")[0] == 0
 
 
 def test_a_reader_who_leaves_early_is_no_error() -> None:

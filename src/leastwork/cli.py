@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from leastwork.support.endings import kindly
+from leastwork.support.endings import kindly, make_writable
 from leastwork.support.telling import again, say, shown, shown_and_logged
 
 __all__ = ["app", "main"]
@@ -68,6 +68,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions
 
 def main() -> None:
     """The entry point."""
+    make_writable()
     app()
 
 

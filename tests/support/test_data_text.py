@@ -23,6 +23,7 @@ PLAIN = "name,value,error\na,0.31,0.02\nb,0.45,0.03\n"
     'name,value,error\na,"0,31","0,02"\nb,0.45,0.03\n',
     "sep=;\n" + PLAIN.replace(",", ";").replace(".", ","),
     PLAIN.replace("\n", ",,\n") + ",,,,\n",
+    PLAIN.replace("0.02", "0.02,,"),
     "," + PLAIN[:-1].replace("\n", "\n,") + "\n",
     PLAIN.replace(",", "|"),
     PLAIN.replace("name,value,error", "Name,Value (nm),Error [nm]").replace("0.45", "\u00a00.45"),

@@ -24,6 +24,10 @@ _REMEDIES = (
     (r"[+-]?\d{1,3}(,\d{3})+", "write it without commas, or with a point for the decimals"),
     (r"[+-]?[\d.]+\s*([x×*·]|[dD][+-]?\d).*|\u2013[\d.].*", "write it as -1.2e-3"),
     (r"[^#]*[\d.]\s*#.*", "let a comment stand in a line of its own, after #"),
+    (r"[+-]?\d+(_\d+)+(\.\d*)?", "write it without underscores"),
+    (r"[+-]?[\d.]+\s*/\s*[\d.]+", "write it as a decimal number"),
+    (r"[\"'$€£].*|=.*", "write the number alone, without quotes, signs of currency and formulas"),
+    (r"[+-]?[\d.]+e[+-]?\d*", "write it as -1.2e-3, between -1.8e308 and 1.8e308"),
     (r"[+-]?[\d.]+(e[+-]?\d+)?\s*[^\W\d].*", "leave out the unit"),
 )  # of cells that are no numbers, the first that fits
 _FLAGS = {
@@ -126,6 +130,8 @@ def remedy_of(cell: str, otherwise: str) -> str:
 
     >>> remedy_of("0.31 ± 0.02", ""), remedy_of("31%", ""), remedy_of("weak", "write a number")
     ('give the error in a column of its own', 'write a fraction, as 0.25', 'write a number')
+    >>> remedy_of("1_000", ""), remedy_of("3/4", "")
+    ('write it without underscores', 'write it as a decimal number')
     """
     found = cell.strip()[:_LONGEST]
     told = (remedy for pattern, remedy in _REMEDIES if re.fullmatch(pattern, found, re.IGNORECASE))

@@ -4,7 +4,8 @@
     separators   commas, semicolons, tabs, bars, or what Excel's line ``sep=;`` names; decimal commas where another
                  separator is used, or in quotes where the number does not have three decimals
     characters   typographic minus signs and spaces
-    columns      without a name and without a cell are left out, as are rows without a cell
+    columns      without a name and without a cell are left out, as are rows without a cell, and empty cells behind the
+                 last column
 
 Lines keep their numbers, and comments (#) stand as they are.
 """
@@ -135,11 +136,14 @@ def _with_commas(line: str, separator: str) -> str:
 
 
 def _without_empty_columns(lines: list[str]) -> list[str]:
-    """The same lines less columns and rows that hold nothing, if the first row of the table has an empty cell."""
+    """The same lines less columns and rows that hold nothing, if the first row of the table has an empty cell.
+
+    Empty cells behind those of the first row are left out in any case.
+    """
     first = next((line for line in lines if _is_table(line)), "")
     header = _cells(first, ",") or []
     if all(cell.strip() for cell in header):
-        return lines
+        return [_up_to(len(header), line) if line.rstrip().endswith(",") else line for line in lines]
     rows = [_cells(line, ",") if _is_table(line) else None for line in lines]
     longest = max(len(row) for row in rows if row is not None)
     filled = {i for row in rows if row is not None for i, cell in enumerate(row) if cell.strip()}
@@ -148,6 +152,12 @@ def _without_empty_columns(lines: list[str]) -> list[str]:
         line if row is None else _joined([row[i] for i in kept if i < len(row)]) if any(map(str.strip, row)) else ""
         for line, row in zip(lines, rows, strict=True)
     ]
+
+
+def _up_to(count: int, line: str) -> str:
+    """The line less its empty cells behind the first ``count``, if no other cell stands there."""
+    row = (_cells(line, ",") or []) if _is_table(line) else []
+    return _joined(row[:count]) if len(row) > count and not any(map(str.strip, row[count:])) else line
 
 
 def _cells(line: str, separator: str) -> list[str] | None:

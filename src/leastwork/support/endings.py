@@ -1,5 +1,7 @@
 """How a command ends: by one sentence on stderr and an exit code, whatever went wrong, and cleanly on signals."""
 
+import codecs
+import io
 import os
 import signal
 import sys
@@ -15,7 +17,36 @@ import typer
 
 from leastwork.errors import LeastworkError, LeastworkWarning
 
-__all__ = ["ending_cleanly", "kindly"]
+__all__ = ["ending_cleanly", "kindly", "make_writable"]
+
+_SPELT = "leastwork.spelt"
+_SPELLING = {"−": "-", "–": "-", "±": "+/-", "×": "x", "σ": "sigma", "χ": "chi", "Å": "A", "θ": "theta", "λ": "lambda"}
+_RAISED = dict(zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True))
+
+
+def _spelt(error: UnicodeError) -> tuple[str, int]:
+    """What stands for letters that an encoding lacks: a minus must not be lost.
+
+    >>> _spelt(UnicodeEncodeError("ascii", "2 × 10⁻⁹", 6, 8, ""))
+    ('^-9', 8)
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    raised = letters[0] in _RAISED and not (error.start and error.object[error.start - 1] in _RAISED)
+    spelt = "".join(_RAISED.get(letter) or _SPELLING.get(letter, "?") for letter in letters)
+    return ("^" if raised else "") + spelt, error.end
+
+
+def make_writable() -> None:
+    """Let stdout and stderr take every letter, spelt out where their encoding lacks it, and nothing where closed."""
+    codecs.register_error(_SPELT, _spelt)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started the command
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_SPELT)
 
 
 class _Signalled(KeyboardInterrupt):

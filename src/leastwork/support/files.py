@@ -133,8 +133,12 @@ def sync_files(files: Iterable[Path]) -> None:
     Most of the time goes by waiting for the disk, which takes many files together, so threads ask for them at once.
     """
     several = list(files)
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        list(pool.map(_sync_file, several))
+    try:
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            list(pool.map(_sync_file, several))
+    except RuntimeError:  # no thread can start, where memory or processes are limited: one after another then
+        for file in several:
+            _sync_file(file)
     for folder in {file.parent for file in several}:
         sync_folder(folder)
 

@@ -46,6 +46,15 @@ def find(source: str, folder: Path = Path()) -> Path:
         raise ConfigError(
             f"{shown(source)}: there is no such file: give a run file or one of {', '.join(bundled_runs())}"
         )
+    if os.path.isfile(folder / source / "config.yaml"):
+        raise ConfigError(
+            f"{shown(source)} is the folder of a run: give {shown(os.path.join(source, 'config.yaml'))} to make the "
+            "run again, with --out for another folder"
+        )
+    if os.path.isdir(folder / source):
+        raise ConfigError(f"{shown(source)} is a folder: give a run file, as RUN.yaml")
+    if source == "-" or os.path.exists(folder / source):
+        raise ConfigError(f"{shown(source)} is no regular file: save the run file, and give its path")
     raise ConfigError(f"no run {quoted(source)}{nearest(source, bundled_runs())}; or give a YAML file")
 
 
