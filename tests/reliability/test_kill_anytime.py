@@ -121,6 +121,7 @@ def test_killed_at_random_moments(kind: str, kills: int, runs, tmp_path: Path) -
 
 STAGES: tuple[tuple[ModuleType, str], ...] = (
     (job, "draw"), (least_work, "_learn"), (least_work, "draw_labelled"), (least_work, "fit_labels"),
+    (least_work, "draw_response"), (least_work, "polish"), (least_work, "_meet_averages"),
     (carry_out, "_draw"), (carry_out, "finish_run"), (carry_out, "write_report"),
 )  # fmt: skip
 """What a run does from its first samples to its report, by the functions that do it."""
@@ -175,7 +176,7 @@ def _noted(real: Callable[..., Any], note: Path) -> Callable[..., Any]:
 def test_killed_in_each_stage(runs, tmp_path: Path) -> None:
     """The same command ends in the same bytes, whichever stage of the fit or of the sampling the kill falls in."""
     torch.set_num_threads(1)
-    (runs.place / "least-work.yaml").write_text(LEAST_WORK.replace("140000", "300000"))  # enough for labels
+    (runs.place / "least-work.yaml").write_text(LEAST_WORK.replace("140000", "600000"))  # enough for labels and polish
     out, chance = tmp_path / "out", random.Random("stages")
     act = partial(runs.carry_out, "least-work", out)
     wanted = whole(partial(runs.carry_out, "least-work"), out).files

@@ -19,14 +19,14 @@ from leastwork.errors import ConfigError
 from leastwork.models.latents import of_data
 from leastwork.observables.function import Observable
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.arguments import path_of
+from leastwork.support.arguments import path_of, refused
 from leastwork.support.csv_rows import as_number, cells, check_unit, columns, flag, numbered, remedy_of
 from leastwork.support.data_text import data_text
 from leastwork.support.html import html_table
 from leastwork.support.numerals import plain, plus_minus
 from leastwork.support.text import as_known, nearest, plural, quoted
 
-__all__ = ["WITHOUT_DATUM", "Experiment", "data_of_table"]
+__all__ = ["WITHOUT_DATUM", "Experiment", "as_experiment", "data_of_table"]
 
 WITHOUT_DATUM = "or give it a bound that all samples meet (lower = -1 for a cosine or sine) and held_out = true"
 """What helps where one column of an observable was not measured and the others were."""
@@ -63,6 +63,8 @@ class Experiment:
     held_out: Any = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.observable, Observable):
+            raise refused("observable", self.observable, "wrap a function as lw.Observable(function, names=('x',))")
         names = self.observable.names
         columns = {key: _column(getattr(self, key), key, names) for key in ("values", "lower", "upper")}
         errors = _errors(self.errors, names)
@@ -218,7 +220,10 @@ def _errors(data: Any, names: tuple[str, ...]) -> Tensor:
 def _flags(data: Any, names: tuple[str, ...]) -> Tensor:
     if data is None:
         return torch.zeros(len(names), dtype=torch.bool)
-    flags = torch.as_tensor(data).cpu()
+    try:
+        flags = torch.as_tensor(data).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise refused("held_out", data, "give one True or False per observable") from None
     flags = flags[None] if flags.ndim == 0 else flags
     if flags.dtype != torch.bool or flags.shape != (len(names),):
         raise ConfigError(
@@ -241,6 +246,17 @@ def _check_datum(name: str, value: float, lower: float, upper: float) -> None:
         raise ConfigError(
             f"the bounds of {quoted(name)} exclude each other: lower = {lower:g} is above upper = {upper:g}"
         )
+
+
+def as_experiment(value: object) -> Experiment:
+    """The experiment that an argument is.
+
+    Raises:
+        LeastworkError: it is none.
+    """
+    if not isinstance(value, Experiment):
+        raise refused("experiment", value, "give an lw.Experiment(observable, values, errors)")
+    return value
 
 
 def data_of_table(path: Path, observable: Observable) -> dict[str, dict[str, Any]]:

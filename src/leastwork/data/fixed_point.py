@@ -36,6 +36,7 @@ from leastwork.data.maxent import MaxEnt, fit_lambdas
 from leastwork.data.mixture import Data
 from leastwork.data.profile import profiled, unknowns_of
 from leastwork.errors import LeastworkError, LeastworkWarning
+from leastwork.geometry.state import tensor_of
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.text import plural
 
@@ -100,7 +101,7 @@ def fit_indirect(observed: Tensor, data: Indirect, log_weight: Tensor | None = N
     >>> round(fit.predicted.value.item(), 9), [round(m, 3) for m in fit.averages.value.tolist()]
     (0.8, [1.366, 1.707])
     """
-    values = observed.detach().to("cpu", torch.float64)
+    values = tensor_of("observed", observed).detach().to("cpu", torch.float64)
     values = values[:, None] if values.ndim == 1 else values
     if data.check is not None:
         data.check(values)

@@ -11,17 +11,19 @@ minimises the quadratic model of −𝒟 exactly, including the support function
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from leastwork.data.dual import Dual, maximise, sampling_error
-from leastwork.data.experiment import Experiment
+from leastwork.data.experiment import Experiment, as_experiment
 from leastwork.data.infeasible import Array, Words
 from leastwork.errors import LeastworkError, LeastworkWarning, NonFiniteError
-from leastwork.geometry.state import State
+from leastwork.geometry.state import State, tensor_of
 from leastwork.observables.function import Observable
+from leastwork.support.arguments import refused
 from leastwork.support.html import html_table
 from leastwork.support.numerals import fraction, plain, plus_minus
 
@@ -153,7 +155,7 @@ def fit_lambdas(
     scale = np.sqrt(variance[fitted] + sigma.diagonal())
     scale[(sigma.diagonal() == 0) & words.constant] = 1.0
     centre, steps = mean, 0
-    first = np.zeros(len(fitted)) if start is None else start.numpy()[fitted] * scale
+    first = np.zeros(len(fitted)) if start is None else _start(start, len(experiment.names))[fitted] * scale
     while True:
         at = centre[fitted]
         z = np.divide(centred.T if len(fitted) == count else centred.T[fitted], scale[:, None], order="C")
@@ -264,10 +266,17 @@ def _warn_of_few_samples(words: Words, values: Array, mean: Array, variance: Arr
         )
 
 
+def _start(start: Any, count: int) -> Array:
+    found = tensor_of("start", start)
+    if found.shape != (count,):
+        raise refused("start", start, f"give λ of the {count} data")
+    return found.to("cpu", torch.float64).numpy()
+
+
 def _check_samples(observed: Tensor, experiment: Experiment, log_weight: Tensor | None) -> tuple[Array, Array]:
     """The observables (n, K) and normalised ln weights (n,) as arrays."""
-    names = experiment.names
-    values = np.ascontiguousarray(observed.detach().to("cpu", torch.float64).numpy())
+    names = as_experiment(experiment).names
+    values = np.ascontiguousarray(tensor_of("observed", observed).detach().to("cpu", torch.float64).numpy())
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or values.shape[1] != len(names):
         raise LeastworkError(
@@ -286,7 +295,7 @@ def _check_samples(observed: Tensor, experiment: Experiment, log_weight: Tensor 
         )
     if log_weight is None:
         return values, np.full(n, -math.log(n))
-    log_p = log_weight.detach().to("cpu", torch.float64).numpy()
+    log_p = tensor_of("log_weight", log_weight).detach().to("cpu", torch.float64).numpy()
     if log_p.shape != (n,):
         raise LeastworkError(f"log_weight has shape {log_p.shape} for {n} samples: pass ({n},), one per sample")
     if not np.isfinite(log_p).all():

@@ -23,14 +23,14 @@ from leastwork.free_energy.guided import Drawn, Task, task_of
 from leastwork.free_energy.mbar import needs_pymbar
 from leastwork.geometry.state import State, batch_size
 from leastwork.kernels.region import Membership
-from leastwork.models.base import Model
+from leastwork.models.base import Model, as_model
 from leastwork.models.latents import of_data
 from leastwork.observables import Observable
 from leastwork.path_guidance.job import guide_path
 from leastwork.sampling.ensemble import Ensemble
 from leastwork.sampling.work import log_odds
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.arguments import number, refused, whole
+from leastwork.support.arguments import function_of, number, refused, whole
 from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
 
@@ -162,6 +162,7 @@ def collect_states(
 
 def memberships(a: Membership, b: Membership, model: Model) -> Observable:
     """The coordinate of a difference: membership in A and in B, 0 or 1."""
+    model, a, b = as_model(model), function_of("a", a), function_of("b", b)
     return Observable(_Both(of_data(a, model), of_data(b, model)), ("A", "B"), differentiable=False)
 
 

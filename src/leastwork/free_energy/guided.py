@@ -17,7 +17,7 @@ from leastwork.fit.on_policy import descend, draw_response
 from leastwork.fit.value import fit_value
 from leastwork.geometry.state import State, event_numel
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Model, Scored, is_scored
+from leastwork.models.base import Model, Scored, as_model, is_scored
 from leastwork.models.context import refuse_per_sample
 from leastwork.networks.value import ValueNetwork
 from leastwork.observables import Observable, evaluate
@@ -173,7 +173,7 @@ def task_of(
         NoPathWeightsError: the process or solver has no path weights.
         LeastworkError: the model has no SDE, or a choice cannot be used.
     """
-    if not model.has_score:
+    if not as_model(model).has_score:
         raise LeastworkError("a free energy needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
     drawing = Choices.of(choices)
     if not drawing.fitting(model).has_least_work(model):

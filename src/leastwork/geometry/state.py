@@ -7,8 +7,11 @@ like vectors.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from leastwork.support.arguments import refused
 
 __all__ = [
     "EventShape",
@@ -23,7 +26,9 @@ __all__ = [
     "leaves",
     "shapes",
     "smap",
+    "state_of",
     "take",
+    "tensor_of",
     "unflatten",
     "writes",
 ]
@@ -41,6 +46,33 @@ def smap(fn: Callable[..., Any], *states: Any) -> Any:
     if isinstance(states[0], tuple):
         return tuple(fn(*parts) for parts in zip(*states, strict=True))
     return fn(*states)
+
+
+def tensor_of(name: str, value: Any) -> Tensor:
+    """The tensor that an argument is: a tensor as it stands, an array or nested list of numbers as one.
+
+    Args:
+        name: name of the argument.
+        value: the value that was given.
+
+    Raises:
+        LeastworkError: it is nothing of that, or a single number.
+
+    >>> tensor_of("x", [[1.0, 2.0]]).shape
+    torch.Size([1, 2])
+    """
+    try:
+        found = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    except (TypeError, ValueError, RuntimeError):
+        found = torch.zeros(())
+    if found.ndim == 0:
+        raise refused(name, value, "give a tensor, or an array of numbers, with a row for each sample")
+    return found
+
+
+def state_of(name: str, value: Any) -> State:
+    """The state that an argument is: :func:`tensor_of` the value, or of each member of a tuple."""
+    return tuple(tensor_of(name, leaf) for leaf in value) if isinstance(value, tuple) else tensor_of(name, value)
 
 
 def leaves(state: State) -> tuple[Tensor, ...]:

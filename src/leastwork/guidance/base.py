@@ -12,8 +12,9 @@ from typing import Any, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, smap
 from leastwork.observables import Observable
+from leastwork.support.arguments import refused
 
-__all__ = ["Composable", "Find", "Guidance", "Parts", "Savable", "Scaled", "Sum", "kinds", "register"]
+__all__ = ["Composable", "Find", "Guidance", "Parts", "Savable", "Scaled", "Sum", "as_guidance", "kinds", "register"]
 
 Parts: TypeAlias = Mapping[str, Any]
 """Named JSON values, tensors and guidances, and lists and mappings of these."""
@@ -36,6 +37,20 @@ class Guidance(Protocol):
     def __call__(self, x: State, t: float, denoised: State) -> State:
         """h(x, t), network units, in the structure of x (B, *event); ``denoised`` is D(x, t), or x − t u for a flow."""
         ...
+
+
+def as_guidance(value: object) -> Guidance:
+    """The guidance that an argument is.
+
+    Raises:
+        LeastworkError: it is none.
+    """
+    if not isinstance(value, Guidance):
+        raise refused(
+            "guidance", value, "give a guidance, as run.guidance of a run, or an object that is called with x, t and "
+            "denoised and has the attribute through_network"
+        )  # fmt: skip
+    return value
 
 
 class Savable(Protocol):

@@ -87,7 +87,7 @@ def kernel_density(points: State, kernel: Kernel | None = None, bandwidth: float
     True
     """
     kernel = EuclideanKernel() if kernel is None else kernel
-    count = len(leaves(points)[0])
+    count = len(leaves(points)[0]) if len(points) else 0
     if count == 0:
         raise LeastworkError("there are no guiding points: pass points of shape (M, *event), M >= 1")
     if bandwidth is not None and not 0 < bandwidth < math.inf:

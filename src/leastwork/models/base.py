@@ -16,8 +16,9 @@ from leastwork.models.units import ToData
 from leastwork.models.velocity import Prior
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.schedules.base import Schedule
+from leastwork.support.arguments import refused
 
-__all__ = ["Flow", "Model", "Scored", "is_flow", "is_model", "is_periodic", "is_scored"]
+__all__ = ["Flow", "Model", "Scored", "as_model", "is_flow", "is_model", "is_periodic", "is_scored"]
 
 
 class Model(Protocol):
@@ -177,6 +178,20 @@ class Flow(Model, Protocol):
 def is_model(value: object) -> TypeGuard[Model]:
     """Whether an object has the properties and methods of a model."""
     return all(hasattr(value, name) for name in ("net", "event_shape", "has_score", "estimate", "coefficients"))
+
+
+def as_model(value: object) -> Model:
+    """The model that an argument is.
+
+    Raises:
+        LeastworkError: it is none.
+    """
+    if not is_model(value):
+        raise refused(
+            "model", value, "give a model: wrap a network as lw.DiffusionModel(...) or lw.VelocityModel(...), and load "
+            "a name or a folder by lw.load_model(...)"
+        )  # fmt: skip
+    return value
 
 
 def is_scored(model: Model) -> TypeGuard[Scored]:

@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from leastwork.errors import ConfigError, LeastworkError
 from leastwork.geometry.euclidean import ZeroCentre
-from leastwork.models.base import Model
+from leastwork.models.base import Model, as_model
 from leastwork.models.bundled import FOLDER, bundled_models
 from leastwork.models.diffusion import DiffusionModel
 from leastwork.models.frames import FrameModel
@@ -60,7 +60,7 @@ def save_model(model: DiffusionModel | FrameModel | VelocityModel, folder: str |
         ConfigError: the network is a plain function, or a part has no file form.
     """
     folder = path_of("folder", folder)
-    described = description_of(model)
+    described = description_of(cast(Any, as_model(model)))
     folder.mkdir(parents=True, exist_ok=True)
     assert isinstance(model.net, nn.Module)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.net.state_dict().items()}

@@ -28,7 +28,7 @@ from leastwork.observables import evaluate
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.sample import draw
 from leastwork.statistics.outliers import warn_of_outliers
-from leastwork.support.arguments import seed_number, whole
+from leastwork.support.arguments import refused, seed_number, whole
 from leastwork.support.checkpoints import kept
 from leastwork.support.metrics import OnMetrics, check_on_metrics, listening
 from leastwork.support.progress import Progress, check_progress, no_progress
@@ -126,6 +126,8 @@ def guide_observables(
         check_groups(data, groups)
     seed, certificate_samples = seed_number(seed), whole("certificate_samples", certificate_samples)
     progress = check_progress(progress)
+    if not isinstance(data, Data):
+        raise refused("data", data, "give an lw.Experiment, or an lw.Indirect of data on functions of averages")
     drawing = Choices.of({**chosen.choices, **choices})
     refuse_per_sample(model)
     model = drawing.place(model)

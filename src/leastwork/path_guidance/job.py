@@ -15,11 +15,11 @@ from torch import Tensor
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
 from leastwork.fit.methods import settings_given
 from leastwork.fit.stopping import within
-from leastwork.geometry.state import State, batch_size
+from leastwork.geometry.state import State, batch_size, state_of
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.density import kernel_density, usual_kernel
 from leastwork.kernels.region import Membership, Region
-from leastwork.models.base import Model, is_scored
+from leastwork.models.base import Model, as_model, is_scored
 from leastwork.models.context import refuse_per_sample
 from leastwork.models.latents import check_encoder, of_data
 from leastwork.path_guidance.guides import check_guides
@@ -29,7 +29,7 @@ from leastwork.sampling.choices import Choices
 from leastwork.sampling.sample import draw
 from leastwork.sampling.transport import prior_distance
 from leastwork.statistics.outliers import warn_of_outliers
-from leastwork.support.arguments import number, seed_number, whole
+from leastwork.support.arguments import function_of, number, seed_number, whole
 from leastwork.support.metrics import OnMetrics, check_on_metrics, listening
 from leastwork.support.progress import Progress, check_progress, no_progress
 from leastwork.support.random import derive_seed
@@ -121,6 +121,7 @@ def guide_path(
     progress = check_progress(progress)
     shown = progress if seconds is None else within(progress, number("seconds", seconds, _SECONDS, least=0.0))
     name = PATH_METHODS.name_of(chosen)
+    model, points = as_model(model), state_of("points", points)
     if not model.has_score:
         raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
     if model.has_rotations and not chosen.frames:
@@ -143,7 +144,7 @@ def guide_path(
     warn_of_outliers(own.x)
     check_guides(points, own.x)
     check_encoder(guided, own.x)
-    inside = Region(guides) if region is None else of_data(region, guided)
+    inside = Region(guides) if region is None else of_data(function_of("region", region), guided)
     _check_region(inside, points, own.x, region is not None)
     if not guided.has_rotations:
         _check_reach(guided, points)

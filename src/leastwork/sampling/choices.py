@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
-from leastwork.guidance.base import Guidance
-from leastwork.models.base import Model
+from leastwork.guidance.base import Guidance, as_guidance
+from leastwork.models.base import Model, as_model
 from leastwork.models.contract import refuse_half
 from leastwork.models.placement import moved
 from leastwork.sampling.grids import check_grid, time_grid
@@ -103,7 +103,7 @@ class Choices:
 
     def place(self, model: Model) -> Model:
         """The model on the chosen device and in the chosen precision."""
-        return moved(model, self.device, self.dtype)
+        return moved(as_model(model), self.device, self.dtype)
 
     def sampler(self, model: Model, guidance: Guidance | None = None) -> Sampler:
         """The sampler of a model, with its tabulated steps, with or without guidance.
@@ -111,7 +111,8 @@ class Choices:
         Raises:
             LeastworkError: choices that do not fit the model, or a network in half precision.
         """
-        refuse_half(model.parameters())
+        refuse_half(as_model(model).parameters())
+        guidance = None if guidance is None else as_guidance(guidance)
         process = Process(model, 0.0 if self.process == "ode" else 1.0 if self.kappa is None else float(self.kappa))
         solver = as_solver(usual_solver(model) if self.solver is None else self.solver)
         spacing = usual_grid(model, solver) if self.t_grid is None else self.t_grid

@@ -76,7 +76,7 @@ def time_grid(process: Process, steps: int, spacing: str | Tensor = "uniform") -
 
 def check_grid(spacing: object) -> None:
     """Raise an error for a spacing that is neither the name of a grid nor a tensor of times."""
-    if not isinstance(spacing, Tensor) and spacing not in _GRIDS:
+    if not (isinstance(spacing, Tensor) or (isinstance(spacing, str) and spacing in _GRIDS)):
         raise refused(
             "t_grid",
             spacing,

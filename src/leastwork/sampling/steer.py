@@ -23,7 +23,7 @@ from leastwork.errors import LeastworkError, NonFiniteError, NoPathWeightsError
 from leastwork.geometry.state import State, all_finite, cat, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Model
+from leastwork.models.base import Model, as_model
 from leastwork.models.context import refuse_per_sample
 from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
@@ -32,7 +32,7 @@ from leastwork.sampling.ensemble import Ensemble, Ledger
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import SolverLike
 from leastwork.sampling.stepping import Carry, Sampler, evaluate, move
-from leastwork.support.arguments import number, refused, seed_number, whole
+from leastwork.support.arguments import function_of, number, refused, seed_number, whole
 from leastwork.support.executors import executor_now, pieces, using
 from leastwork.support.progress import Progress, Tick, check_progress, no_progress
 from leastwork.support.random import generator
@@ -156,6 +156,7 @@ def steer(
     True
     """
     begin = time.perf_counter()
+    model, log_tilt = as_model(model), function_of("log_tilt", log_tilt)
     check_sizes(n, particles, threshold)
     seed, progress = seed_number(seed), check_progress(progress)
     choices = Choices(process, solver, steps, t_grid, kappa, batch_size, device, dtype)

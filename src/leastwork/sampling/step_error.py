@@ -30,7 +30,7 @@ from leastwork.sampling.placed import with_steps
 from leastwork.sampling.solvers import Exponential, Heun, SolverLike, Steps
 from leastwork.sampling.stepping import Carry, Cost, Sampler, advance
 from leastwork.statistics.estimate import Estimate
-from leastwork.support.arguments import seed_number, whole
+from leastwork.support.arguments import function_of, seed_number, whole
 from leastwork.support.progress import Progress, Tick, no_progress
 
 __all__ = ["PAIRS", "StepError", "step_check", "warn_of_steps"]
@@ -110,6 +110,9 @@ def step_check(
     False
     """
     paths, seed, choices = whole("paths", paths, least=2), seed_number(seed), Choices.of(law, LAW)
+    for name, value in (("observable", observable), ("log_tilt", log_tilt)):
+        if value is not None:
+            function_of(name, value)
     coarse = choices.sampler(model, guidance)
     if coarse.steps.chain:
         raise LeastworkError("churn depends on the steps, and half a step has another: draw at two numbers of steps")

@@ -21,9 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leastwork.geometry.state import State, inner
+from leastwork.geometry.state import State, inner, tensor_of
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.above import above
+from leastwork.support.arguments import refused
 from leastwork.support.html import html_table
 from leastwork.support.numerals import count, fraction, plus_minus
 
@@ -153,8 +154,12 @@ def certify(
     >>> certify(zero, zero, zero).efficiency.value  # the target is the model itself
     nan
     """
-    work, log_weight, log_tilt = (v.detach().to(torch.float64) for v in (work, log_weight, log_tilt))
+    given = {"work": work, "log_weight": log_weight, "log_tilt": log_tilt}
+    work, log_weight, log_tilt = (tensor_of(name, v).detach().to(torch.float64) for name, v in given.items())
     n = len(work)
+    for name, value in (("work", work), ("log_weight", log_weight), ("log_tilt", log_tilt)):
+        if value.shape != (n,) or n < 2:
+            raise refused(name, value, "give work, log_weight and log_tilt, one number for each of two samples or more")
     log_w = log_weight + log_tilt
     top = log_w.max()
     w = torch.exp(log_w - top)

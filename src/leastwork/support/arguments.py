@@ -7,7 +7,7 @@ from typing import Any
 
 from leastwork.errors import LeastworkError
 
-__all__ = ["number", "path_of", "quoted", "refused", "seed_number", "whole", "yes_or_no"]
+__all__ = ["function_of", "number", "path_of", "quoted", "refused", "seed_number", "whole", "yes_or_no"]
 
 _MOST_QUOTED = 60
 _LARGEST = 10**12  # more samples, paths or evaluations than this nobody draws
@@ -44,6 +44,13 @@ def path_of(name: str, value: Any) -> Path:
     if found is None or "\0" in str(found):
         raise refused(name, value, "give a path, as text or as a pathlib.Path")
     return found
+
+
+def function_of(name: str, value: Any) -> Any:
+    """A function of samples, or an object that is called like one."""
+    if not callable(value):
+        raise refused(name, value, "give a function of the samples")
+    return value
 
 
 def whole(name: str, value: Any, least: int = 1, most: int = _LARGEST) -> int:
