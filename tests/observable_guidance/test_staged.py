@@ -22,6 +22,7 @@ from leastwork.sampling.choices import Choices
 from leastwork.sampling.sample import sample
 from leastwork.sampling.work import Certificate, certify
 from leastwork.schedules.gaussian import VESchedule, VPSchedule
+from leastwork.statistics.estimate import Estimate
 from leastwork.systems.mixtures import GaussianMixture, two_states
 
 Z = 5  # standard errors; false alarms below 10⁻⁶ a comparison
@@ -229,6 +230,31 @@ def test_near_the_ceiling_of_the_grid(dim: int, before: float, after: float, bel
     assert certificate.efficiency.value > max(0.95, ceiling.efficiency.value - below)
     assert fit.network_evaluations <= 5_010_000
     assert float(certificate.miss.value.abs()) < Z * (0.01**2 + float(certificate.miss.stderr) ** 2) ** 0.5
+
+
+def test_a_budget_that_pays_for_no_stages_goes_to_the_data_at_once() -> None:
+    """Weights of the guided samples stay exact: their mean is Z, which the model's own populations give."""
+    mixture, model, data = problem(1, 0.02, 0.5)
+    with pytest.warns(
+        LeastworkWarning, match=r"pays for no stage.*learned at once from \d+ effective.*give at least 1220702"
+    ):
+        fit = learn_guidance(model, data, budget=200_000, iterations=200, choices=Choices(steps=30))
+    assert [stage.fraction for stage in fit.history] == [1.0]
+    assert fit.network_evaluations <= 200_000
+    ens = sample(model, 4000, fit.guidance, steps=30, t_grid=fit.times, seed=4)
+    tilt = -evaluate(data.observable, ens.x) @ fit.maxent.lambdas
+    z = Estimate.from_samples((ens.log_weight + tilt).exp())
+    exact = mixture.sample(1_000_000, torch.Generator().manual_seed(0))
+    wanted = Estimate.from_samples((-evaluate(data.observable, exact) @ fit.maxent.lambdas).exp())
+    assert abs(z.value - wanted.value) < Z * (z.stderr**2 + wanted.stderr**2) ** 0.5 + 0.05 * wanted.value  # steps
+    assert judge(model, data, fit, 4000, 30).efficiency.value > 0.5
+
+
+@pytest.mark.filterwarnings("ignore:one sample decides")
+def test_without_effective_samples_a_small_budget_is_refused_at_once() -> None:
+    _, model, data = problem(1, 0.0005, 0.5)
+    with pytest.raises(LeastworkError, match=r"ends 0% of the way.*\d samples are effective: give at least 1220702"):
+        learn_guidance(model, data, budget=200_000, iterations=200, choices=Choices(steps=30))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from leastwork.fit.noised import evaluations_of_noised
 from leastwork.models.denoised import PULL, PUSH
 
-__all__ = ["FEWEST", "Share", "least_budget", "own_samples", "share"]
+__all__ = ["FEWEST", "Share", "least_budget", "of_stage", "own_samples", "share"]
 
 FEWEST = 512
 """Smallest number of samples or paths from which anything can be learned."""
@@ -57,12 +57,13 @@ def own_samples(budget: int, per_sample: int) -> int:
     >>> own_samples(5_000_000, 101), own_samples(100_000_000, 101)
     (17326, 64000)
     """
-    return min(max(int(_OWN_SHARE * budget / per_sample), FEWEST), _MOST_OWN)
+    for_own = min(_OWN_SHARE * budget, budget - of_stage(0, 1, True, False))  # the last stage takes so many at least
+    return min(max(int(for_own / per_sample), FEWEST), _MOST_OWN)
 
 
 def least_budget(steps: int) -> int:
     """Number of network evaluations of the smallest fit."""
-    return FEWEST * (steps + 1) + 2 * _LEAST_NOISED * evaluations_of_noised(True)
+    return FEWEST * (steps + 1) + of_stage(0, steps, True, False)
 
 
 def share(left: int, steps: int, through: bool, rounds: int) -> Share:
@@ -90,3 +91,17 @@ def share(left: int, steps: int, through: bool, rounds: int) -> Share:
         rounds -= 1
     paths = min(int(rest / rounds / path), _MOST_PATHS) if rounds else 0
     return Share(noised, labelled, rounds, paths, meeting if rounds else 0, int(_GUIDED_SHARE * max(left, 0) / guided))
+
+
+def of_stage(left: int, steps: int, through: bool, known: bool) -> int:
+    """Number of network evaluations that a stage on the way takes of ``left``: those of its noised states.
+
+    Args:
+        left, steps, through: as for :func:`share`.
+        known: whether its samples were drawn with guidance.
+
+    >>> of_stage(1_000_000, 50, True, False)
+    365536
+    """
+    noised = share(left, steps, through, 0).noised
+    return (noised + _LEAST_NOISED) * evaluations_of_noised(through, known)

@@ -25,12 +25,25 @@ from leastwork.geometry.state import State, cat
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.work import kish_ess
 
-__all__ = ["Aim", "Drawn", "agrees", "aim", "fewer_steps", "join", "needs_stages", "part_way", "solve", "solve_pooled"]
+__all__ = [
+    "Aim",
+    "Drawn",
+    "agrees",
+    "aim",
+    "at_once",
+    "fewer_steps",
+    "join",
+    "needs_stages",
+    "part_way",
+    "solve",
+    "solve_pooled",
+]
 
 _MIN_ESS_KEPT = 0.5  # ESS of a stage's target, at least, relative to that of the stage before
 _MIN_ESS_FOR_DATA = 0.3  # the same for the last stage, which aims at the data themselves
 _STEPS_ON_THE_WAY = 0.25  # steps of a stage that does not aim at the data themselves, relative to those asked for
 _FEWEST_STEPS = 50  # but not fewer than so many
+_FEWEST_AT_ONCE = 100  # effective samples from which V of the data themselves is learned where stages cost too much
 _CONFIDENCE = 0.95  # level of the χ² test of whether the model's averages equal the data
 
 
@@ -103,6 +116,40 @@ def agrees(drawn: Drawn, maxent: MaxEnt, data: Experiment) -> bool:
     n, fitted = len(drawn.observed), len(data.fitted)
     half = torch.tensor([fitted / 2, max(n * maxent.kl, 0.0)], dtype=torch.float64)
     return float(torch.special.gammainc(*half)) < _CONFIDENCE  # P(χ² < 2n·KL)
+
+
+def at_once(drawn: Drawn, data: Experiment, reached: float, budget: int, enough: int, pays: bool) -> Aim:
+    """The data themselves as the goal, since a budget pays for no stage on the way.
+
+    Args:
+        drawn: samples of the guidance so far.
+        data: the experiment.
+        reached: β of the stage before.
+        budget: network evaluations of the whole fit.
+        enough: network evaluations with which a fit has stages, for the messages.
+        pays: whether what is left of them pays for the last stage.
+
+    Raises:
+        InfeasibleError: the data cannot be reached.
+        LeastworkError: the samples have fewer than a hundred effective ones for the data, or the budget is used up.
+
+    Warns:
+        LeastworkWarning: the data are the goal.
+    """
+    found = Aim(1.0, maxent := solve(drawn, data), drawn.ess(maxent))
+    effective = found.ess * len(drawn.observed)
+    if not pays or effective < _FEWEST_AT_ONCE:
+        raise LeastworkError(
+            f"the budget of {budget} network evaluations ends {reached:.0%} of the way from the model's averages to "
+            f"the data, for which {effective:.0f} samples are effective: give at least {enough}, or take fewer steps"
+        )
+    warnings.warn(
+        f"the budget of {budget} network evaluations pays for no stage on the way to the data, so V is learned at once "
+        f"from {effective:.0f} effective samples, and wastes more than it would: give at least {enough}",
+        LeastworkWarning,
+        stacklevel=6,
+    )
+    return found
 
 
 def fewer_steps(choices: Choices) -> Choices:

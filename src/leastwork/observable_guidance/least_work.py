@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import MaxEnt, warn_of_data
 from leastwork.errors import LeastworkError, LeastworkWarning
-from leastwork.fit.budget import FEWEST, Share, least_budget, own_samples, share
+from leastwork.fit.budget import FEWEST, Share, least_budget, of_stage, own_samples, share
 from leastwork.fit.labels import LabelFit, draw_labelled, fit_labels
 from leastwork.fit.network import directed_network
 from leastwork.fit.on_policy import Polish, draw_response, off_target, polish
@@ -29,6 +29,7 @@ from leastwork.fit.value import LearningError, ValueFit, fit_value
 from leastwork.geometry.state import State, cat, event_numel, flatten, shapes
 from leastwork.guidance.learned import Bound, LearnedGuidance
 from leastwork.models.base import Model, Scored, is_scored
+from leastwork.models.denoised import PULL
 from leastwork.models.placement import evaluating
 from leastwork.networks.value import ValueNetwork, sees_denoised
 from leastwork.observable_guidance.approach import (
@@ -36,6 +37,7 @@ from leastwork.observable_guidance.approach import (
     Drawn,
     agrees,
     aim,
+    at_once,
     fewer_steps,
     needs_stages,
     part_way,
@@ -91,6 +93,21 @@ class _Task:
         """The pilot that places the steps, where guided paths are drawn on these afterwards."""
         found = pilot_of(self.model, self.choices, sees_denoised(network), left) if self.placing else Pilot(0, 0)
         return found if self.share(left - found.evaluations, network).labelled else Pilot(0, 0)
+
+    def pays_for_stage(self, left: int, network: nn.Module, first: bool, chosen: bool) -> bool:
+        """Whether ``left`` pays for a stage on the way, for two if V is chosen of two, and for the samples after it."""
+        sees, part = sees_denoised(network), int(_BUDGET_OF_A_STAGE * left)
+        for kind in (True, False) if sees and chosen else (sees,):
+            left -= of_stage(part, self.steps, kind, not first)
+            left -= _PILOT * (self.steps * (1 + PULL * kind) + 1) if sees and chosen else 0
+        return self.share(left, network).guided >= FEWEST
+
+    def enough_for_stages(self, network: nn.Module, chosen: bool) -> int:
+        """A budget that pays for a stage on the way after the model's own samples, and is larger than that given."""
+        enough, left = 2 * self.budget, (1 - _BUDGET_OF_OWN) * (1 - _BUDGET_OF_LAST)
+        while not self.pays_for_stage(int(left * enough), network, True, chosen):
+            enough = int(1.25 * enough)
+        return enough
 
     def seed_of(self, purpose: str) -> int:
         return derive_seed(self.seed, purpose)
@@ -175,18 +192,22 @@ def learn_guidance(
     warn_of_data(here.observed, data)  # before anything is spent on data in another unit
     start = here.observed.mean(dim=0)
     spent = unused + here.evaluations
-    goal = aim(here, data, start)
-    maxent, history = goal.maxent, []
-    nothing = goal.fraction == 1 and agrees(here, maxent, data)
-    choose = network is None
+    goal, choose = aim(here, data, start), network is None
+    nothing = goal.fraction == 1 and agrees(here, goal.maxent, data)
     if network is None or nothing:
-        network = directed_network(model, [data.observable], here.x, here.omega(maxent.lambdas), seed)  # h = 0 at first
+        network = _first_network(task, here, goal)
     if iterations is None:
         flat = event_numel(model.event_shape) <= 8 or sees_denoised(network)
         task = replace(task, iterations=1500 if flat else 4000)
     way, before_last = task.on_the_way, budget - int(_BUDGET_OF_LAST * (budget - spent))
+    maxent, history = goal.maxent, []
     if not nothing:
         while True:
+            if goal.fraction < 1 and not way.pays_for_stage(before_last - spent, network, not history, choose):
+                pays = budget - spent >= of_stage(0, steps, sees_denoised(network), bool(history))
+                reached, enough = history[-1].fraction if history else 0.0, way.enough_for_stages(network, choose)
+                goal = at_once(here, data, reached, budget, enough, pays)
+                network = _first_network(task, here, goal) if choose and not history else network
             last = goal.fraction == 1
             left = budget - spent if last else int(_BUDGET_OF_A_STAGE * (before_last - spent))
             at = task if last else way
@@ -202,19 +223,18 @@ def learn_guidance(
                 raise LeastworkError(
                     f"the data were not reached in {_MAX_STAGES} stages, but {goal.fraction:.0%} of the way"
                 )
-            n = min(_SAMPLES_A_STAGE, way.share(before_last - spent, network).guided)
-            if n < FEWEST:
-                solve(here, data)  # raises InfeasibleError if the data are out of reach, which is the better message
-                raise LeastworkError(
-                    f"the budget of {budget} network evaluations was used up {goal.fraction:.0%} of the way from the "
-                    f"model's averages to the data: give {2 * budget} or more, or take fewer steps"
-                )
+            n = max(min(_SAMPLES_A_STAGE, way.share(before_last - spent, network).guided), FEWEST)
             here = way.draw(n, network, f"stage {len(history)} samples")
             spent += here.evaluations
             goal = aim(here, data, start, goal.fraction, here.ess(maxent))
         _warn_of_dependence_at_end(task, network)
     task = replace(task, bound=history[-1].bound if history else None)
     return LeastWorkFit(task.guidance(network), maxent, tuple(history), spent, time.perf_counter() - begin)
+
+
+def _first_network(task: _Task, here: Drawn, goal: Aim) -> nn.Module:
+    """V before it is learned, with h = 0."""
+    return directed_network(task.model, [task.data.observable], here.x, here.omega(goal.maxent.lambdas), task.seed)
 
 
 def _own_samples(task: _Task, own: Ensemble | None, observed: Tensor | None) -> Drawn:
@@ -227,7 +247,8 @@ def _own_samples(task: _Task, own: Ensemble | None, observed: Tensor | None) -> 
     if not needs_stages(here, task.data):
         return here
     way = task.on_the_way
-    affordable = (int(_BUDGET_OF_OWN * task.budget) - here.evaluations) // (way.steps + 1)
+    most = min(int(_BUDGET_OF_OWN * task.budget), task.budget - of_stage(0, task.steps, True, False))
+    affordable = (most - here.evaluations) // (way.steps + 1)
     missing = min(_SAMPLES_A_STAGE - len(here.observed), affordable)
     if missing <= 0:
         return here
