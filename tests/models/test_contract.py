@@ -362,3 +362,34 @@ def test_noise_that_does_not_cover_the_data_is_told() -> None:
         net = lambda x, t, of=schedule: -x / (1 + of.sigma(t.double()) ** 2).to(x)  # noqa: E731
         found = told(lw.DiffusionModel(net, schedule, "score", (100,)))
         assert (share in found) if share else found == ""
+
+
+def test_noise_that_does_not_go_round_the_circle_is_told() -> None:
+    for sigma_max, words in ((0.3, r"noise of σ = 0.3 rad at t_max does not go round"), (3.0, "")):
+        schedule = lw.VESchedule(0.01, sigma_max)
+        found = told(lw.DiffusionModel(lambda x, t: -x.sin(), schedule, "score", (2,), periodic=True))
+        assert (words in found) if words else found == ""
+
+
+@pytest.mark.parametrize("method", ["least-work", "loss", "adjoint-matching"])
+def test_a_fit_within_inference_mode_is_refused_and_the_remedy_works(method: str) -> None:
+    data = lw.Experiment(lw.Observable(lambda x: x[:, 0], names=("x",)), values=[0.3])
+    with (
+        torch.inference_mode(),
+        pytest.raises(lw.LeastworkError, match=r"torch\.inference_mode does not allow: call it"),
+    ):
+        lw.guide_observables(model(noise_of, (2,)), data, method, samples=64, steps=4)
+    if method != "least-work":  # which takes longer
+        with torch.no_grad():
+            run = lw.guide_observables(model(noise_of, (2,)), data, method, samples=64, steps=4, budget=20_000)
+        assert run.method == method
+
+
+def test_what_is_not_finite_at_the_last_step_is_told_with_an_end_of_the_schedule() -> None:
+    stops = model(lambda x, t: noise_of(x, t) / (t > 0.01), (2,))
+    with pytest.raises(
+        lw.NonFiniteError, match=r"the last denoising step .* end the schedule before, by t_min or t_max"
+    ):
+        lw.sample(stops, 8, steps=4)
+    later = lw.DiffusionModel(stops.net, lw.VPSchedule(0.1, 20.0, t_min=0.02), "noise", (2,))
+    assert len(lw.sample(later, 8, steps=4).x) == 8

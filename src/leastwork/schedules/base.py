@@ -50,7 +50,8 @@ def check_numbers(schedule: Any) -> None:
 
 def check_interval(t_min: float, t_max: float) -> None:
     """Raise unless 0 <= t_min < t_max <= 1."""
+    for name, value in (("t_min", t_min), ("t_max", t_max)):
+        if isinstance(value, bool) or not isinstance(value, Real | Tensor):
+            raise refused(name, value, "give a number between 0 and 1")
     if not 0 <= t_min < t_max <= 1:
-        raise LeastworkError(
-            f"the schedule's interval [t_min, t_max] = [{t_min}, {t_max}] must satisfy 0 <= t_min < t_max <= 1"
-        )
+        raise LeastworkError(f"the interval [t_min, t_max] = [{t_min}, {t_max}] must satisfy 0 <= t_min < t_max <= 1")
