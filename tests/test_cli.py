@@ -28,7 +28,7 @@ def _no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
-    model = lw.DiffusionModel(Perceptron(1, width=8, depth=1), lw.VPSchedule(), predicts="noise", event_shape=(1,))
+    model = lw.DiffusionModel(Perceptron(1, width=8, depth=1), lw.VPSchedule(), predicts="v", event_shape=(1,))
     lw.save_model(model, tmp_path / "net")
     text = "model: net\nobservables: [{kind: component, name: '[x]'}]\ndata: [{name: '[x]', value: 0.1, error: 0}]\n"
     (tmp_path / "mine.yaml").write_text(text + SMALL)
@@ -255,6 +255,8 @@ def test_ctrl_c_says_how_to_go_on(file: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_warnings_of_the_library_reach_stderr(file: Path) -> None:
+    untrained = lw.DiffusionModel(Perceptron(1, width=8, depth=1), lw.VPSchedule(), "noise", (1,))
+    lw.save_model(untrained, file.with_name("untrained"))
     code, _, err = call(
         "run",
         str(file),
@@ -262,12 +264,12 @@ def test_warnings_of_the_library_reach_stderr(file: Path) -> None:
         "--set",
         "method=reweight",
         "--set",
-        "data.0.value=103",
+        "model=untrained",
         "--set",
         "sampling.solver=euler",
     )
     assert code == 0
-    assert err.startswith("warning: ")
+    assert err.startswith("warning: at t = 1, where samples begin as noise alone, ")
 
 
 @pytest.mark.parametrize(("encoding", "shown"), [("ascii", "0.4 +/- 0.2 x 10^-9"), ("utf-8", "0.4 ± 0.2 × 10⁻⁹")])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import leastwork as lw
 from leastwork.adapters import from_edm, from_k_diffusion
+from leastwork.adapters.source import source_of
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.solvers import Churn
@@ -310,6 +311,8 @@ def test_a_denoiser_of_k_diffusion_is_called_as_its_samplers_do() -> None:
     model = from_k_diffusion(KDenoiser(), (2,), sigma_min=0.002, sigma_max=80.0)
     z = states().float()
     torch.testing.assert_close(model.denoise(z, 0.4), from_edm(denoise, LEVELS, (2,)).denoise(z, 0.4))
+    with pytest.raises(lw.ConfigError, match="'sigma_data' in 'model' is 0: give the standard deviation"):
+        source_of({"adapter": "k_diffusion", "python": "net.py", "event_shape": [2], "sigma_data": 0})
     known = from_k_diffusion(Discrete(), (2,), rho=3.0, context={"strength": 0.5})
     schedule = known.schedule
     assert isinstance(schedule, lw.EDMSchedule)

@@ -1,6 +1,7 @@
 """A network of one's own in YAML: its time, its call and its weights, against the same network wrapped in Python."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import leastwork as lw
+from leastwork.adapters.source import source_of
 from leastwork.models.weights import read_weights
 
 NETWORKS = """\
@@ -38,6 +40,13 @@ class Joined(Net):
 
 def plain(rate):
     return lambda x, s: -rate * x
+
+
+def scores(x, s):
+    return -x
+
+
+made = Net(6)
 """
 
 
@@ -129,6 +138,14 @@ def test_a_function_takes_no_weights(folder: Path) -> None:
         ({"options": {"width": 5}}, "holds the weights of another network"),
         ({"schedule": {"name": "vp", "beta": 1}}, "schedule .* cannot be used"),
         ({"schedule": {"beta_min": 1}}, "schedule .* cannot be used"),
+        ({"context": {"y": [[1], [1, 2]]}}, r"\[\[1\], \[1, 2\]\] is no table of numbers .*: give rows of one length"),
+        ({"context": {"y": ["a", 1]}}, r"\['a', 1\] is no table of numbers"),
+        ({"scale": [[1], [1, 2]]}, "is no table of numbers"),
+        ({"scale": float("inf")}, "shift and scale must be finite"),
+        ({"shift": float("nan")}, "shift and scale must be finite"),
+        ({"time": [1, 1]}, r"'model': time is \[1.0, 1.0\]: give two different finite numbers"),
+        ({"time": [0, float("nan")]}, "time is .*: give two different finite numbers"),
+        ({"network": "scores"}, "if it is itself the network and not what makes one, name a function that returns it"),
         ({"schedule": None}, "'schedule' is missing in 'model'"),
         ({"event_shape": [3]}, "cannot be called as x, t with x of shape"),
         ({"python": "nowhere.py"}, r"nowhere.py: there is no such file"),
@@ -136,8 +153,14 @@ def test_a_function_takes_no_weights(folder: Path) -> None:
     ],
 )
 def test_settings_that_do_not_fit(folder: Path, more: dict[str, object], words: str) -> None:
-    with pytest.raises(lw.ConfigError, match=words):
+    with pytest.raises(lw.LeastworkError, match=words):
         lw.load_model(settings(folder, **more))
+
+
+def test_a_network_that_the_file_made_is_taken(folder: Path) -> None:
+    x = torch.ones(1, 2)
+    taken = lw.load_model(settings(folder, network="made", options=None))
+    torch.testing.assert_close(taken.denoise(x, 0.5), lw.load_model(settings(folder)).denoise(x, 0.5))
 
 
 @pytest.mark.parametrize("name", ["w.pt", "it's.ckpt"])
@@ -165,6 +188,33 @@ def test_a_python_file_that_defines_the_model(folder: Path, tmp_path: Path) -> N
     (tmp_path / "data").mkdir()
     (tmp_path / "data/rate.txt").write_text("2")
     assert lw.load_model({"python": tmp_path / "mine.py"}).score(torch.ones(1, 2), 0.5)[0, 0] == -2
+    (tmp_path / "moves.py").write_text((tmp_path / "mine.py").read_text() + "import os\nos.chdir('/')\n")
+    here = Path.cwd()
+    lw.load_model({"python": tmp_path / "moves.py"})
+    assert Path.cwd() == here
     (tmp_path / "none.py").write_text("model = 3\n")
     with pytest.raises(lw.ConfigError, match=r"none.py: its model is a int, set model = lw"):
         lw.load_model({"python": tmp_path / "none.py"})
+
+
+def test_modules_beside_a_model_are_its_own_and_are_known_as_its_files(tmp_path: Path) -> None:
+    for name, rate in (("one", 1), ("two", 2)):
+        (tmp_path / name / "parts").mkdir(parents=True)
+        (tmp_path / name / "mine.py").write_text(
+            "import leastwork as lw\nimport json\nfrom own import score\n"
+            "model = lw.DiffusionModel(score, lw.VPSchedule(), 'score', (2,))\n"
+        )
+        (tmp_path / name / "own.py").write_text("from parts.rate import RATE\ndef score(x, t): return -RATE * x\n")
+        (tmp_path / name / "parts" / "__init__.py").write_text("")
+        (tmp_path / name / "parts" / "rate.py").write_text(f"RATE = {rate}\n")
+        source = source_of({"python": tmp_path / name / "mine.py"})
+        assert source.build().score(torch.ones(1, 2), 0.5)[0, 0] == -rate
+        needed = source.needed("python", source.paths["python"])
+        assert [file.relative_to(tmp_path / name).as_posix() for file in needed] == [
+            "mine.py",
+            "own.py",
+            "parts/__init__.py",
+            "parts/rate.py",
+        ]
+        assert [file.name for file in source.code] == ["mine.py", "own.py", "__init__.py", "rate.py"]
+    assert "own" not in sys.modules

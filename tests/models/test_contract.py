@@ -1,6 +1,7 @@
 """What a network owes its model: shape and precision of every answer, and something about every coordinate."""
 
 import warnings
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 import leastwork as lw
 from leastwork.models.contract import never_denoised, what_is_wrong
+from leastwork.models.predictions import Moments, from_data
 
 SCHEDULE = lw.VPSchedule(0.1, 20.0)
 
@@ -28,7 +30,10 @@ def model(net, shape: tuple[int, ...] = (1,), predicts: str = "noise", **more) -
     (lambda y: y[:1], r"returns shape \(1, 1\)"),
     (lambda y: y.mean(), r"returns shape \(\)"),
     (lambda y: (y, y), "returns a tuple, but the model's state is a Tensor: return the prediction alone"),
-    (lambda y: {"sample": y}, "returns a dict, but"),
+    (lambda y: {"sample": y}, r"returns a dict, but .*: return the prediction alone, such as y\['sample'\]"),
+    (lambda y: OrderedDict(eps=y), r"returns a OrderedDict, but .*: return the prediction alone, such as y\['eps'\]"),
+    (lambda y: y > 0, r"returns torch\.bool for x in torch\.float32: return real numbers"),
+    (lambda y: torch.zeros_like(y, device="meta"), "returns a tensor on meta for x on cpu: compute where x is"),
     (lambda y: None, "returns a NoneType, but .*: end it with return"),
     (lambda y: y.numpy(), r"returns a ndarray, but .*: return a tensor, torch\.from_numpy\(y\)"),
     (lambda y: torch.cat([y, y], dim=1), r"of a prediction and a learned variance, return y\[:, :1\]"),
@@ -147,6 +152,19 @@ def test_a_network_that_changes_x_is_refused_where_it_does() -> None:
         lw.sample(flow, 8, steps=4, process="ode")
     with torch.inference_mode():  # whose tensors count no changes
         assert drawn(noise_of).shape == (16, 2)
+
+
+@pytest.mark.parametrize("way", ["data", "numpy"])
+def test_changes_of_x_that_torch_does_not_count_are_refused_too(way: str) -> None:
+    def net(x: Tensor, t: Tensor) -> Tensor:
+        if way == "data":
+            x.data.mul_(0.5)
+        else:
+            x.detach().numpy()[:] *= 0.5
+        return noise_of(x, t)
+
+    with pytest.raises(lw.LeastworkError, match=r"changes x in place: let it work on a copy, x = x\.clone\(\)"):
+        drawn(net)
 
 
 @pytest.mark.parametrize("predicts", ["noise", "data"])
@@ -289,3 +307,89 @@ def test_a_network_that_mixes_the_states_of_a_batch_is_told(net) -> None:
         warnings.simplefilter("always")
         lw.sample(model, 32, steps=3, batch_size=16)
     assert any("answers for one state by others of its batch" in str(one.message) for one in said)
+
+
+def told(model: lw.DiffusionModel, n: int = 32, **choices) -> str:
+    """All warnings of a call of the sampler."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        lw.sample(model, n, **{"steps": 3, "batch_size": 16, **choices})
+    return " ".join(str(one.message) for one in found)
+
+
+class Remembers(nn.Module):
+    """A network whose answer depends on its last call, as with a cache or self-conditioning."""
+
+    last: Tensor | None = None
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        before, self.last = self.last, noise_of(x, t)
+        return self.last if before is None or before.shape != x.shape else 0.5 * (self.last + before)
+
+
+def test_a_network_that_answers_by_place_or_by_earlier_calls_is_told() -> None:
+    labels = 3.0 * (torch.arange(16) % 2)[:, None]
+    by_place = model(lambda x, t: labels[: len(x)], predicts="data")
+    assert "by its place in it, or by earlier calls" in told(by_place)
+    assert "by its place in it, or by earlier calls" in told(model(Remembers()))
+    own = lw.PerSample(labels.repeat(2, 1))  # the remedy
+    assert told(model(lambda x, t, w: w, predicts="data", context={"w": own})) == ""
+
+
+@pytest.mark.parametrize("predicts", ["score", "noise", "velocity", "v", "data"])
+@pytest.mark.parametrize("schedule", [SCHEDULE, lw.LinearSchedule(), lw.VESchedule(0.01, 50.0)])
+def test_a_prediction_of_the_other_sign_is_told_at_the_first_batch(predicts: str, schedule) -> None:
+    """Wherever it is the noise at t_max, of a normal of mean 1; elsewhere it is the mean of the data, of any sign."""
+    is_noise = predicts in ("score", "noise") or (predicts == "velocity" and schedule is not SCHEDULE)
+    if predicts in ("score", "noise") and isinstance(schedule, lw.LinearSchedule):
+        pytest.skip("does not determine the data at t_max")
+
+    def net(x: Tensor, t: Tensor, sign: float = 1.0) -> Tensor:
+        m = Moments.at(schedule, float(t))
+        data = 1 + m.alpha * (x - m.alpha) / (m.alpha**2 + m.sigma**2)
+        return sign * from_data(predicts, data, x, m)  # type: ignore[arg-type,operator]  (of plain tensors)
+
+    right = lw.DiffusionModel(net, schedule, predicts, (2,))  # type: ignore[arg-type]  (checked)
+    wrong = lw.DiffusionModel(lambda x, t: net(x, t, -1.0), schedule, predicts, (2,))  # type: ignore[arg-type]
+    assert told(right) == ""
+    assert ("the sign of the output" in told(wrong)) == is_noise
+
+
+def test_noise_that_does_not_cover_the_data_is_told() -> None:
+    """Of a standard normal under σ = 2 at t_max a fifth of the variance is the data's; under σ = 10, 1 %."""
+    for sigma_max, share in ((2.0, "0.2 times that noise"), (10.0, "")):
+        schedule = lw.VESchedule(0.01, sigma_max)
+        net = lambda x, t, of=schedule: -x / (1 + of.sigma(t.double()) ** 2).to(x)  # noqa: E731
+        found = told(lw.DiffusionModel(net, schedule, "score", (100,)))
+        assert (share in found) if share else found == ""
+
+
+def test_noise_that_does_not_go_round_the_circle_is_told() -> None:
+    for sigma_max, words in ((0.3, r"noise of σ = 0.3 rad at t_max does not go round"), (3.0, "")):
+        schedule = lw.VESchedule(0.01, sigma_max)
+        found = told(lw.DiffusionModel(lambda x, t: -x.sin(), schedule, "score", (2,), periodic=True))
+        assert (words in found) if words else found == ""
+
+
+@pytest.mark.parametrize("method", ["least-work", "loss", "adjoint-matching"])
+def test_a_fit_within_inference_mode_is_refused_and_the_remedy_works(method: str) -> None:
+    data = lw.Experiment(lw.Observable(lambda x: x[:, 0], names=("x",)), values=[0.3])
+    with (
+        torch.inference_mode(),
+        pytest.raises(lw.LeastworkError, match=r"torch\.inference_mode does not allow: call it"),
+    ):
+        lw.guide_observables(model(noise_of, (2,)), data, method, samples=64, steps=4)
+    if method != "least-work":  # which takes longer
+        with torch.no_grad():
+            run = lw.guide_observables(model(noise_of, (2,)), data, method, samples=64, steps=4, budget=20_000)
+        assert run.method == method
+
+
+def test_what_is_not_finite_at_the_last_step_is_told_with_an_end_of_the_schedule() -> None:
+    stops = model(lambda x, t: noise_of(x, t) / (t > 0.01), (2,))
+    with pytest.raises(
+        lw.NonFiniteError, match=r"the last denoising step .* end the schedule before, by t_min or t_max"
+    ):
+        lw.sample(stops, 8, steps=4)
+    later = lw.DiffusionModel(stops.net, lw.VPSchedule(0.1, 20.0, t_min=0.02), "noise", (2,))
+    assert len(lw.sample(later, 8, steps=4).x) == 8

@@ -94,3 +94,20 @@ def test_a_flow_has_no_sde() -> None:
         lw.sample(flow, 10)
     with pytest.raises(lw.LeastworkError, match="no log-SNR"):
         lw.sample(flow, 10, process="ode", t_grid="log-snr")
+
+
+@pytest.mark.parametrize(("parts", "words"), [
+    ({"t_max": 2.0}, "the interval .* must satisfy 0 <= t_min < t_max <= 1"),
+    ({"t_min": 0.5, "t_max": 0.5}, "the interval .* must satisfy"),
+    ({"t_max": "1"}, "t_max='1' cannot be used: give a number"),
+    ({"data_at_one": "yes"}, "data_at_one='yes' cannot be used: give true or false"),
+])  # fmt: skip
+def test_times_that_no_flow_has_are_refused(parts: dict[str, object], words: str) -> None:
+    with pytest.raises(lw.LeastworkError, match=words):
+        lw.VelocityModel(lambda x, t: x, (2,), **parts)  # type: ignore[arg-type]  (checked)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), "1"])
+def test_a_prior_without_a_width_is_refused(scale) -> None:
+    with pytest.raises(lw.LeastworkError, match="give the standard deviation of the prior, above 0"):
+        lw.StandardNormal(scale)

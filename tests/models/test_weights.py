@@ -71,6 +71,15 @@ def test_pickles_are_converted_as_told(kept: dict[str, object], tmp_path: Path) 
     assert refused_and_converted(tmp_path / "w.ckpt")
 
 
+def test_a_pickle_of_a_whole_network_is_converted_as_told(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "whole.pth")
+    with pytest.raises(lw.ConfigError, match="of a whole network with weights_only=False") as caught:
+        filled(tmp_path / "whole.pth", nn.Linear(2, 2))
+    (lines,) = re.findall(r"Python, (import .*)$", str(caught.value))
+    exec(lines.replace("weights_only=True", "weights_only=False"), {})
+    fill(nn.Linear(2, 2), tmp_path / "whole.safetensors")
+
+
 def test_arrays_of_numpy_are_converted_as_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", **{name: value.numpy() for name, value in WEIGHTS.items()})  # pyright: ignore[reportArgumentType]  (arrays)
     assert refused_and_converted(tmp_path / "w.npz")

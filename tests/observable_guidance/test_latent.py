@@ -191,6 +191,8 @@ def test_a_region_of_decoded_data_is_reached_from_latents() -> None:
         (lambda z: z[:1], r"shape \(1, 2\) for 50 latents of shape \(2,\): return one decoded sample for each latent"),
         (lambda z: z.mean(), "return one decoded sample for each latent"),
         (lambda z: {"sample": z}, "the decoder returns a dict: return a tensor"),
+        (lambda z: (z,), r"the decoder returns a tuple: return a tensor, such as y\[0\]"),
+        (lambda z: z @ z, r"the decoder raised RuntimeError \(.*\) for latents of shape .*: mend it, or event_shape"),
     ],
 )
 @pytest.mark.parametrize("encode", [None, lambda x: x])

@@ -71,7 +71,7 @@ def _mine() -> Iterator[None]:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    lw.save_model(lw.DiffusionModel(Perceptron(1, 8), lw.VPSchedule(), "score", (1,)), tmp_path / "net")
+    lw.save_model(lw.DiffusionModel(Perceptron(1, 8), lw.VPSchedule(), "v", (1,)), tmp_path / "net")
     (tmp_path / "mine.yaml").write_text(FILE)
     return tmp_path / "mine.yaml"
 

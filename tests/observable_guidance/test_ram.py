@@ -80,7 +80,10 @@ def test_divergence_is_told_and_its_remedy_helps() -> None:
 
 def test_kind_errors() -> None:
     flow = lw.VelocityModel(lambda x, t: 0.3 * x, (1,))
-    with pytest.raises(lw.LeastworkError, match="pass a DiffusionModel"):
+    with pytest.raises(
+        lw.LeastworkError,
+        match="a score in plain coordinates, which a VelocityModel has not: take the method least-work",
+    ):
         match_reward(flow, _first)
     with pytest.raises(lw.NonFiniteError, match="reward of endpoints"):
         match_reward(MODEL, _nan, rounds=1, choices=Choices(steps=5))

@@ -98,7 +98,10 @@ def test_it_is_a_method_with_settings_of_its_own() -> None:
 
 def test_kind_errors() -> None:
     flow = lw.VelocityModel(lambda x, t: 0.3 * x, (1,))
-    with pytest.raises(lw.LeastworkError, match="pass a DiffusionModel"):
+    with pytest.raises(
+        lw.LeastworkError,
+        match="a score in plain coordinates, which a VelocityModel has not: take the method least-work",
+    ):
         match_variance(flow, _first)
     with pytest.raises(lw.LeastworkError, match="without memory"):
         match_variance(MODEL, _first, choices=Choices(solver="multistep"))

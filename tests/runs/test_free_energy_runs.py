@@ -113,3 +113,18 @@ def test_a_finished_run_is_topped_up(folder: Path) -> None:
     after = read_metrics(folder / "difference")["quality"]["difference"]
     assert after["stderr"] < before["stderr"]
     assert "Free-energy difference" in (folder / "difference" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("difference: {a: {kind: intervall}, b: {kind: ball}}", "'a' in 'difference' is of kind 'intervall': did you mean"),
+    ("difference: {a: {kind: interval, uper: 1}, b: {kind: ball, centre: [0, 0], radius: 1}}",
+     "unknown key 'uper' in 'a': did you mean 'upper'"),
+    ("profile: {coordinate: {kind: component, indx: 0}, lower: 0, upper: 1}",
+     "unknown key 'indx' in 'coordinate': did you mean 'index'"),
+    ("difference: {a: {radius: 1}, b: {kind: ball, centre: [0, 0], radius: 1}}",
+     "'a' in 'difference' needs a kind: known are ball, interval, python"),
+])  # fmt: skip
+def test_kinds_within_a_section_are_known_in_messages(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(f"model: muller-brown\n{text}\n")
+    with pytest.raises(ConfigError, match=message):
+        load_config(tmp_path / "run.yaml")

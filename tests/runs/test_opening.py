@@ -20,7 +20,7 @@ MORE = "  - {name: '[y]', value: 0.1, error: 0.1, held_out: true}\n"
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
-    model = lw.DiffusionModel(Perceptron(2, width=8, depth=1), lw.VPSchedule(), predicts="noise", event_shape=(2,))
+    model = lw.DiffusionModel(Perceptron(2, width=8, depth=1), lw.VPSchedule(), predicts="v", event_shape=(2,))
     lw.save_model(model, tmp_path / "net")
     text = "model: net\nobservables: [{kind: component, name: '[x]'}, {kind: component, index: 1, name: '[y]'}]\n"
     text += f"data:\n  - {{name: '[x]', value: 0.1, error: 0.1}}\n{MORE}"

@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plane(tmp_path: Path) -> Path:
     """A run file in two dimensions."""
     torch.manual_seed(0)
-    model = lw.DiffusionModel(Perceptron(2, width=8, depth=1), lw.VPSchedule(), predicts="noise", event_shape=(2,))
+    model = lw.DiffusionModel(Perceptron(2, width=8, depth=1), lw.VPSchedule(), predicts="v", event_shape=(2,))
     lw.save_model(model, tmp_path / "net")
     text = "model: net\nobservables: [{kind: component, name: x, unit: nm}]\ndata: [{name: x, value: 0.1, error: 0}]\n"
     (tmp_path / "plane.yaml").write_text(text)

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("blank_pages")
 def file(tmp_path: Path) -> Path:
     """A run of a small random network in two dimensions."""
     torch.manual_seed(0)
-    model = lw.DiffusionModel(Perceptron(2, width=8, depth=1), lw.VPSchedule(), predicts="noise", event_shape=(2,))
+    model = lw.DiffusionModel(Perceptron(2, width=8, depth=1), lw.VPSchedule(), predicts="v", event_shape=(2,))
     lw.save_model(model, tmp_path / "net")
     (tmp_path / "mine.py").write_text("def first(x):\n    return x[:, 0]\n")
     (tmp_path / "mine.yaml").write_text(TEXT)

@@ -231,7 +231,8 @@ FLOW = lw.VelocityModel(lambda x, t: x, (1,))
     [
         (lambda: Churn(gamma=0.0), "positive finite gamma"),
         (lambda: Churn(noise_scale=-1.0), "positive finite noise_scale"),
-        (lambda: Churn(step_scale=math.nan), "positive finite step_scale"),
+        (lambda: Churn(step_scale=math.nan), "step_scale=nan cannot be used: give Churn a positive finite number"),
+        (lambda: Churn(gamma="0.8"), "gamma='0.8' cannot be used: give Churn a positive finite number"),  # type: ignore[arg-type]
         (lambda: Churn(gamma_min=-1.0), "gamma_min=-1.0 cannot be used"),
         (lambda: lw.sample(MODEL, 8, solver=Churn(), process="ode"), "brings its own noise"),
         (lambda: lw.sample(MODEL, 8, solver=Churn(), kappa=0.5), "brings its own noise"),

@@ -68,7 +68,7 @@ def test_control_removes_what_its_responses_span() -> None:
 
 def test_kind_errors() -> None:
     flow = lw.VelocityModel(lambda x, t: 0.3 * x, (1,))
-    with pytest.raises(lw.LeastworkError, match=r"use leastwork\.steer"):
+    with pytest.raises(lw.LeastworkError, match="guide it by guide_observables with process='ode'"):
         drift_control(flow, 1024, lambda x: x[:, 0])
     with pytest.raises(lw.LeastworkError, match="has no gradient"):
         drift_control(Gaussian(0.5, 0.6, 1).model(SCHEDULE), 1024, lambda x: x[:, 0] > 0)

@@ -280,7 +280,7 @@ def network_model() -> lw.DiffusionModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = Perceptron(2, width=32, depth=2)
-    return lw.DiffusionModel(net, SCHEDULE, "noise", (2,))
+    return lw.DiffusionModel(net, SCHEDULE, "v", (2,))
 
 
 @pytest.mark.parametrize("batch_size", [3000, 1024, 1000, 77])
@@ -300,7 +300,7 @@ def test_the_batch_size_of_a_network_does_not_matter(batch_size: int) -> None:
 
 def test_training_mode_is_restored_after_a_failure() -> None:
     net = Perceptron(2, width=8, depth=1).train()
-    model = lw.DiffusionModel(net, SCHEDULE, "noise", (2,))
+    model = lw.DiffusionModel(net, SCHEDULE, "v", (2,))
 
     def stop(info):
         raise KeyboardInterrupt

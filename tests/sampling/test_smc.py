@@ -284,3 +284,13 @@ def test_what_is_not_finite_or_not_one_each_is_named() -> None:
         lw.steer(GAUSSIAN, 128, TILT, look_ahead=early, solver="euler", **CHOICES)
     with pytest.raises(lw.LeastworkError, match=r"shape \(128, 1\) for 128 samples"):
         lw.steer(GAUSSIAN, 128, lambda x: x, **CHOICES)
+
+
+def test_a_flow_is_sent_to_what_guides_it() -> None:
+    flow, data = lw.VelocityModel(lambda x, t: x, (2,)), lw.Experiment(lw.Observable(lambda x: x[:, :1]), values=[0.1])
+    for process in ("sde", "ode"):
+        with pytest.raises(
+            lw.LeastworkError, match=r"a model without a score has none: .*guide_observables and process='ode'"
+        ):
+            lw.steer(flow, 1024, lambda x: x[:, 0], process=process, steps=5)  # type: ignore[arg-type]  (checked)
+    assert lw.guide_observables(flow, data, "loss", process="ode", steps=5, samples=100).method == "loss"

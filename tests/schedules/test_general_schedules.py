@@ -4,6 +4,7 @@ import json
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -96,6 +97,17 @@ def test_files() -> None:
         (lambda: lw.FunctionSchedule(lambda t: t, lambda t: 1.1 - t), "functions of 1 - t"),
         (lambda: lw.FunctionSchedule(lambda t: 0.5 - t, lambda t: t), "must be positive"),
         (lambda: lw.FunctionSchedule(lambda t: 1 - t, lambda t: t / 0), "must be positive"),
+        (lambda: lw.FunctionSchedule(lambda t: 1.0, lambda t: t), "alpha_of.* returns a float: .*torch.ones_like"),  # type: ignore[arg-type]
+        (lambda: lw.FunctionSchedule(lambda t: np.cos(t), lambda t: t), "alpha_of.* raised RuntimeError"),  # type: ignore[arg-type]
+        (lambda: lw.FunctionSchedule(lambda t: 1 - t, lambda t: t.item()), "sigma_of.* raised RuntimeError"),  # type: ignore[arg-type]
+        (lambda: lw.FunctionSchedule(lambda t: 1 - t, lambda t: t[:3]), r"sigma_of.* of shape \(3,\) for t of shape"),
+        (lambda: lw.FunctionSchedule(lambda t: 1 - t, lambda t: t.detach()), "sigma_of.* has no derivative"),
+        (
+            lambda: lw.FunctionSchedule(lambda t: torch.as_tensor(np.interp(t.detach(), [0, 1], [1, 0])), lambda t: t),
+            "alpha_of.* has no derivative, .*TabulatedSchedule",
+        ),
+        (lambda: lw.TabulatedSchedule(["a", "b"], [1.0, 0.1], [0.1, 1.0]), "times of a tabulated schedule: .*list of"),  # type: ignore[list-item]
+        (lambda: lw.TabulatedSchedule([0.0, 1.0], [[1.0, 0.1]], [0.1, 1.0]), "alphas of a tabulated schedule"),  # type: ignore[list-item]
         (lambda: lw.TabulatedSchedule([0.0, 1.0], [1.0], [0.1, 1.0]), "two or more rising times"),
         (lambda: lw.TabulatedSchedule([0.0, 1.0], [1.0, 0.0], [0.1, 1.0]), "leave out the ends"),
         (lambda: lw.TabulatedSchedule([0.0, 1.0], [0.1, 1.0], [1.0, 0.1]), "sort it"),

@@ -113,6 +113,11 @@ def test_bad_intervals_are_refused(schedule, t_min: float, t_max: float) -> None
         (lambda: lw.VPSchedule(0.0, 20.0), "beta_min"),
         (lambda: lw.VPSchedule(3.0, 2.0), "beta_min"),
         (lambda: lw.VPSchedule(float("nan"), 2.0), "beta_min"),
+        (lambda: lw.VPSchedule("0.1", 20.0), "beta_min='0.1' cannot be used: give VPSchedule a number"),  # type: ignore[arg-type]
+        (lambda: lw.VPSchedule(0.1, float("inf")), "beta_max < ∞, not 0.1, inf"),
+        (lambda: lw.VESchedule(0.01, float("inf")), "sigma_max < ∞, not 0.01, inf"),
+        (lambda: lw.EDMSchedule(rho="7"), "rho='7' cannot be used: give EDMSchedule a number"),  # type: ignore[arg-type]
+        (lambda: lw.LinearSchedule(t_max="1"), "t_max='1'"),  # type: ignore[arg-type]
         (lambda: lw.VESchedule(0.0, 1.0), "sigma_min"),
         (lambda: lw.VESchedule(1.0, 1.0), "sigma_min"),
     ],

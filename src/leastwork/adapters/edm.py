@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from leastwork.adapters.network import NetworkSettings, as_tensors
@@ -144,7 +145,8 @@ def from_edm(
     wrapped = EDMNetwork(net, schedule, Reading(predicts, schedule.sigma_data, conditioning))
     called = "net(c_in x, c_noise)" if predicts == "raw" else "net(x, sigma)"
     for t in (0.5, schedule.t_min, schedule.t_max):
-        check_network(wrapped, event_shape, context, called, t)
+        level = float(schedule.level(torch.tensor(t, dtype=torch.float64)))
+        check_network(wrapped, event_shape, context, f"{called} at sigma = {level:.4g}", t)
     unit = schedule.sigma_data
     return DiffusionModel(
         wrapped, schedule.standardised(), _PREDICTS[predicts], event_shape, subspace, shift, scale * unit, context

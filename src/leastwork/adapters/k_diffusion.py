@@ -69,13 +69,15 @@ class KDiffusionSettings(NetworkSettings):
 
     sigma_min: float | None = key("the least noise level, above 0", default=None, gt=0)
     sigma_max: float | None = key("the largest noise level, above 0", default=None, gt=0)
+    sigma_data: float | None = key("the standard deviation of the training data, above 0", default=None, gt=0)
     rho: float = key("the exponent of Karras' levels, above 0", default=7.0, gt=0)
     zero_centre: bool = key("true for states whose points have their centroid at zero", default=False)
 
     def build(self) -> DiffusionModel:
         return from_k_diffusion(
-            self.net(), self.event_shape, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho,
-            subspace=ZeroCentre() if self.zero_centre else None, context=as_tensors(self.context), **self.units,
+            self.net(), self.event_shape, sigma_min=self.sigma_min, sigma_max=self.sigma_max,
+            sigma_data=self.sigma_data, rho=self.rho, subspace=ZeroCentre() if self.zero_centre else None,
+            context=as_tensors(self.context), **self.units,
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ The network's own time is a + (b − a) t, with [a, b] = ``time``: a at the data
 velocity points the way that this time runs; where that is from the noise to the data, b < a, its sign is changed here.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from leastwork.models.velocity import StandardNormal, UniformAngles, VelocityMod
 from leastwork.models.weights import fill
 from leastwork.schedules.base import Schedule
 from leastwork.schedules.files import schedule_from
-from leastwork.support.text import brief
+from leastwork.support.text import brief, quoted
 from leastwork.support.user_code import execute, named_in
 
 __all__ = ["ADAPTERS", "NetworkSettings", "OwnNetwork", "as_tensor", "as_tensors"]
@@ -64,13 +65,14 @@ class NetworkSettings(ModelSettings):
             raise ConfigError(f"{self.python}: there is no such file, give its path relative to the run file")
         make = named_in(execute(self.python, beside=True), self.network, self.python)
         try:
-            net = make(**self.options or {})
+            net = make if isinstance(make, nn.Module) and not self.options else make(**self.options or {})
         except LeastworkError:
             raise
         except Exception as error:
             raise ConfigError(
                 f"{self.network} of {self.python} cannot be made with options {self.options or {}} "
-                f"({brief(error)}): give its arguments as options"
+                f"({brief(error)}): give its arguments as options, or, if it is itself the network and not what makes "
+                "one, name a function that returns it"
             ) from error
         if self.weights is not None:
             if not isinstance(net, nn.Module):
@@ -101,6 +103,10 @@ class OwnNetwork(NetworkSettings):
     zero_centre: bool = key("true for states whose points have their centroid at zero", default=False)
     mask: list[Any] | None = key("true for each real place of a padded network, false for its padding", default=None)
     periodic: bool = key("true for states that are angles in radians, modulo 2π", default=False)
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.time)) or self.time[0] == self.time[1]:
+            raise ConfigError(f"time is {list(self.time)}: give two different finite numbers, as [0, 1]")
 
     def build(self) -> DiffusionModel | VelocityModel:
         context, mask = as_tensors(self.context), None if self.mask is None else torch.tensor(self.mask)
@@ -156,15 +162,24 @@ def _schedule(given: str | Mapping[str, Any]) -> Schedule:
 
 def as_tensor(value: float | list[Any]) -> float | Tensor:
     """A number, or a tensor of a list."""
-    return torch.tensor(value, dtype=torch.get_default_dtype()) if isinstance(value, list) else value
+    return _tensor(value).to(torch.get_default_dtype()) if isinstance(value, list) else value
 
 
 def as_tensors(context: Mapping[str, Any] | None) -> dict[str, Any]:
     """Arguments of a network, with a tensor for each list, in inner dictionaries too."""
     return {
-        name: torch.tensor(one) if isinstance(one, list) else as_tensors(one) if isinstance(one, Mapping) else one
+        name: _tensor(one) if isinstance(one, list) else as_tensors(one) if isinstance(one, Mapping) else one
         for name, one in (context or {}).items()
     }
+
+
+def _tensor(value: list[Any]) -> Tensor:
+    try:
+        return torch.tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"{quoted(value)} is no table of numbers ({brief(error)}): give rows of one length"
+        ) from error
 
 
 ADAPTERS: Mapping[str, type[ModelSettings]] = {"network": OwnNetwork}

@@ -1,6 +1,8 @@
 """A model that a Python file defines as ``model``; the file is executed.
 
 model: {python: my_model.py}        model: {python: my_model.py, files: [weights.safetensors]}
+
+Modules of its folder that it imports are found without being named.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +25,7 @@ class PythonSettings(ModelSettings):
     runs_code: ClassVar[tuple[str, ...]] = ("python",)
 
     python: Path = key("a Python file that defines model, such as one of leastwork check-model --template")
-    files: tuple[str, ...] = key("names of other files that it reads, in its folder", default=())
+    files: tuple[str, ...] = key("names of other files that it reads but does not import, in its folder", default=())
 
     def __post_init__(self) -> None:
         for name in self.files:
@@ -35,7 +37,7 @@ class PythonSettings(ModelSettings):
         return self.python.stem
 
     def needed(self, name: str, path: Path) -> Iterable[Path]:
-        return [path, *(path.parent / one for one in self.files)]
+        return dict.fromkeys([*super().needed(name, path), *(path.parent / one for one in self.files)])
 
     def build(self) -> Model:
         for path in self.needed("python", self.python):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from leastwork.models.base import Model
+from leastwork.support.user_code import imported_beside
 
 __all__ = ["ModelSettings", "key"]
 
@@ -56,7 +57,8 @@ class ModelSettings:
     @property
     def code(self) -> Sequence[Path]:
         """Files that are executed when the model is built."""
-        return [path for name, path in self.paths.items() if name in self.runs_code]
+        named = [path for name, path in self.paths.items() if name in self.runs_code]
+        return [one for path in named for one in (path, *imported_beside(path))]
 
     @property
     def paths(self) -> Mapping[str, Path]:
@@ -73,9 +75,9 @@ class ModelSettings:
         return self.with_paths(lambda _, path: folder / path.expanduser())
 
     def needed(self, name: str, path: Path) -> Iterable[Path]:
-        """The files that the model needs of the path at a key: the file itself, or all files in a folder."""
+        """The files that the model needs of the path at a key: those in a folder, or a file, with what it imports."""
         if not path.is_dir():
-            return [path]
+            return [path, *(imported_beside(path) if name in self.runs_code else ())]
         return sorted(file for file in path.rglob("*") if file.is_file())
 
     def plain(self) -> Any:

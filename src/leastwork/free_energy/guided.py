@@ -18,7 +18,7 @@ from leastwork.fit.value import fit_value
 from leastwork.geometry.state import State, event_numel
 from leastwork.guidance.learned import LearnedGuidance
 from leastwork.models.base import Model, Scored, as_model, is_scored
-from leastwork.models.context import refuse_per_sample
+from leastwork.models.context import refuse_inference_mode, refuse_per_sample
 from leastwork.networks.value import ValueNetwork
 from leastwork.observables import Observable, evaluate
 from leastwork.sampling.choices import Choices
@@ -182,6 +182,7 @@ def task_of(
             "'euler'"
         )
     refuse_per_sample(model)
+    refuse_inference_mode()
     placed = drawing.place(model)
     assert is_scored(placed)
     return Task(placed, coordinate, drawing.fitting(model), seed_number(seed), noised, progress)

@@ -13,7 +13,15 @@ from torch import Tensor
 
 from leastwork.errors import LeastworkError
 
-__all__ = ["PerSample", "arguments", "for_a_trial", "for_samples", "moved_context", "refuse_per_sample"]
+__all__ = [
+    "PerSample",
+    "arguments",
+    "for_a_trial",
+    "for_samples",
+    "moved_context",
+    "refuse_inference_mode",
+    "refuse_per_sample",
+]
 
 _Model = TypeVar("_Model")
 
@@ -123,6 +131,18 @@ def refuse_per_sample(model: object) -> None:
         raise LeastworkError(
             "the model's context differs from sample to sample, so that they have no law in common: take a context "
             "that all samples share here, and PerSample in lw.sample"
+        )
+
+
+def refuse_inference_mode() -> None:
+    """Raise an error within ``torch.inference_mode``, where a fit has no gradients.
+
+    Raises:
+        LeastworkError: the call is within ``torch.inference_mode``.
+    """
+    if torch.is_inference_mode_enabled():
+        raise LeastworkError(
+            "a fit takes gradients, which torch.inference_mode does not allow: call it outside, or within torch.no_grad"
         )
 
 

@@ -23,14 +23,13 @@ __all__ = [
 HALF = (torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 CHANGES_X = "the network changes x in place: let it work on a copy, x = x.clone()"
 _SAME = 1e-6  # largest relative difference, from rounding, of values that are the same
-_NEEDS_A_TIME_EACH = ("tensor of dimension 0", "0-dim tensor", "zero-dimensional tensor")
+_NEEDS_A_TIME_EACH = ("tensor of dimension 0", "0-dim tensor", "zero-dimensional tensor", "0-d tensor")
 _REMEDIES = {
     "NoneType": "end it with return",
     "ndarray": "return a tensor, torch.from_numpy(y)",
     "float": "return a tensor of the shape of x",
     "list": "return the prediction alone, such as y[0], or a tensor of the numbers, torch.tensor(y)",
     "tuple": "return the prediction alone, such as y[0]",
-    "dict": 'return the prediction alone, such as y["sample"]',
 }  # by the type of an output that is no state
 
 
@@ -112,6 +111,8 @@ def what_is_wrong(x: State, y: object, wanted: tuple[tuple[int, ...], ...]) -> s
     parts = [leaf for leaf in given if isinstance(leaf, Tensor)]
     if isinstance(y, tuple) != isinstance(x, tuple) or len(parts) != len(given):
         remedy = _REMEDIES.get(type(y).__name__, "return the prediction alone, such as output.sample")
+        if isinstance(y, Mapping) and y:
+            remedy = f"return the prediction alone, such as y[{next(iter(y))!r}]"
         return f"a {type(y).__name__}, but the model's state is a {type(x).__name__}: {remedy}"
     count = len(leaves(x)[0])
     if [tuple(leaf.shape) for leaf in parts] != [(count, *shape) for shape in wanted]:

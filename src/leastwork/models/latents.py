@@ -18,6 +18,7 @@ from leastwork.geometry.state import EventShape, State, batch_size, cat, leaves,
 from leastwork.models.placement import evaluating
 from leastwork.models.units import ToData
 from leastwork.observables.function import Observable
+from leastwork.support.text import brief
 
 __all__ = [
     "Decoder",
@@ -62,7 +63,7 @@ class Decoder:
         """Data of latents, (B, ...), in the precision of z.
 
         Raises:
-            LeastworkError: the decoder returns another number of samples, or no tensors.
+            LeastworkError: the decoder fails, or returns another number of samples, or no tensors.
         """
         if torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves(z)):
             return self._decoded(z)
@@ -75,13 +76,27 @@ class Decoder:
         parameters = self.decode.parameters() if isinstance(self.decode, nn.Module) else iter(())
         own = next((p for p in parameters if p.is_floating_point()), first)
         before = writes(z)
-        with evaluating(self.decode):
-            x = self.decode(smap(lambda leaf: leaf.to(own.device, own.dtype), z))
+        try:
+            with evaluating(self.decode):
+                x = self.decode(smap(lambda leaf: leaf.to(own.device, own.dtype), z))
+        except (LeastworkError, torch.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:
+            raise LeastworkError(
+                f"the decoder raised {type(error).__name__} ({brief(error) or 'no message'}) for latents of shape "
+                f"{tuple(first.shape)}: mend it, or event_shape"
+            ) from error
         if writes(z) != before:
             raise LeastworkError("the decoder changes its latents in place: let it work on a copy, z = z.clone()")
         parts = x if isinstance(x, tuple) else (x,)
-        if not all(isinstance(part, Tensor) for part in parts):
-            remedy = "torch.from_numpy(y)" if type(x).__name__ == "ndarray" else "such as output.sample"
+        if not all(isinstance(part, Tensor) for part in parts) or (isinstance(x, tuple) and len(x) == 1):
+            remedy = (
+                "such as y[0]"
+                if isinstance(x, tuple)
+                else "torch.from_numpy(y)"
+                if type(x).__name__ == "ndarray"
+                else "such as output.sample"
+            )
             raise LeastworkError(f"the decoder returns a {type(x).__name__}: return a tensor, {remedy}")
         wrong = next((part for part in parts if part.ndim == 0 or len(part) != len(first)), None)
         if wrong is not None:

@@ -88,6 +88,8 @@ def check_units(event_shape: EventShape, scale: float | Tensor, shift: float | T
     """Raise unless the scale is positive, the event not empty, and shift and scale broadcast to an event."""
     if not bool((torch.as_tensor(scale) > 0).all()):
         raise LeastworkError("scale must be positive: it is the length of one network unit in data units")
+    if not bool(torch.isfinite(torch.as_tensor(scale)).all() and torch.isfinite(torch.as_tensor(shift)).all()):
+        raise LeastworkError("shift and scale must be finite: data units are shift + scale · network units")
     for size in (size for shape in shapes(event_shape) for size in shape):
         whole("event_shape", size, least=0)
     if event_numel(event_shape) == 0:

@@ -19,7 +19,9 @@ from leastwork.models.context import arguments
 from leastwork.models.contract import answered, asked, check_parts
 from leastwork.models.mask import MaskLike, padded, padded_shapes, unmasked, unpadded
 from leastwork.models.units import Affine, check_units, is_identity, to_data_units, to_network_units
+from leastwork.schedules.base import check_interval
 from leastwork.support.above import above
+from leastwork.support.arguments import number, yes_or_no
 from leastwork.support.random import generator
 
 __all__ = ["Prior", "StandardNormal", "UniformAngles", "VelocityModel"]
@@ -44,6 +46,10 @@ class StandardNormal:
     """
 
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not number("scale", self.scale, "give the standard deviation of the prior, above 0") > 0:
+            raise LeastworkError(f"scale={self.scale}: give the standard deviation of the prior, above 0")
 
     def from_noise(self, noise: State) -> State:
         return smap(lambda leaf: self.scale * leaf, noise)
@@ -103,6 +109,8 @@ class VelocityModel:
 
     def __post_init__(self) -> None:
         check_parts(self.net, self.context)
+        check_interval(self.t_min, self.t_max)
+        yes_or_no("data_at_one", self.data_at_one)
         if not isinstance(self.prior, Prior):
             raise LeastworkError(f"prior={self.prior!r} lacks from_noise or log_prob: pass e.g. StandardNormal()")
         mask, event_shape = unmasked(self.mask, self.event_shape)

@@ -98,8 +98,10 @@ def refuse_pickle(path: Path) -> None:
     if is_pickle(readable(path)):
         raise ConfigError(
             f"{path} is a pickle, which can run code, and is refused: where you trust it, make a file of safetensors "
-            "from it in Python, import torch, safetensors.torch; "
-            f"w = torch.load({str(path)!r}, map_location='cpu', weights_only=True); w = next((v for v in w.values() if "
+            "from it (of a whole network with weights_only=False, which runs its code) in Python, import torch, "
+            "safetensors.torch; "
+            f"w = torch.load({str(path)!r}, map_location='cpu', weights_only=True); "
+            "w = w.state_dict() if hasattr(w, 'state_dict') else w; w = next((v for v in w.values() if "
             "isinstance(v, dict) and any(map(torch.is_tensor, v.values()))), w); "
             f"safetensors.torch.save_file({{k: v.clone() for k, v in w.items() if torch.is_tensor(v)}}, {made!r})"
         )

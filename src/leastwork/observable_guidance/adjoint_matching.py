@@ -237,7 +237,10 @@ def _loss(network: nn.Module, sampler: Sampler, paths: AdjointPaths, points: int
 def _check_model(model: Model, choices: Choices) -> Scored:
     """The model, after a check that adjoint matching can guide it with these choices."""
     if not is_scored(model) or model.has_rotations:
-        raise LeastworkError("adjoint matching needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
+        raise LeastworkError(
+            f"adjoint matching needs a score in plain coordinates, which a {type(model).__name__} has not: take "
+            "the method least-work, which guides every kind of model"
+        )
     if choices.process != "sde" or choices.kappa not in (None, 1):
         raise LeastworkError("adjoint matching is for κ = 1: leave out process and kappa")
     steps = choices.sampler(model).steps

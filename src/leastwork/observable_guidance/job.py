@@ -19,7 +19,7 @@ from leastwork.data.trust import check_groups, trust, with_theta
 from leastwork.fit.budget import own_samples
 from leastwork.fit.methods import settings_given
 from leastwork.models.base import Model
-from leastwork.models.context import refuse_per_sample
+from leastwork.models.context import refuse_inference_mode, refuse_per_sample
 from leastwork.models.latents import check_encoder
 from leastwork.observable_guidance.methods import METHODS, ObservableMethod, Problem
 from leastwork.observable_guidance.run import Method, ObservableRun
@@ -130,6 +130,7 @@ def guide_observables(
         raise refused("data", data, "give an lw.Experiment, or an lw.Indirect of data on functions of averages")
     drawing = Choices.of({**chosen.choices, **choices})
     refuse_per_sample(model)
+    refuse_inference_mode()
     model = drawing.place(model)
     data = data.sampled_by(model)
     if samples is None:
@@ -142,7 +143,7 @@ def guide_observables(
     curve = None if groups is None else trust(observed, averages, groups)
     if curve is not None:
         averages, observed, indirect = on_averages(with_theta(data, curve.theta), columns)
-    with listening(check_on_metrics(on_metrics)):
+    with listening(check_on_metrics(on_metrics)), torch.enable_grad():  # also where the caller has torch.no_grad
         found = chosen.fit(Problem(model, averages, own, observed, drawing, seed, progress))
     if indirect is not None and torch.equal(found.maxent.lambdas, indirect.maxent.lambdas):
         found = replace(found, maxent=replace(found.maxent, stderr=indirect.maxent.stderr))  # they know the curvature

@@ -86,7 +86,10 @@ def match_reward(
     """
     begin = time.perf_counter()
     if not is_scored(model) or model.has_rotations:
-        raise LeastworkError("reinforce adjoint matching needs a score in plain coordinates: pass a DiffusionModel")
+        raise LeastworkError(
+            f"reinforce adjoint matching needs a score in plain coordinates, which a {type(model).__name__} has not: "
+            "take the method least-work, which guides every kind of model"
+        )
     fresh, random = network is None, generator(seed, "reinforce adjoint matching")
     network = noisy_network(model, network, seed)
     guidance, through = LearnedGuidance(network, model.schedule), sees_denoised(network)

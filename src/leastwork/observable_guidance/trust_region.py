@@ -190,7 +190,10 @@ def _variance(
 
 def _check(model: Model, choices: Choices) -> Scored:
     if not is_scored(model) or model.has_rotations:
-        raise LeastworkError("trust-region steps need a score in plain coordinates: pass a DiffusionModel")
+        raise LeastworkError(
+            f"trust-region steps need a score in plain coordinates, which a {type(model).__name__} has not: take "
+            "the method least-work, which guides every kind of model"
+        )
     if not choices.has_least_work(model) or choices.sampler(model).steps.has_memory:
         raise LeastworkError(
             "trust-region steps need the SDE with κ = 1 and steps with path weights and without memory: leave out "

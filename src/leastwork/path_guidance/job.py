@@ -20,7 +20,7 @@ from leastwork.kernels.base import Kernel
 from leastwork.kernels.density import kernel_density, usual_kernel
 from leastwork.kernels.region import Membership, Region
 from leastwork.models.base import Model, as_model, is_scored
-from leastwork.models.context import refuse_per_sample
+from leastwork.models.context import refuse_inference_mode, refuse_per_sample
 from leastwork.models.latents import check_encoder, of_data
 from leastwork.path_guidance.guides import check_guides
 from leastwork.path_guidance.methods import BUDGET, PATH_METHODS, PathGuidanceMethod, PathProblem
@@ -134,6 +134,7 @@ def guide_path(
             "'exponential' or 'euler'; samples may be drawn in another way afterwards"
         )
     refuse_per_sample(model)
+    refuse_inference_mode()
     guided = drawing.place(model)
     assert is_scored(guided)
     guides = kernel_density(points, usual_kernel(guided) if kernel is None else kernel, bandwidth)

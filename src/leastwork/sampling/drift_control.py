@@ -97,7 +97,8 @@ def drift_control(
     refuse_per_sample(model)
     plain = is_scored(model) and model.subspace is None and len(shapes(model.event_shape)) == 1
     if not plain or model.has_rotations or is_periodic(model):
-        raise LeastworkError("drift control needs the score of plain coordinates: use leastwork.steer for this model")
+        remedy = "use leastwork.steer" if is_scored(model) else "guide it by guide_observables with process='ode'"
+        raise LeastworkError(f"drift control needs the score of plain coordinates: {remedy} for this model")
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
     choices = Choices(solver="euler", steps=steps, t_grid=t_grid, device=device, dtype=dtype)

@@ -32,7 +32,9 @@ class Process:
         if not 0 <= self.kappa < float("inf"):
             raise LeastworkError(f"kappa={self.kappa} must be a finite number >= 0 (1: reverse SDE, 0: ODE)")
         if self.kappa > 0 and not self.model.has_score:
-            raise LeastworkError("a VelocityModel has no score and so no SDE: use process='ode'")
+            raise LeastworkError(
+                "a VelocityModel has no score and so no SDE: use process='ode', in a run file sampling: {process: ode}"
+            )
 
     @property
     def interval(self) -> tuple[float, float]:

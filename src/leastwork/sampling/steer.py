@@ -23,7 +23,7 @@ from leastwork.errors import LeastworkError, NonFiniteError, NoPathWeightsError
 from leastwork.geometry.state import State, all_finite, cat, take
 from leastwork.guidance.base import Guidance
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Model, as_model
+from leastwork.models.base import Model, as_model, is_scored
 from leastwork.models.context import refuse_per_sample
 from leastwork.models.latents import latent_decoder
 from leastwork.models.placement import evaluating, placement
@@ -163,6 +163,11 @@ def steer(
     own_device, own_dtype = placement(model)
     device, dtype = torch.device(device or own_device), dtype or own_dtype
     refuse_per_sample(model)
+    if not is_scored(model):
+        raise NoPathWeightsError(
+            "steering weighs the steps of an SDE, and a model without a score has none: guide it by its velocity, with "
+            "leastwork.guide_observables and process='ode'"
+        )
     sampler = choices.sampler(choices.place(model), guidance)
     if not sampler.steps.has_density:
         raise NoPathWeightsError(

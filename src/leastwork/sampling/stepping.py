@@ -291,9 +291,9 @@ def _check_finite(carry: Carry, start: int, where: str) -> None:
         bad = ~all_finite(state)
         if bool(bad.any()):
             first = start + int(bad.nonzero()[0, 0])
-            own = state is carry.y and carry.h is None
-            remedy = "or end the schedule before, by t_min or t_max" if own else "or use more steps or weaker guidance"
+            remedies = [] if state is carry.y else ["use more steps"]
+            remedies += ["end the schedule before, by t_min or t_max"] if carry.h is None else ["use weaker guidance"]
             raise NonFiniteError(
                 f"{part} is not finite at {where} for sample {first} and {int(bad.sum()) - 1} more of its batch of "
-                f"{len(bad)}: check the network there, {remedy}"
+                f"{len(bad)}: check the network there, or {' or '.join(remedies)}"
             )

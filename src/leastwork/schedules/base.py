@@ -1,12 +1,15 @@
 """Protocol of a schedule, α(t), σ(t) and their derivatives, and the drift and diffusion that follow from them."""
 
-from typing import Protocol, runtime_checkable
+from dataclasses import fields
+from numbers import Real
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
+from leastwork.support.arguments import refused
 
-__all__ = ["Schedule", "check_interval", "diffusion_squared", "drift"]
+__all__ = ["Schedule", "check_interval", "check_numbers", "diffusion_squared", "drift"]
 
 
 @runtime_checkable
@@ -36,9 +39,19 @@ def diffusion_squared(schedule: Schedule, t: Tensor) -> Tensor:
     return 2 * sigma * schedule.sigma_dot(t) - 2 * drift(schedule, t) * sigma**2
 
 
+def check_numbers(schedule: Any) -> None:
+    """Raise unless all fields of a schedule are numbers, and its interval is one."""
+    for one in fields(schedule):
+        value = getattr(schedule, one.name)
+        if isinstance(value, bool) or not isinstance(value, Real | Tensor):
+            raise refused(one.name, value, f"give {type(schedule).__name__} a number")
+    check_interval(schedule.t_min, schedule.t_max)
+
+
 def check_interval(t_min: float, t_max: float) -> None:
     """Raise unless 0 <= t_min < t_max <= 1."""
+    for name, value in (("t_min", t_min), ("t_max", t_max)):
+        if isinstance(value, bool) or not isinstance(value, Real | Tensor):
+            raise refused(name, value, "give a number between 0 and 1")
     if not 0 <= t_min < t_max <= 1:
-        raise LeastworkError(
-            f"the schedule's interval [t_min, t_max] = [{t_min}, {t_max}] must satisfy 0 <= t_min < t_max <= 1"
-        )
+        raise LeastworkError(f"the interval [t_min, t_max] = [{t_min}, {t_max}] must satisfy 0 <= t_min < t_max <= 1")

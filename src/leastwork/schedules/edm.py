@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import ConfigError
-from leastwork.schedules.base import check_interval
+from leastwork.schedules.base import check_numbers
 from leastwork.schedules.remembered import FromMoments
 
 __all__ = ["EDMSchedule"]
@@ -52,7 +52,7 @@ class EDMSchedule(FromMoments):
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        check_interval(self.t_min, self.t_max)
+        check_numbers(self)
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
             swapped = 0 < self.sigma_max < self.sigma_min < math.inf
             raise ConfigError(

@@ -16,6 +16,7 @@ from leastwork.errors import ConfigError
 from leastwork.schedules.base import check_interval
 from leastwork.schedules.remembered import FromMoments
 from leastwork.schedules.table import TabulatedSchedule
+from leastwork.support.text import brief
 
 __all__ = ["FunctionSchedule"]
 
@@ -37,7 +38,8 @@ class FunctionSchedule(FromMoments):
         t_max: time at which sampling starts.
 
     Raises:
-        ConfigError: α or σ is not finite or not positive, or the log-SNR does not fall.
+        ConfigError: α or σ is no function in torch with a derivative, is not finite or not positive, or the log-SNR
+            does not fall.
 
     >>> trigonometric = FunctionSchedule(lambda t: torch.cos(1.5 * t), lambda t: torch.sin(1.5 * t))
     >>> t = torch.tensor([0.2, 0.5], dtype=torch.float64)
@@ -55,6 +57,8 @@ class FunctionSchedule(FromMoments):
     def __post_init__(self) -> None:
         check_interval(self.t_min, self.t_max)
         t = torch.linspace(self.t_min, self.t_max, _PROBES, dtype=torch.float64)
+        for name in ("alpha_of", "sigma_of"):
+            _check_function(name, getattr(self, name), t)
         alpha, sigma, *slopes = self._moments(t)
         inner = torch.stack([alpha, sigma, *slopes])[:, :-1]
         if not bool(torch.isfinite(inner).all()) or not bool((inner[:2] > 0).all()) or not bool(alpha[-1] >= 0):
@@ -100,6 +104,28 @@ class FunctionSchedule(FromMoments):
             time = t.detach().clone().requires_grad_()
             alpha, sigma = self.alpha_of(time), self.sigma_of(time)
             return alpha.detach(), sigma.detach(), _slope(alpha, time), _slope(sigma, time)
+
+
+def _check_function(name: str, function: Function, t: Tensor) -> None:
+    """Raise unless a function returns a float64 tensor of the shape of t, which has a derivative if it is no constant.
+
+    Raises:
+        ConfigError: the function fails, or returns something else.
+    """
+    remedy = "write it with torch, for tensors of any shape, or make a TabulatedSchedule of its values"
+    try:
+        with torch.enable_grad():
+            value: object = function(t.clone().requires_grad_())
+    except Exception as error:
+        raise ConfigError(f"{name}(t) raised {type(error).__name__} ({brief(error)}): {remedy}") from error
+    if not isinstance(value, Tensor):
+        raise ConfigError(f"{name}(t) returns a {type(value).__name__}: {remedy}; a constant is torch.ones_like(t)")
+    if value.shape != t.shape or not value.is_floating_point():
+        raise ConfigError(
+            f"{name}(t) returns {value.dtype} of shape {tuple(value.shape)} for t of shape {tuple(t.shape)}: {remedy}"
+        )
+    if not value.requires_grad and bool((value != value[0]).any()):
+        raise ConfigError(f"{name}(t) has no derivative, as it leaves torch or detaches t: {remedy}")
 
 
 def _slope(value: Tensor, time: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from leastwork.errors import LeastworkError
-from leastwork.schedules.base import check_interval
+from leastwork.schedules.base import check_numbers
 
 __all__ = ["CosineSchedule", "LinearSchedule", "VESchedule", "VPSchedule"]
 
@@ -45,9 +45,9 @@ class VPSchedule:
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        check_interval(self.t_min, self.t_max)
-        if not 0 < self.beta_min <= self.beta_max:
-            raise LeastworkError(f"VPSchedule needs 0 < beta_min <= beta_max, not {self.beta_min}, {self.beta_max}")
+        check_numbers(self)
+        if not 0 < self.beta_min <= self.beta_max < math.inf:
+            raise LeastworkError(f"VPSchedule needs 0 < beta_min <= beta_max < ∞, not {self.beta_min}, {self.beta_max}")
 
     def _log_alpha(self, t: Tensor) -> Tensor:
         return -0.5 * (self.beta_min * t + 0.5 * (self.beta_max - self.beta_min) * t**2)
@@ -88,7 +88,7 @@ class CosineSchedule:
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        check_interval(self.t_min, self.t_max)
+        check_numbers(self)
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.sin(0.5 * math.pi * (1 - t))  # exactly zero at t = 1, where cos(πt/2) is not
@@ -128,9 +128,11 @@ class VESchedule:
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        check_interval(self.t_min, self.t_max)
-        if not 0 < self.sigma_min < self.sigma_max:
-            raise LeastworkError(f"VESchedule needs 0 < sigma_min < sigma_max, not {self.sigma_min}, {self.sigma_max}")
+        check_numbers(self)
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise LeastworkError(
+                f"VESchedule needs 0 < sigma_min < sigma_max < ∞, not {self.sigma_min}, {self.sigma_max}"
+            )
 
     def _log_ratio(self) -> float:
         return math.log(self.sigma_max / self.sigma_min)
@@ -166,7 +168,7 @@ class LinearSchedule:
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        check_interval(self.t_min, self.t_max)
+        check_numbers(self)
 
     def alpha(self, t: Tensor) -> Tensor:
         return 1 - t

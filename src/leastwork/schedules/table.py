@@ -19,6 +19,7 @@ from torch import Tensor
 from leastwork.errors import ConfigError
 from leastwork.schedules.base import check_interval
 from leastwork.schedules.remembered import FromMoments
+from leastwork.support.text import brief
 
 if TYPE_CHECKING:
     from scipy.interpolate import PPoly
@@ -51,7 +52,11 @@ class TabulatedSchedule(FromMoments):
 
     def __post_init__(self) -> None:
         for name in ("times", "alphas", "sigmas"):
-            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+            try:
+                values = tuple(float(value) for value in getattr(self, name))
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"{name} of a tabulated schedule: {brief(error)}, give a list of numbers") from error
+            object.__setattr__(self, name, values)
         t, alpha, sigma = (np.array(part) for part in (self.times, self.alphas, self.sigmas))
         if len(t) < 2 or not len(t) == len(alpha) == len(sigma) or not bool((np.diff(t) > 0).all()):
             raise ConfigError(

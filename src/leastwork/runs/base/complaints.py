@@ -39,7 +39,7 @@ def _locate(
         owners = [model for model in models if part in model.model_fields]
         if owners and isinstance(part, str):
             field = owners[0].model_fields[part]
-            models = list(_models(field.annotation))
+            models = [one for about in (field.annotation, *field.metadata) for one in _models(about)]
             place.append(part)
         elif isinstance(part, int) or (unknown and i == len(loc) - 1):
             place.append(part)

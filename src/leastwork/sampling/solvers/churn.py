@@ -72,7 +72,7 @@ class Churn:
 
     def __post_init__(self) -> None:
         for name in ("gamma", "noise_scale", "step_scale"):
-            if not 0 < getattr(self, name) < math.inf:
+            if not number(name, getattr(self, name), "give Churn a positive finite number") > 0:
                 raise ConfigError(f"Churn needs a positive finite {name}, not {getattr(self, name)}")
         number("gamma_min", self.gamma_min, "it is a noise level in data units, so give 0 or more", least=0.0)
 
