@@ -408,7 +408,7 @@ def test_a_flow_from_a_wider_prior_is_told() -> None:
     (lambda z: z.numpy(), r"return a tensor, torch.from_numpy\(y\)"),
     (lambda z: z.mul_(2.0), r"changes its latents in place: let it work on a copy, z = z.clone\(\)"),
     (lambda z: z / 0 * 0, "not finite"),
-    (lambda z: z @ torch.ones(3, 3), "decode.z. raised RuntimeError"),
+    (lambda z: z @ torch.ones(3, 3), "the decoder raised RuntimeError"),
 ])  # fmt: skip
 def test_a_decoder_that_cannot_be_used_is_told(decode, words: str) -> None:
     check = lw.check_model(replace(exact("noise", lw.VPSchedule()), decode=decode))["decoder"]

@@ -42,7 +42,7 @@ def test_a_refusal_is_a_row() -> None:
     flow = lw.VelocityModel(lambda x, t: 0.3 * x, (1,))
     choices = {**CHOICES, "process": "ode", "steps": 10}
     rows = {row.method: row for row in compare(flow, DATA, ("smc", "adjoint-matching", "loss"), **choices)}
-    assert "no density" in rows["smc"].reason
+    assert "a model without a score has none" in rows["smc"].reason
     assert "VelocityModel" in rows["adjoint-matching"].reason
     assert rows["loss"].reason == ""
 

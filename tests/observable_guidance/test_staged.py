@@ -153,6 +153,7 @@ def test_a_network_of_the_users_own_is_learned_but_not_polished() -> None:
     assert fit.history[0].polishes == ()
 
 
+@pytest.mark.filterwarnings("ignore:at t = 1, where samples begin as noise alone")
 def test_memory_at_the_noisy_end_is_warned_of() -> None:
     mixture, _, data = problem(1, 0.5, 0.9)
     model = mixture.model(VESchedule(0.01, 1.0))

@@ -12,7 +12,6 @@ from leastwork.models.contract import CHANGES_X, HALF, what_is_wrong
 from leastwork.models.latents import Decoder
 from leastwork.models.listening import noise_left
 from leastwork.models.mask import padded, padded_shapes, unpadded
-from leastwork.support.text import brief
 
 __all__ = ["check_coordinates", "check_decoder", "check_parameters", "check_purity", "check_shapes"]
 
@@ -98,8 +97,6 @@ def check_decoder(subject: Subject) -> list[Check]:
         x = Decoder(decode)(subject.noise("decoder", 3))
     except LeastworkError as error:
         return [Check("decoder", "fault", str(error))]
-    except Exception as error:
-        return [Check("decoder", "fault", f"decode(z) raised {type(error).__name__} ({brief(error)}): mend it")]
     if not bool(all_finite(x).all()):
         return [Check("decoder", "fault", "it returns values that are not finite for latents of noise: mend it")]
     if getattr(subject.model, "encode", None) is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from leastwork.fit.noised import evaluations_of_noised
 from leastwork.models.denoised import PULL, PUSH
 
-__all__ = ["FEWEST", "Share", "least_budget", "of_stage", "own_samples", "share"]
+__all__ = ["FEWEST", "Share", "least_budget", "of_stage", "only_noised", "own_samples", "share"]
 
 FEWEST = 512
 """Smallest number of samples or paths from which anything can be learned."""
@@ -23,6 +23,7 @@ _LABELLED_SHARE = 0.25  # share of the rest for the labelled paths
 _MEETING_SHARE = 0.1  # share of the rest for the last step, which meets the averages
 _GUIDED_SHARE = 0.25  # share of the rest for the guided samples of the next stage
 _MOST_OWN, _MOST_NOISED, _MOST_PATHS, _MOST_MEETING = 64_000, 500_000, 16_384, 4096
+_FEWEST_LABELLED = 1024  # with fewer paths, their evaluations are better spent on noised states
 _LEAST_NOISED = 8192  # with fewer noised states, the optimiser would see each too often
 
 
@@ -82,7 +83,8 @@ def share(left: int, steps: int, through: bool, rounds: int) -> Share:
     guided = steps * (1 + PULL * through) + 1
     rest = left - (noised + _LEAST_NOISED) * evaluations_of_noised(through, True)  # _LEAST_NOISED more for validation
     labelled = min(int(min(_LABELLED_SHARE * left, rest) / guided), _MOST_PATHS) if rounds else 0
-    labelled = labelled if labelled >= FEWEST else 0
+    if labelled < _FEWEST_LABELLED:
+        labelled = rounds = 0
     rest -= labelled * guided
     meeting = min(int(_MEETING_SHARE * left / guided), _MOST_MEETING) if rounds else 0
     rest -= meeting * guided
@@ -91,6 +93,15 @@ def share(left: int, steps: int, through: bool, rounds: int) -> Share:
         rounds -= 1
     paths = min(int(rest / rounds / path), _MOST_PATHS) if rounds else 0
     return Share(noised, labelled, rounds, paths, meeting if rounds else 0, int(_GUIDED_SHARE * max(left, 0) / guided))
+
+
+def only_noised(left: int, through: bool) -> int:
+    """Number of noised states of a last stage that spends all on them, since it pays for no paths.
+
+    >>> only_noised(1_000_000, True)
+    102919
+    """
+    return min(max(int(left / evaluations_of_noised(through, True)) - _LEAST_NOISED, _LEAST_NOISED), _MOST_NOISED)
 
 
 def of_stage(left: int, steps: int, through: bool, known: bool) -> int:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from leastwork.data.experiment import Experiment
 from leastwork.data.maxent import MaxEnt, warn_of_data
 from leastwork.errors import LeastworkError, LeastworkWarning
-from leastwork.fit.budget import FEWEST, Share, least_budget, of_stage, own_samples, share
+from leastwork.fit.budget import FEWEST, Share, least_budget, of_stage, only_noised, own_samples, share
 from leastwork.fit.labels import LabelFit, draw_labelled, fit_labels
 from leastwork.fit.network import directed_network
 from leastwork.fit.on_policy import Polish, draw_response, off_target, polish
@@ -292,6 +292,8 @@ def _stage(
     report_metrics("stage", {"number": number + 1, "fraction of the way": goal.fraction, "ess": goal.ess})
     pilot = task.pilot(left, network) if last else Pilot(0, 0)
     part = task.share(left - pilot.evaluations, network)
+    if last and not part.labelled:
+        part = replace(part, noised=only_noised(left, sees_denoised(network)))
     fit = _learn(task, maxent, here, network, number, last, part)
     network, evaluations = fit.network, fit.network_evaluations + pilot.evaluations
     if pilot.paths:
