@@ -36,6 +36,7 @@ from leastwork.observable_guidance.run import Method
 from leastwork.sampling.choices import Choices
 from leastwork.sampling.noise import BlockNoise
 from leastwork.sampling.stepping import Carry, move
+from leastwork.support.numerals import plus_minus
 from leastwork.systems.mixtures import GaussianMixture
 
 PUBLISHED = {2: "0.000", 50: "0.000", 100: "0.002", 200: "0.002"}
@@ -75,7 +76,7 @@ def row(name: str, dim: int, model: lw.DiffusionModel, guidance: Guidance, log_t
     w = torch.softmax(ens.log_weight + ens.log_tilt, dim=0)
     off = lw.Estimate(ens.log_z.value - exact, ens.log_z.stderr)
     many = "Many Well" in name
-    found = (name, str(off), PUBLISHED[dim] if many else "–", ADJOINT[dim] if many else "–",
+    found = (name, plus_minus(off.value, off.stderr), PUBLISHED[dim] if many else "–", ADJOINT[dim] if many else "–",
              f"{1 / (n * float(w.square().sum())):.2f}", str(len(torch.unique(modes(ens.x)))),
              f"{evaluations / 1e6:.1f}", f"{time.process_time() - begin:.0f}")  # fmt: skip
     print(found, flush=True)
@@ -135,7 +136,7 @@ def told_rows(dims: list[int], steps: int, fine: int, budget: int, drawn: int) -
         log_w, log_m, modes = told_paths(d, table, drawn, fine)
         found = controlled(log_w, log_m)
         w = torch.softmax(log_w, dim=0)
-        rows.append((f"Many Well, d = {d}, told", str(lw.Estimate(found.value - min(d, 5) * WELL, found.stderr)),
+        rows.append((f"Many Well, d = {d}, told", plus_minus(found.value - min(d, 5) * WELL, found.stderr),
                      PUBLISHED[d], ADJOINT[d], f"{1 / (drawn * float(w.square().sum())):.2f}",
                      str(len(torch.unique(modes))), f"{run.network_evaluations / 1e6:.1f}",
                      f"{spent + time.process_time() - begin:.0f}"))  # fmt: skip
