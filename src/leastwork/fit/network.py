@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from leastwork.errors import LeastworkError
 from leastwork.fit.denoiser import is_denoiser
 from leastwork.geometry.state import State, event_numel, flatten
-from leastwork.models.base import Scored, is_periodic
+from leastwork.models.base import Model, Scored, is_periodic, is_scored
 from leastwork.models.denoised import is_differentiable
 from leastwork.models.placement import evaluating, placement
 from leastwork.models.symmetry import has_no_orientation, is_invariant
@@ -18,9 +19,27 @@ from leastwork.networks.value import ValueNetwork
 from leastwork.schedules.angles import AngleSchedule
 from leastwork.support.random import derive_seed, generator
 
-__all__ = ["directed_network", "noisy_network", "value_network"]
+__all__ = ["directed_network", "noisy_network", "plain_scored", "value_network"]
 
 _TURNS = 65  # log-SNRs at which the signal of rotations is tabulated
+
+
+def plain_scored(model: Model, what: str) -> Scored:
+    """The model, if it has a score in plain coordinates, which the methods that move V by gradients of paths need.
+
+    Args:
+        model: the model that is to be guided.
+        what: the subject of the message, with its verb.
+
+    Raises:
+        LeastworkError: the model has no score, or rotations.
+    """
+    if not is_scored(model) or model.has_rotations:
+        raise LeastworkError(
+            f"{what} a score in plain coordinates, which a {type(model).__name__} has not: take the method least-work, "
+            "which guides every kind of model"
+        )
+    return model
 
 
 def noisy_network(model: Scored, given: nn.Module | None, seed: int) -> nn.Module:

@@ -17,6 +17,7 @@ __all__ = [
     "EventShape",
     "State",
     "all_finite",
+    "as_state",
     "batch_size",
     "cat",
     "evenly",
@@ -26,7 +27,6 @@ __all__ = [
     "leaves",
     "shapes",
     "smap",
-    "state_of",
     "take",
     "tensor_of",
     "unflatten",
@@ -70,7 +70,7 @@ def tensor_of(name: str, value: Any) -> Tensor:
     return found
 
 
-def state_of(name: str, value: Any) -> State:
+def as_state(name: str, value: Any) -> State:
     """The state that an argument is: :func:`tensor_of` the value, or of each member of a tuple."""
     return tuple(tensor_of(name, leaf) for leaf in value) if isinstance(value, tuple) else tensor_of(name, value)
 

@@ -20,8 +20,6 @@ _MIXED = 0.02  # change of one output with the other states of a batch, beyond w
 _FREE = 0.5  # where α = 0, the largest slope of D itself, which has no scale there and so need not be small
 _COVERED = 0.1  # largest slope of αD against x at t_max, the part of the variance there that is of the data
 _REPEATED = 1e-6  # largest change between two calls, relative to the largest value, from another order of sums
-
-
 _ROUND = 2.0  # rad; the density of wrapped noise of this σ departs from the uniform by 2 exp(−σ²/2) = 27 %
 _UNCOVERED = (
     "samples begin as uniform angles, but noise of σ = {:.2g} rad at t_max does not go round the circle: end the "

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.fit.network import noisy_network
+from leastwork.fit.network import noisy_network, plain_scored
 from leastwork.fit.result import FitRecord
 from leastwork.fit.training import optimiser_of, restore, state_of, take_step, warm_cosine
 from leastwork.geometry.state import State, flatten, leaves, smap
@@ -236,11 +236,7 @@ def _loss(network: nn.Module, sampler: Sampler, paths: AdjointPaths, points: int
 
 def _check_model(model: Model, choices: Choices) -> Scored:
     """The model, after a check that adjoint matching can guide it with these choices."""
-    if not is_scored(model) or model.has_rotations:
-        raise LeastworkError(
-            f"adjoint matching needs a score in plain coordinates, which a {type(model).__name__} has not: take "
-            "the method least-work, which guides every kind of model"
-        )
+    scored = plain_scored(model, "adjoint matching needs")
     if choices.process != "sde" or choices.kappa not in (None, 1):
         raise LeastworkError("adjoint matching is for κ = 1: leave out process and kappa")
     steps = choices.sampler(model).steps
@@ -249,4 +245,4 @@ def _check_model(model: Model, choices: Choices) -> Scored:
             f"adjoint matching needs steps with a density and without memory, not solver={choices.solver!r}: "
             "use 'euler' or 'exponential'"
         )
-    return model
+    return scored

@@ -25,12 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.fit.network import noisy_network
+from leastwork.fit.network import noisy_network, plain_scored
 from leastwork.fit.noised import evaluations_of_noised, noise_states, pool_of
 from leastwork.fit.training import optimiser_of, take_step, warm_cosine
 from leastwork.geometry.state import State, flatten
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Model, is_scored
+from leastwork.models.base import Model
 from leastwork.networks.value import ValueNetwork, sees_denoised, value_and_gradient
 from leastwork.observable_guidance.adjoint_matching import AdjointFit, Round
 from leastwork.sampling.choices import USUAL, Choices
@@ -85,11 +85,7 @@ def match_reward(
             in several rounds.
     """
     begin = time.perf_counter()
-    if not is_scored(model) or model.has_rotations:
-        raise LeastworkError(
-            f"reinforce adjoint matching needs a score in plain coordinates, which a {type(model).__name__} has not: "
-            "take the method least-work, which guides every kind of model"
-        )
+    model = plain_scored(model, "reinforce adjoint matching needs")
     fresh, random = network is None, generator(seed, "reinforce adjoint matching")
     network = noisy_network(model, network, seed)
     guidance, through = LearnedGuidance(network, model.schedule), sees_denoised(network)

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.fit.network import noisy_network
+from leastwork.fit.network import noisy_network, plain_scored
 from leastwork.fit.training import optimiser_of, take_step, warm_cosine
 from leastwork.geometry.state import State, flatten, shapes
 from leastwork.guidance.learned import LearnedGuidance
-from leastwork.models.base import Model, Scored, is_scored
+from leastwork.models.base import Model, Scored
 from leastwork.models.placement import evaluating, placement
 from leastwork.networks.value import ValueNetwork, sees_denoised, value_and_gradient
 from leastwork.observable_guidance.adjoint_matching import AdjointFit, Round
@@ -189,14 +189,10 @@ def _variance(
 
 
 def _check(model: Model, choices: Choices) -> Scored:
-    if not is_scored(model) or model.has_rotations:
-        raise LeastworkError(
-            f"trust-region steps need a score in plain coordinates, which a {type(model).__name__} has not: take "
-            "the method least-work, which guides every kind of model"
-        )
+    scored = plain_scored(model, "trust-region steps need")
     if not choices.has_least_work(model) or choices.sampler(model).steps.has_memory:
         raise LeastworkError(
             "trust-region steps need the SDE with κ = 1 and steps with path weights and without memory: leave out "
             "process, kappa and solver, or take solver='exponential'"
         )
-    return model
+    return scored

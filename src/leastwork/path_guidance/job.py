@@ -15,7 +15,7 @@ from torch import Tensor
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
 from leastwork.fit.methods import settings_given
 from leastwork.fit.stopping import within
-from leastwork.geometry.state import State, batch_size, state_of
+from leastwork.geometry.state import State, as_state, batch_size
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.density import kernel_density, usual_kernel
 from leastwork.kernels.region import Membership, Region
@@ -121,7 +121,7 @@ def guide_path(
     progress = check_progress(progress)
     shown = progress if seconds is None else within(progress, number("seconds", seconds, _SECONDS, least=0.0))
     name = PATH_METHODS.name_of(chosen)
-    model, points = as_model(model), state_of("points", points)
+    model, points = as_model(model), as_state("points", points)
     if not model.has_score:
         raise LeastworkError("Path Guidance needs an SDE, and a VelocityModel has none: pass a DiffusionModel")
     if model.has_rotations and not chosen.frames:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError, NonFiniteError
-from leastwork.geometry.state import State, all_finite, leaves, shapes, smap, state_of
+from leastwork.geometry.state import State, all_finite, as_state, leaves, shapes, smap
 from leastwork.geometry.torus import wrap
 from leastwork.models.base import Model, as_model, is_periodic
 from leastwork.models.placement import evaluating, placement
@@ -45,7 +45,7 @@ def transport(model: Model, x: State, *, forward: bool = True, steps: int = 100,
     >>> transport(flow, torch.ones(1, 1)).round(decimals=3)  # e
     tensor([[2.7180]])
     """
-    model, x, forward = as_model(model), state_of("x", x), yes_or_no("forward", forward)
+    model, x, forward = as_model(model), as_state("x", x), yes_or_no("forward", forward)
     _check_shape(model, x)
     times = time_grid(Process(model, kappa=0.0), steps, t_grid).tolist()
     with torch.no_grad(), evaluating(model.net):
