@@ -11,7 +11,8 @@ from leastwork.kernels.aligned import AlignedKernel
 from leastwork.kernels.base import Kernel
 from leastwork.kernels.density import kernel_density
 from leastwork.kernels.flat import EuclideanKernel, FeatureKernel
-from leastwork.kernels.region import Region
+from leastwork.kernels.frames import FrameKernel
+from leastwork.kernels.region import Ball, Region
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -107,3 +108,44 @@ def test_one_guide_with_a_bandwidth_has_a_kernel_but_no_region() -> None:
         Region(density)
     with pytest.raises(LeastworkError, match="quantile"):
         Region(kernel_density(normal(4, 2)), quantile=1.0)
+
+
+@pytest.mark.parametrize("kernel", [EuclideanKernel(), AlignedKernel(), FeatureKernel(lambda x: x[:, :, 0])])
+def test_the_distance_from_the_guides_has_its_gradient_and_the_border_of_the_region(kernel: Kernel) -> None:
+    points = normal(1, 5, 3) + 0.3 * normal(20, 5, 3, seed=1)
+    region = Region(kernel_density(points, kernel))
+    distance, lower, upper = region.interval
+    x = (points[:6] + 0.5 * normal(6, 5, 3, seed=2)).requires_grad_()
+    assert distance.differentiable
+    assert lower == -math.inf
+    torch.autograd.gradcheck(distance, (x,), rtol=1e-4)
+    far = points.repeat(20, 1, 1) + 0.3 * normal(400, 5, 3, seed=3)
+    inside = region(far)
+    assert 0 < int(inside.sum()) < len(far)
+    assert torch.equal(distance(far)[:, 0] <= upper, inside)
+
+
+def test_far_from_all_others_the_distance_is_that_from_one_guide() -> None:
+    """But for the share 1/M of one guide in k, b² 2 ln M in the square."""
+    density = kernel_density(torch.tensor([[0.0, 0.0], [50.0, 0.0]], dtype=torch.float64), bandwidth=0.5)
+    found = density.distance(torch.tensor([[3.0, 4.0]], dtype=torch.float64))
+    assert float(found) == pytest.approx(math.sqrt(25 + 2 * 0.25 * math.log(2)))
+
+
+def test_features_beyond_torch_and_frames_have_no_gradient() -> None:
+    points = normal(9, 5, 3)
+    outside = FeatureKernel(lambda x: torch.from_numpy(x.detach().numpy()[:, :, 0]))
+    assert not Region(kernel_density(points, outside)).interval[0].differentiable
+    frames = (points, torch.eye(3, dtype=torch.float64).expand(9, 5, 3, 3))
+    assert not Region(kernel_density(frames, FrameKernel())).interval[0].differentiable
+
+
+def test_a_ball_is_an_interval_of_the_distance_from_its_centre() -> None:
+    ball = Ball((0.5, -0.5), 0.8)
+    distance, lower, upper = ball.interval
+    x = normal(200, 2)
+    assert lower == -math.inf
+    assert torch.equal(distance(x)[:, 0] <= upper, ball(x))
+    at = torch.tensor([[0.5, -0.5], [0.5, 0.5]], requires_grad=True)
+    (slope,) = torch.autograd.grad(distance(at).sum(), at)
+    assert slope.tolist() == [[0.0, 0.0], [0.0, 1.0]]  # zero, and not NaN, at the centre

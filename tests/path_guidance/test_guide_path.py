@@ -11,7 +11,7 @@ from torch import Tensor
 import leastwork as lw
 from leastwork.errors import LeastworkError, LeastworkWarning, NoPathWeightsError
 from leastwork.geometry.state import State
-from leastwork.kernels.region import Slab
+from leastwork.kernels.region import Ball, Slab
 from leastwork.path_guidance.job import guide_path
 from leastwork.path_guidance.least_work import RegionFit
 from leastwork.path_guidance.run import PathRun
@@ -190,17 +190,37 @@ def test_least_work_reaches_a_region_of_a_network_and_weighs_it(brief: Callable[
     assert run.fit.handover is None  # a region that is no interval has no border to follow
 
 
-def test_an_interval_is_met_by_its_border(brief: Callable[[float], None]) -> None:
+@pytest.mark.parametrize("region", [Slab(0, 1.2, 1.4), Ball((0.0, 1.0), 0.25), None])
+def test_an_interval_is_met_by_its_border(region: Slab | Ball | None, brief: Callable[[float], None]) -> None:
+    """That of one coordinate, of the distance from a point, and where no region is given of that from the guides."""
     brief(0.15)
     model = lw.load_model("moons")
     own = lw.sample(model, 4000, seed=3, steps=30, t_grid="log-snr").x
     assert isinstance(own, Tensor)
-    slab = Slab(0, 1.2, 1.4)
+    points = own[(region or Ball((0.0, 1.0), 0.25))(own)][:10]
     run = lw.guide_path(
-        model, own[slab(own)][:10], region=slab, budget=500_000, certificate_samples=1000, steps=30, t_grid="log-snr"
+        model, points, region=region, budget=500_000, certificate_samples=1000, steps=30, t_grid="log-snr"
     )
     assert isinstance(run.fit, RegionFit)
     tried = [one for one in run.fit.history if one.variance is None][:2]
     assert [one.handover for one in tried] == [4.5, None]
     assert run.fit.handover == min(tried, key=lambda one: one.dissipation).handover
     assert run.success.value > 0.6
+
+
+def test_a_border_is_not_followed_through_a_network_without_gradient(brief: Callable[[float], None]) -> None:
+    brief(0.05)
+    model = lw.load_model("moons")
+    assert isinstance(model, lw.DiffusionModel)
+    closed = replace(model, net=torch.no_grad()(model.net))
+    own = lw.sample(closed, 4000, seed=3, steps=20, t_grid="log-snr").x
+    assert isinstance(own, Tensor)
+    slab = Slab(0, 1.2, 1.4)
+    with pytest.warns(LeastworkWarning, match="cannot be differentiated"):
+        run = lw.guide_path(
+            closed, own[slab(own)][:10], region=slab, budget=300_000, certificate_samples=500, steps=20,
+            t_grid="log-snr",
+        )  # fmt: skip
+    assert isinstance(run.fit, RegionFit)
+    assert run.fit.handover is None
+    assert not run.guidance.through_network

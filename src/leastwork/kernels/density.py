@@ -8,9 +8,11 @@ b^{−D} matters only here and is left out elsewhere.
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from leastwork.errors import LeastworkError
 from leastwork.geometry.state import State, all_finite, leaves
@@ -57,6 +59,26 @@ class KernelDensity:
         """ln k(x), (B,), and ∇ ln k in the structure of x, in inverse data units."""
         return self.kernel.log_kernel_and_score(x, self.guides, self.bandwidth)
 
+    @cached_property
+    def is_smooth(self) -> bool:
+        """Whether ln k has a gradient: frames have none with respect to a matrix, features only by torch operations."""
+        if not isinstance(self.points, Tensor):
+            return False
+        try:
+            self.log_kernel_and_score(self.points[:1])
+        except LeastworkError:
+            return False
+        return True
+
+    def distance(self, x: State) -> Tensor:
+        """b √(−2 ln k(x)), (B,), float64, with a gradient; near a guide that is far from others the distance from it.
+
+        Args:
+            x: samples, (B, *event), data units.
+        """
+        log_k: Any = _LogKernel.apply(x, self)
+        return self.bandwidth * (-2 * log_k).clamp(min=torch.finfo(torch.float64).tiny).sqrt()
+
     def leave_one_out(self) -> Tensor:
         """ln k of every guide under the other M − 1, (M,), float64.
 
@@ -66,6 +88,24 @@ class KernelDensity:
         if len(self) < 2:
             raise LeastworkError("one guide has no others to compare with: pass two or more, or a region of your own")
         return _log_mean(_without_own(self.kernel.squared_distances(self.points, self.guides)), self.bandwidth)
+
+
+class _LogKernel(torch.autograd.Function):
+    """ln k with its gradient from the score, which kernels give without a graph."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, density: KernelDensity) -> Tensor:
+        if not ctx.needs_input_grad[0]:
+            return density.log_kernel(x)
+        log_k, score = density.log_kernel_and_score(x)
+        ctx.save_for_backward(score)
+        return log_k
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (score,) = ctx.saved_tensors
+        return slopes[0].to(score).reshape(-1, *[1] * (score.ndim - 1)) * score, None
 
 
 def kernel_density(points: State, kernel: Kernel | None = None, bandwidth: float | None = None) -> KernelDensity:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeAlias, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from leastwork.errors import LeastworkError
@@ -72,6 +73,17 @@ class Region:
         return self.density.log_kernel(x) >= self.level
 
     @property
+    def interval(self) -> tuple[Observable, float, float]:
+        """The distance b √(−2 ln k) from the guides, from −∞ to its value at the border."""
+        distance = Observable(
+            self._distance, names=("distance from the guides",), differentiable=self.density.is_smooth
+        )
+        return distance, -math.inf, self.density.bandwidth * math.sqrt(-2 * self.level)
+
+    def _distance(self, x: State) -> Tensor:
+        return self.density.distance(x)[:, None]
+
+    @property
     def definition(self) -> str:
         """One sentence for a report."""
         k = self.density
@@ -122,6 +134,15 @@ class Ball:
         flat = flatten(x)
         square = self.radius**2 if self.radius < _HUGE else math.inf
         return (flat - flat.new_tensor(self.centre)).square().sum(dim=1) <= square
+
+    @property
+    def interval(self) -> tuple[Observable, float, float]:
+        """The distance from the centre, from −∞ to the radius."""
+        return Observable(self._distance, names=("distance from the centre",)), -math.inf, self.radius
+
+    def _distance(self, x: State) -> Tensor:
+        flat = flatten(x)
+        return torch.linalg.vector_norm(flat - flat.new_tensor(self.centre), dim=1, keepdim=True)
 
     @property
     def definition(self) -> str:

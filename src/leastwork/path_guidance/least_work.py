@@ -195,11 +195,12 @@ def learn_region(
     task = Task(model, region, seed, progress, choices)
     network = value_network(model, [region], own.x, derive_seed(seed, "network"), points if focus else None)
     steps, through = len(choices.sampler(model).steps), sees_denoised(network)
-    share = share_budget(budget, own.network_evaluations, steps, through, has_border(region), _ROUNDS)
+    bounded = has_border(region) and through
+    share = share_budget(budget, own.network_evaluations, steps, through, bounded, _ROUNDS)
     estimates = [Estimate.from_samples(region(own.x).to(torch.float64).cpu())]
     so_far = _SoFar(network, success, estimates, own.network_evaluations)
     try:
-        _learn(task, so_far, share, points, own)
+        _learn(task, so_far, share, bounded, points, own)
     except stops() as stop:
         if so_far.guidance is None or float(weighted_mean(so_far.estimates).value) == 0:
             raise
@@ -207,10 +208,9 @@ def learn_region(
     return so_far.fit(time.perf_counter() - begin)
 
 
-def _learn(task: Task, so_far: _SoFar, share: Share, points: State, own: Ensemble) -> None:
+def _learn(task: Task, so_far: _SoFar, share: Share, bounded: bool, points: State, own: Ensemble) -> None:
     """Learn V, part by part, each of which ``so_far`` has when it is complete."""
     model, region, seed, progress = task.model, task.region, task.seed, task.progress
-    bounded = has_border(region)
     found = renoise(
         model, region, points, budget=int(MEMBER_SHARE * share.budget), most=_MOST_MEMBERS,
         seed=derive_seed(seed, "members"), progress=progress, choices=task.choices,
