@@ -17,15 +17,17 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain, repeat
 from pathlib import Path
-from pkgutil import get_data
+from pickle import HIGHEST_PROTOCOL, dumps, loads
+from socket import gethostname
 from typing import Any
 
-from leastwork.errors import ConfigError, LeastworkError
-from leastwork.support.executors import versions_here
+from leastwork.errors import ConfigError
 from leastwork.support.extras import needs
+from leastwork.support.same_code import source_here
 from leastwork.support.text import brief, nearest, plural, quoted
 from leastwork.support.yaml_values import read_yaml
 
@@ -153,24 +155,9 @@ def cluster(asked: Wanted, tell: Callable[[str], None] | None = None) -> Iterato
                 f"no scheduler answers at {asked.kind} ({brief(error)}): start one by dask scheduler, and see to it "
                 "that this machine may reach it"
             ) from error
-        if asked.is_address:
-            _check_workers(client)
         if tell is not None:
             tell(_in_words(asked, client))
         yield _Dask(client, asked.most)
-
-
-def _check_workers(client: Any) -> None:
-    """Check that workers which somebody else started have this leastwork; another one may die of what is sent to it.
-
-    What is asked of them is a function of Python's own, which every worker knows.
-    """
-    asked = (get_data, "leastwork", "support/executors.py")
-    own = get_data(*asked[1:])
-    for worker, found in client.run(*asked, on_error="return").items():
-        if found != own:
-            has = "another leastwork" if isinstance(found, bytes | OSError) else "no leastwork"
-            raise LeastworkError(f"the worker at {worker} has {has}: install {versions_here()} on all of them")
 
 
 def job_script(asked: Wanted) -> str:
@@ -233,18 +220,21 @@ class _Dask(Executor):
         self._first_places: Iterator[str] = iter(())
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """One of the arguments may be what :meth:`share` returned."""
+        at = next((i for i, one in enumerate(args) if isinstance(one, _Shared)), len(args))
+        shared = [one.future for one in args[at:] if isinstance(one, _Shared)]
+        packed = dumps((fn, args[:at], args[at + len(shared) :], kwargs), HIGHEST_PROTOCOL)
         place = next(self._first_places, None)
-        if place is not None:
-            kwargs |= {"workers": [place], "allow_other_workers": True}
-        return self._inner.submit(fn, *args, **kwargs)
+        where = {} if place is None else {"workers": [place], "allow_other_workers": True}
+        return self._inner.submit(_of_no_module(), source_here(), packed, *shared, **where)
 
-    def share(self, value: object) -> object:
+    def share(self, packed: bytes) -> object:
         """A piece of its own, since Dask makes the result of a piece again that is lost with its worker.
 
         The first pieces go to all workers in turn: by itself, Dask would give them all to the one that holds the value.
         """
         self._first_places = chain.from_iterable(repeat(list(self._client.nthreads()), _PIECES_A_WORKER))
-        return self._client.submit(_itself, value, pure=False)
+        return _Shared(self._client.submit(bytes, packed, pure=False))
 
     def most_pending(self) -> int:
         workers = max(self._workers, len(self._client.nthreads()))
@@ -266,8 +256,32 @@ class _Dask(Executor):
         return "the scheduler of Dask has ended or cannot be reached any more: start it again"
 
 
-def _itself(value: object) -> object:
-    return value
+@dataclass(frozen=True)
+class _Shared:
+    """What workers hand on to each other."""
+
+    future: Any
+
+
+def _of_no_module() -> Callable[..., Any]:
+    """A function that travels by its code, not by its name, so that workers with another leastwork, or none, have it.
+
+    Those cannot even unpack a piece, and Dask would start them again and again without a word.
+    """
+
+    def carry_out(source: str, packed: bytes, *shared: bytes) -> Any:
+        try:
+            own = import_module("leastwork.support.same_code").source_here()
+        except (ImportError, AttributeError):
+            own = None
+        if own != source:
+            there = find_spec("leastwork")
+            has = "no leastwork" if there is None else f"another leastwork in {there.origin}"
+            raise ImportError(f"a worker on {gethostname()!r} has {has}")
+        fn, before, after, named = loads(packed)
+        return fn(*before, *shared, *after, **named)
+
+    return carry_out
 
 
 @contextmanager
