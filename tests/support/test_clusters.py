@@ -99,6 +99,19 @@ def test_a_scheduler_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> 
         pass
 
 
+@pytest.mark.parametrize("where", ["tcp://host", "http://host:1", "tcp://host:abc", "tcp:/host:1", "host:8786"])
+def test_an_address_that_is_none(where: str) -> None:
+    with pytest.raises(lw.ConfigError, match=r"no address of a scheduler such as tcp://HOST:PORT"):
+        wanted(where)
+    assert wanted("tcp://[::1]:8786").is_address
+
+
+def test_an_address_with_encryption_takes_certificates() -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(lw.ConfigError, match=r"takes certificates: name them in Dask's"), cluster(wanted("tls://a:1")):
+        pass
+
+
 def test_dask_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     def without(name: str) -> Any:
         raise ImportError(name=name)

@@ -13,6 +13,7 @@ Dask has the queue, carries lost pieces out again, and starts as many workers as
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
@@ -42,6 +43,7 @@ _QUEUES = {
     "oar": "OARCluster",
     "moab": "MoabCluster",
 }
+_ADDRESS = re.compile(r"(tcp|tls|wss?|ucxx?)://(\[[^]\s]+\]|[^]/:\s]+):\d{1,5}/?")
 _KEYS = ("kind", "workers", "at_least", "options")
 _MOST_JOBS = 16  # workers of a queue, where nobody says how many
 _MOST_DEATHS = 9
@@ -89,7 +91,7 @@ def wanted(where: str, workers: int | None = None) -> Wanted:
     >>> wanted("local", 2).most
     2
     """
-    if "://" in where or where in ("local", *_QUEUES):
+    if _ADDRESS.fullmatch(where) or where in ("local", *_QUEUES):
         return Wanted(where, workers)
     if Path(where).suffix not in (".yaml", ".yml"):
         raise ConfigError(
@@ -145,6 +147,11 @@ def cluster(asked: Wanted, tell: Callable[[str], None] | None = None) -> Iterato
     with ExitStack() as open_now:
         open_now.enter_context(dask.config.set(settings))
         open_now.enter_context(_quiet("distributed", "tornado", "asyncio"))
+        if asked.kind.startswith(("tls:", "wss:")) and not dask.config.get("distributed.comm.tls.ca-file"):
+            raise ConfigError(
+                f"--cluster {asked.kind} takes certificates: name them in Dask's configuration, under "
+                "distributed.comm.tls (ca-file, client.cert, client.key), or take tcp://"
+            )
         where = asked.kind if asked.is_address else open_now.enter_context(_started(asked))
         try:
             client = open_now.enter_context(
