@@ -54,7 +54,9 @@ class Queue(Strict):
     account: str | None = Field(default=None, min_length=1, description="an account, or left out")
     constraint: str | None = Field(default=None, min_length=1, description="a feature of nodes, or left out")
     qos: str | None = Field(default=None, min_length=1, description="a quality of service, or left out")
-    setup: tuple[str, ...] = Field(default=(), description="lines of the shell that come before, such as module load")
+    setup: tuple[str, ...] = Field(
+        default=(), description="a list of lines of the shell that come before, such as [module load cuda]"
+    )
 
     @field_validator("time", mode="before")
     @classmethod

@@ -188,7 +188,8 @@ def on_workers(
     running: dict[Future[Any], list[tuple[int, _Argument]]] = {}
 
     def submit(together: list[tuple[int, _Argument]], given: Any) -> None:
-        running[executor.submit(_carry_out, task, given, Sent([argument for _, argument in together]))] = together
+        arguments = Sent([argument for _, argument in together])
+        running[_submitted(executor, _carry_out, task, given, arguments)] = together
 
     try:
         for number, item in enumerate(islice(waiting, most)):
@@ -219,6 +220,11 @@ def on_workers(
                     for item in islice(waiting, 1):
                         submit([item], carried)
                     continue
+                if not isinstance(result, _Done):
+                    raise LeastworkError(
+                        f"the executor, of type {type(executor).__name__}, answered with {result!r:.40} in place of "
+                        "what was asked of it: its submit must call the function that it gets"
+                    )
                 lost.finished()
                 pace.finished(len(together), result.seconds)
                 following = list(islice(waiting, pace.at_a_time()))
@@ -305,6 +311,24 @@ def _results(task: _Task, sent: Sent, arguments: Sent) -> _Done:
     return _Done(Sent(results), time.perf_counter() - begin)
 
 
+def _submitted(executor: Executor, *work: Any) -> Future[Any]:
+    kind = f"the class {executor.__name__}" if isinstance(executor, type) else f"of type {type(executor).__name__}"
+    proper = "pass a concurrent.futures.Executor, such as ProcessPoolExecutor(4)"
+    if isinstance(executor, type) or not hasattr(executor, "submit"):
+        raise LeastworkError(f"executor is {kind}: {proper}")
+    try:
+        future = executor.submit(*work)
+    except LeastworkError:
+        raise
+    except BrokenExecutor as error:
+        raise _ended(error, executor) from error
+    except (RuntimeError, OSError) as error:  # RuntimeError is Python's own of one that was shut down
+        raise LeastworkError(f"the executor, {kind}, takes no work ({brief(error)}): pass one that is open") from error
+    if not isinstance(future, Future):
+        raise LeastworkError(f"the executor, {kind}, returned {future!r:.40} and not a Future: {proper}")
+    return future
+
+
 def _result(future: Future[Any], executor: Executor) -> Any:
     try:
         return future.result()
@@ -339,4 +363,6 @@ def _deaths(killed: Any) -> str:
 def _ended(error: BaseException, executor: Executor) -> LeastworkError:
     why = executor.why_lost() if isinstance(executor, Sharing) else ""
     told = brief(error) or type(error).__name__
-    return LeastworkError(why or f"a worker of the executor ended ({told}): see to its memory, or use fewer workers")
+    return LeastworkError(
+        why or f"a worker of the executor ended ({told}): see to its memory and its initializer, or use fewer workers"
+    )
