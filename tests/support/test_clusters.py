@@ -99,6 +99,18 @@ def test_a_scheduler_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> 
         pass
 
 
+@pytest.mark.filterwarnings("ignore")  # Dask's own
+def test_workers_that_others_started_with_another_python(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "python_version", lambda: "3.99.1")
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(distributed.Client, "run", lambda *_, **__: {"tcp://a:1": "3.99.7", "tcp://b:1": "3.9.1"})
+    with (
+        pytest.raises(lw.ConfigError, match=r"worker at tcp://b:1 has Python 3\.9\.1, and this is 3\.99\.1: start all"),
+        cluster(wanted(scheduler)),
+    ):
+        pytest.fail("the cluster was taken")
+
+
 @pytest.mark.parametrize("where", ["tcp://host", "http://host:1", "tcp://host:abc", "tcp:/host:1", "host:8786"])
 def test_an_address_that_is_none(where: str) -> None:
     with pytest.raises(lw.ConfigError, match=r"no address of a scheduler such as tcp://HOST:PORT"):

@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from itertools import chain, repeat
 from pathlib import Path
 from pickle import HIGHEST_PROTOCOL, dumps, loads
+from platform import python_version
 from socket import gethostname
 from typing import Any
 
@@ -162,9 +163,21 @@ def cluster(asked: Wanted, tell: Callable[[str], None] | None = None) -> Iterato
                 f"no scheduler answers at {asked.kind} ({brief(error)}): start one by dask scheduler, and see to it "
                 "that this machine may reach it"
             ) from error
+        if asked.is_address:
+            _check_python(client)
         if tell is not None:
             tell(_in_words(asked, client))
         yield _Dask(client, asked.most)
+
+
+def _check_python(client: Any) -> None:
+    """Check that workers which somebody else started have this Python; code of another they cannot unpack."""
+    own = python_version()
+    for worker, found in client.run(python_version, on_error="return").items():
+        if str(found).split(".")[:2] != own.split(".")[:2]:
+            raise ConfigError(
+                f"the worker at {worker} has Python {found}, and this is {own}: start workers with the same"
+            )
 
 
 def job_script(asked: Wanted) -> str:
