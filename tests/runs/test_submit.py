@@ -167,8 +167,7 @@ def test_a_task_that_is_refused_here_is_told_with_its_log(
     ended = CliRunner().invoke(app, ["submit", str(there), "--n", "96", "--tasks", "1", "--here"])
     assert ended.exit_code == 2
     number = ended.stdout.strip()
-    log = there / "slurm" / number / f"{number}_0_log.err"
-    assert log.exists()
+    (log,) = (there / "slurm").glob(f"here-*/{number}_0_log.err")
     assert f"error: 1 of 1 task failed (log: {log}): " in ended.stderr
     assert "another version of leastwork ('0.0.9', here " in ended.stderr
     assert "submit again" in ended.stderr

@@ -1,6 +1,7 @@
 """Samples drawn on the workers of an executor are those of one process."""
 
 import pickle
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -100,6 +101,52 @@ def test_a_worker_without_a_gpu_is_named(error: Exception) -> None:
         lw.LeastworkError, match=r"a worker on '.*' cannot hold the model \(.* CUDA .*\): start workers"
     ):
         list(executors.on_workers(Distant(1), pow, OfAGpu(error), [(0, 1)]))
+
+
+class Answering(Executor):
+    """Does not do what it is asked."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(3)
+        return future
+
+
+class AtOnce(Executor):
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+
+def closed() -> Executor:
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    return pool
+
+
+def failing() -> None:
+    raise RuntimeError("no licence")
+
+
+@pytest.mark.parametrize(
+    ("executor", "message"),
+    [
+        (lambda: 4, r"executor is of type int: pass a concurrent\.futures\.Executor"),
+        (lambda: ThreadPoolExecutor, r"executor is the class ThreadPoolExecutor: pass"),
+        (
+            closed,
+            r"the executor, of type ThreadPoolExecutor, takes no work \(cannot schedule .*shutdown\): pass one that is",
+        ),
+        (Answering, r"of type Answering, answered with 3 in place of what was asked"),
+        (AtOnce, r"of type AtOnce, returned _Done.* and not a Future: pass"),
+        (
+            lambda: ThreadPoolExecutor(1, initializer=failing),
+            r"a worker of the executor ended .*: see to its memory and",
+        ),
+    ],
+)
+def test_executors_that_cannot_be_used(executor: Callable[[], Any], message: str) -> None:
+    with pytest.raises(lw.LeastworkError, match=message):
+        lw.sample(lw.load_model("prinz"), 70, steps=2, batch_size=8, executor=executor())
 
 
 def test_a_callback_needs_this_process() -> None:

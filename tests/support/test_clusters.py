@@ -1,5 +1,8 @@
 """Dask as an executor; with real processes in tests/reliability."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +16,7 @@ import leastwork as lw
 from leastwork.support import clusters, executors, extras
 from leastwork.support.clusters import cluster, job_script, wanted
 from leastwork.support.executors import on_workers
+from leastwork.support.sent import Sent
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +41,34 @@ def test_a_scheduler_that_is_there_draws_the_same_samples(scheduler: str) -> Non
     assert said[0].startswith(f"Dask at {scheduler} with 2 workers; dashboard: ")
 
 
-def there_is_no_such_file(package: str, name: str) -> bytes:
-    raise FileNotFoundError(name)
-
-
-@pytest.mark.filterwarnings("ignore")  # Dask's own
 @pytest.mark.parametrize(
     ("theirs", "said"),
     [
-        (lambda package, name: b"another", "has another leastwork: install leastwork"),
-        (there_is_no_such_file, "has another leastwork: install leastwork"),
-        (lambda package, name: None, "has no leastwork: install leastwork"),
+        (None, r"a worker on '.*' has no leastwork"),
+        ({"__init__.py": ""}, r"a worker on '.*' has another leastwork in .*/leastwork/__init__\.py"),
+        (
+            {"__init__.py": "", "support/same_code.py": "def source_here():\n    return 'another'\n"},
+            r"a worker on '.*' has another leastwork in .*",
+        ),
     ],
 )
-def test_workers_that_others_started_with_another_leastwork_are_refused_before_they_get_anything(
-    scheduler: str, monkeypatch: pytest.MonkeyPatch, theirs: Any, said: str
+def test_a_worker_with_another_leastwork_refuses_a_piece_that_it_could_not_unpack(
+    theirs: dict[str, str] | None, said: str, tmp_path: Path
 ) -> None:
-    """A worker dies of a class that it does not know, and the command would wait for another."""
-    distributed = pytest.importorskip("distributed")
-    run = distributed.Client.run
-    monkeypatch.setattr(distributed.Client, "run", lambda self, _, *rest, **named: run(self, theirs, *rest, **named))
-    with pytest.raises(lw.LeastworkError, match=said), cluster(wanted(scheduler)):
-        pytest.fail("the cluster was taken")
+    """A worker dies of a class that it does not know, and Dask would wait for the next."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    (tmp_path / "cloudpickle").symlink_to(Path(cloudpickle.__file__).parent)
+    for name, text in (theirs or {}).items():
+        file = tmp_path / "leastwork" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    begin = "import pickle, sys; fn, args = pickle.load(sys.stdin.buffer); fn(*args)"
+    answer = subprocess.run(
+        [sys.executable, "-S", "-c", begin],
+        input=cloudpickle.dumps((clusters._of_no_module(), ("this", b"what cannot be unpacked"))),
+        env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path, capture_output=True,
+    )  # fmt: skip
+    assert re.search(f"ImportError: {said}$", answer.stderr.decode().strip())
 
 
 def named(_: None, i: int) -> str:
@@ -86,6 +96,31 @@ def test_a_scheduler_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> 
         pytest.raises(lw.ConfigError, match=r"no scheduler answers at tcp://127\.0\.0\.1:1 .*: start one by dask sch"),
         cluster(wanted("tcp://127.0.0.1:1")),
     ):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore")  # Dask's own
+def test_workers_that_others_started_with_another_python(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "python_version", lambda: "3.99.1")
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(distributed.Client, "run", lambda *_, **__: {"tcp://a:1": "3.99.7", "tcp://b:1": "3.9.1"})
+    with (
+        pytest.raises(lw.ConfigError, match=r"worker at tcp://b:1 has Python 3\.9\.1, and this is 3\.99\.1: start workers"),
+        cluster(wanted(scheduler)),
+    ):
+        pytest.fail("the cluster was taken")
+
+
+@pytest.mark.parametrize("where", ["tcp://host", "http://host:1", "tcp://host:abc", "tcp:/host:1", "host:8786"])
+def test_an_address_that_is_none(where: str) -> None:
+    with pytest.raises(lw.ConfigError, match=r"no address of a scheduler such as tcp://HOST:PORT"):
+        wanted(where)
+    assert wanted("tcp://[::1]:8786").is_address
+
+
+def test_an_address_with_encryption_takes_certificates() -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(lw.ConfigError, match=r"takes certificates: name them in Dask's"), cluster(wanted("tls://a:1")):
         pass
 
 
@@ -159,6 +194,7 @@ class Elsewhere:
     ("error", "message"),
     [
         (ModuleNotFoundError("No module named 'leastwork'"), "another version of leastwork, or none .*: install"),
+        (ImportError("a worker on 'x' has another leastwork in y"), "^a worker on 'x' has another .* in y: install"),
         (AttributeError("module 'leastwork.support' has no attribute 'x'"), "another version of leastwork"),
         (type("Closed", (Exception,), {"__module__": "distributed.scheduler"})("died"), "worker .* ended"),
     ],
@@ -221,7 +257,7 @@ class Forgetful(ThreadPoolExecutor):
         super().__init__(1)
         self.shared = 0
 
-    def share(self, value: object) -> object:
+    def share(self, value: bytes) -> object:
         self.shared += 1
         return value
 
@@ -249,8 +285,10 @@ def test_pieces_that_the_engine_forgets_are_submitted_again(monkeypatch: pytest.
 
 def test_a_worker_of_another_version() -> None:
     task = executors._Task(pow, "key", "leastwork 0.0.1 with torch 1.0", ("elsewhere", 1))
-    with pytest.raises(lw.LeastworkError, match=r"has leastwork .* and this is leastwork 0\.0\.1 with torch 1\.0"):
-        executors._carry_out(task, executors._Sent(2), executors._Sent([3]))
+    with pytest.raises(
+        lw.LeastworkError, match=r"has leastwork .* in .*, and this is leastwork 0\.0\.1 with torch 1\.0"
+    ):
+        executors._carry_out(task, Sent(2), Sent([3]))
 
 
 def test_quick_pieces_travel_together() -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
@@ -53,7 +54,9 @@ class Queue(Strict):
     account: str | None = Field(default=None, min_length=1, description="an account, or left out")
     constraint: str | None = Field(default=None, min_length=1, description="a feature of nodes, or left out")
     qos: str | None = Field(default=None, min_length=1, description="a quality of service, or left out")
-    setup: tuple[str, ...] = Field(default=(), description="lines of the shell that come before, such as module load")
+    setup: tuple[str, ...] = Field(
+        default=(), description="a list of lines of the shell that come before, such as [module load cuda]"
+    )
 
     @field_validator("time", mode="before")
     @classmethod
@@ -147,7 +150,9 @@ def submit(
     tasks = _tasks(folder, n, queue, tell)
     try:
         if here:
-            executor = package.LocalExecutor(folder=_place(folder), max_num_timeout=_MOST_TIMEOUTS)
+            (folder / _FOLDER).mkdir(exist_ok=True)  # jobs are numbers of processes, which come again
+            place = mkdtemp(prefix="here-", dir=folder.resolve() / _FOLDER)
+            executor = package.LocalExecutor(folder=place, max_num_timeout=_MOST_TIMEOUTS)
             executor.update_parameters(timeout_min=minutes_of(queue.time), gpus_per_node=queue.gpus_per_task)
         else:
             executor = package.SlurmExecutor(folder=_place(folder), max_num_timeout=_MOST_TIMEOUTS)
@@ -184,7 +189,7 @@ def await_here(folder: Path, n: int, jobs: Sequence[Any]) -> Path:
         raise
     if is_reported(folder, n):
         return folder / "report.html"
-    logs = [folder / _FOLDER / str(job.job_id) / f"{job.job_id}_0_log.err" for job in jobs]
+    logs = [job.paths.stderr for job in jobs]
     said = [_SAID.findall(log.read_text(errors="replace")) if log.exists() else [] for log in logs]
     failed = [(log, found[-1]) for log, found in zip(logs, said, strict=True) if found]
     if not failed:

@@ -9,6 +9,7 @@ from leastwork.models.files import fingerprint
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import versions
 from leastwork.runs.base.sealed import settings_in
+from leastwork.support.same_code import source_here
 
 __all__ = ["NO_WORKER", "worker_of"]
 
@@ -27,6 +28,7 @@ def worker_of(folder: Path, task: Job[Any]) -> Mapping[str, str]:
     return {
         "version of leastwork": known["leastwork"],
         "version of torch": known["torch"],
+        "set of sources of leastwork": source_here(),
         "model": fingerprint(task.model) or "a function",
         "config.yaml": hashlib.sha256(settings_in(folder).encode("utf-8", "surrogateescape")).hexdigest(),
         "set of files in inputs": _hash_of(folder / "inputs"),

@@ -13,19 +13,23 @@ Dask has the queue, carries lost pieces out again, and starts as many workers as
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain, repeat
 from pathlib import Path
-from pkgutil import get_data
+from pickle import HIGHEST_PROTOCOL, dumps, loads
+from platform import python_version
+from socket import gethostname
 from typing import Any
 
-from leastwork.errors import ConfigError, LeastworkError
-from leastwork.support.executors import versions_here
+from leastwork.errors import ConfigError
 from leastwork.support.extras import needs
+from leastwork.support.same_code import source_here
 from leastwork.support.text import brief, nearest, plural, quoted
 from leastwork.support.yaml_values import read_yaml
 
@@ -40,6 +44,7 @@ _QUEUES = {
     "oar": "OARCluster",
     "moab": "MoabCluster",
 }
+_ADDRESS = re.compile(r"(tcp|tls|wss?|ucxx?)://(\[[^]\s]+\]|[^]/:\s]+):\d{1,5}/?")
 _KEYS = ("kind", "workers", "at_least", "options")
 _MOST_JOBS = 16  # workers of a queue, where nobody says how many
 _MOST_DEATHS = 9
@@ -87,7 +92,7 @@ def wanted(where: str, workers: int | None = None) -> Wanted:
     >>> wanted("local", 2).most
     2
     """
-    if "://" in where or where in ("local", *_QUEUES):
+    if _ADDRESS.fullmatch(where) or where in ("local", *_QUEUES):
         return Wanted(where, workers)
     if Path(where).suffix not in (".yaml", ".yml"):
         raise ConfigError(
@@ -143,6 +148,11 @@ def cluster(asked: Wanted, tell: Callable[[str], None] | None = None) -> Iterato
     with ExitStack() as open_now:
         open_now.enter_context(dask.config.set(settings))
         open_now.enter_context(_quiet("distributed", "tornado", "asyncio"))
+        if asked.kind.startswith(("tls:", "wss:")) and not dask.config.get("distributed.comm.tls.ca-file"):
+            raise ConfigError(
+                f"--cluster {asked.kind} takes certificates: name them in Dask's configuration, under "
+                "distributed.comm.tls (ca-file, client.cert, client.key), or take tcp://"
+            )
         where = asked.kind if asked.is_address else open_now.enter_context(_started(asked))
         try:
             client = open_now.enter_context(
@@ -154,23 +164,20 @@ def cluster(asked: Wanted, tell: Callable[[str], None] | None = None) -> Iterato
                 "that this machine may reach it"
             ) from error
         if asked.is_address:
-            _check_workers(client)
+            _check_python(client)
         if tell is not None:
             tell(_in_words(asked, client))
         yield _Dask(client, asked.most)
 
 
-def _check_workers(client: Any) -> None:
-    """Check that workers which somebody else started have this leastwork; another one may die of what is sent to it.
-
-    What is asked of them is a function of Python's own, which every worker knows.
-    """
-    asked = (get_data, "leastwork", "support/executors.py")
-    own = get_data(*asked[1:])
-    for worker, found in client.run(*asked, on_error="return").items():
-        if found != own:
-            has = "another leastwork" if isinstance(found, bytes | OSError) else "no leastwork"
-            raise LeastworkError(f"the worker at {worker} has {has}: install {versions_here()} on all of them")
+def _check_python(client: Any) -> None:
+    """Check that workers which somebody else started have this Python; code of another they cannot unpack."""
+    own = python_version()
+    for worker, found in client.run(python_version, on_error="return").items():
+        if str(found).split(".")[:2] != own.split(".")[:2]:
+            raise ConfigError(
+                f"the worker at {worker} has Python {found}, and this is {own}: start workers with the same"
+            )
 
 
 def job_script(asked: Wanted) -> str:
@@ -233,18 +240,21 @@ class _Dask(Executor):
         self._first_places: Iterator[str] = iter(())
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """One of the arguments may be what :meth:`share` returned."""
+        at = next((i for i, one in enumerate(args) if isinstance(one, _Shared)), len(args))
+        shared = [one.future for one in args[at:] if isinstance(one, _Shared)]
+        packed = dumps((fn, args[:at], args[at + len(shared) :], kwargs), HIGHEST_PROTOCOL)
         place = next(self._first_places, None)
-        if place is not None:
-            kwargs |= {"workers": [place], "allow_other_workers": True}
-        return self._inner.submit(fn, *args, **kwargs)
+        where = {} if place is None else {"workers": [place], "allow_other_workers": True}
+        return self._inner.submit(_of_no_module(), source_here(), packed, *shared, **where)
 
-    def share(self, value: object) -> object:
+    def share(self, packed: bytes) -> object:
         """A piece of its own, since Dask makes the result of a piece again that is lost with its worker.
 
         The first pieces go to all workers in turn: by itself, Dask would give them all to the one that holds the value.
         """
         self._first_places = chain.from_iterable(repeat(list(self._client.nthreads()), _PIECES_A_WORKER))
-        return self._client.submit(_itself, value, pure=False)
+        return _Shared(self._client.submit(bytes, packed, pure=False))
 
     def most_pending(self) -> int:
         workers = max(self._workers, len(self._client.nthreads()))
@@ -266,8 +276,32 @@ class _Dask(Executor):
         return "the scheduler of Dask has ended or cannot be reached any more: start it again"
 
 
-def _itself(value: object) -> object:
-    return value
+@dataclass(frozen=True)
+class _Shared:
+    """What workers hand on to each other."""
+
+    future: Any
+
+
+def _of_no_module() -> Callable[..., Any]:
+    """A function that travels by its code, not by its name, so that workers with another leastwork, or none, have it.
+
+    Those cannot even unpack a piece, and Dask would start them again and again without a word.
+    """
+
+    def carry_out(source: str, packed: bytes, *shared: bytes) -> Any:
+        try:
+            own = import_module("leastwork.support.same_code").source_here()
+        except (ImportError, AttributeError):
+            own = None
+        if own != source:
+            there = find_spec("leastwork")
+            has = "no leastwork" if there is None else f"another leastwork in {there.origin}"
+            raise ImportError(f"a worker on {gethostname()!r} has {has}")
+        fn, before, after, named = loads(packed)
+        return fn(*before, *shared, *after, **named)
+
+    return carry_out
 
 
 @contextmanager

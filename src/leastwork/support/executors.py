@@ -10,7 +10,6 @@ Retries and queues are up to the executor; what Dask gives up is tried again (:m
 """
 
 import os
-import pickle
 import secrets
 import socket
 import time
@@ -20,7 +19,6 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -28,12 +26,13 @@ import torch
 
 from leastwork.errors import LeastworkError, LeastworkWarning
 from leastwork.support.allocator import keep_freed_memory
-from leastwork.support.extras import needs
 from leastwork.support.given_up import GivenUp
 from leastwork.support.pace import Pace
+from leastwork.support.same_code import check_versions, versions_here
+from leastwork.support.sent import Sent
 from leastwork.support.text import brief
 
-__all__ = ["Sharing", "executor_now", "on_workers", "pieces", "using", "versions_here"]
+__all__ = ["Sharing", "executor_now", "on_workers", "pieces", "using"]
 
 _Shared = TypeVar("_Shared")
 _Argument = TypeVar("_Argument")
@@ -50,8 +49,8 @@ _NOW: ContextVar[Executor | None] = ContextVar("executor", default=None)
 class Sharing(Protocol):
     """An executor whose workers hand on to each other what they share."""
 
-    def share(self, value: object) -> object:
-        """What stands for the value among the arguments of ``submit``."""
+    def share(self, packed: bytes) -> object:
+        """What stands for these bytes among the arguments of ``submit``."""
         ...
 
     def most_pending(self) -> int:
@@ -178,10 +177,10 @@ def on_workers(
     ...     sorted(on_workers(pool, pow, 2, [(0, 0), (1, 1), (2, 5)]))
     [(0, 1), (1, 2), (2, 32)]
     """
-    sent = _Sent(shared)
+    sent = Sent(shared)
     task = _Task(work, secrets.token_hex(16), versions_here(), _here())
     by_itself = isinstance(executor, Sharing)
-    carried: Any = executor.share(sent) if by_itself else sent
+    carried: Any = executor.share(sent.packed) if by_itself else sent
     most = executor.most_pending() if by_itself else _MOST_PENDING
     first = most if by_itself else os.cpu_count() or 1
     waiting, pace = iter(items), Pace(_PART_AT_A_TIME * first)
@@ -189,7 +188,8 @@ def on_workers(
     running: dict[Future[Any], list[tuple[int, _Argument]]] = {}
 
     def submit(together: list[tuple[int, _Argument]], given: Any) -> None:
-        running[executor.submit(_carry_out, task, given, _Sent([argument for _, argument in together]))] = together
+        arguments = Sent([argument for _, argument in together])
+        running[_submitted(executor, _carry_out, task, given, arguments)] = together
 
     try:
         for number, item in enumerate(islice(waiting, most)):
@@ -197,7 +197,7 @@ def on_workers(
         pace.sent = len(running)
         while running or lost.waiting:
             if not running:
-                carried = executor.share(sent) if by_itself else sent  # the share may have been lost as well
+                carried = executor.share(sent.packed) if by_itself else sent  # the share may have been lost as well
                 for item in lost.again():
                     submit([item], carried)
             done, _ = wait(running, _SECONDS_TO_WONDER, FIRST_COMPLETED)
@@ -205,7 +205,7 @@ def on_workers(
             if why:
                 warnings.warn(why, LeastworkWarning, stacklevel=3)
             if by_itself and not done and executor.is_stranded():
-                stranded, carried = dict(running), executor.share(sent)
+                stranded, carried = dict(running), executor.share(sent.packed)
                 running.clear()
                 for future, together in stranded.items():
                     future.cancel()
@@ -220,6 +220,11 @@ def on_workers(
                     for item in islice(waiting, 1):
                         submit([item], carried)
                     continue
+                if not isinstance(result, _Done):
+                    raise LeastworkError(
+                        f"the executor, of type {type(executor).__name__}, answered with {result!r:.40} in place of "
+                        "what was asked of it: its submit must call the function that it gets"
+                    )
                 lost.finished()
                 pace.finished(len(together), result.seconds)
                 following = list(islice(waiting, pace.at_a_time()))
@@ -235,61 +240,7 @@ def on_workers(
         _kept.pop(task.key, None)  # threads keep it in this very process
 
 
-def versions_here() -> str:
-    """The versions on which the numbers depend, which are the same on all workers."""
-    try:
-        own = version("leastwork")
-    except PackageNotFoundError:  # imported from its sources
-        own = "without a version"
-    return f"leastwork {own} with torch {torch.__version__}"
-
-
-class _Sent:
-    """A value on its way: itself in this process, and pickled once however many workers it is sent to.
-
-    Executors would send the tensors of a value by handles of shared memory, which end with the worker.
-    """
-
-    def __init__(self, value: object = None, packed: bytes | None = None) -> None:
-        self._value, self._packed = value, packed
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._packed is None:
-            self._packed = _pickled(self._value)
-        return _received, (self._packed,)
-
-    @property
-    def value(self) -> Any:
-        if self._value is None and self._packed is not None:
-            try:
-                self._value = pickle.loads(self._packed)
-            except (RuntimeError, AssertionError) as error:  # as torch says of a device that this worker does not have
-                raise LeastworkError(
-                    f"a worker on {socket.gethostname()!r} cannot hold the model ({brief(error)}): start workers that "
-                    "each have a GPU, or take device: cpu"
-                ) from error
-        return self._value
-
-
-def _received(packed: bytes) -> _Sent:
-    return _Sent(packed=packed)
-
-
-def _pickled(value: object) -> bytes:
-    """By cloudpickle, which comes with the extra for clusters, where the user's own code is no module."""
-    try:
-        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        try:
-            return needs("cloudpickle", "cluster").dumps(value)
-        except Exception:
-            raise LeastworkError(
-                f"the model or its guidance cannot be sent to other processes ({brief(error)}): define their functions "
-                "at the top level of a module, or pass a ThreadPoolExecutor"
-            ) from error
-
-
-_kept: dict[str, _Sent] = {}  # what this worker has received last, by its key
+_kept: dict[str, Sent] = {}  # what this worker has received last, by its key
 
 
 @dataclass(frozen=True)
@@ -318,7 +269,7 @@ class _Lost:
 class _Done:
     """The results of pieces that travelled together, their seconds, and the texts of their warnings."""
 
-    results: _Sent
+    results: Sent
     seconds: float
     warned: tuple[str, ...] = ()
 
@@ -327,13 +278,10 @@ def _here() -> tuple[str, int]:
     return socket.gethostname(), os.getpid()
 
 
-def _carry_out(task: _Task, sent: _Sent | None, arguments: _Sent) -> _Done | _Absent:
+def _carry_out(task: _Task, sent: Sent | bytes | None, arguments: Sent) -> _Done | _Absent:
     """Carry out pieces in a worker, with what was sent now or before."""
-    if task.versions != versions_here():
-        raise LeastworkError(
-            f"a worker on {socket.gethostname()!r} has {versions_here()}, and this is {task.versions}: install the "
-            "same on all of them"
-        )
+    check_versions(task.versions)
+    sent = Sent(packed=sent) if isinstance(sent, bytes) else sent
     if _here() == task.sender:  # a thread of the very process
         if sent is not None:
             _kept[task.key] = sent
@@ -357,10 +305,28 @@ def _carry_out(task: _Task, sent: _Sent | None, arguments: _Sent) -> _Done | _Ab
     return replace(done, warned=tuple(dict.fromkeys(own)))
 
 
-def _results(task: _Task, sent: _Sent, arguments: _Sent) -> _Done:
+def _results(task: _Task, sent: Sent, arguments: Sent) -> _Done:
     begin = time.perf_counter()
     results = [task.work(sent.value, argument) for argument in arguments.value]
-    return _Done(_Sent(results), time.perf_counter() - begin)
+    return _Done(Sent(results), time.perf_counter() - begin)
+
+
+def _submitted(executor: Executor, *work: Any) -> Future[Any]:
+    kind = f"the class {executor.__name__}" if isinstance(executor, type) else f"of type {type(executor).__name__}"
+    proper = "pass a concurrent.futures.Executor, such as ProcessPoolExecutor(4)"
+    if isinstance(executor, type) or not hasattr(executor, "submit"):
+        raise LeastworkError(f"executor is {kind}: {proper}")
+    try:
+        future = executor.submit(*work)
+    except LeastworkError:
+        raise
+    except BrokenExecutor as error:
+        raise _ended(error, executor) from error
+    except (RuntimeError, OSError) as error:  # RuntimeError is Python's own of one that was shut down
+        raise LeastworkError(f"the executor, {kind}, takes no work ({brief(error)}): pass one that is open") from error
+    if not isinstance(future, Future):
+        raise LeastworkError(f"the executor, {kind}, returned {future!r:.40} and not a Future: {proper}")
+    return future
 
 
 def _result(future: Future[Any], executor: Executor) -> Any:
@@ -373,9 +339,9 @@ def _result(future: Future[Any], executor: Executor) -> Any:
     except (ImportError, AttributeError) as error:
         if "leastwork" not in str(error):
             raise
-        raise LeastworkError(
-            f"a worker has another version of leastwork, or none ({brief(error)}): install {versions_here()} on all"
-        ) from error
+        told = brief(error)
+        cause = told if told.startswith("a worker") else f"a worker has another version of leastwork, or none ({told})"
+        raise LeastworkError(f"{cause}: install {versions_here()} on all of them, and start them again") from error
     except Exception as error:
         if type(error).__module__.startswith("distributed"):
             if type(error).__name__ == "KilledWorker":
@@ -397,4 +363,6 @@ def _deaths(killed: Any) -> str:
 def _ended(error: BaseException, executor: Executor) -> LeastworkError:
     why = executor.why_lost() if isinstance(executor, Sharing) else ""
     told = brief(error) or type(error).__name__
-    return LeastworkError(why or f"a worker of the executor ended ({told}): see to its memory, or use fewer workers")
+    return LeastworkError(
+        why or f"a worker of the executor ended ({told}): see to its memory and its initializer, or use fewer workers"
+    )
