@@ -158,6 +158,7 @@ def test_a_folder_of_something_else_is_left_alone(fitted: ObservableRun, tmp_pat
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda folder: None, "holds no run, there is no such folder"),
+    (lambda folder: folder.touch(), "holds no run, it is a file"),
     (lambda folder: folder.mkdir(), "holds no run, config.yaml is missing"),
 ])  # fmt: skip
 def test_a_folder_without_a_run(make, message: str, tmp_path: Path) -> None:

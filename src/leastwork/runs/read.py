@@ -11,7 +11,7 @@ from leastwork.runs.base.finished import Finished, FinishedJoint, read_metrics
 from leastwork.runs.base.sealed import check_seal
 from leastwork.runs.base.settings import AnyConfig
 from leastwork.runs.load import load_config
-from leastwork.runs.status import missing_in_words
+from leastwork.runs.status import absent, missing_in_words
 from leastwork.sampling.storage import open_ensemble
 from leastwork.support.json_files import read_json
 from leastwork.support.tensor_files import read_tensors
@@ -33,7 +33,7 @@ def read_finished(folder: Path) -> Finished[AnyConfig]:
             if left is not None:
                 raise ConfigError(f"{folder} holds no finished run, {name} is missing: {left}")
             again = "delete metrics.json, and " if is_marked else ""
-            hint = f"{again}finish it with leastwork run … --resume" if folder.is_dir() else "there is no such folder"
+            hint = absent(folder) or f"{again}finish it with leastwork run … --resume"
             raise ConfigError(f"{folder} holds no finished run, {name} is missing: {hint}")
     check_seal(folder, inputs=False)
     metrics = read_metrics(folder)

@@ -36,6 +36,7 @@ from leastwork.runs.carry_out import measure_run
 from leastwork.runs.joint.kinds import kind_of_run, kinds
 from leastwork.runs.load import dump_config, load_config
 from leastwork.runs.page import write_report
+from leastwork.runs.status import described_by
 from leastwork.sampling.solvers import Churn, Solver, as_solver, solver_names
 from leastwork.sampling.solvers.usual import usual_solver
 from leastwork.sampling.storage import open_ensemble, save_ensemble
@@ -103,10 +104,7 @@ def read_run_file(folder: Path) -> AnyConfig:
     Raises:
         ConfigError: there is none, or it is of a joint run.
     """
-    described = folder / "config.yaml"
-    if not described.is_file():
-        what = "config.yaml is missing" if folder.is_dir() else "there is no such folder"
-        raise ConfigError(f"{folder} holds no run, {what}: pass a folder of leastwork run, or of run.save")
+    described = described_by(folder)
     check_seal(folder)
     parts = load_config(described).parts
     if "" not in parts:

@@ -17,7 +17,7 @@ from leastwork.sampling.work import kish_ess
 from leastwork.statistics.estimate import Estimate
 from leastwork.support.numerals import count, duration, plain
 
-__all__ = ["Blocks", "Status", "in_lines", "missing_in_words", "statuses"]
+__all__ = ["Blocks", "Status", "absent", "described_by", "in_lines", "missing_in_words", "statuses"]
 
 Stage: TypeAlias = Literal["begun", "fitting", "fitted", "drawing", "measuring", "finished"]
 
@@ -73,13 +73,28 @@ def statuses(folder: Path) -> dict[str, Status]:
     Raises:
         ConfigError: the folder holds no run.
     """
-    if not (folder / "config.yaml").is_file():
-        what = "config.yaml is missing" if folder.is_dir() else "there is no such folder"
-        raise ConfigError(f"{folder} holds no run, {what}: pass a folder of leastwork run, or of run.save")
     return {
         part: _status(folder / part, config.sampling.n)
-        for part, config in load_config(folder / "config.yaml").parts.items()
+        for part, config in load_config(described_by(folder)).parts.items()
     }
+
+
+def described_by(folder: Path) -> Path:
+    """The ``config.yaml`` in the folder of a run.
+
+    Raises:
+        ConfigError: the folder holds no run.
+    """
+    described = folder / "config.yaml"
+    if not described.is_file():
+        what = absent(folder) or "config.yaml is missing"
+        raise ConfigError(f"{folder} holds no run, {what}: pass a folder of leastwork run, or of run.save")
+    return described
+
+
+def absent(folder: Path) -> str:
+    """Why this is no folder, in words; empty if it is one."""
+    return "" if folder.is_dir() else "it is a file" if folder.exists() else "there is no such folder"
 
 
 def _status(folder: Path, n: int) -> Status:
