@@ -12,7 +12,8 @@ nats, the work of the target p e^r/Z. For s < 1 the work stays finite when a sam
    guided paths (:mod:`leastwork.fit.labels`). These paths have the steps of the actual chain and show its errors.
 4. If A is an interval of a smooth coordinate, its border is sharper than a network can learn, so
    :class:`leastwork.guidance.interval.IntervalGuidance` takes over late, when the coordinate given x_t is nearly
-   Gaussian. Fresh paths decide from which log-SNR.
+   Gaussian. Fresh paths decide from which log-SNR, and all paths which round's V is kept: where steps are coarse at
+   the border, labels can make V worse.
 5. The head of V, its last layer, follows the natural gradient of the dissipation
    (:func:`leastwork.fit.on_policy.descend`); fresh paths judge each step. After the handover its change is added to
    the guidance of the interval.
@@ -227,10 +228,12 @@ def _learn(task: Task, so_far: _SoFar, share: Share, bounded: bool, points: Stat
     so_far.handover = HANDOVERS[0] if bounded else None
     so_far.guidance = task.guidance(so_far.network, so_far.odds, so_far.handover)
     seen: list[Paths] = []
+    guided_by: list[nn.Module] = []
     for number in range(_ROUNDS):
         drawn = task.draw(so_far.guidance, so_far.network, n, share.budget - so_far.evaluations, f"round {number}")
         so_far.put_down(drawn)
         seen.append(drawn)
+        guided_by.append(so_far.network)
         if so_far.odds == 0:
             raise LeastworkError(f"no guided path reaches the region after V was first learned: {_REMEDY}")
         task = task.bounded_by(drawn.paths)
@@ -242,13 +245,17 @@ def _learn(task: Task, so_far: _SoFar, share: Share, bounded: bool, points: Stat
         so_far.history.append(drawn.round(so_far.odds, so_far.handover, learned.variance))
         so_far.guidance = task.guidance(so_far.network, so_far.odds, so_far.handover)
     if bounded:
-        tried, odds, few = [], so_far.odds, max(int(TRIAL_SHARE * n), FEWEST_PATHS)
+        tried: list[Round] = []
+        odds, few = so_far.odds, max(int(TRIAL_SHARE * n), FEWEST_PATHS)
         for at in HANDOVERS:
             guidance = task.guidance(so_far.network, odds, at)
             drawn = task.draw(guidance, so_far.network, few, share.budget - so_far.evaluations, f"handover {at}")
             so_far.put_down(drawn)
             tried.append(drawn.round(odds, at))
-        so_far.handover = min(tried, key=lambda one: one.dissipation).handover
+        judged = [*zip(tried, [so_far.network] * len(tried), strict=True)]
+        judged += [(drawn.round(odds, HANDOVERS[0]), one) for drawn, one in zip(seen, guided_by, strict=True)]
+        best, so_far.network = min(judged, key=lambda one: one[0].dissipation)
+        so_far.handover = best.handover
         so_far.history += tried
         so_far.guidance = task.guidance(so_far.network, so_far.odds, so_far.handover)
     if isinstance(so_far.network, ValueNetwork):
