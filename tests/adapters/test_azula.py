@@ -96,7 +96,15 @@ def test_deterministic_steps_are_those_of_ddim(schedule) -> None:
     model = from_azula(Exact(schedule), (2,))
     last: list[StepInfo] = []
     lw.sample(
-        model, 50, process="ode", solver="exponential", steps=30, seed=3, dtype=torch.float64, callback=last.append
+        model,
+        50,
+        process="ode",
+        solver="exponential",
+        steps=30,
+        t_grid="uniform",
+        seed=3,
+        dtype=torch.float64,
+        callback=last.append,
     )
     x = model.prior_scale * BlockNoise(3, 0, 50, (2,), torch.float64).draw()  # type: ignore[operator]
     theirs = samplers.DDIMSampler(Exact(schedule), steps=30, silent=True, dtype=torch.float64)(x)

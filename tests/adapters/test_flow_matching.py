@@ -115,6 +115,7 @@ class Wrapper(ModelWrapper):
         return self.model(torch.cat([x, t[:, None]], dim=1))
 
 
+@pytest.mark.filterwarnings("ignore:at t = 1, where samples begin as noise alone")  # of a network that is not trained
 def test_a_model_wrapper_with_extras_in_training_mode() -> None:
     wrapper = Wrapper(nn.Linear(3, 2))
     model = from_flow_matching(wrapper, CondOTProbPath(), (2,), context={"label": 3})
@@ -143,7 +144,7 @@ def test_euler_steps_are_those_of_the_packages_own_solver() -> None:
     net = Exact(CondOTScheduler())
     model = from_flow_matching(net, CondOTProbPath(), (2,))
     grid = torch.linspace(0, 1 - 1e-3, 21, dtype=torch.float64)
-    ours = lw.sample(model, 100, process="ode", steps=20, seed=3, dtype=torch.float64)
+    ours = lw.sample(model, 100, process="ode", solver="euler", steps=20, t_grid="uniform", seed=3, dtype=torch.float64)
     noise = BlockNoise(3, 0, 100, (2,), torch.float64).draw()
     theirs = ODESolver(net).sample(noise, step_size=None, method="euler", time_grid=torch.cat([grid, grid.new_ones(1)]))
     torch.testing.assert_close(ours.x, theirs, rtol=1e-6, atol=1e-6)
