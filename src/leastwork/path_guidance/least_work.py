@@ -252,8 +252,8 @@ def _learn(task: Task, so_far: _SoFar, share: Share, bounded: bool, points: Stat
             drawn = task.draw(guidance, so_far.network, few, share.budget - so_far.evaluations, f"handover {at}")
             so_far.put_down(drawn)
             tried.append(drawn.round(odds, at))
-        judged = [*zip(tried, [so_far.network] * len(tried), strict=True)]
-        judged += [(drawn.round(odds, HANDOVERS[0]), one) for drawn, one in zip(seen, guided_by, strict=True)]
+        judged = [(one, so_far.network) for one in tried]
+        judged += [(drawn.round(odds, HANDOVERS[0]), by) for drawn, by in zip(seen, guided_by, strict=True)]
         best, so_far.network = min(judged, key=lambda one: one[0].dissipation)
         so_far.handover = best.handover
         so_far.history += tried

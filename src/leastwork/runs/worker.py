@@ -9,7 +9,7 @@ from leastwork.models.files import fingerprint
 from leastwork.runs.base.job import Job
 from leastwork.runs.base.numbers import versions
 from leastwork.runs.base.sealed import settings_in
-from leastwork.support.same_code import source_here
+from leastwork.support.same_code import hash_of_files, source_here
 
 __all__ = ["NO_WORKER", "worker_of"]
 
@@ -38,12 +38,4 @@ def worker_of(folder: Path, task: Job[Any]) -> Mapping[str, str]:
 
 
 def _hash_of(folder: Path) -> str:
-    """A hash of all files in a folder and their names."""
-    whole = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            whole.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size} ".encode())
-            with path.open("rb") as file:
-                while data := file.read(1 << 20):
-                    whole.update(data)
-    return whole.hexdigest()
+    return hash_of_files(folder, (path for path in folder.rglob("*") if path.is_file()))

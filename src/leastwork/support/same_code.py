@@ -19,8 +19,9 @@ import torch
 from leastwork.errors import LeastworkError
 from leastwork.support.user_code import imported_beside
 
-__all__ = ["check_modules", "check_versions", "modules_named", "source_here", "versions_here"]
+__all__ = ["check_modules", "check_versions", "hash_of_files", "modules_named", "source_here", "versions_here"]
 
+_SHOWN = 12  # digits of a hash of sources, which messages show
 _OWN = Path(__file__).parents[1]
 _KNOWN_BY_VERSION = {*sys.stdlib_module_names, "leastwork", "torch", "__mp_main__"}
 _INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib"))
@@ -29,7 +30,7 @@ _INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("pureli
 @cache
 def source_here() -> str:
     """A hash of all sources of leastwork in this process."""
-    return _hash_of(_OWN, _OWN.rglob("*.py"))
+    return hash_of_files(_OWN, _OWN.rglob("*.py"))[:_SHOWN]
 
 
 def versions_here() -> str:
@@ -97,20 +98,22 @@ def _source_of(name: str) -> str:
         return ""
     file = Path(found.origin)
     if any(one in file.resolve().parents for one in _INSTALLED):
-        return _hash_of(file.parent, [file])
+        return hash_of_files(file.parent, [file])[:_SHOWN]
     inside = top is not None and top.submodule_search_locations
     folder = Path(inside[0]) if inside else file.parent
-    return _hash_of(folder, folder.rglob("*.py") if inside else [file, *imported_beside(file)])
+    return hash_of_files(folder, folder.rglob("*.py") if inside else [file, *imported_beside(file)])[:_SHOWN]
 
 
 def _is_of_user(name: str) -> bool:
     return name.partition(".")[0] not in _KNOWN_BY_VERSION
 
 
-def _hash_of(folder: Path, files: Iterable[Path]) -> str:
-    whole = hashlib.blake2b(digest_size=6)
-    for file in sorted(files):
-        data = file.read_bytes()
-        whole.update(f"{file.relative_to(folder).as_posix()} {len(data)} ".encode())
-        whole.update(data)
+def hash_of_files(folder: Path, files: Iterable[Path]) -> str:
+    """A hash of files and of their names in a folder."""
+    whole = hashlib.sha256()
+    for path in sorted(files):
+        whole.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size} ".encode())
+        with path.open("rb") as file:
+            while data := file.read(1 << 20):
+                whole.update(data)
     return whole.hexdigest()
